@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Cross-builds the native part for arm64 and runs its engine-side tests under qemu-user.
+#
+# Why Debian's `rustc-web`: its packages carry the arm64 standard library, so nothing but Debian's archive is needed; they
+# are unpacked into the user's cache, never installed. gcc's cross linker and qemu-user are ordinary packages: installed
+# when we are root, asked for otherwise. qemu-user emulates neither seccomp nor all namespaces: the engine, admission,
+# the personalities and the program role are tested here; of the layers only that they compile (docs/arm64.md).
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/gatebus
+tools=$cache/arm64-toolchain
+sysroot=/usr/aarch64-linux-gnu
+packages=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user)
+
+say() { printf 'arm64: %s\n' "$*" >&2; }
+
+install_packages() {
+    local missing=()
+    for package in "${packages[@]}"; do dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package"); done
+    [ ${#missing[@]} -eq 0 ] && return
+    [ "$(id -u)" = 0 ] || { say "missing: ${missing[*]}; install them with: sudo apt-get install ${missing[*]}"; exit 1; }
+    say "installing ${missing[*]}"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" >/dev/null
+}
+
+# The compiler's version names the packages of its library: 1.96.0+dfsg -> libstd-rust-web-1.96.
+unpack_compiler() {
+    [ -x "$tools/usr/bin/rustc" ] && return
+    dpkg --print-foreign-architectures | grep -qx arm64 || {
+        [ "$(id -u)" = 0 ] || { say "needs once: sudo dpkg --add-architecture arm64 && sudo apt-get update"; exit 1; }
+        dpkg --add-architecture arm64
+        apt-get update -qq
+    }
+    local work; work=$(mktemp -d)
+    local version; version=$(apt-cache show rustc-web | sed -n 's/^Version: \([0-9]*\.[0-9]*\).*/\1/p' | sort -V | tail -n 1)
+    local llvm; llvm=$(apt-cache show "libstd-rust-web-$version" | grep -o 'libllvm[0-9]*' | sort -u | tail -n 1)
+    say "unpacking rustc $version with $llvm into the cache"
+    (cd "$work" && apt-get download -qq rustc-web "libstd-rust-web-$version" "$llvm" libstd-rust-web-dev libstd-rust-web-dev:arm64)
+    mkdir -p "$tools"
+    for package in "$work"/*.deb; do dpkg -x "$package" "$tools"; done
+    rm -rf "$work"
+}
+
+# cargo asks one program for both sides of the build; host programs (build scripts) get their own linker.
+write_wrapper() {
+    cat >"$tools/rustc-wrapped" <<EOF
+#!/bin/sh
+export LD_LIBRARY_PATH=$tools/usr/lib/x86_64-linux-gnu
+exec $tools/usr/bin/rustc --sysroot $tools/usr "\$@"
+EOF
+    chmod +x "$tools/rustc-wrapped"
+}
+
+main() {
+    [ "$(uname -m)" = x86_64 ] || { say "this script cross-builds from x86-64; on arm64 use make test"; exit 1; }
+    install_packages
+    unpack_compiler
+    write_wrapper
+    export RUSTC=$tools/rustc-wrapped
+    export CARGO_TARGET_DIR=$cache/arm64-target
+    export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+    export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L $sysroot"
+    export CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc
+    cd "$here"
+    cargo build --release --locked --target aarch64-unknown-linux-gnu -p gatebus-sandbox
+    say "running the engine-side tests under qemu-user"
+    cargo test --release --locked --target aarch64-unknown-linux-gnu \
+        -p gatebus-wire -p gatebus-files -p gatebus-abi -p gatebus-sandbox "$@"
+}
+
+main "$@"
