@@ -1,0 +1,69 @@
+"""Assembly of the benchmark: runs the scripts that measure, prints one table, writes build/bench.json.
+
+Each script is a process of its own that prints one JSON object {key: number} as its last line, so that no measurement warms
+or disturbs another.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+from bench.table import rows, wanted
+
+ROOT = Path(__file__).parent.parent
+SCRIPTS = {
+    "spawn": [str(ROOT / "sandbox/bin/gatebus-sandbox"), "bench-spawn"],
+    "python": [sys.executable, "-m", "bench.sandbox_python"],
+    "idle": [sys.executable, "-m", "bench.idle_many"],
+    "compile": [sys.executable, "-m", "bench.compile_ratio"],
+    "command": [sys.executable, "-m", "bench.run_command"],
+    "kernels": [sys.executable, "-m", "bench.kernels"],
+}
+
+
+def machine() -> str:
+    """The facts without which a timing says nothing."""
+    processor = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text().splitlines()
+        processor = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), processor)
+    load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
+    system = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
+    return f"{processor}, {os.cpu_count()} cores, {system}, load before: {load}"
+
+
+def measure(source: str) -> dict[str, float]:
+    """Run one script and take the JSON object of its last line; its other lines are passed on."""
+    done = subprocess.run(SCRIPTS[source], stdout=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+    lines = done.stdout.strip().splitlines()
+    if done.returncode != 0 or not lines:
+        print(f"bench: {source} failed with exit code {done.returncode}", file=sys.stderr)
+        return {}
+    print("\n".join(lines[:-1]))
+    return {key: float(value) for key, value in json.loads(lines[-1]).items()}
+
+
+def main() -> int:
+    figures = wanted(os.environ.get("ONLY", ""))
+    facts = machine()
+    values: dict[str, float] = {}
+    for source in dict.fromkeys(figure.source for figure in figures):
+        values |= measure(source)
+    keys = {figure.key for figure in figures}
+    values = {key: value for key, value in values.items() if key in keys}
+    print(f"\n{facts}\n")
+    print("\n".join(rows(values)))
+    out = ROOT / "build/bench.json"
+    out.parent.mkdir(exist_ok=True)
+    out.write_text(json.dumps(values, indent=1) + "\n")
+    return 0 if keys <= set(values) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

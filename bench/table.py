@@ -1,0 +1,72 @@
+"""The words of the benchmark: which figures there are, what each must reach, and how a table of them is printed.
+
+In: measured numbers by key. Out: lines of text. Targets and what was known before stand here once, with their unit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Sense = Literal["<=", ">="]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure: `sense` and `target` say when it is reached; `known` is what others, or a prototype, needed."""
+
+    key: str
+    meaning: str
+    sense: Sense
+    target: float
+    known: str
+    source: str
+
+    def reached(self, value: float) -> bool:
+        return value <= self.target if self.sense == "<=" else value >= self.target
+
+
+FIGURES = (
+    Figure(
+        "spawn_ms", "request -> first packet of a cached hello, native client, median", "<=", 0.30, "Gate 3-4", "spawn"
+    ),
+    Figure(
+        "spawn_p99_ms", "the same, idle pauses between, 99th percentile", "<=", 3.0, "v1 attach in it: 10-29", "spawn"
+    ),
+    Figure("spawn_vs_fork", "spawn_ms / fork+exit+wait through the spawner", "<=", 1.0, "spike 0.63", "spawn"),
+    Figure("spawn_rate", "programs started and ended per second", ">=", 1500, "Gate as a whole 150-220", "spawn"),
+    Figure("idle_kib", "private memory + page tables of an idle hello, KiB", "<=", 230, "spike 216; Gate 80", "spawn"),
+    Figure("spawn_py_ms", "request -> first packet from Python, median", "<=", 0.5, "estimate 0.26-0.39", "python"),
+    Figure("packets_s", "64 B packets, program -> Python, one program", ">=", 200_000, "", "python"),
+    Figure("stream_mbs", "program -> Python in 64 KiB packets, MB/s", ">=", 1_000, "", "python"),
+    Figure("idle_many", "idle programs held at once", ">=", 3_000, "Gate's constant 16,384", "idle"),
+    Figure("kill_1000_s", "killing all of them, seconds per 1,000", "<=", 1.0, "", "idle"),
+    Figure("compile_ratio", "cold admission, 1 MiB C program / Module.serialize()", "<=", 1.3, "", "compile"),
+    Figure("run_ms", "`gatebus run hello.wasm`, whole process, cached, median", "<=", 250, "", "command"),
+    Figure("kernels", "compute kernels / plain wasmtime 48, geometric mean", "<=", 1.02, "Gate 1.59", "kernels"),
+)
+
+
+def rows(values: Mapping[str, float]) -> Iterator[str]:
+    """One Markdown row for each measured figure, in the order of FIGURES."""
+    yield "| key | figure | target | measured | | known |"
+    yield "|---|---|---|---|---|---|"
+    for figure in FIGURES:
+        if figure.key in values:
+            value = values[figure.key]
+            mark = "reached" if figure.reached(value) else "MISSED"
+            target = f"{figure.sense} {figure.target:g}"
+            yield f"| `{figure.key}` | {figure.meaning} | {target} | {value:.4g} | {mark} | {figure.known} |"
+
+
+def wanted(only: str) -> tuple[Figure, ...]:
+    """The figures named in `only` (comma-separated keys); all of them when it is empty. ValueError names an unknown key."""
+    keys = {key.strip() for key in only.split(",") if key.strip()}
+    unknown = keys - {figure.key for figure in FIGURES}
+    if unknown:
+        msg = f"no such figure: {', '.join(sorted(unknown))}; there are {', '.join(f.key for f in FIGURES)}"
+        raise ValueError(msg)
+    return tuple(figure for figure in FIGURES if not keys or figure.key in keys)
