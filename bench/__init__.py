@@ -1,1 +1,1 @@
-"""Measurements that anyone can run: `make bench`. A timing is never a test; every figure is printed beside its target."""
+"""Measurements that anyone can run: `make bench`. A timing is never a test.."""

@@ -1,7 +1,7 @@
 """Assembly of the benchmark: runs the scripts that measure, prints one table, writes build/bench.json.
 
-Each script is a process of its own that prints one JSON object {key: number} as its last line, so that no measurement warms
-or disturbs another.
+Each script is a process of its own that prints one JSON object {key: number} as its last line, so that no measurement
+warms or disturbs another.
 """
 
 from __future__ import annotations

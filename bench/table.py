@@ -63,7 +63,7 @@ def rows(values: Mapping[str, float]) -> Iterator[str]:
 
 
 def wanted(only: str) -> tuple[Figure, ...]:
-    """The figures named in `only` (comma-separated keys); all of them when it is empty. ValueError names an unknown key."""
+    """The figures named in `only` (comma-separated keys); all of them when it is empty. ValueError: an unknown key."""
     keys = {key.strip() for key in only.split(",") if key.strip()}
     unknown = keys - {figure.key for figure in FIGURES}
     if unknown:
