@@ -1,0 +1,65 @@
+# The two commands of a fresh machine are `make test` and `make demo`. They need Python >= 3.11, cargo, a C compiler and make;
+# everything else is fetched through pip and cargo and kept in .venv and in the user's cache.
+
+PYTHON ?= python3
+VENV ?= .venv
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/gatebus
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+BIN := $(VENV)/bin
+CARGO := cd sandbox/native && cargo
+# Clippy as the compiler of an ordinary build: `cargo clippy` would check the engine's 100 crates a second time.
+CLIPPY := RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__
+
+.PHONY: build python engine test lint test-engine test-python demo bench arm64 clean help
+
+help:
+	@echo "make test    build everything, lint, run all tests (first time: about 15 minutes, most of it the engine)"
+	@echo "make demo    show what it can do, in a few minutes"
+	@echo "make build   only build; then $(BIN)/gatebus run FILE, $(BIN)/gatebus doctor"
+	@echo "make bench   measure and print one table; make bench ONLY=spawn_ms,idle_kib"
+	@echo "make arm64   cross-build the native part and test it under qemu-user"
+	@echo "make clean   remove what was built here (the caches in $(CACHE) stay)"
+
+build: python engine
+
+python: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "gatebus needs Python 3.11 or newer: make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.[test]'
+	@touch $@
+
+engine: python
+	@command -v cargo >/dev/null || { echo "gatebus needs cargo (Rust 1.95 or newer): https://rustup.rs"; exit 1; }
+	@$(BIN)/python sandbox/native/build.py
+
+test: build lint test-engine test-python
+
+lint: build
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	@if cargo fmt --version >/dev/null 2>&1; then echo 'cargo fmt --check' && $(CARGO) fmt --check; \
+	else echo 'no rustfmt here: the format of the Rust code was not checked'; fi
+	@if command -v clippy-driver >/dev/null; then echo clippy && cd sandbox/native && \
+	  $(CLIPPY) cargo build --quiet --release --workspace --locked; \
+	else echo 'no clippy here: the Rust code was not linted'; fi
+
+test-engine: build
+	$(CARGO) test --quiet --release --workspace --locked
+
+test-python: build
+	$(BIN)/pytest --quiet
+
+demo: build
+	@$(BIN)/python -m gatebus.demo
+
+bench: build
+	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
+
+arm64: python
+	sandbox/native/arm64.sh
+
+clean:
+	rm -rf build sandbox/bin $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
