@@ -11,7 +11,9 @@
 
 use std::collections::HashMap;
 
-use wasm_encoder::{AbstractHeapType, BlockType, Function, HeapType, Ieee32, Ieee64, InstructionSink, ValType};
+use wasm_encoder::{
+    AbstractHeapType, BlockType, Function, HeapType, Ieee32, Ieee64, InstructionSink, ValType,
+};
 
 use crate::shape::{Shape, Target};
 use crate::splice::Addition;
@@ -37,8 +39,13 @@ pub enum End {
     Any,
     /// With results of these patterns.
     Returns(Vec<Expect>),
-    /// Not at all: the program is killed with this cause.
-    Killed(&'static str),
+    /// Not at all: the program is killed.
+    Killed {
+        /// `trap`, `exhaustion` or `exception`: what the script calls it.
+        kind: &'static str,
+        /// With which cause.
+        cause: &'static str,
+    },
 }
 
 /// A function of a few hundred calls still compiles in a moment; a chunk is also the unit that failing entries repeat.
@@ -58,7 +65,7 @@ pub fn functions(shape: &Shape, steps: &[Step], fails: &[usize]) -> Result<Addit
     let mut before = HashMap::new();
     let mut chunk = Vec::new();
     for (at, step) in steps.iter().enumerate() {
-        let killed = matches!(step.end, End::Killed(_));
+        let killed = matches!(step.end, End::Killed { .. });
         if !killed {
             chunk.push((at + 1, step));
         }
@@ -95,7 +102,10 @@ impl Emitter {
             next: shape.functions,
             chunks: Vec::new(),
             upto: Vec::new(),
-            addition: Addition { types, ..Addition::default() },
+            addition: Addition {
+                types,
+                ..Addition::default()
+            },
         }
     }
 
@@ -107,14 +117,19 @@ impl Emitter {
 
     fn chunk(&mut self, steps: &[(usize, &Step)]) -> Result<(), String> {
         let mut locals = Locals::default();
-        let plans: Vec<Vec<u32>> = steps.iter().map(|(_, step)| locals.for_results(step)).collect();
+        let plans: Vec<Vec<u32>> = steps
+            .iter()
+            .map(|(_, step)| locals.for_results(step))
+            .collect();
         let mut function = Function::new_with_locals_types(locals.types);
         let mut out = function.instructions();
         for ((number, step), locals) in steps.iter().zip(&plans) {
             perform(&mut out, step);
             match &step.end {
                 End::Returns(expects) => check_results(&mut out, expects, locals, *number)?,
-                End::Any | End::Killed(_) => (0..results(&step.target)).for_each(|_| { out.drop(); }),
+                End::Any | End::Killed { .. } => (0..results(&step.target)).for_each(|_| {
+                    out.drop();
+                }),
             }
         }
         out.i32_const(0).end();
@@ -135,7 +150,12 @@ impl Emitter {
         let mut function = Function::new_with_locals_types([ValType::I32]);
         let mut out = function.instructions();
         for chunk in &self.chunks {
-            out.call(*chunk).local_tee(0).if_(BlockType::Empty).local_get(0).return_().end();
+            out.call(*chunk)
+                .local_tee(0)
+                .if_(BlockType::Empty)
+                .local_get(0)
+                .return_()
+                .end();
         }
         out.i32_const(0).end();
         let index = self.push(self.checked, function);
@@ -150,7 +170,9 @@ impl Emitter {
             out.call(self.upto[previous]);
         }
         perform(&mut out, step);
-        (0..results(&step.target)).for_each(|_| { out.drop(); });
+        (0..results(&step.target)).for_each(|_| {
+            out.drop();
+        });
         out.i32_const(0).end();
         let index = self.push(self.checked, function);
         self.addition.exports.push((fail_entry(at + 1), index));
@@ -173,7 +195,10 @@ impl Locals {
             (End::Returns(_), Target::Global { value, .. }) => vec![*value],
             _ => Vec::new(),
         };
-        types.iter().map(|ty| self.nth(*ty, used.entry(*ty).or_default())).collect()
+        types
+            .iter()
+            .map(|ty| self.nth(*ty, used.entry(*ty).or_default()))
+            .collect()
     }
 
     fn nth(&mut self, ty: ValType, used: &mut usize) -> u32 {
@@ -211,16 +236,30 @@ fn constant(out: &mut InstructionSink<'_>, value: &Value) {
         Value::V128(bits) => out.v128_const(bits.cast_signed()),
         Value::Null(NullOf::Func) => out.ref_null(HeapType::FUNC),
         Value::Null(NullOf::Extern) => out.ref_null(HeapType::EXTERN),
-        Value::Null(NullOf::Exn) => out.ref_null(HeapType::Abstract { shared: false, ty: AbstractHeapType::Exn }),
+        Value::Null(NullOf::Exn) => out.ref_null(HeapType::Abstract {
+            shared: false,
+            ty: AbstractHeapType::Exn,
+        }),
     };
 }
 
-fn check_results(out: &mut InstructionSink<'_>, expects: &[Expect], locals: &[u32], number: usize) -> Result<(), String> {
+fn check_results(
+    out: &mut InstructionSink<'_>,
+    expects: &[Expect],
+    locals: &[u32],
+    number: usize,
+) -> Result<(), String> {
     let number = i32::try_from(number).map_err(|e| e.to_string())?;
-    locals.iter().rev().for_each(|local| { out.local_set(*local); });
+    locals.iter().rev().for_each(|local| {
+        out.local_set(*local);
+    });
     for (expect, local) in expects.iter().zip(locals) {
         matches(out, expect, *local);
-        out.i32_eqz().if_(BlockType::Empty).i32_const(number).return_().end();
+        out.i32_eqz()
+            .if_(BlockType::Empty)
+            .i32_const(number)
+            .return_()
+            .end();
     }
     Ok(())
 }
@@ -239,15 +278,25 @@ fn matches(out: &mut InstructionSink<'_>, expect: &Expect, local: u32) {
     match expect {
         Expect::I32(x) => out.i32_const(*x).i32_eq(),
         Expect::I64(x) => out.i64_const(*x).i64_eq(),
-        Expect::F32 { mask, bits } => {
-            out.i32_reinterpret_f32().i32_const(mask.cast_signed()).i32_and().i32_const(bits.cast_signed()).i32_eq()
-        }
-        Expect::F64 { mask, bits } => {
-            out.i64_reinterpret_f64().i64_const(mask.cast_signed()).i64_and().i64_const(bits.cast_signed()).i64_eq()
-        }
-        Expect::V128 { mask, bits } => {
-            out.v128_const(mask.cast_signed()).v128_and().v128_const(bits.cast_signed()).v128_xor().v128_any_true().i32_eqz()
-        }
+        Expect::F32 { mask, bits } => out
+            .i32_reinterpret_f32()
+            .i32_const(mask.cast_signed())
+            .i32_and()
+            .i32_const(bits.cast_signed())
+            .i32_eq(),
+        Expect::F64 { mask, bits } => out
+            .i64_reinterpret_f64()
+            .i64_const(mask.cast_signed())
+            .i64_and()
+            .i64_const(bits.cast_signed())
+            .i64_eq(),
+        Expect::V128 { mask, bits } => out
+            .v128_const(mask.cast_signed())
+            .v128_and()
+            .v128_const(bits.cast_signed())
+            .v128_xor()
+            .v128_any_true()
+            .i32_eqz(),
         Expect::Null => out.ref_is_null(),
         Expect::NotNull => out.ref_is_null().i32_eqz(),
         Expect::Either(_) => out.unreachable(),

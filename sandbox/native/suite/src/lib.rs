@@ -24,7 +24,9 @@ pub fn generate(directory: &Path, sources: &[source::Source]) -> Result<(), Stri
     let mut manifest = output::Manifest::default();
     for source in sources {
         let script = script::read(&source.text).map_err(|e| format!("{}: {e}", source.name))?;
-        manifest.add(directory, &source.name, script).map_err(|e| format!("{}: {e}", source.name))?;
+        manifest
+            .add(directory, &source.name, script)
+            .map_err(|e| format!("{}: {e}", source.name))?;
     }
     std::fs::write(directory.join("manifest.json"), manifest.text()).map_err(|e| e.to_string())
 }

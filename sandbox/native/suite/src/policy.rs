@@ -12,13 +12,19 @@ pub const ACCEPTED: WasmFeatures = WasmFeatures::WASM2
 /// In the order of asking: the first that makes a module valid, alone, is the reason of its refusal.
 const REFUSED: [(&str, WasmFeatures); 8] = [
     ("function references", WasmFeatures::FUNCTION_REFERENCES),
-    ("gc", WasmFeatures::FUNCTION_REFERENCES.union(WasmFeatures::GC)),
+    (
+        "gc",
+        WasmFeatures::FUNCTION_REFERENCES.union(WasmFeatures::GC),
+    ),
     ("memory64", WasmFeatures::MEMORY64),
     ("relaxed simd", WasmFeatures::RELAXED_SIMD),
     ("threads", WasmFeatures::THREADS),
     ("custom page sizes", WasmFeatures::CUSTOM_PAGE_SIZES),
     ("wide arithmetic", WasmFeatures::WIDE_ARITHMETIC),
-    ("custom descriptors", WasmFeatures::CUSTOM_DESCRIPTORS.union(WasmFeatures::GC)),
+    (
+        "custom descriptors",
+        WasmFeatures::CUSTOM_DESCRIPTORS.union(WasmFeatures::GC),
+    ),
 ];
 
 /// Modules are refused for what they import, whatever it is: only `gate` and `wasi` have a host behind them.
@@ -38,12 +44,20 @@ pub enum Verdict {
 /// Judges the encoded module.
 pub fn judge(wasm: &[u8]) -> Verdict {
     let Err(error) = valid_with(wasm, ACCEPTED) else {
-        return if has_imports(wasm) { Verdict::Refused(IMPORTS) } else { Verdict::Accepted };
+        return if has_imports(wasm) {
+            Verdict::Refused(IMPORTS)
+        } else {
+            Verdict::Accepted
+        };
     };
-    let named = REFUSED.iter().find(|(_, features)| valid_with(wasm, ACCEPTED.union(*features)).is_ok());
+    let named = REFUSED
+        .iter()
+        .find(|(_, features)| valid_with(wasm, ACCEPTED.union(*features)).is_ok());
     match named {
         Some((name, _)) => Verdict::Refused(name),
-        None if valid_with(wasm, WasmFeatures::all()).is_ok() => Verdict::Refused("several proposals"),
+        None if valid_with(wasm, WasmFeatures::all()).is_ok() => {
+            Verdict::Refused("several proposals")
+        }
         None => Verdict::Unknown(error),
     }
 }
@@ -61,7 +75,12 @@ pub fn import_modules(wasm: &[u8]) -> Vec<String> {
     let mut names = Vec::new();
     for payload in Parser::new(0).parse_all(wasm).map_while(Result::ok) {
         if let Payload::ImportSection(section) = payload {
-            names.extend(section.into_imports().map_while(Result::ok).map(|import| import.module.to_owned()));
+            names.extend(
+                section
+                    .into_imports()
+                    .map_while(Result::ok)
+                    .map(|import| import.module.to_owned()),
+            );
         }
     }
     names
@@ -81,12 +100,18 @@ mod tests {
 
     #[test]
     fn a_module_of_today_is_accepted() {
-        assert_eq!(verdict("(module (memory 1) (memory 1) (func (result v128) (v128.const i64x2 0 0)))"), Verdict::Accepted);
+        assert_eq!(
+            verdict("(module (memory 1) (memory 1) (func (result v128) (v128.const i64x2 0 0)))"),
+            Verdict::Accepted
+        );
     }
 
     #[test]
     fn imports_are_refused_by_that_name() {
-        assert_eq!(verdict(r#"(module (import "spectest" "print" (func)))"#), Verdict::Refused(IMPORTS));
+        assert_eq!(
+            verdict(r#"(module (import "spectest" "print" (func)))"#),
+            Verdict::Refused(IMPORTS)
+        );
     }
 
     #[test]
@@ -95,7 +120,10 @@ mod tests {
             ("(module (memory i64 1))", "memory64"),
             ("(module (memory 1 1 shared))", "threads"),
             ("(module (type (struct)))", "gc"),
-            ("(module (type $t (func)) (func (param (ref $t))))", "function references"),
+            (
+                "(module (type $t (func)) (func (param (ref $t))))",
+                "function references",
+            ),
         ] {
             assert_eq!(verdict(text), Verdict::Refused(name), "{text}");
         }
@@ -103,7 +131,9 @@ mod tests {
 
     #[test]
     fn an_invalid_module_is_unknown_with_its_error() {
-        let Verdict::Unknown(error) = verdict("(module (func (result i32)))") else { panic!("judged valid") };
+        let Verdict::Unknown(error) = verdict("(module (func (result i32)))") else {
+            panic!("judged valid")
+        };
         assert!(error.contains("type mismatch"), "{error}");
     }
 }

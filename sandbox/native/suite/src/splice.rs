@@ -35,12 +35,46 @@ pub fn splice(wasm: &[u8], addition: &Addition) -> Result<Vec<u8>, String> {
     };
     let types = addition.types.concat();
     let functions = list(&|out| addition.functions.iter().for_each(|(ty, _)| ty.encode(out)));
-    let bodies = list(&|out| addition.functions.iter().for_each(|(_, body)| body.encode(out)));
-    let exports = list(&|out| addition.exports.iter().for_each(|export| encode_export(export, out)));
-    add(&mut sections, TYPE, addition.types.len(), &types, Place::Last)?;
-    add(&mut sections, FUNCTION, addition.functions.len(), &functions, Place::Last)?;
-    add(&mut sections, EXPORT, addition.exports.len(), &exports, Place::First)?;
-    add(&mut sections, CODE, addition.functions.len(), &bodies, Place::Last)?;
+    let bodies = list(&|out| {
+        addition
+            .functions
+            .iter()
+            .for_each(|(_, body)| body.encode(out))
+    });
+    let exports = list(&|out| {
+        addition
+            .exports
+            .iter()
+            .for_each(|export| encode_export(export, out))
+    });
+    add(
+        &mut sections,
+        TYPE,
+        addition.types.len(),
+        &types,
+        Place::Last,
+    )?;
+    add(
+        &mut sections,
+        FUNCTION,
+        addition.functions.len(),
+        &functions,
+        Place::Last,
+    )?;
+    add(
+        &mut sections,
+        EXPORT,
+        addition.exports.len(),
+        &exports,
+        Place::First,
+    )?;
+    add(
+        &mut sections,
+        CODE,
+        addition.functions.len(),
+        &bodies,
+        Place::Last,
+    )?;
     let mut out = b"\0asm\x01\0\0\0".to_vec();
     for (id, content) in &sections {
         out.push(*id);
@@ -71,7 +105,13 @@ enum Place {
     Last,
 }
 
-fn add(sections: &mut Vec<(u8, Vec<u8>)>, id: u8, count: usize, entries: &[u8], place: Place) -> Result<(), String> {
+fn add(
+    sections: &mut Vec<(u8, Vec<u8>)>,
+    id: u8,
+    count: usize,
+    entries: &[u8],
+    place: Place,
+) -> Result<(), String> {
     let at = match sections.iter().position(|(found, _)| *found == id) {
         Some(at) => at,
         None => insert_empty(sections, id),
@@ -94,7 +134,10 @@ fn add(sections: &mut Vec<(u8, Vec<u8>)>, id: u8, count: usize, entries: &[u8], 
 fn insert_empty(sections: &mut Vec<(u8, Vec<u8>)>, id: u8) -> usize {
     let rank = |id: u8| ORDER.iter().position(|x| *x == id);
     let later = |other: u8| rank(other).is_some_and(|r| Some(r) > rank(id));
-    let at = sections.iter().position(|(other, _)| later(*other)).unwrap_or(sections.len());
+    let at = sections
+        .iter()
+        .position(|(other, _)| later(*other))
+        .unwrap_or(sections.len());
     sections.insert(at, (id, vec![0]));
     at
 }
@@ -118,15 +161,30 @@ mod tests {
     fn an_empty_module_gets_all_four_sections_in_order() {
         let wasm = splice(b"\0asm\x01\0\0\0", &addition(0, 0)).expect("spliced");
         assert_eq!(valid_with(&wasm, ACCEPTED), Ok(()));
-        assert_eq!(sections(&wasm).expect("sections").iter().map(|s| s.0).collect::<Vec<_>>(), [1, 3, 7, 10]);
+        assert_eq!(
+            sections(&wasm)
+                .expect("sections")
+                .iter()
+                .map(|s| s.0)
+                .collect::<Vec<_>>(),
+            [1, 3, 7, 10]
+        );
     }
 
     #[test]
     fn what_was_there_stays() {
-        let old = wat::parse_str(r#"(module (memory 1) (func (export "f")) (data "x") (@custom "c" "y"))"#).expect("text");
+        let old = wat::parse_str(
+            r#"(module (memory 1) (func (export "f")) (data "x") (@custom "c" "y"))"#,
+        )
+        .expect("text");
         let wasm = splice(&old, &addition(1, 1)).expect("spliced");
         assert_eq!(valid_with(&wasm, ACCEPTED), Ok(()));
-        let find = |wasm: &[u8], id| sections(wasm).expect("sections").into_iter().find(|s| s.0 == id);
+        let find = |wasm: &[u8], id| {
+            sections(wasm)
+                .expect("sections")
+                .into_iter()
+                .find(|s| s.0 == id)
+        };
         for id in [0, 5, 11] {
             assert_eq!(find(&wasm, id), find(&old, id), "section {id}");
         }
@@ -136,7 +194,12 @@ mod tests {
     fn new_exports_come_first() {
         let old = wat::parse_str(r#"(module (func (export "f")))"#).expect("text");
         let wasm = splice(&old, &addition(1, 1)).expect("spliced");
-        let exports = sections(&wasm).expect("sections").into_iter().find(|s| s.0 == EXPORT).expect("exports").1;
+        let exports = sections(&wasm)
+            .expect("sections")
+            .into_iter()
+            .find(|s| s.0 == EXPORT)
+            .expect("exports")
+            .1;
         assert_eq!(exports, b"\x02\x05added\x00\x01\x01f\x00\x00");
     }
 

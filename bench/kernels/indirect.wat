@@ -1,0 +1,20 @@
+;; Indirect calls: a table of eight functions of one type, chosen by the last result; 60 million calls.
+(module
+  (type $step (func (param i32) (result i32)))
+  (table 8 8 funcref)
+  (elem (i32.const 0) $f0 $f1 $f2 $f3 $f4 $f5 $f6 $f7)
+  (func $f0 (type $step) (i32.add (local.get 0) (i32.const 7)))
+  (func $f1 (type $step) (i32.xor (local.get 0) (i32.const 0x5bd1e995)))
+  (func $f2 (type $step) (i32.rotl (local.get 0) (i32.const 5)))
+  (func $f3 (type $step) (i32.mul (local.get 0) (i32.const 3)))
+  (func $f4 (type $step) (i32.sub (local.get 0) (i32.const 0x9e3779b9)))
+  (func $f5 (type $step) (i32.rotr (local.get 0) (i32.const 11)))
+  (func $f6 (type $step) (i32.add (i32.shl (local.get 0) (i32.const 1)) (i32.const 1)))
+  (func $f7 (type $step) (i32.xor (local.get 0) (i32.shr_u (local.get 0) (i32.const 15))))
+  (func (export "run") (result i32)
+    (local $x i32) (local $n i32)
+    (local.set $x (i32.const 1))
+    (loop $next
+      (local.set $x (call_indirect (type $step) (i32.add (local.get $x) (local.get $n)) (i32.and (local.get $n) (i32.const 7))))
+      (br_if $next (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 60000000))))
+    (i32.ne (local.get $x) (i32.const 4161331818))))
