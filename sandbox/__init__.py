@@ -24,37 +24,100 @@ open_sandbox(backend, settings=Settings()) -> async context manager of Sandbox
 Sandbox
     .backend: str, .layers: Layers (which protections are on, which are missing and why)
     await .compile(wasm: bytes, *, principal: str = "", sha256: str | None = None) -> Image
-        Order: size, sha256 (when given), cache, the principal's queue, jailed worker (counts, validation, compilation). Text
-        (`(module ...`) is taken like the binary form. Raises Refused (the program's fault; .code, .text), CompileLimit, SandboxBroken.
-    .start(image, setup, limits) -> async context manager of Program. Raises StartFailed.
-        The request is sent before the body runs; leaving the body kills a program that still runs and waits for its end.
+        Order: size, sha256 (when given), cache, the principal's queue, jailed worker (counts, validation,
+        compilation). Text (`(module ...`) is taken like the binary form. Raises Refused (the program's fault;
+        .code, .text), CompileLimit, SandboxBroken.
+    .start(image, setup=Setup(), limits=Limits(), *, instance: UUID | None = None) -> async context manager of
+    Program. Raises StartFailed.
+        The request is sent before the body runs; leaving the body kills a program that still runs and waits for its
+        end.
     .statistics() -> frozen counts: running, started, ended, compiled, cache hits, pool.
 
 Program
-    await .receive_some() -> memoryview | bytes   raw bytes of the packet stream, b"" at the end; valid until the next call
-    `async for packets in program`                the same, cut at packet boundaries (whole packets only); a malformed
-                                                  header raises PacketViolation and kills the program
+    await .receive_some() -> bytes                whole packets, at least one; b"" at the end; a malformed header raises
+                                                  PacketViolation (once) and kills the program
+    `async for packets in program`                the same
     await .send(data)                             bytes-like, whole packets; BrokenProgram when the program is gone
     .send_nowait(data) -> int                     bytes taken by the kernel at once, may be 0
     .kill(cause=Cause.KILLED)                     at once, idempotent, no checkpoint
     await .wait() -> Outcome                      when its process is gone; needs somebody to read the packets, or the
                                                   program to have ended its output
     .usage() -> Usage                             bytes and packets so far; CPU and peak memory are exact after wait()
-    Control packets (logs, files left, the report) never come out of these calls: `.on_log` and the result of
-    `.tree()` (what the program left in its file system, after wait()) carry them.
+    .on_log = callback | None                     called with (1 or 2, bytes) while packets are received; set it before that
+    .tree() -> Tree | None                        what the program left in its file system; after wait(). None when it was
+                                                  killed or had no tree at the start
+    Control packets never come out of receive_some().
 
-    One task may receive and one may send at a time (trio.BusyResourceError otherwise). A cancelled send ends the program:
-    half a packet cannot be taken back.
+    One task may receive and one may send at a time (trio.BusyResourceError otherwise). A cancelled send ends the
+    program: half a packet cannot be taken back.
 
 Values (frozen)
-    Setup(arguments=(), environment={}, function=None, tree=None, debug_log=True, origin_credit=65536)
-    Tree: what the program's private file system holds at the start, and what it left. `Tree.from_directory(path, limits)`, `.write_to(path)`
-    are wires in sandbox.treedisk; the value itself is pure: {path: Directory | File(bytes) | Link(target)}, with times.
-    Limits: memory, table, stack, cpu_time, wall_time, files, log ... each with default and reason (sandbox/limits.py)
-    Image: sha256 (of the program), personality ("wasi" | "gate"), exports, memory and table minimum, code size, key
-    Outcome: state (HALTED | TERMINATED | KILLED), cause, result (0..2**32-1), text; .ok; .usage
-    Usage: cpu_user, cpu_system (seconds), peak_memory (bytes), bytes_in, bytes_out, packets_in, packets_out, wall (seconds)
+    Setup(arguments=(), environment={}, function=None, tree=None, debug_log=True, origin_credit=65536) Tree: what
+    the program's private file system holds at the start, and what it left: an immutable mapping {path: Directory |
+    File(bytes) | Link(target)}, with times. `sandbox.treedisk` has the wires: `from_directory(path, limits)` and
+    `write_to(tree, path)`. Limits: memory, table, stack, cpu_time, wall_time, files, log ... each with default and
+    reason (sandbox/limits.py) Image: sha256 (of the program), personality ("wasi" | "gate"), exports, memory and
+    table minimum, code size, key Outcome: state (HALTED | TERMINATED | KILLED), cause, result (0..2**32-1), text;
+    .ok; .usage Usage: cpu_user, cpu_system (seconds), peak_memory (guest's, bytes), max_rss (process', bytes),
+    bytes_in, bytes_out, packets_in, packets_out ("in" is towards the program), log_dropped, wall (seconds)
+
+Tests of others: sandbox.testing.open_fake_sandbox runs Python functions as programs behind this same interface.
+sandbox.packets has the words to take packets apart and make them.
 
 Errors: sandbox/errors.py, one class per whose fault. Every one has `.code` (stable, lower-case-with-dashes) and `.text`
 (public: what, why, what to do; never a path, an address or a traceback).
 """
+
+from sandbox.box import Sandbox, Statistics, open_sandbox
+from sandbox.errors import (
+    BackendUnavailable,
+    BadSetup,
+    BrokenProgram,
+    CompileLimit,
+    PacketViolation,
+    Refused,
+    SandboxBroken,
+    SandboxError,
+    StartFailed,
+    TooBusy,
+)
+from sandbox.image import Image
+from sandbox.layers import Layers
+from sandbox.limits import CompileLimits, HostLimits, Limits
+from sandbox.outcome import Cause, Outcome, State, Usage
+from sandbox.program import Program
+from sandbox.settings import Settings
+from sandbox.setup import Setup
+from sandbox.tree import Directory, File, Link, Tree
+
+__all__ = [
+    "BackendUnavailable",
+    "BadSetup",
+    "BrokenProgram",
+    "Cause",
+    "CompileLimit",
+    "CompileLimits",
+    "Directory",
+    "File",
+    "HostLimits",
+    "Image",
+    "Layers",
+    "Limits",
+    "Link",
+    "Outcome",
+    "PacketViolation",
+    "Program",
+    "Refused",
+    "Sandbox",
+    "SandboxBroken",
+    "SandboxError",
+    "Settings",
+    "Setup",
+    "StartFailed",
+    "State",
+    "Statistics",
+    "TooBusy",
+    "Tree",
+    "Usage",
+    "open_sandbox",
+]

@@ -1,0 +1,126 @@
+"""Words: what a back-end must offer. nativeclient.py, portable/ and testing.py implement it; admission.py, program.py and
+box.py use it.
+
+A back-end does three things and decides nothing: it compiles bytes under limits, it starts a process with a packet
+stream, it says how the process ended. Order, queues, caches, packets, outcomes and usage are the same for every
+back-end and live outside of it.
+
+    async with nativeclient.open_backend(settings) as backend: ...   # each has `open_backend`, owning tasks and processes
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from sandbox.layers import Layers
+    from sandbox.limits import CompileLimits, Limits
+    from sandbox.outcome import EndRecord
+    from sandbox.packets import Buffer
+
+
+class Transport(Protocol):
+    """One program's packet stream, as a socket that never blocks. The host's end only."""
+
+    def recv_into(self, buffer: memoryview) -> int:
+        """Bytes read, 0 at the end (also when the program is gone). BlockingIOError when there is nothing now."""
+        ...
+
+    def send(self, data: Buffer) -> int:
+        """Bytes taken, at least one. BlockingIOError when full; BrokenPipeError when the program is gone."""
+        ...
+
+    async def wait_readable(self) -> None:
+        """Until recv_into may have something. Ends at once, or by trio.ClosedResourceError, after close()."""
+        ...
+
+    async def wait_writable(self) -> None: ...
+
+    def close(self) -> None:
+        """Idempotent."""
+        ...
+
+
+class Blob(Protocol):
+    """A compiled image that the back-end can start from. Freed when nobody refers to it (`__del__`)."""
+
+    @property
+    def size(self) -> int: ...
+
+    def read(self) -> bytes:
+        """All of it, for the disk cache. Called in a thread."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What a compile worker left:
+
+    `facts` is JSON and as untrusted as the program. `blob` is None when the facts are a refusal.
+    """
+
+    blob: Blob | None
+    facts: bytes
+
+
+class Started(Protocol):
+    """One process. `wait` may be awaited by several tasks."""
+
+    @property
+    def transport(self) -> Transport: ...
+
+    @property
+    def peak_memory(self) -> int:
+        """Bytes of guest memory in use so far at most, as far as it can be known while it runs (else 0)."""
+        ...
+
+    def kill(self) -> None:
+        """At once, idempotent, no checkpoint. The record then has why=KILL, unless it had ended before."""
+        ...
+
+    async def wait(self) -> EndRecord:
+        """When the process is gone, and everything that it wrote is in the transport."""
+        ...
+
+    def close(self) -> None:
+        """After wait(): gives back descriptors. Idempotent."""
+        ...
+
+
+class Backend(Protocol):
+    """Made by `open_backend`. Its end kills and waits for every process."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def layers(self) -> Layers: ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Engine, its version and settings, processor: an image may be used only where this is the same."""
+        ...
+
+    @property
+    def pool(self) -> tuple[int, int]:
+        """Prepared processes (ready, size)."""
+        ...
+
+    async def compile_job(self, wasm: bytes, limits: CompileLimits) -> Compiled:
+        """In a worker of its own.
+
+        Raises CompileLimit (it used too much), SandboxBroken. A cancelled one leaves nothing running.
+        """
+        ...
+
+    def blob(self, data: bytes) -> Blob:
+        """An image out of the disk cache -> ready to be started. Called in a thread."""
+        ...
+
+    async def start_process(self, image: Blob, setup: bytes, limits: Limits) -> tuple[Started, bytes]:
+        """Ask for a process that reads `setup` first, and return before it runs.
+
+        The result is the process, and the part of setup that must still be sent because the stream was full. Raises StartFailed. Nothing is left when it raises or is cancelled.
+        """
+        ...

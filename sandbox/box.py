@@ -1,0 +1,178 @@
+"""Assembly: a sandbox out of a back-end, admission and caches; programs out of images.
+
+In:  programs of anyone (to admission.py), setups of callers. Out: Image, Program, statistics. What a back-end does
+is behind backend.py.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, cast
+
+import trio
+
+from sandbox.admission import Admission
+from sandbox.control import GO_PACKET, setup_packets, tree_packets
+from sandbox.errors import BackendUnavailable, SandboxBroken, StartFailed
+from sandbox.imagecache import ImageStore
+from sandbox.inlet import Inlet
+from sandbox.limits import Limits
+from sandbox.program import Program
+from sandbox.settings import Settings
+from sandbox.setup import Setup
+from sandbox.tree import check_limits
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from types import TracebackType
+    from uuid import UUID
+
+    from sandbox.backend import Backend, Blob
+    from sandbox.image import Image
+    from sandbox.layers import Layers
+    from sandbox.packets import Buffer
+
+BackendName = Literal["native", "portable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Counts since the sandbox was opened; `running` and the pool now."""
+
+    running: int
+    started: int
+    ended: int
+    compiled: int
+    cache_hits: int
+    refused: int
+    pool_ready: int
+    pool_size: int
+
+
+class Sandbox:
+    """Made by `open_sandbox`; see the package's page for the contract."""
+
+    def __init__(self, backend: Backend, settings: Settings, store: ImageStore) -> None:
+        self._backend = backend
+        self._settings = settings
+        self._admission = Admission(backend, store, settings.compile_limits, settings.host_limits)
+        self._scratch = memoryview(bytearray(settings.host_limits.read_size))
+        self._started = self._ended = 0
+
+    @property
+    def backend(self) -> str:
+        return self._backend.name
+
+    @property
+    def layers(self) -> Layers:
+        return self._backend.layers
+
+    async def compile(self, wasm: bytes, *, principal: str = "", sha256: str | None = None) -> Image:
+        """Raises Refused, CompileLimit, TooBusy, SandboxBroken."""
+        return await self._admission.admit_untrusted(bytes(wasm), principal, sha256)
+
+    def start(
+        self, image: Image, setup: Setup | None = None, limits: Limits | None = None, *, instance: UUID | None = None
+    ) -> Running:
+        """`async with box.start(...) as program`.
+
+        Raises StartFailed, BadSetup. `instance`: its name, if the caller has one.
+        """
+        return Running(self, image, setup or Setup(), limits or Limits(), instance)
+
+    def statistics(self) -> Statistics:
+        counts, (ready, size) = self._admission.counts, self._backend.pool
+        return Statistics(
+            self._started - self._ended,
+            self._started,
+            self._ended,
+            counts.compiled,
+            counts.cache_hits,
+            counts.refused,
+            ready,
+            size,
+        )
+
+    async def _launch(self, image: Image, setup: Setup, limits: Limits, instance: bytes) -> Program:
+        if self._started - self._ended >= self._settings.host_limits.programs:
+            raise StartFailed("too-many-programs", "Too many programs run at once. Try again when some have ended.")
+        if setup.tree is not None:
+            check_limits(setup.tree, limits.files, limits.nodes)
+        first = setup_packets(setup, limits, instance)
+        if setup.tree is None:
+            first += GO_PACKET
+        started, unsent = await self._backend.start_process(cast("Blob", image.handle), first, limits)
+        self._started += 1
+        program = Program(
+            started, Inlet(self._scratch, limits, wants_tree=setup.tree is not None), limits, self._count_end, instance
+        )
+        if unsent or setup.tree is not None:
+            await self._feed(program, setup, unsent)
+        return program
+
+    async def _feed(self, program: Program, setup: Setup, unsent: bytes) -> None:
+        try:
+            await program.feed(_rest_of_setup(setup, unsent))
+        except BaseException:
+            await self._end(program)
+            raise
+
+    def _count_end(self) -> None:
+        self._ended += 1
+
+    async def _end(self, program: Program) -> None:
+        if program.ended:
+            return
+        program.kill()
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + self._settings.host_limits.kill_seconds):
+            await program.wait()
+        if not program.ended:
+            program.abandon()
+            raise SandboxBroken("kill-late", "A killed program did not end; the sandbox is stuck. Start it again.")
+
+
+def _rest_of_setup(setup: Setup, unsent: bytes) -> Iterator[Buffer]:
+    yield unsent
+    if setup.tree is not None:
+        yield from tree_packets(setup.tree)
+        yield GO_PACKET
+
+
+class Running:
+    """The context of one program: started before the body, gone after it."""
+
+    __slots__ = ("_box", "_image", "_instance", "_limits", "_program", "_setup")
+
+    def __init__(self, box: Sandbox, image: Image, setup: Setup, limits: Limits, instance: UUID | None) -> None:
+        self._box, self._image, self._setup, self._limits = box, image, setup, limits
+        self._instance = instance.bytes if instance is not None else os.urandom(16)
+        self._program: Program | None = None
+
+    async def __aenter__(self) -> Program:
+        if self._program is not None:
+            raise RuntimeError("a program's context can be entered once")
+        self._program = await self._box._launch(self._image, self._setup, self._limits, self._instance)
+        return self._program
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._program is not None
+        await self._box._end(self._program)
+
+
+@asynccontextmanager
+async def open_sandbox(backend: BackendName, settings: Settings | None = None) -> AsyncIterator[Sandbox]:
+    """Raises BackendUnavailable. At its end every program is killed and waited for."""
+    settings = settings or Settings()
+    store = ImageStore(settings.host_limits)
+    if backend == "native":
+        from sandbox.nativeclient import open_backend  # only this back-end needs Linux
+    elif backend == "portable":
+        from sandbox.portable.parent import open_backend  # only this back-end needs the package wasmtime
+    else:
+        raise BackendUnavailable("no-such-backend", "There are two back-ends: native and portable.")
+    async with open_backend(settings) as made:
+        yield Sandbox(made, settings, store)

@@ -1,0 +1,205 @@
+"""Words: control packets between the host and a program's runtime (PROTOCOL.md section C).
+
+Out to the runtime: the setup, in the order that the document fixes. In from the runtime: LOG, NODE, CONTENT,
+REPORT. The runtime is ours, but a native attacker may sit in its place, so what comes in is checked like a
+stranger's bytes; only PacketViolation comes out of it.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from sandbox.errors import BadSetup, PacketViolation, public_text_untrusted
+from sandbox.outcome import Report
+from sandbox.packets import CALL, CODE_CONTROL, CONTENT_MAX, HEADER, HEADER_SIZE, encode
+from sandbox.setup import SETUP_MAX, Setup, encode_text
+from sandbox.tree import Directory, File, Link, Node, Tree, check_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandbox.limits import Limits
+
+VERSION = 1
+
+BEGIN, ARGUMENT, ENVIRONMENT, FUNCTION, NODE, CONTENT, GO, LOG, REPORT = range(9)
+
+# u32 version, u32 flags, u64 log_limit, u64 files_limit, u32 nodes_limit, u32 clock_ms, u32 origin_credit, u32
+# reserved, [16] instance id
+_BEGIN = Struct("<IIQQIIII16s")
+FLAG_FILES, FLAG_RESUMED, FLAG_DEBUG_LOG = 1, 2, 4
+# u8 type, u8[3] zero, u32 path length, u64 modified
+_NODE = Struct("<B3sIQ")
+TYPE_DIRECTORY, TYPE_FILE, TYPE_LINK = 3, 4, 7
+# u32 status, i32 result, u64 memory, u64 log bytes dropped
+_REPORT = Struct("<IiQQ")
+REPORT_TEXT_MAX = 200
+
+
+def _control(kind: int, content: bytes = b"") -> bytes:
+    return encode(CODE_CONTROL, CALL, content, kind)
+
+
+def setup_packets(setup: Setup, limits: Limits, instance: bytes) -> bytes:
+    """Everything but files and GO. Raises BadSetup when it is more than the runtime takes."""
+    packets = [_control(BEGIN, _begin(setup, limits, instance))]
+    packets += [_control(ARGUMENT, encode_text(each)) for each in setup.arguments]
+    packets += [_control(ENVIRONMENT, encode_text(f"{name}={value}")) for name, value in setup.environment.items()]
+    if setup.function is not None:
+        packets.append(_control(FUNCTION, encode_text(setup.function)))
+    whole = b"".join(packets)
+    if len(whole) + len(GO_PACKET) > SETUP_MAX:
+        raise BadSetup(
+            "setup-size",
+            f"Arguments and environment together have {len(whole)} bytes; at most {SETUP_MAX} are allowed.",
+        )
+    return whole
+
+
+def _begin(setup: Setup, limits: Limits, instance: bytes) -> bytes:
+    flags = (FLAG_FILES if setup.tree is not None else 0) | (FLAG_DEBUG_LOG if setup.debug_log else 0)
+    return _BEGIN.pack(
+        VERSION,
+        flags,
+        limits.log,
+        limits.files,
+        limits.nodes,
+        limits.clock_resolution,
+        setup.origin_credit,
+        0,
+        instance,
+    )
+
+
+GO_PACKET = _control(GO)
+
+
+def tree_packets(tree: Tree) -> Iterator[bytes]:
+    """NODE and CONTENT packets, parents first, made one by one (a tree may be larger than a socket's buffer)."""
+    for path, node in tree.items():
+        yield _control(NODE, _node(path, node))
+        if isinstance(node, File):
+            for at in range(0, len(node.content), CONTENT_MAX):
+                yield _control(CONTENT, node.content[at : at + CONTENT_MAX])
+
+
+def _node(path: str, node: Node) -> bytes:
+    name = path.encode()
+    kind = TYPE_DIRECTORY if isinstance(node, Directory) else TYPE_FILE if isinstance(node, File) else TYPE_LINK
+    target = node.target.encode() if isinstance(node, Link) else b""
+    return _NODE.pack(kind, bytes(3), len(name), node.modified) + name + target
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Something the program wrote to its debug log; `stream` 1 or 2."""
+
+    stream: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LeftNode:
+    path: str
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class LeftContent:
+    data: bytes
+
+
+Control = Log | LeftNode | LeftContent | Report
+
+
+def decode_untrusted(packet: bytes) -> Control:
+    """One whole control packet (padding included) -> value. Raises PacketViolation."""
+    try:
+        size, _code, _domain, kind = HEADER.unpack_from(packet)
+        content = packet[HEADER_SIZE:size]
+        if kind == LOG:
+            return _log_untrusted(content)
+        if kind == NODE:
+            return _node_untrusted(content)
+        if kind == CONTENT:
+            return LeftContent(content)
+        if kind == REPORT:
+            return _report_untrusted(content)
+    except (struct.error, UnicodeDecodeError, BadSetup):
+        raise _malformed() from None
+    raise _malformed()
+
+
+def _malformed() -> PacketViolation:
+    return PacketViolation("packet-control", "The program's runtime wrote a malformed control packet.")
+
+
+def _log_untrusted(content: bytes) -> Log:
+    if not content or content[0] not in (1, 2):
+        raise _malformed()
+    return Log(content[0], content[1:])
+
+
+def _node_untrusted(content: bytes) -> LeftNode:
+    kind, zero, length, modified = _NODE.unpack_from(content)
+    end = _NODE.size + length
+    if zero != bytes(3) or end > len(content):
+        raise _malformed()
+    path, rest = content[_NODE.size : end].decode(), content[end:]
+    check_path(path)
+    if kind == TYPE_LINK:
+        return LeftNode(path, Link(rest.decode(), modified))
+    if rest or kind not in (TYPE_DIRECTORY, TYPE_FILE):
+        raise _malformed()
+    return LeftNode(path, Directory(modified) if kind == TYPE_DIRECTORY else File(b"", modified))
+
+
+def _report_untrusted(content: bytes) -> Report:
+    status, result, memory, dropped = _REPORT.unpack_from(content)
+    text = content[_REPORT.size :]
+    if len(text) > REPORT_TEXT_MAX:
+        raise _malformed()
+    return Report(status, result & 0xFFFFFFFF, memory, dropped, public_text_untrusted(text.decode(), REPORT_TEXT_MAX))
+
+
+class TreeCollector:
+    """NODE and CONTENT packets of a program that ended -> Tree. Bounded by the limits that the program had."""
+
+    __slots__ = ("_bytes", "_files_max", "_nodes", "_nodes_max", "_open")
+
+    def __init__(self, files_max: int, nodes_max: int) -> None:
+        self._nodes: dict[str, tuple[Node, bytearray]] = {}
+        self._open: bytearray | None = None
+        self._bytes = 0
+        self._files_max, self._nodes_max = files_max, nodes_max
+
+    def add_untrusted(self, part: LeftNode | LeftContent) -> None:
+        """Raises PacketViolation: more than the limits allow, the same path twice, or content without a file."""
+        if isinstance(part, LeftContent):
+            self._add_content(part.data)
+            return
+        if part.path in self._nodes or len(self._nodes) >= self._nodes_max:
+            raise _malformed()
+        content = bytearray()
+        self._nodes[part.path] = (part.node, content)
+        self._open = content if isinstance(part.node, File) else None
+
+    def _add_content(self, data: bytes) -> None:
+        self._bytes += len(data)
+        if self._open is None or self._bytes > self._files_max:
+            raise _malformed()
+        self._open += data
+
+    def tree_untrusted(self) -> Tree:
+        """Raises PacketViolation when the nodes are no tree."""
+        nodes = {
+            path: File(bytes(content), node.modified) if isinstance(node, File) else node
+            for path, (node, content) in self._nodes.items()
+        }
+        try:
+            return Tree(nodes)
+        except BadSetup:
+            raise _malformed() from None

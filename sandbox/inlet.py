@@ -1,0 +1,140 @@
+"""Words: the host's ear at one program: raw bytes become whole packets, logs, files and the report.
+
+In:  a non-blocking reader of a program's bytes (untrusted). Out: packets for services; `on_log`; `tree`; `report`;
+counts. It holds at most one unfinished packet, what one socket buffer held when the program ended, and the files
+that the program's limits allow.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sandbox.control import LeftContent, LeftNode, Log, TreeCollector, decode_untrusted
+from sandbox.errors import PacketViolation
+from sandbox.packets import Known, scan_untrusted, without_controls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandbox.backend import Transport
+    from sandbox.limits import Limits
+    from sandbox.outcome import Report
+    from sandbox.tree import Tree
+
+# What is taken from the stream of an ended process without a reader. A socket buffer holds 200 KiB to a few MiB by
+# the system's settings; more than this means that somebody still writes, and he is cut off.
+LEFT_OVER_MAX = 32 << 20
+
+
+class Inlet:
+    """One program's output. `scratch` is shared by all programs: nothing in it survives a call."""
+
+    __slots__ = (
+        "_collector",
+        "_known",
+        "_log_left",
+        "_rest",
+        "_scratch",
+        "at_end",
+        "bytes",
+        "left_over",
+        "on_log",
+        "packets",
+        "report",
+        "tree",
+    )
+
+    def __init__(self, scratch: memoryview, limits: Limits, *, wants_tree: bool) -> None:
+        self._scratch = scratch
+        self._known = Known()
+        self._rest = b""
+        self._log_left = limits.log
+        self._collector = TreeCollector(limits.files, limits.nodes) if wants_tree else None
+        self.on_log: Callable[[int, bytes], None] | None = None
+        self.at_end = False
+        self.left_over = b""
+        self.report: Report | None = None
+        self.tree: Tree | None = None
+        self.bytes = self.packets = 0
+
+    def take_untrusted(self, source: Transport) -> bytes | None:
+        """Packets; b"" when only control packets or a part of one came, or at the end; None when there is nothing now.
+
+        Raises PacketViolation; after that the output is at its end.
+        """
+        if self.left_over:
+            packets, self.left_over = self.left_over, b""
+            return packets
+        if self.at_end:
+            return b""
+        return self._read_untrusted(source)
+
+    def _read_untrusted(self, source: Transport) -> bytes | None:
+        scratch, kept = self._scratch, len(self._rest)
+        if kept:
+            scratch[:kept] = self._rest
+        try:
+            got = source.recv_into(scratch[kept:] if kept else scratch)
+        except BlockingIOError:
+            return None
+        if not got:
+            self._end()
+            return b""
+        self.bytes += got
+        return self._cut_untrusted(kept + got)
+
+    def _cut_untrusted(self, end: int) -> bytes:
+        scratch = self._scratch
+        try:
+            cut = scan_untrusted(scratch, end, self._known)
+            self._rest = bytes(scratch[cut.end : end])
+            self.packets += cut.packets
+            if not cut.controls:
+                return bytes(scratch[: cut.end])
+            packets, controls = without_controls(scratch, cut)
+            for control in controls:
+                self._control_untrusted(control)
+        except PacketViolation:
+            self.at_end = True
+            raise
+        return packets
+
+    def _control_untrusted(self, packet: bytes) -> None:
+        said = decode_untrusted(packet)
+        if isinstance(said, Log):
+            self._log_left -= len(said.data)
+            if self._log_left < 0:
+                raise PacketViolation("packet-control", "The program's runtime wrote more log than its limit.")
+            if self.on_log is not None:
+                self.on_log(said.stream, said.data)
+        elif isinstance(said, LeftNode | LeftContent):
+            if self._collector is None:
+                raise PacketViolation("packet-control", "The program's runtime sent files that nobody asked for.")
+            self._collector.add_untrusted(said)
+        else:
+            self.report = said
+
+    def _end(self) -> None:
+        self.at_end = True
+        self._rest = b""
+        if self._collector is not None and self.report is not None:
+            self.tree = self._collector.tree_untrusted()
+
+    def drain_untrusted(self, source: Transport) -> None:
+        """The process is gone:
+
+        take what is left, so that the report is known and a late reader still gets every packet.
+        """
+        pieces, size = [self.left_over], len(self.left_over)
+        self.left_over = b""
+        try:
+            while not self.at_end and size < LEFT_OVER_MAX:
+                packets = self._read_untrusted(source)
+                if packets is None:
+                    break
+                pieces.append(packets)
+                size += len(packets)
+        finally:
+            self.left_over = b"".join(pieces)
+            if not self.at_end:
+                self._end()

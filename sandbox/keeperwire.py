@@ -1,0 +1,140 @@
+"""Words: datagrams between host and keeper (PROTOCOL.md section A).
+
+Out: START, KILL, COMPILE, STATUS as bytes (descriptors travel beside them, native.py). In: READY, ENDED, FAILED,
+from the keeper, which is our own process but holds untrusted ones: its datagrams are checked, and only
+SandboxBroken comes out of it.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from struct import Struct
+
+from sandbox.errors import SandboxBroken
+from sandbox.limits import STACK_LARGE, CompileLimits, Limits
+from sandbox.outcome import EndRecord, Why
+
+VERSION = 1
+
+START, KILL, COMPILE, STATUS = 1, 2, 3, 4
+READY, ENDED, FAILED = 16, 17, 18
+
+# u32 kind, u32 id
+_HEAD = Struct("<II")
+# head, u64 memory_limit, u64 data_limit, u32 cpu_ms, u32 wall_ms, u32 table_limit, u32 stack_class, u32 flags, u32
+# reserved
+_START = Struct("<IIQQIIIIII")
+# head, u64 memory_limit, u64 max_code, u32 cpu_ms, u32 wall_ms, u32 flags, u32 reserved
+_COMPILE = Struct("<IIQQIIII")
+# head, u32 version, layers on, layers missing, cgroup mode, u64 fingerprint, u32 pool ready, pool size, programs,
+# spawner generation
+_READY = Struct("<IIIIIIQIIII")
+# head, i32 wait status, u32 why, u64 user_us, u64 system_us, u64 max_rss
+_ENDED = Struct("<IIiIQQQ")
+# head, u32 reason, u32 errno
+_FAILED = Struct("<IIII")
+
+# The longest datagram that the keeper sends; one byte more is asked for, so that a longer one is seen.
+DATAGRAM_MAX = 64
+IDS = 1 << 32
+
+FAIL_TEXTS = {
+    1: ("bad-request", "The sandbox's keeper did not understand the request; this is a bug, please report it."),
+    2: ("no-process", "No process could be made; the machine is short of memory or of processes. Try again later."),
+    3: ("too-many-programs", "Too many programs run at once. Try again when some have ended."),
+    4: ("spawner-lost", "The process that starts programs ended; a new one is being made. Try again."),
+    5: ("no-such-stack", "Programs with the large stack cannot run on this machine. Use the small one (256KiB)."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """`identity`: the id of the STATUS it answers, 0 for the first."""
+
+    identity: int
+    version: int
+    on: int
+    missing: int
+    cgroup_mode: int
+    fingerprint: int
+    pool_ready: int
+    pool_size: int
+    programs: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    identity: int
+    record: EndRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    identity: int
+    reason: int
+    errno: int
+
+    @property
+    def code_and_text(self) -> tuple[str, str]:
+        return FAIL_TEXTS.get(self.reason, FAIL_TEXTS[1])
+
+
+def start(identity: int, limits: Limits) -> bytes:
+    stack_class = 1 if limits.stack == STACK_LARGE else 0
+    return _START.pack(
+        START, identity, limits.memory, limits.data, limits.cpu_ms, limits.wall_ms, limits.table, stack_class, 0, 0
+    )
+
+
+def kill(identity: int) -> bytes:
+    return _HEAD.pack(KILL, identity)
+
+
+def compile_request(identity: int, limits: CompileLimits) -> bytes:
+    cpu_ms, wall_ms = round(limits.cpu_time * 1000), round(limits.wall_time * 1000)
+    return _COMPILE.pack(COMPILE, identity, limits.memory, limits.max_code, cpu_ms, wall_ms, 0, 0)
+
+
+def status(identity: int) -> bytes:
+    return _HEAD.pack(STATUS, identity)
+
+
+def decode_untrusted(datagram: bytes) -> Ready | Ended | Failed:
+    """Raises SandboxBroken."""
+    try:
+        kind, identity = _HEAD.unpack_from(datagram)
+        if kind == READY:
+            return Ready(identity, *_READY.unpack(datagram)[2:])
+        if kind == ENDED:
+            return Ended(identity, _end_record(_ENDED.unpack(datagram)[2:]))
+        if kind == FAILED:
+            return Failed(identity, *_FAILED.unpack(datagram)[2:])
+    except (struct.error, ValueError):
+        raise _malformed() from None
+    raise _malformed()
+
+
+def _malformed() -> SandboxBroken:
+    return SandboxBroken(
+        "keeper-message", "The sandbox's keeper sent a message that is not understood; it is being replaced."
+    )
+
+
+def _end_record(fields: tuple[int, ...]) -> EndRecord:
+    wait_status, why, user_us, system_us, max_rss = fields
+    if why == Why.LOST:
+        raise ValueError("only the host itself says this")
+    exit_code, signal = decode_wait_status(wait_status)
+    return EndRecord(exit_code, signal, Why(why), user_us, system_us, max_rss)
+
+
+def decode_wait_status(wait_status: int) -> tuple[int | None, int | None]:
+    """What waitpid gave -> (exit code, None) or (None, signal), the same on every Linux."""
+    signal = wait_status & 0x7F
+    if signal == 0:
+        return wait_status >> 8 & 0xFF, None
+    if signal == 0x7F:
+        raise ValueError("a process that is only stopped has not ended")
+    return None, signal

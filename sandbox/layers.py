@@ -1,0 +1,108 @@
+"""Words: the layers of protection around a program: which are on, which are missing, why, and how to get them.
+
+In:  bits (READY) or JSON (`gatebus-sandbox probe`). Out: Layers, for `gatebus doctor`, the start-up log and health.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# PROTOCOL.md section A; the position is the bit.
+LAYER_NAMES = (
+    "user-namespace",
+    "pid-namespace",
+    "mount-namespace",
+    "network-namespace",
+    "ipc-namespace",
+    "uts-namespace",
+    "cgroup-namespace",
+    "no-privileges",
+    "seccomp",
+    "landlock",
+    "rlimits",
+    "cgroup-memory",
+    "cgroup-pids",
+    "cgroup-cpu",
+    "non-dumpable",
+    "no-nested-namespaces",
+    "tsc-locked",
+)
+
+# Without these nothing runs; the others are warnings (architecture, decision 3).
+REQUIRED = ("user-namespace", "seccomp", "rlimits")
+
+CGROUP_MODES = {0: "none", 1: "v1", 2: "v2"}
+
+_USERNS = (
+    "Allow unprivileged user namespaces: on Ubuntu 24.04 and later give the program an AppArmor profile with `userns,` "
+    "(or sysctl kernel.apparmor_restrict_unprivileged_userns=0);"
+    "in a container start it with --security-opt seccomp=unconfined or as root."
+)
+_CGROUP = (
+    "Delegate a cgroup: with systemd start it by `systemd-run --user --scope -p Delegate=yes`, "
+    "in a container mount cgroups writable."
+)
+_KERNEL = "Needs a newer kernel or a kernel that is built with it."
+
+ADVICE: dict[str, str] = {
+    **dict.fromkeys(LAYER_NAMES, _KERNEL),
+    "user-namespace": _USERNS,
+    "pid-namespace": _USERNS,
+    "mount-namespace": _USERNS,
+    "network-namespace": _USERNS,
+    "cgroup-memory": _CGROUP,
+    "cgroup-pids": _CGROUP,
+    "cgroup-cpu": _CGROUP,
+    "seccomp": "Use a kernel with CONFIG_SECCOMP_FILTER, and a container runtime that lets programs set filters.",
+    "landlock": "Needs Linux 5.13 or newer with landlock in the list of security modules (lsm=landlock,...).",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A layer that is off: why, and how to get it."""
+
+    name: str
+    why: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """What protects this machine from a program.
+
+    `required_missing` not empty: programs cannot run with this back-end.
+    """
+
+    backend: str
+    on: tuple[str, ...]
+    missing: tuple[Missing, ...] = ()
+    cgroups: str = "none"
+    required: tuple[str, ...] = REQUIRED
+
+    @property
+    def required_missing(self) -> tuple[str, ...]:
+        return tuple(each.name for each in self.missing if each.name in self.required)
+
+
+def names_of(bits: int) -> tuple[str, ...]:
+    """Bits -> names, in the document's order; a bit without a name is from a newer keeper and is named by its
+    number.
+    """
+    return tuple(LAYER_NAMES[bit] if bit < len(LAYER_NAMES) else f"layer-{bit}" for bit in range(32) if bits >> bit & 1)
+
+
+def layers_from_bits(on: int, missing: int, cgroup_mode: int, required: tuple[str, ...] = REQUIRED) -> Layers:
+    absent = tuple(Missing(name, "not available here", ADVICE.get(name, _KERNEL)) for name in names_of(missing))
+    return Layers("native", names_of(on), absent, CGROUP_MODES.get(cgroup_mode, "none"), required)
+
+
+PORTABLE_LAYERS = Layers(
+    "portable",
+    ("process", "engine"),
+    tuple(
+        Missing(name, "the portable back-end has no such layer", "Use the native back-end on Linux.")
+        for name in LAYER_NAMES
+    ),
+    required=(),
+)

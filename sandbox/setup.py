@@ -1,0 +1,84 @@
+"""Words: what a program is told before it starts.
+
+In:  arguments, variables, files from a caller. Out: Setup, frozen and checked; control.py turns it into packets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from sandbox.errors import BadSetup
+from sandbox.packets import CONTENT_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sandbox.tree import Tree
+
+# Each argument and variable is one packet; more of them than this is no command line, and the runtime keeps each.
+ARGUMENTS_MAX, VARIABLES_MAX = 4_096, 4_096
+FUNCTION_MAX = 255
+# PROTOCOL.md section C: all setup packets without files.
+SETUP_MAX = 1 << 20
+# What a stream may hold in flight at most (Gate: 2^31-1).
+CREDIT_MAX = (1 << 31) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a program is told at its start.
+
+    `arguments` is argv with argv[0]. `function`: the entry function's name, None for the personality's own. `tree`:
+    files that it finds, None: an empty file system that nobody wants back. `origin_credit`: bytes a WASI program
+    may write to its origin at once.
+    """
+
+    arguments: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    function: str | None = None
+    tree: Tree | None = None
+    debug_log: bool = True
+    origin_credit: int = 65_536
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "arguments", tuple(self.arguments))
+        object.__setattr__(self, "environment", MappingProxyType(dict(self.environment)))
+        self._check_counts()
+        for argument in self.arguments:
+            _check_text("An argument", argument, CONTENT_MAX)
+        for name, value in self.environment.items():
+            _check_variable(name, value)
+        if self.function is not None:
+            _check_text("The entry function's name", self.function, FUNCTION_MAX)
+        if not 0 <= self.origin_credit <= CREDIT_MAX:
+            raise BadSetup("setup-credit", f"The origin's credit must be 0 to {CREDIT_MAX} bytes.")
+
+    def _check_counts(self) -> None:
+        if len(self.arguments) > ARGUMENTS_MAX:
+            raise BadSetup("setup-count", f"A program gets at most {ARGUMENTS_MAX} arguments.")
+        if len(self.environment) > VARIABLES_MAX:
+            raise BadSetup("setup-count", f"A program gets at most {VARIABLES_MAX} environment variables.")
+
+
+def encode_text(text: str) -> bytes:
+    """UTF-8; the bytes of a command line that are no UTF-8 pass unchanged."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _check_text(what: str, text: str, longest: int) -> None:
+    try:
+        encoded = encode_text(text)
+    except UnicodeEncodeError:
+        raise BadSetup("setup-text", f"{what} cannot be written as UTF-8.") from None
+    if b"\0" in encoded:
+        raise BadSetup("setup-text", f"{what} must not contain NUL.")
+    if len(encoded) > longest:
+        raise BadSetup("setup-size", f"{what} has {len(encoded)} bytes; at most {longest} are allowed.")
+
+
+def _check_variable(name: str, value: str) -> None:
+    if not name or "=" in name:
+        raise BadSetup("setup-text", "The name of an environment variable must not be empty and must not contain `=`.")
+    _check_text("An environment variable", f"{name}={value}", CONTENT_MAX)
