@@ -43,9 +43,9 @@ Program
     await .wait() -> Outcome                      when its process is gone; needs somebody to read the packets, or the
                                                   program to have ended its output
     .usage() -> Usage                             bytes and packets so far; CPU and peak memory are exact after wait()
-    .on_log = callback | None                     called with (1 or 2, bytes) while packets are received; set it before that
-    .tree() -> Tree | None                        what the program left in its file system; after wait(). None when it was
-                                                  killed or had no tree at the start
+    .on_log = callback | None                     called with (1 or 2, bytes) while receiving; set it before
+    .tree() -> Tree | None                        what the program left in its file system; after wait(). None when
+                                                  it was killed or had no tree at the start
     Control packets never come out of receive_some().
 
     One task may receive and one may send at a time (trio.BusyResourceError otherwise). A cancelled send ends the

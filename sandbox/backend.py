@@ -1,11 +1,11 @@
-"""Words: what a back-end must offer. nativeclient.py, portable/ and testing.py implement it; admission.py, program.py and
-box.py use it.
+"""Words: what a back-end must offer. nativeclient.py, portable/ and testing.py implement it; admission.py, program.py
+and box.py use it.
 
 A back-end does three things and decides nothing: it compiles bytes under limits, it starts a process with a packet
 stream, it says how the process ended. Order, queues, caches, packets, outcomes and usage are the same for every
 back-end and live outside of it.
 
-    async with nativeclient.open_backend(settings) as backend: ...   # each has `open_backend`, owning tasks and processes
+    async with nativeclient.open_backend(settings) as backend: ...   # each has `open_backend`
 """
 
 from __future__ import annotations
@@ -121,6 +121,7 @@ class Backend(Protocol):
     async def start_process(self, image: Blob, setup: bytes, limits: Limits) -> tuple[Started, bytes]:
         """Ask for a process that reads `setup` first, and return before it runs.
 
-        The result is the process, and the part of setup that must still be sent because the stream was full. Raises StartFailed. Nothing is left when it raises or is cancelled.
+        The result is the process, and the part of setup that must still be sent because the stream was full.
+        Raises StartFailed. Nothing is left when it raises or is cancelled.
         """
         ...

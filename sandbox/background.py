@@ -1,7 +1,7 @@
 """Wire: tasks that live as long as a body, whose errors stay their own.
 
-A plain nursery wraps what its body raises into an ExceptionGroup. Whoever opens a sandbox must see a Refused as a Refused,
-so the body's exception goes around the nursery, which is cancelled first.
+A plain nursery wraps what its body raises into an ExceptionGroup. Whoever opens a sandbox must see a Refused as a
+Refused, so the body's exception goes around the nursery, which is cancelled first.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def background_tasks() -> AsyncIterator[trio.Nursery]:
-    """A nursery that is cancelled when the body ends. A task's error cancels the body and comes out as an ExceptionGroup."""
+    """A nursery, cancelled when the body ends. A task's error cancels the body and comes out as an ExceptionGroup."""
     failure: BaseException | None = None
     async with trio.open_nursery() as nursery:
         try:
