@@ -1,0 +1,153 @@
+"""One service as one program sees it: its number, its service object, its unanswered calls; words, no I/O.
+
+In:  packets of the program for this number (untrusted content), in order.
+Out: packets of the service for the program, encoded, into the queue of the switchboard.
+
+A Route is the one place where two programs' sockets may one day be joined or a native forwarder put (architecture
+16): whoever forwards keeps no credit and no byte counts, the two ends of a stream do.
+"""
+
+from collections.abc import Callable
+from struct import Struct, error
+
+from gatebus.bounds import MAX_UNANSWERED
+from gatebus.faults import ServiceBroken, StateRefused, Violation
+from gatebus.flow import Change, Chunk, changes_untrusted, chunk_untrusted, data_content, flow_content
+from gatebus.services.base import Call, Flow, Info, Offer, Service
+from sandbox.packets import CALL, CONTENT_MAX, DATA, FLOW, INFO, Packet, encode
+
+_HEAD = Struct("<IH")  # next ticket, number of unanswered calls
+_TICKET = Struct("<I")
+
+Queue = Callable[[bytes], None]
+Room = Callable[[], int]
+
+
+class Route:
+    """Made when the program discovers the name; the service object is made at the first packet (it is an Outlet for
+    it).
+    """
+
+    def __init__(self, name: str, code: int, queue: Queue, room: Room) -> None:
+        self.name = name
+        self.code = code
+        self.service: Service | None = None
+        self._queue = queue
+        self._room = room
+        self._next_ticket = 0
+        self._unanswered: list[int] = []
+
+    # What the program sends.
+
+    def forward(self, packet: Packet, offer: Offer | None) -> None:
+        """One packet. A service that is not there answers calls with nothing at once, so that nobody waits for ever."""
+        content = self._parsed_untrusted(packet)
+        if offer is not None:
+            self.attach(offer).packet(content)
+        elif isinstance(content, Call):
+            self.reply(content.ticket)
+
+    def attach(self, offer: Offer) -> Service:
+        if self.service is None:
+            self.service = offer.make(self)
+        return self.service
+
+    def _parsed_untrusted(self, packet: Packet) -> Call | Info | Flow | Chunk:
+        if packet.domain == CALL:
+            return self._call(packet.content)
+        if packet.domain == INFO:
+            return Info(packet.content)
+        if packet.domain == FLOW:
+            return Flow(changes_untrusted(packet.content))
+        if packet.domain == DATA:
+            return chunk_untrusted(packet.content)
+        raise Violation(f"A packet is in domain {packet.domain}; only 0 to 3 exist.")
+
+    def _call(self, content: bytes) -> Call:
+        if len(self._unanswered) >= MAX_UNANSWERED:
+            raise Violation(f"More than {MAX_UNANSWERED} calls of one service are unanswered. Read the replies first.")
+        ticket = self._next_ticket
+        self._next_ticket = (ticket + 1) % 2**32
+        self._unanswered.append(ticket)
+        return Call(ticket, content)
+
+    # What the service sends (Outlet).
+
+    @property
+    def room(self) -> int:
+        return self._room()
+
+    def reply(self, ticket: int, content: bytes = b"") -> None:
+        """The index in the packet is the position of the call among those that are unanswered: the right call is
+        answered.
+        """
+        if ticket not in self._unanswered:
+            raise ServiceBroken(f"The service {self.name} answered a call twice.")
+        index = self._unanswered.index(ticket)
+        del self._unanswered[index]
+        self._send(CALL, content, index)
+
+    def info(self, content: bytes) -> None:
+        self._send(INFO, content)
+
+    def flow(self, *changes: Change) -> None:
+        self._send(FLOW, flow_content(changes))
+
+    def data(self, chunk: Chunk) -> None:
+        self._send(DATA, data_content(chunk))
+
+    def _send(self, domain: int, content: bytes, index: int = 0) -> None:
+        if len(content) > CONTENT_MAX:
+            raise ServiceBroken(f"The service {self.name} made a packet of {len(content)} bytes; {CONTENT_MAX} fit.")
+        self._queue(encode(self.code, domain, content, index))
+
+    # What happens to the service.
+
+    def withdraw(self) -> None:
+        """The service is gone: what the program asked is answered with nothing, so that it does not wait for ever."""
+        self.close()
+        for ticket in tuple(self._unanswered):
+            self.reply(ticket)
+
+    def replace(self, offer: Offer) -> None:
+        """Another revision takes over what the former one had saved; if it cannot, it starts anew."""
+        if self.service is None:
+            return
+        state = self.service.save()
+        self.close()
+        try:
+            self.attach(offer).restore(state)
+        except StateRefused:
+            self.withdraw()
+
+    def close(self) -> None:
+        if self.service is not None:
+            self.service.close()
+            self.service = None
+
+    def save(self) -> bytes:
+        tickets = b"".join(_TICKET.pack(ticket) for ticket in self._unanswered)
+        state = self.service.save() if self.service is not None else b""
+        return _HEAD.pack(self._next_ticket, len(self._unanswered)) + tickets + state
+
+    def restore(self, saved: bytes, offer: Offer | None) -> None:
+        """Before the first packet. Raises StateRefused. A service that is not there any more answers its calls with
+        nothing.
+        """
+        state = self._restore_tickets_untrusted(saved)
+        if offer is None:
+            self.withdraw()
+        elif state or self._unanswered:
+            self.attach(offer).restore(state)
+
+    def _restore_tickets_untrusted(self, saved: bytes) -> bytes:
+        try:
+            self._next_ticket, count = _HEAD.unpack_from(saved)
+            end = _HEAD.size + count * _TICKET.size
+            tickets = [ticket for (ticket,) in _TICKET.iter_unpack(saved[_HEAD.size : end])]
+        except error:
+            raise StateRefused("The saved calls of a service are malformed.") from None
+        if len(tickets) != count or count > MAX_UNANSWERED or len(set(tickets)) != count:
+            raise StateRefused("The saved calls of a service are malformed.")
+        self._unanswered = tickets
+        return saved[end:]

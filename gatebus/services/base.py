@@ -1,0 +1,113 @@
+"""What a service is: one small class with `packet`, `save` and `restore`; words, no I/O.
+
+In:  Call, Info, Flow and Data values: packets of one program, already cut and checked for form; their content is
+     untrusted.
+Out: replies, information, flow and data, through the Outlet that the service was given; never an await, never an
+     exception other than Violation (the program's fault, its text is public).
+
+One Service object belongs to one program. It is made at the first packet for it. It gets everything that it uses as
+arguments of its constructor: the outlet first, then its collaborators (clock, randomness, principal, connections); it
+asks nobody for anything else. `gatebus.checks.check_service` is the contract as a test that anyone can run on a
+service of their own.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from gatebus.faults import StateRefused, Violation
+from gatebus.flow import Change, Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Wants exactly one reply, now or later, in any order: `outlet.reply(call.ticket, content)`."""
+
+    ticket: int
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """Wants none."""
+
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Changes of the program's credit for what we send, in order."""
+
+    changes: tuple[Change, ...]
+
+
+Packet = Call | Info | Flow | Chunk
+
+
+class Outlet(Protocol):
+    """Where a service's packets go. None of these blocks; a service that sends data looks at `room` first."""
+
+    @property
+    def room(self) -> int:
+        """Bytes that may be queued for the program now. `Service.room_again` is called when there is more of it."""
+
+    def reply(self, ticket: int, content: bytes = b"") -> None:
+        """Answer the call with this ticket."""
+
+    def info(self, content: bytes) -> None:
+        """Tell the program something that it did not ask for."""
+
+    def flow(self, *changes: Change) -> None:
+        """Let the program send on streams, or close our reading side of them."""
+
+    def data(self, chunk: Chunk) -> None:
+        """Send on a stream within the credit that the program gave."""
+
+
+class Service:
+    """The base: answers every call with nothing, ignores information, has no streams and no state."""
+
+    def __init__(self, outlet: Outlet) -> None:
+        self.outlet = outlet
+
+    def packet(self, packet: Packet) -> None:
+        match packet:
+            case Call():
+                self.call(packet)
+            case Flow() | Chunk():
+                raise Violation("The program sent a flow or data packet to a service that has no streams.")
+            case Info():
+                pass
+
+    def call(self, call: Call) -> None:
+        self.outlet.reply(call.ticket)
+
+    def save(self) -> bytes:
+        """Everything that `restore` needs to go on, the tickets of unanswered calls among it."""
+        return b""
+
+    def restore(self, state: bytes) -> None:
+        """Called once, before the first packet. Raises StateRefused for what `save` did not write."""
+        if state:
+            raise StateRefused("A service without state was handed some.")
+
+    def next_timeout(self) -> float | None:
+        """When `timeout` wants to be called, on the clock of the one who drives this; None: not at all."""
+        return None
+
+    def timeout(self, now: float) -> None:
+        """Called at that time or later."""
+
+    def room_again(self) -> None:
+        """The program has taken packets: outlet.room has grown."""
+
+    def close(self) -> None:
+        """The program is gone or the service was withdrawn. Nothing may be sent any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A line of a table of services: name -> revision and how one is made for one program."""
+
+    revision: str
+    make: Callable[[Outlet], Service]

@@ -1,0 +1,216 @@
+"""One program's packets <-> its services, without any I/O: discovery, routing, the queue towards the program; words.
+
+In:  whole packets of the program (untrusted), one batch at a time; services that come, change and go; time as a
+     number.
+Out: bytes for the program (`take`); when time wants to be told (`next_timeout`); Violation for what the program may
+     not do.
+
+Drive it like this: `receive(batch)`; then, again and again, `step()` until it says that nothing is left, and between
+steps send what `take()` gives while `room` is used up: a program that does not read its replies stops its own calls,
+and nobody else's. After Violation or ServiceBroken the switchboard is of no more use: the program is to be killed.
+"""
+
+from collections.abc import Callable, Iterator
+
+from gatebus.bounds import OUTBOX_BYTES
+from gatebus.discovery import Directory
+from gatebus.faults import ServiceBroken, Violation
+from gatebus.route import Route
+from gatebus.services.base import Offer, Service
+from sandbox.errors import PacketViolation
+from sandbox.packets import CALL, CODE_DISCOVERY, INFO, Packet, encode, split_untrusted
+
+
+class Switchboard:
+    """All conversations of one program."""
+
+    def __init__(self, offers: dict[str, Offer], outbox: int = OUTBOX_BYTES) -> None:
+        self._offers = dict(offers)
+        self._directory = Directory()
+        self._routes: list[Route] = []
+        self._batch: Iterator[Packet] = iter(())
+        self._queued: list[bytes] = []
+        self._outbox = outbox
+        self._size = 0  # bytes queued, and taken but not yet sent
+        self._states_changed = False
+        self.on_queued: Callable[[], None] = _nobody_listens
+
+    # Packets of the program.
+
+    def receive(self, batch: bytes) -> None:
+        """Whole packets. The batch before must be used up."""
+        self._batch = split_untrusted(batch)
+
+    def step(self) -> bool:
+        """Handle one packet; False when there was none. Raises Violation or ServiceBroken."""
+        try:
+            packet = next(self._batch, None)
+        except PacketViolation as fault:
+            raise Violation(fault.text) from None
+        if packet is None:
+            return False
+        if packet.code == CODE_DISCOVERY:
+            self._discover_untrusted(packet)
+        else:
+            self._forward_untrusted(packet)
+        return True
+
+    def _discover_untrusted(self, packet: Packet) -> None:
+        if packet.domain != CALL:
+            raise Violation("Only call packets discover services.")
+        self._directory.request_untrusted(packet.content, self._offers)
+        self._extend_routes()
+        self._queue(encode(CODE_DISCOVERY, CALL, self._directory.content(self._offers)))
+
+    def _forward_untrusted(self, packet: Packet) -> None:
+        if not 0 <= packet.code < len(self._routes):
+            raise Violation(f"A packet is for service number {packet.code}; {len(self._routes)} were discovered.")
+        route = self._routes[packet.code]
+        with _fault_of(route.name):
+            route.forward(packet, self._offer(route))
+
+    def _offer(self, route: Route) -> Offer | None:
+        """Of several numbers with the same name (unknown names may repeat) only the first is the service."""
+        return self._offers.get(route.name) if self._directory.code(route.name) == route.code else None
+
+    def _extend_routes(self) -> None:
+        for code in range(len(self._routes), len(self._directory.names)):
+            self._routes.append(Route(self._directory.names[code], code, self._queue, self._room))
+
+    def open(self, name: str) -> Service:
+        """Discover and make a service before the program asks: service 0 of a WASI program is its origin
+        (PROTOCOL.md, C).
+        """
+        self._directory.names.append(name)
+        self._extend_routes()
+        return self._routes[-1].attach(self._offers[name])
+
+    # Services that come, change and go while the program runs.
+
+    def entries(self) -> dict[str, str]:
+        """Names and revisions of what can be discovered now (the catalog shows them)."""
+        return {name: offer.revision for name, offer in self._offers.items()}
+
+    def publish(self, name: str, offer: Offer) -> None:
+        """A service appears, or another revision of it takes over."""
+        known = self._offers.get(name)
+        self._offers[name] = offer
+        route = self._route_named(name)
+        if known is not None and route is not None:
+            with _fault_of(name):
+                route.replace(offer)
+        self._state_changed()
+
+    def withdraw(self, name: str) -> None:
+        """A service disappears."""
+        if self._offers.pop(name, None) is None:
+            return
+        route = self._route_named(name)
+        if route is not None:
+            with _fault_of(name):
+                route.withdraw()
+        self._state_changed()
+
+    def _state_changed(self) -> None:
+        """The program is told with the next packets, or at once when it listens."""
+        self._states_changed = True
+        self.on_queued()
+
+    def _route_named(self, name: str) -> Route | None:
+        code = self._directory.code(name)
+        return self._routes[code] if code is not None else None
+
+    # The queue towards the program.
+
+    @property
+    def room(self) -> int:
+        """Bytes that may be queued; 0 means that the program has to read before it is served further."""
+        return self._room()
+
+    def take(self) -> bytes:
+        """Everything queued, as one piece. Tell `sent` when the kernel has it."""
+        if self._states_changed:
+            self._announce()
+        if not self._queued:
+            return b""
+        data = b"".join(self._queued)
+        self._queued.clear()
+        return data
+
+    def sent(self, size: int) -> None:
+        """So many bytes of what was taken are out. Services that wait for room are told when it was used up."""
+        was_full = self._room() == 0
+        self._size -= size
+        if was_full and self._room() > 0:
+            for service in tuple(self._services()):
+                service.room_again()
+
+    def _announce(self) -> None:
+        """One information packet for any number of changes: only the last state counts."""
+        self._states_changed = False
+        if self._routes:
+            packet = encode(CODE_DISCOVERY, INFO, self._directory.content(self._offers))
+            self._queued.append(packet)
+            self._size += len(packet)
+
+    def _queue(self, packet: bytes) -> None:
+        self._queued.append(packet)
+        self._size += len(packet)
+        if len(self._queued) == 1:
+            self.on_queued()
+
+    def _room(self) -> int:
+        return max(0, self._outbox - self._size)
+
+    # Time and end.
+
+    def next_timeout(self) -> float | None:
+        times = [due for service in self._services() if (due := service.next_timeout()) is not None]
+        return min(times, default=None)
+
+    def timeout(self, now: float) -> None:
+        for route in self._routes:
+            if route.service is not None and (due := route.service.next_timeout()) is not None and due <= now:
+                with _fault_of(route.name):
+                    route.service.timeout(now)
+
+    def close(self) -> None:
+        """The program is gone."""
+        for route in self._routes:
+            route.close()
+
+    def save(self) -> list[tuple[str, bytes]]:
+        """Names and states in the order of their numbers. What was taken and not sent is the caller's to keep."""
+        return [(route.name, route.save()) for route in self._routes]
+
+    def restore(self, saved: list[tuple[str, bytes]]) -> None:
+        """Into a new switchboard. The program is told which services are here. Raises StateRefused."""
+        self._directory = Directory(tuple(name for name, _ in saved))
+        self._extend_routes()
+        for route, (_, state) in zip(self._routes, saved, strict=True):
+            route.restore(state, self._offer(route))
+        self._states_changed = True
+
+    def _services(self) -> Iterator[Service]:
+        return (route.service for route in self._routes if route.service is not None)
+
+
+def _nobody_listens() -> None:
+    """Whoever drives the switchboard step by step takes what is queued without being told."""
+
+
+class _fault_of:  # noqa: N801 - reads as a clause: with _fault_of(name)
+    """What a service raises besides Violation is its author's fault: ServiceBroken names it, the cause is kept for
+    the log.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, _trace: object) -> None:
+        if fault is None or isinstance(fault, Violation | ServiceBroken) or not isinstance(fault, Exception):
+            return
+        raise ServiceBroken(f"The service {self._name} failed. Please report it.") from fault
