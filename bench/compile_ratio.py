@@ -1,7 +1,7 @@
 """What admission adds to compiling: the whole cold admission of a C program against one `Module.serialize()` of it.
 
-The program is the JavaScript interpreter of the examples (C, about 1 MiB of code) unless a file is given. The yardstick is
-the PyPI package `wasmtime`, single-threaded; its compiler is the same Cranelift, two versions younger.
+The program is the JavaScript interpreter of the examples (C, about 1 MiB of code) unless a file is given. The yardstick
+is the PyPI package `wasmtime`, single-threaded; its compiler is the same Cranelift, two versions younger.
 """
 
 from __future__ import annotations

@@ -34,9 +34,7 @@ def main() -> None:
         once(command)  # fills the cache
         python = min(_interpreter() for _ in range(5))
         times = [once(command) for _ in range(RUNS)]
-    print(
-        f"gatebus run: median {statistics.median(times):.0f} ms, best {min(times):.0f}; python -c pass alone {python:.0f}"
-    )
+    print(f"gatebus run: median {statistics.median(times):.0f} ms, best {min(times):.0f}; bare Python {python:.0f}")
     print(json.dumps({"run_ms": statistics.median(times)}))
 
 
