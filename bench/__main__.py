@@ -6,6 +6,7 @@ warms or disturbs another.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -50,7 +51,9 @@ def measure(source: str) -> dict[str, float]:
 
 
 def main() -> int:
-    figures = wanted(os.environ.get("ONLY", ""))
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--only", default="", metavar="KEY,KEY", help="measure these figures only")
+    figures = wanted(parser.parse_args().only)
     facts = machine()
     values: dict[str, float] = {}
     for source in dict.fromkeys(figure.source for figure in figures):
