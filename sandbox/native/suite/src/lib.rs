@@ -8,6 +8,7 @@
 pub mod causes;
 pub mod emit;
 pub mod lines;
+pub mod mutate;
 pub mod output;
 pub mod policy;
 pub mod script;
