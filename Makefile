@@ -10,7 +10,7 @@ CARGO := cd sandbox/native && cargo
 # Clippy as the compiler of an ordinary build: `cargo clippy` would check the engine's 100 crates a second time.
 CLIPPY := RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__
 
-.PHONY: build python engine test lint test-engine test-python demo bench arm64 clean help
+.PHONY: build python engine test lint test-engine test-python fuzz demo bench arm64 clean help
 
 help:
 	@echo "make test    build everything, lint, run all tests (first time: about 15 minutes, most of it the engine)"
@@ -18,6 +18,7 @@ help:
 	@echo "make build   only build; then $(BIN)/gatebus run FILE, $(BIN)/gatebus doctor"
 	@echo "make bench   measure and print one table; make bench ONLY=spawn_ms,idle_kib"
 	@echo "make arm64   cross-build the native part and test it under qemu-user"
+	@echo "make fuzz    broken input for every decoder, a minute each: make fuzz SECONDS=600"
 	@echo "make clean   remove what was built here (the caches in $(CACHE) stay)"
 
 build: python engine
@@ -51,6 +52,13 @@ test-engine: build
 
 test-python: build
 	$(BIN)/pytest --quiet
+
+fuzz: export GATEBUS_FUZZ_SECONDS := $(or $(SECONDS),60)
+fuzz: export GATEBUS_FUZZ_SEED := $(shell date +%s)
+fuzz: build
+	@echo "GATEBUS_FUZZ_SEED=$$GATEBUS_FUZZ_SEED GATEBUS_FUZZ_SECONDS=$$GATEBUS_FUZZ_SECONDS"
+	$(CARGO) test --quiet --release --workspace --locked --test 'fuzz_*' -- --test-threads=2
+	$(BIN)/pytest --quiet --timeout=0 tests/words/test_fuzz_decoders.py
 
 demo: build
 	@$(BIN)/python -m gatebus.demo

@@ -84,7 +84,8 @@ def parse_facts_untrusted(data: bytes) -> Facts:
         code, text = said.get("code"), said.get("text")
     except (ValueError, RecursionError, UnicodeDecodeError):
         _nonsense()
-    if said.get("ok") is not False or code not in REFUSAL_CODES or not isinstance(text, str):
+    known = isinstance(code, str) and code in REFUSAL_CODES
+    if said.get("ok") is not False or not known or not isinstance(text, str):
         _nonsense()
     fault = CompileLimit if code == "code-too-large" else Refused
     raise fault(cast("str", code), public_text_untrusted(text))
