@@ -60,7 +60,7 @@ pub fn encode(kind: Kind, content: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// BEGIN: `u32 version, u32 flags, u64 log_limit, u64 files_limit, u32 nodes_limit, u32 clock_ms, u32 origin_credit,
-/// u32 reserved, [16] instance`.
+/// u32 clock_ns, [16] instance`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Begin {
     /// FLAG_...
@@ -71,8 +71,10 @@ pub struct Begin {
     pub files_limit: u64,
     /// Files, directories and links at any time.
     pub nodes_limit: u32,
-    /// Resolution of the guest's clocks.
+    /// Resolution of the guest's clocks, whole milliseconds.
     pub clock_ms: u32,
+    /// The part of it below a millisecond, in nanoseconds.
+    pub clock_ns: u32,
     /// Bytes that a WASI program may send on the origin stream at once.
     pub origin_credit: u32,
     /// The instance's id.
@@ -83,7 +85,7 @@ impl Begin {
     /// Content of the packet.
     pub fn encode(&self) -> Vec<u8> {
         let head = Writer::default().u32(VERSION).u32(self.flags).u64(self.log_limit).u64(self.files_limit);
-        head.u32(self.nodes_limit).u32(self.clock_ms).u32(self.origin_credit).u32(0).bytes(&self.instance).done()
+        head.u32(self.nodes_limit).u32(self.clock_ms).u32(self.origin_credit).u32(self.clock_ns).bytes(&self.instance).done()
     }
 
     /// What the content of a BEGIN packet says.
@@ -99,9 +101,13 @@ impl Begin {
             nodes_limit: fields.u32()?,
             clock_ms: fields.u32()?,
             origin_credit: fields.u32()?,
-            instance: { fields.reserved()?; fields.array()? },
+            clock_ns: fields.u32()?,
+            instance: fields.array()?,
         };
         fields.end()?;
+        if begin.clock_ns >= 1_000_000 {
+            return Err(Malformed("the resolution of clocks below a millisecond is a millisecond or more"));
+        }
         if begin.flags & !(FLAG_FILES | FLAG_RESUMED | FLAG_DEBUG_LOG) != 0 {
             return Err(Malformed("unknown flag in the setup"));
         }

@@ -3,7 +3,7 @@ use crate::packets::{HEADER, Header, PACKET_MAX};
 
 fn begin() -> Begin {
     let instance = std::array::from_fn(|i| u8::try_from(i).expect("small"));
-    Begin { flags: 5, log_limit: 1 << 33, files_limit: 77, nodes_limit: 9, clock_ms: 10, origin_credit: 65_536, instance }
+    Begin { flags: 5, log_limit: 1 << 33, files_limit: 77, nodes_limit: 9, clock_ms: 10, clock_ns: 0, origin_credit: 65_536, instance }
 }
 
 fn content(packet: &[u8]) -> &[u8] {
@@ -30,7 +30,7 @@ fn begin_of_any_other_length_is_refused() {
 }
 
 #[test]
-fn begin_with_another_version_flag_or_reserved_field_is_refused() {
+fn begin_with_another_version_flag_or_resolution_is_refused() {
     let corrupt = |at: usize, value: u8| {
         let mut bytes = begin().encode();
         bytes[at] = value;
@@ -39,7 +39,9 @@ fn begin_with_another_version_flag_or_reserved_field_is_refused() {
     assert_eq!(corrupt(0, 2), "unknown version of the setup");
     assert_eq!(corrupt(4, 8), "unknown flag in the setup");
     assert_eq!(corrupt(7, 128), "unknown flag in the setup");
-    assert_eq!(corrupt(36, 1), "reserved field is not zero");
+    assert_eq!(corrupt(39, 1), "the resolution of clocks below a millisecond is a millisecond or more");
+    let finest = Begin { clock_ms: 0, clock_ns: 999_999, ..begin() };
+    assert_eq!(Begin::decode_untrusted(&finest.encode()), Ok(finest));
 }
 
 #[test]

@@ -49,6 +49,7 @@ fn control_rows() -> Vec<Value> {
         files_limit: 1 << 33,
         nodes_limit: 10_000,
         clock_ms: 10,
+        clock_ns: 0,
         origin_credit: 65_536,
         instance: *b"0123456789abcdef",
     };
