@@ -6,11 +6,44 @@
 #![forbid(unsafe_code)]
 
 mod channel;
+mod descriptor;
+mod errno;
 mod exit;
+mod link;
+mod log;
+mod memory;
+mod origin;
+mod setup;
 mod signatures;
 pub mod table;
+mod time;
+mod wasi;
+mod wasi_end;
+mod wasi_fd;
+mod wasi_path;
+mod wasi_poll;
+mod wasi_stat;
 
 pub use channel::{Channel, Clock, Io, Ready};
 pub use exit::Exit;
-pub use signatures::{Gate, Wasi};
+pub use setup::Setup;
+pub use signatures::Gate;
 pub use table::{Function, Kind, Personality};
+pub use wasi::Wasi;
+
+/// This very table, bound: every row has its method, with the parameters and the result that it says.
+#[cfg(test)]
+mod bound {
+    macro_rules! check_wasi {
+        ($($module:literal $name:literal => $method:ident($($parameter:ident: $kind:ty),*) -> $result:ty;)*) => {
+            $(const _: fn(&mut crate::Wasi, &mut [u8], &mut dyn crate::Channel, $($kind),*) -> Result<$result, crate::Exit> = crate::Wasi::$method;)*
+        };
+    }
+    macro_rules! check_gate {
+        ($($module:literal $name:literal => $method:ident($($parameter:ident: $kind:ty),*) -> $result:ty;)*) => {
+            $(const _: fn(&mut crate::Gate, &mut [u8], &mut dyn crate::Channel, $($kind),*) -> Result<$result, crate::Exit> = crate::Gate::$method;)*
+        };
+    }
+    crate::wasi_table!(check_wasi);
+    crate::gate_table!(check_gate);
+}

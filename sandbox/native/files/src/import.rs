@@ -12,21 +12,21 @@ impl Files {
     pub fn import_directory(&mut self, path: &str, modified: u64) -> Result<()> {
         let place = self.import_place(path)?;
         let directory = Directory::new(place.parent);
-        self.add(&place, Body::Directory(directory), modified)?;
+        self.import(&place, Body::Directory(directory), modified)?;
         Ok(())
     }
 
     /// An empty file of the tree at the start; its content follows by [`Files::import_content`].
     pub fn import_file(&mut self, path: &str, modified: u64) -> Result<Id> {
         let place = self.import_place(path)?;
-        self.add(&place, Body::File(Content::default()), modified)
+        self.import(&place, Body::File(Content::default()), modified)
     }
 
     /// A symbolic link of the tree at the start.
     pub fn import_link(&mut self, path: &str, target: &str, modified: u64) -> Result<()> {
         check_text(target)?;
         let place = self.import_place(path)?;
-        self.add(&place, Body::Link(Arc::from(target)), modified)?;
+        self.import(&place, Body::Link(Arc::from(target)), modified)?;
         Ok(())
     }
 
@@ -35,6 +35,14 @@ impl Files {
         let stat = self.stat(file)?;
         let written = self.write_at(file, stat.size, bytes, stat.modified)?;
         if written == bytes.len() { Ok(()) } else { Err(Problem::NoSpace) }
+    }
+
+    /// What is put into a directory does not change the time that was said for it.
+    fn import(&mut self, place: &Place, body: Body, modified: u64) -> Result<Id> {
+        let above = self.stat(place.parent)?;
+        let id = self.add(place, body, modified)?;
+        self.set_times(place.parent, None, Some(above.modified), above.changed)?;
+        Ok(id)
     }
 
     /// No `.`, no `..`, no empty name, and no link is followed: the host's tree says exactly where things are.

@@ -39,6 +39,11 @@ impl Files {
         files
     }
 
+    /// Other limits from now on. What is there already stays.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// The directory that the guest knows as `/`.
     pub fn root(&self) -> Id {
         ROOT
