@@ -9,12 +9,15 @@ mod channel;
 mod descriptor;
 mod errno;
 mod exit;
+mod gate;
+mod gate_io;
+mod gate_poll;
+mod gate_stubs;
 mod link;
 mod log;
 mod memory;
 mod origin;
 mod setup;
-mod signatures;
 pub mod table;
 mod time;
 mod wasi;
@@ -26,8 +29,8 @@ mod wasi_stat;
 
 pub use channel::{Channel, Clock, Io, Ready};
 pub use exit::Exit;
+pub use gate::Gate;
 pub use setup::Setup;
-pub use signatures::Gate;
 pub use table::{Function, Kind, Personality};
 pub use wasi::Wasi;
 
