@@ -1,22 +1,47 @@
-//! The kernel mechanisms that hold a program: one file each, and the processes that are made of them.
+//! The kernel mechanisms that hold a program, one file each, and the processes that are made of them.
+//!
+//! ```text
+//! host --START--> keeper --(namespaces, cgroups)--> spawner --(capabilities, seccomp stage 0)--> child
+//!                 keeper.rs: I/O                    container.rs: the list of steps              child.rs: prepare,
+//!                 pool.rs: decisions                spawner.rs: fork, wait                       run, lock
+//! ```
+//! What runs in the child is the business of a [`Workload`].
 
-pub mod child;
-pub mod workload;
+mod capabilities;
+mod cgroups;
+mod child;
+mod container;
+pub mod descriptors;
+pub mod filters;
+mod keeper;
+mod landlock;
+mod mounts;
+mod namespaces;
+mod options;
+mod placement;
+mod pool;
+mod probe;
+mod rlimits;
+pub mod seccomp;
+mod signals;
+mod spawner;
+pub mod sys;
+mod workload;
 
 pub use child::{CompileLock, ProgramLock};
-pub use workload::{CompileDescriptors, ProgramDescriptors, StackClass, Workload};
+pub use workload::{CompileDescriptors, FACTS, IMAGE, PACKET, ProgramDescriptors, StackClass, WASM, Workload};
 
-/// The keeper: arguments after the word `keeper`.
-pub fn keeper_main<W: Workload>(_arguments: &[String]) -> ! {
-    std::process::exit(1)
+/// The keeper: `arguments` are the words after `keeper`.
+pub fn keeper_main<W: Workload>(arguments: &[String]) -> ! {
+    keeper::main(arguments)
 }
 
-/// The spawner: arguments after the word `spawner`.
-pub fn spawner_main<W: Workload>(_arguments: &[String]) -> ! {
-    std::process::exit(1)
+/// The spawner: `arguments` are the words after `spawner`. Started by the keeper only.
+pub fn spawner_main<W: Workload>(arguments: &[String]) -> ! {
+    spawner::main::<W>(arguments)
 }
 
-/// Prints the layers as JSON.
+/// Prints the layers as JSON: what is on, what is missing, why, and how to get it.
 pub fn probe_main() -> ! {
-    std::process::exit(1)
+    probe::main()
 }

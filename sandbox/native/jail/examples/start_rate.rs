@@ -1,0 +1,59 @@
+//! Measures request -> first packet, and starts per second, through a keeper.
+//! `start_rate EXECUTABLE [image file] [keeper's words]`: without an image the rehearsal's hello is run.
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use common::{Host, first_word, start};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+fn percentile(samples: &mut [Duration], percent: usize) -> f64 {
+    samples.sort();
+    samples[(samples.len() - 1) * percent / 100].as_secs_f64() * 1000.0
+}
+
+fn one(host: &mut Host) -> Duration {
+    let begin = Instant::now();
+    let program = host.start(start(0));
+    first_word(&program);
+    let first = begin.elapsed();
+    host.end_of(&program);
+    first
+}
+
+fn row(name: &str, samples: &mut [Duration]) {
+    println!("{name}: p50 {:.3} ms, p90 {:.3}, p99 {:.3}, max {:.3}", percentile(samples, 50), percentile(samples, 90), percentile(samples, 99), percentile(samples, 100));
+}
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let executable = words.first().expect("an executable");
+    let rest: Vec<&str> = words[1..].iter().map(String::as_str).collect();
+    let mut host = Host::with_image(Command::new(executable), &rest, b"no image");
+    println!("layers on: {}; missing: {}; cgroups: {}", host.ready.on, host.ready.missing, host.ready.cgroup_mode);
+    host.settle();
+    let mut samples: Vec<Duration> = (0..1000).map(|_| one(&mut host)).collect();
+    row("one after the other", &mut samples);
+    let mut samples: Vec<Duration> = (0..300).map(|_| { host.settle(); one(&mut host) }).collect();
+    row("from a full pool", &mut samples);
+    let mut samples: Vec<Duration> = (0..150).map(|_| { std::thread::sleep(Duration::from_millis(30)); one(&mut host) }).collect();
+    row("with pauses of 30 ms", &mut samples);
+    for flight in [1, 2, 4, 8] {
+        let (count, begin) = (3000, Instant::now());
+        let mut running = std::collections::VecDeque::new();
+        for _ in 0..count {
+            running.push_back(host.start(start(0)));
+            if running.len() >= flight {
+                let program = running.pop_front().expect("one");
+                first_word(&program);
+                host.end_of(&program);
+            }
+        }
+        for program in running {
+            host.end_of(&program);
+        }
+        println!("{flight} in flight: {:.0} started and ended per second", f64::from(count) / begin.elapsed().as_secs_f64());
+    }
+    println!("keeper's exit: {:?}", host.close());
+}

@@ -1,0 +1,4 @@
+//! Placeholder.
+pub(crate) fn main() -> ! {
+    std::process::exit(1)
+}

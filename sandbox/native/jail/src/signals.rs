@@ -1,0 +1,98 @@
+//! Signals: native crashes become exit statuses, timers become ends, SIGCHLD is seen only while the spawner waits.
+
+use crate::sys::{Failure, check, exit_group, syscall};
+use gatebus_wire::status;
+use libc::{c_int, c_void, siginfo_t};
+
+/// The kernel's signal set is 64 bits; glibc's is 1,024 and its size is refused by the raw call.
+const MASK_BYTES: usize = 8;
+
+extern "C" fn crashed(signal: c_int, _: *mut siginfo_t, _: *mut c_void) {
+    exit_group(status::native_crash(u8::try_from(signal).unwrap_or(0)))
+}
+
+extern "C" fn cpu_time_used(_: c_int, _: *mut siginfo_t, _: *mut c_void) {
+    exit_group(status::CPU_TIME)
+}
+
+extern "C" fn wall_time_used(_: c_int, _: *mut siginfo_t, _: *mut c_void) {
+    exit_group(status::WALL_TIME)
+}
+
+extern "C" fn child_ended(_: c_int, _: *mut siginfo_t, _: *mut c_void) {}
+
+fn handle(signal: c_int, handler: extern "C" fn(c_int, *mut siginfo_t, *mut c_void)) -> Result<(), Failure> {
+    // SAFETY: an all-zero sigaction is valid; the handlers above only make one system call, which is allowed in a
+    // handler. SA_ONSTACK: the guest's stack may be used up when the signal comes.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
+        check("sigaction", libc::sigaction(signal, &action, std::ptr::null_mut())).map(|_| ())
+    }
+}
+
+/// Before the engine is made: it hands faults that are not the guest's to the handlers it found. Without ours it
+/// would reset them by sigaction, which the final filter forbids: every native crash would read as SIGSYS.
+pub(crate) fn install_crash_handlers() -> Result<(), Failure> {
+    for signal in [libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGBUS] {
+        handle(signal, crashed)?;
+    }
+    handle(libc::SIGPROF, cpu_time_used)?;
+    handle(libc::SIGALRM, wall_time_used)?;
+    // SAFETY: SIG_IGN has no code of ours. A write to a socket without reader is an error, not an end.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    Ok(())
+}
+
+/// In the spawner: SIGCHLD wakes ppoll and nothing else.
+pub(crate) fn see_children_only_while_waiting() -> Result<(), Failure> {
+    handle(libc::SIGCHLD, child_ended)?;
+    set_mask(1 << (libc::SIGCHLD - 1))
+}
+
+/// In a child: every signal as a new process has them, but for our handlers.
+pub(crate) fn reset_in_child() -> Result<(), Failure> {
+    // SAFETY: SIG_DFL has no code of ours.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+    set_mask(0)
+}
+
+fn set_mask(mask: u64) -> Result<(), Failure> {
+    // SAFETY: `mask` is a signal set of the size that is named.
+    let result = unsafe { syscall!(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, 0, MASK_BYTES) };
+    check("sigprocmask", result).map(|_| ())
+}
+
+/// When the spawner dies, so do we: without a pid namespace nothing else would end us.
+pub(crate) fn die_with_parent() -> Result<(), Failure> {
+    // SAFETY: prctl with numbers only.
+    check("prctl(PDEATHSIG)", unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) }).map(|_| ())
+}
+
+/// Waits until `socket` can be read; SIGCHLD ends the wait. `false`: a signal came.
+pub(crate) fn wait_readable_or_child(socket: c_int) -> bool {
+    let mut waited = libc::pollfd { fd: socket, events: libc::POLLIN, revents: 0 };
+    let mask = 0u64;
+    // SAFETY: one pollfd and one signal set of the sizes that are named; no timeout.
+    let ready = unsafe { syscall!(libc::SYS_ppoll, &raw mut waited, 1, 0, &raw const mask, MASK_BYTES) };
+    ready > 0
+}
+
+/// Starts the two clocks of a program; zero is no limit. Their handlers end it: exactly, with a status of its own.
+pub(crate) fn start_timers(cpu_ms: u32, wall_ms: u32) -> Result<(), Failure> {
+    set_timer(libc::ITIMER_PROF, cpu_ms)?;
+    set_timer(libc::ITIMER_REAL, wall_ms)
+}
+
+fn set_timer(which: c_int, ms: u32) -> Result<(), Failure> {
+    if ms == 0 {
+        return Ok(());
+    }
+    let never = libc::timeval { tv_sec: 0, tv_usec: 0 };
+    let once = libc::timeval { tv_sec: i64::from(ms / 1000), tv_usec: i64::from(ms % 1000) * 1000 };
+    let timer = libc::itimerval { it_interval: never, it_value: once };
+    // SAFETY: `timer` is valid; the old value is not wanted.
+    let result = unsafe { syscall!(libc::SYS_setitimer, which, &raw const timer, 0) };
+    check("setitimer", result).map(|_| ())
+}

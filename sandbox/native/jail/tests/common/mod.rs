@@ -1,0 +1,214 @@
+//! A native host: starts a keeper and talks to it. Shared by the tests and by the measuring example.
+#![allow(dead_code)] // each user needs another part
+
+use gatebus_jail::descriptors::{memfd, memory_memfd, receive, sealed_memfd, send, seqpacket_pair};
+use gatebus_wire::Layers;
+use gatebus_wire::keeper::{Answer, Compile, Ended, Ready, Request, Start};
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+pub const MIB: u64 = 1 << 20;
+
+/// A start with roomy limits.
+pub fn start(flags: u32) -> Start {
+    Start { memory_limit: 16 * MIB, data_limit: 256 * MIB, cpu_ms: 10_000, wall_ms: 20_000, table_limit: 1000, stack_class: 0, flags }
+}
+
+/// A compilation with roomy limits.
+pub fn compile(flags: u32) -> Compile {
+    Compile { memory_limit: 1 << 30, max_code: 8 * MIB, cpu_ms: 10_000, wall_ms: 20_000, flags }
+}
+
+pub struct Host {
+    pub keeper: Child,
+    pub socket: OwnedFd,
+    pub ready: Ready,
+    pub image: OwnedFd,
+    next: u32,
+    ended: Vec<(u32, Answer)>,
+}
+
+pub struct Program {
+    pub id: u32,
+    pub packets: UnixStream,
+    pub memory: OwnedFd,
+}
+
+impl Host {
+    /// A keeper of this executable with these words.
+    pub fn new(executable: &str, words: &[&str]) -> Host {
+        Host::with_image(Command::new(executable), words, b"no image")
+    }
+
+    pub fn with_image(mut command: Command, words: &[&str], image: &[u8]) -> Host {
+        let (ours, theirs) = seqpacket_pair().expect("socketpair");
+        let number = theirs.as_raw_fd();
+        command.arg("keeper").args(words).stdin(Stdio::null());
+        // SAFETY: dup2 is allowed between fork and exec.
+        unsafe { command.pre_exec(move || if libc::dup2(number, 3) == 3 { Ok(()) } else { Err(std::io::Error::last_os_error()) }) };
+        let keeper = command.spawn().expect("keeper");
+        drop(theirs);
+        let mut host = Host { keeper, socket: ours, ready: Ready::default(), image: sealed_memfd(image).expect("image"), next: 1, ended: Vec::new() };
+        match host.next_answer() {
+            Some((0, Answer::Ready(ready))) => host.ready = ready,
+            other => panic!("the keeper did not say READY but {other:?}"),
+        }
+        host
+    }
+
+    /// The next datagram of the keeper; `None` when it is gone.
+    pub fn next_answer(&mut self) -> Option<(u32, Answer)> {
+        let mut datagram = [0u8; 256];
+        wait_readable(self.socket.as_raw_fd(), 20_000);
+        let received = receive(self.socket.as_raw_fd(), &mut datagram, 0).ok()?;
+        (received.length > 0).then(|| Answer::decode_untrusted(&datagram[..received.length]).expect("a good answer"))
+    }
+
+    pub fn ask(&self, id: u32, request: Request, descriptors: &[RawFd]) {
+        send(self.socket.as_raw_fd(), &request.encode(id), descriptors, 0).expect("the keeper reads");
+    }
+
+    pub fn start(&mut self, start: Start) -> Program {
+        let memory = memory_memfd(start.memory_limit).expect("memory");
+        self.start_with(start, memory)
+    }
+
+    pub fn start_with(&mut self, start: Start, memory: OwnedFd) -> Program {
+        let (ours, theirs) = UnixStream::pair().expect("socketpair");
+        ours.set_read_timeout(Some(Duration::from_secs(20))).expect("timeout");
+        let id = self.next;
+        self.next += 1;
+        self.ask(id, Request::Start(start), &[theirs.as_raw_fd(), self.image.as_raw_fd(), memory.as_raw_fd()]);
+        Program { id, packets: ours, memory }
+    }
+
+    /// Runs a compile worker; its end, its image and its facts.
+    pub fn compile(&mut self, job: Compile, source: &[u8]) -> (Answer, Vec<u8>, Vec<u8>) {
+        let (wasm, image, facts) = (sealed_memfd(source).expect("source"), memfd().expect("image"), memfd().expect("facts"));
+        let id = self.next;
+        self.next += 1;
+        self.ask(id, Request::Compile(job), &[wasm.as_raw_fd(), image.as_raw_fd(), facts.as_raw_fd()]);
+        let answer = self.answer_for(id);
+        (answer, content(image), content(facts))
+    }
+
+    pub fn kill(&self, program: &Program) {
+        self.ask(program.id, Request::Kill, &[]);
+    }
+
+    /// The last word about a program.
+    pub fn answer_for(&mut self, id: u32) -> Answer {
+        loop {
+            if let Some(position) = self.ended.iter().position(|(other, _)| *other == id) {
+                return self.ended.swap_remove(position).1;
+            }
+            match self.next_answer() {
+                Some(answer) => self.ended.push(answer),
+                None => panic!("the keeper is gone"),
+            }
+        }
+    }
+
+    pub fn end_of(&mut self, program: &Program) -> Ended {
+        match self.answer_for(program.id) {
+            Answer::Ended(ended) => ended,
+            other => panic!("not ended but {other:?}"),
+        }
+    }
+
+    /// Everything a program says until it ends, and how it ended.
+    pub fn run(&mut self, start: Start) -> (String, Ended) {
+        let program = self.start(start);
+        let words = listen(&program);
+        (words, self.end_of(&program))
+    }
+
+    pub fn status(&mut self) -> Ready {
+        let id = self.next;
+        self.next += 1;
+        self.ask(id, Request::Status, &[]);
+        match self.answer_for(id) {
+            Answer::Ready(ready) => ready,
+            other => panic!("not READY but {other:?}"),
+        }
+    }
+
+    /// Waits until the pool is full again.
+    pub fn settle(&mut self) {
+        for _ in 0..400 {
+            let ready = self.status();
+            if ready.pool_ready >= ready.pool_size && ready.programs == 0 {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("the pool does not fill");
+    }
+
+    /// Ends the keeper and gives its exit code.
+    pub fn close(mut self) -> Option<i32> {
+        drop(std::mem::replace(&mut self.socket, memfd().expect("placeholder")));
+        self.keeper.wait().expect("keeper").code()
+    }
+
+    pub fn has(&self, layers: Layers) -> bool {
+        self.ready.on.has(layers)
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.keeper.kill();
+        let _ = self.keeper.wait();
+    }
+}
+
+/// All words of a program.
+pub fn listen(program: &Program) -> String {
+    let mut words = Vec::new();
+    let mut packets = &program.packets;
+    loop {
+        let mut piece = [0u8; 4096];
+        match packets.read(&mut piece) {
+            Ok(0) => break,
+            Ok(count) => words.extend_from_slice(&piece[..count]),
+            // The peer closed with unread input: what it sent is still queued.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => continue,
+            Err(error) => panic!("the program says nothing: {error}"),
+        }
+    }
+    String::from_utf8_lossy(&words).into_owned()
+}
+
+/// Waits for the first word.
+pub fn first_word(program: &Program) -> Vec<u8> {
+    let mut word = [0u8; 64];
+    let count = (&program.packets).read(&mut word).expect("a word");
+    word[..count].to_vec()
+}
+
+pub fn tell(program: &Program, bytes: &[u8]) {
+    (&program.packets).write_all(bytes).expect("the program's socket takes it");
+}
+
+fn content(memfd: OwnedFd) -> Vec<u8> {
+    let path = format!("/proc/self/fd/{}", memfd.as_raw_fd());
+    std::fs::read(path).expect("memfd")
+}
+
+pub fn wait_readable(socket: RawFd, timeout_ms: i32) {
+    let mut polled = libc::pollfd { fd: socket, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one pollfd.
+    let ready = unsafe { libc::poll(&mut polled, 1, timeout_ms) };
+    assert!(ready > 0, "nothing came within {timeout_ms} ms");
+}
+
+/// Exit status, or the signal as a negative number.
+pub fn end(ended: &Ended) -> i32 {
+    let status = ended.wait_status;
+    if libc::WIFSIGNALED(status) { -libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) }
+}
