@@ -29,8 +29,8 @@ Sandbox
         .code, .text), CompileLimit, SandboxBroken.
     .start(image, setup=Setup(), limits=Limits(), *, instance: UUID | None = None) -> async context manager of
     Program. Raises StartFailed.
-        The request is sent before the body runs; leaving the body kills a program that still runs and waits for its
-        end.
+        The request is sent before the body runs (so StartFailed may also come out of wait(), or at the end of the
+        body). Leaving the body kills a program that still runs and waits for its end.
     .statistics() -> frozen counts: running, started, ended, compiled, cache hits, pool.
 
 Program

@@ -83,7 +83,7 @@ class Admission:
             )
 
     async def _cached(self, key: str, digest: str) -> Image | None:
-        image = await self._store.get(key, digest, self._backend)
+        image = await self._store.get_untrusted(key, digest, self._backend)
         if image is not None:
             self.counts.cache_hits += 1
         return image
@@ -113,6 +113,10 @@ class Admission:
     async def _compile_untrusted(self, wasm: bytes, digest: str, key: str) -> Image:
         compiled = await self._backend.compile_job(wasm, self._limits)
         facts = parse_facts_untrusted(compiled.facts)
+        if facts.wasm_sha256 != digest:
+            raise SandboxBroken(
+                "compiler-facts", "The compile worker answered for another program; this one was not admitted."
+            )
         blob = compiled.blob
         if blob is None or not 0 < blob.size <= self._limits.max_code:
             raise SandboxBroken(

@@ -80,7 +80,7 @@ class Started(Protocol):
         ...
 
     async def wait(self) -> EndRecord:
-        """When the process is gone, and everything that it wrote is in the transport."""
+        """When the process is gone, and everything that it wrote is in the transport. StartFailed when it never was."""
         ...
 
     def close(self) -> None:

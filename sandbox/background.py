@@ -23,7 +23,15 @@ async def background_tasks() -> AsyncIterator[trio.Nursery]:
         try:
             yield nursery
         except BaseException as error:
+            if _cancels(error):
+                raise  # a Cancelled belongs to a scope, perhaps to this nursery's: only the nursery can tell
             failure = error
         nursery.cancel_scope.cancel()
     if failure is not None:
         raise failure
+
+
+def _cancels(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(trio.Cancelled) is not None
+    return isinstance(error, trio.Cancelled)

@@ -15,8 +15,8 @@ import trio
 
 from sandbox.admission import Admission
 from sandbox.control import GO_PACKET, setup_packets, tree_packets
-from sandbox.errors import BackendUnavailable, SandboxBroken, StartFailed
-from sandbox.imagecache import ImageStore
+from sandbox.errors import BackendUnavailable, BrokenProgram, SandboxBroken, StartFailed
+from sandbox.imagecache import ImageStore, default_directory
 from sandbox.inlet import Inlet
 from sandbox.limits import Limits
 from sandbox.program import Program
@@ -26,6 +26,7 @@ from sandbox.tree import check_limits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from contextlib import AbstractAsyncContextManager
     from types import TracebackType
     from uuid import UUID
 
@@ -123,6 +124,7 @@ class Sandbox:
         self._ended += 1
 
     async def _end(self, program: Program) -> None:
+        """Raises StartFailed when that is how it ended and nobody was told."""
         if program.ended:
             return
         program.kill()
@@ -160,19 +162,33 @@ class Running:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._program is not None
-        await self._box._end(self._program)
+        try:
+            await self._box._end(self._program)
+        except StartFailed:
+            if error is None or isinstance(error, BrokenProgram):
+                raise  # it is the reason; any other error of the body says more
+
+
+def open_store(settings: Settings) -> ImageStore:
+    directory = default_directory() if settings.cache_directory is None else settings.cache_directory
+    return ImageStore(directory, settings.compile_limits, settings.host_limits)
+
+
+def _open_backend(backend: BackendName, settings: Settings) -> AbstractAsyncContextManager[Backend]:
+    if backend == "native":
+        from sandbox import nativeclient  # only this back-end needs Linux
+
+        return nativeclient.open_backend(settings)
+    if backend == "portable":
+        from sandbox.portable import parent  # only this back-end needs the package wasmtime
+
+        return parent.open_backend(settings)
+    raise BackendUnavailable("no-such-backend", "There are two back-ends: native and portable.")
 
 
 @asynccontextmanager
 async def open_sandbox(backend: BackendName, settings: Settings | None = None) -> AsyncIterator[Sandbox]:
     """Raises BackendUnavailable. At its end every program is killed and waited for."""
     settings = settings or Settings()
-    store = ImageStore(settings.host_limits)
-    if backend == "native":
-        from sandbox.nativeclient import open_backend  # only this back-end needs Linux
-    elif backend == "portable":
-        from sandbox.portable.parent import open_backend  # only this back-end needs the package wasmtime
-    else:
-        raise BackendUnavailable("no-such-backend", "There are two back-ends: native and portable.")
-    async with open_backend(settings) as made:
-        yield Sandbox(made, settings, store)
+    async with _open_backend(backend, settings) as made:
+        yield Sandbox(made, settings, open_store(settings))

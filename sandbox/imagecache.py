@@ -1,19 +1,43 @@
 """Wire: compiled images, ready in memory and kept on disk.
 
-In:  images out of the compile worker; files of an earlier process (untrusted until their checksum is right, and the
-facts even then). Out: Image. Memory first, disk second; what is damaged is refused, removed and compiled again,
-never repaired. See cachefile.py for the bytes of an entry.
+In:  images out of the compile worker; files of an earlier process (untrusted until the checksum is right, their
+facts even then).
+Out: Image. Memory first, disk second. What is damaged is removed and compiled again, never repaired and never trusted.
+
+A file appears whole or not at all: temporary file, fsync, rename, fsync of the directory. The directory is the
+user's own (0700): whoever can write into it can choose what native code runs in the sandbox, so a directory that
+others may write to is refused. A disk that fails costs speed, never a program.
 """
 
 from __future__ import annotations
 
+import os
+import stat
 from collections import OrderedDict
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import trio
+
+from sandbox.cachefile import DamagedEntry, decode_entry_untrusted, encode_entry
+from sandbox.errors import SandboxError
+from sandbox.image import make_image, parse_facts_untrusted
 
 if TYPE_CHECKING:
     from sandbox.backend import Backend, Blob
     from sandbox.image import Image
-    from sandbox.limits import HostLimits
+    from sandbox.limits import CompileLimits, HostLimits
+
+_SUFFIX, _UNFINISHED = ".image", ".unfinished"
+# An unfinished file this old belongs to a process that ended while it wrote.
+_STALE_SECONDS = 3_600.0
+
+
+def default_directory() -> str:
+    """The user's cache directory of this system, with our name."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    return str(Path(base or Path.home() / ".cache") / "gatebus" / "images")
 
 
 class MemoryCache:
@@ -38,21 +62,145 @@ class MemoryCache:
             self._bytes -= self._images.pop(image.key).code_size
         self._images[image.key] = image
         self._bytes += image.code_size
-        while self._images and (
-            self._bytes > self._limits.cache_memory or len(self._images) > self._limits.cache_images
-        ):
+        limits = self._limits
+        while self._images and (self._bytes > limits.cache_memory or len(self._images) > limits.cache_images):
             _key, oldest = self._images.popitem(last=False)
             self._bytes -= oldest.code_size
 
 
+class DiskCache:
+    """Files in one directory. Every method is called in a thread and raises OSError for what the disk does."""
+
+    def __init__(self, directory: str, bytes_max: int) -> None:
+        self._directory, self._bytes_max = Path(directory), bytes_max
+
+    def _prepare(self) -> None:
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = self._directory.stat()
+        if os.name == "posix" and (found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o022):
+            raise PermissionError("the cache directory belongs to somebody else or others may write to it")
+
+    def _path(self, key: str) -> Path:
+        return self._directory / (key + _SUFFIX)
+
+    def load(self, key: str, size_max: int) -> tuple[bytes, bytes] | None:
+        """(facts, image), None when there is none or it was damaged (then it is gone)."""
+        self._prepare()
+        path = self._path(key)
+        try:
+            with path.open("rb") as file:
+                data = file.read(size_max + 1)
+            if len(data) > size_max:
+                raise DamagedEntry("too long")
+            entry = decode_entry_untrusted(data, key)
+        except FileNotFoundError:
+            return None
+        except DamagedEntry:
+            path.unlink(missing_ok=True)
+            return None
+        os.utime(path)
+        return entry
+
+    def store(self, key: str, facts: bytes, image: bytes) -> None:
+        self._prepare()
+        unfinished = self._directory / f"{key}.{os.getpid()}{_UNFINISHED}"
+        try:
+            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with open(descriptor, "wb") as file:
+                file.writelines(encode_entry(key, facts, image))
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(self._path(key))
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+        self._sync_directory()
+        self._evict()
+
+    def drop(self, key: str) -> None:
+        self._path(key).unlink(missing_ok=True)
+
+    def _sync_directory(self) -> None:
+        if os.name != "posix":
+            return
+        descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _evict(self) -> None:
+        """The entries that were used longest ago go, until the rest fits; the newest stays whatever its size."""
+        entries = sorted(((found.st_mtime, found.st_size, path) for path, found in self._entries()), reverse=True)
+        total = 0
+        for place, (_used, size, path) in enumerate(entries):
+            total += size
+            if place and total > self._bytes_max:
+                path.unlink(missing_ok=True)
+
+    def _entries(self) -> list[tuple[Path, os.stat_result]]:
+        entries, newest = [], 0.0
+        stale = []
+        for each in os.scandir(self._directory):
+            try:
+                found = each.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # another process evicts, too
+            newest = max(newest, found.st_mtime)
+            if each.name.endswith(_SUFFIX):
+                entries.append((Path(each.path), found))
+            elif each.name.endswith(_UNFINISHED):
+                stale.append((Path(each.path), found.st_mtime))
+        for path, written in stale:
+            if written < newest - _STALE_SECONDS:
+                path.unlink(missing_ok=True)
+        return entries
+
+
 class ImageStore:
-    """Memory before disk. Disk work is done in threads; a disk that fails costs speed, never a program."""
+    """Memory before disk. `directory`: "" keeps nothing on disk."""
 
-    def __init__(self, limits: HostLimits) -> None:
+    def __init__(self, directory: str, compile_limits: CompileLimits, limits: HostLimits) -> None:
         self._memory = MemoryCache(limits)
+        self._disk = DiskCache(directory, limits.cache_disk) if directory else None
+        self._entry_max = compile_limits.max_code + (1 << 20)  # head and facts are well below the MiB
 
-    async def get(self, key: str, digest: str, backend: Backend) -> Image | None:
-        return self._memory.get(key)
+    async def get_untrusted(self, key: str, digest: str, backend: Backend) -> Image | None:
+        """`digest`: the program's sha256; facts on disk that speak of another program are not believed."""
+        image = self._memory.get(key)
+        if image is not None or self._disk is None:
+            return image
+        try:
+            image = await trio.to_thread.run_sync(partial(self._load_untrusted, key, digest, backend))
+        except OSError:
+            return None
+        if image is not None:
+            self._memory.put(image)
+        return image
+
+    def _load_untrusted(self, key: str, digest: str, backend: Backend) -> Image | None:
+        assert self._disk is not None
+        entry = self._disk.load(key, self._entry_max)
+        if entry is None:
+            return None
+        try:
+            facts = parse_facts_untrusted(entry[0])
+        except SandboxError:
+            facts = None
+        if facts is None or facts.wasm_sha256 != digest:
+            self._disk.drop(key)
+            return None
+        blob = backend.blob(entry[1])
+        return make_image(digest, key, facts, blob.size, blob)
 
     async def put(self, image: Image, blob: Blob, facts: bytes) -> None:
         self._memory.put(image)
+        if self._disk is None:
+            return
+        try:
+            await trio.to_thread.run_sync(self._store, self._disk, image.key, blob, facts)
+        except OSError:
+            return
+
+    def _store(self, disk: DiskCache, key: str, blob: Blob, facts: bytes) -> None:
+        disk.store(key, facts, blob.read())

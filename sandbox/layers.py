@@ -9,27 +9,27 @@ from dataclasses import dataclass
 
 # PROTOCOL.md section A; the position is the bit.
 LAYER_NAMES = (
-    "user-namespace",
-    "pid-namespace",
-    "mount-namespace",
-    "network-namespace",
-    "ipc-namespace",
-    "uts-namespace",
+    "user",
+    "pid",
+    "mount",
+    "network",
+    "ipc",
+    "uts",
     "cgroup-namespace",
-    "no-privileges",
+    "capabilities",
     "seccomp",
     "landlock",
     "rlimits",
     "cgroup-memory",
     "cgroup-pids",
     "cgroup-cpu",
-    "non-dumpable",
-    "no-nested-namespaces",
-    "tsc-locked",
+    "dumpable",
+    "nested",
+    "tsc",
 )
 
 # Without these nothing runs; the others are warnings (architecture, decision 3).
-REQUIRED = ("user-namespace", "seccomp", "rlimits")
+REQUIRED = ("user", "seccomp", "rlimits")
 
 CGROUP_MODES = {0: "none", 1: "v1", 2: "v2"}
 
@@ -46,10 +46,10 @@ _KERNEL = "Needs a newer kernel or a kernel that is built with it."
 
 ADVICE: dict[str, str] = {
     **dict.fromkeys(LAYER_NAMES, _KERNEL),
-    "user-namespace": _USERNS,
-    "pid-namespace": _USERNS,
-    "mount-namespace": _USERNS,
-    "network-namespace": _USERNS,
+    "user": _USERNS,
+    "pid": _USERNS,
+    "mount": _USERNS,
+    "network": _USERNS,
     "cgroup-memory": _CGROUP,
     "cgroup-pids": _CGROUP,
     "cgroup-cpu": _CGROUP,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import trio
 
-from sandbox.errors import BrokenProgram, PacketViolation
+from sandbox.errors import BrokenProgram, PacketViolation, StartFailed
 from sandbox.outcome import Cause, EndRecord, Outcome, State, Usage, Why, Wish, decide
 from sandbox.packets import PacketCounter
 
@@ -54,6 +54,7 @@ class Program:
     __slots__ = (
         "_bytes_in",
         "_counter",
+        "_failure",
         "_inlet",
         "_limits",
         "_on_ended",
@@ -83,6 +84,7 @@ class Program:
         self._wish = Wish()
         self._record: EndRecord | None = None
         self._outcome: Outcome | None = None
+        self._failure: StartFailed | None = None
         self._started_at, self._stopped_at = trio.current_time(), 0.0
 
     @property
@@ -202,12 +204,26 @@ class Program:
             self._wish = Wish(cause, text)
 
     async def wait(self) -> Outcome:
-        """How it ended. While it runs and writes, somebody must receive."""
+        """How it ended. While it runs and writes, somebody must receive. Raises StartFailed when it never began."""
         if self._outcome is not None:
             await trio.lowlevel.checkpoint()
+            self._raise_failure()
             return self._outcome
-        record = await self._started.wait()
+        try:
+            record = await self._started.wait()
+        except StartFailed as failure:
+            self._fail(failure)
+            raise
         return self._conclude(record)
+
+    def _fail(self, failure: StartFailed) -> None:
+        if self._outcome is None:
+            self._failure = failure
+            self._conclude(EndRecord(None, None, Why.LOST))
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise StartFailed(self._failure.code, self._failure.text)
 
     def _conclude(self, record: EndRecord) -> Outcome:
         if self._outcome is None:

@@ -356,7 +356,7 @@ async def open_fake_sandbox(
     """Like `open_sandbox`, with Python functions as programs. Images are kept in memory only."""
     async with open_fake_backend(scripts) as backend:
         settings = settings or Settings()
-        yield Sandbox(backend, settings, ImageStore(settings.host_limits))
+        yield Sandbox(backend, settings, ImageStore("", settings.compile_limits, settings.host_limits))
 
 
 @asynccontextmanager

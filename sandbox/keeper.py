@@ -1,0 +1,195 @@
+"""Wire: the conversation with the keeper (PROTOCOL.md section A) over one SEQPACKET socket.
+
+In:  requests with descriptors, from nativeclient.py. Out: one answer for each. One task reads all answers; whoever
+wants one waits for its Job. When the keeper is lost, every job ends as lost: nobody waits for ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from array import array
+from typing import TYPE_CHECKING
+
+import trio
+
+from sandbox import keeperwire
+from sandbox.background import background_tasks
+from sandbox.errors import BackendUnavailable, SandboxBroken
+from sandbox.keeperwire import Ended, Failed, Ready
+from sandbox.outcome import EndRecord, Why
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sandbox.keeperprocess import KeeperProcess
+
+LOST = EndRecord(None, None, Why.LOST)
+
+
+class Job:
+    """One request: a program or a compilation. `answer` is there when `done` is set; a lost keeper answers LOST."""
+
+    __slots__ = ("answer", "done", "identity")
+
+    def __init__(self, identity: int) -> None:
+        self.identity = identity
+        self.answer: Ended | Failed | None = None
+        self.done = trio.Event()
+
+    async def ended(self) -> EndRecord | Failed:
+        await self.done.wait()
+        if isinstance(self.answer, Ended):
+            return self.answer.record
+        return self.answer or LOST
+
+
+class Keeper:
+    """A keeper that has said READY. `run` is its one task."""
+
+    def __init__(self, process: KeeperProcess, nursery: trio.Nursery, ready_seconds: float) -> None:
+        self._process, self._nursery, self._ready_seconds = process, nursery, ready_seconds
+        self._socket = process.socket
+        self._jobs: dict[int, Job] = {}
+        self._next = 0
+        self._unsent_kills: list[int] = []
+        self.ready: Ready | None = None
+        self.lost = False
+
+    async def run(self, task_status: trio.TaskStatus[Ready]) -> None:
+        """Until the keeper is gone. Raises BackendUnavailable when it never says READY."""
+        try:
+            task_status.started(await self._first_word())
+            await self._converse()
+        finally:
+            self._lose()
+            await self._process.end()
+
+    async def _converse(self) -> None:
+        with contextlib.suppress(OSError, trio.ClosedResourceError, SandboxBroken):
+            async with background_tasks() as nursery:
+                nursery.start_soon(self._watch, nursery.cancel_scope)
+                await self._read_answers()
+
+    async def _first_word(self) -> Ready:
+        with trio.move_on_after(self._ready_seconds):
+            await trio.lowlevel.wait_readable(self._socket)
+            first = self._receive()
+            if (
+                first
+                and isinstance(word := keeperwire.decode_untrusted(first), Ready)
+                and word.version == keeperwire.VERSION
+            ):
+                self.ready = word
+                return word
+        unavailable = BackendUnavailable(
+            "keeper-silent", "The sandbox did not become ready; `gatebus doctor` says why."
+        )
+        unavailable.add_note(self._process.last_words())
+        raise unavailable
+
+    def _receive(self) -> bytes:
+        try:
+            return self._socket.recv(keeperwire.DATAGRAM_MAX + 1)
+        except ConnectionResetError:
+            return b""
+
+    async def _read_answers(self) -> None:
+        while not self._at_end():
+            await trio.lowlevel.wait_readable(self._socket)
+
+    def _at_end(self) -> bool:
+        """Take what is there."""
+        try:
+            while datagram := self._receive():
+                self._dispatch_untrusted(datagram)
+        except BlockingIOError:
+            return False
+        return True
+
+    async def _watch(self, reading: trio.CancelScope) -> None:
+        """A keeper's end is seen even when a process that it left behind holds its socket."""
+        await self._process.wait()
+        self._at_end()
+        reading.cancel()
+
+    def _dispatch_untrusted(self, datagram: bytes) -> None:
+        answer = keeperwire.decode_untrusted(datagram)
+        if isinstance(answer, Ready):
+            self.ready = answer
+            return
+        job = self._jobs.pop(answer.identity, None)
+        if job is not None:  # a kill may cross the end of its program and be answered by FAILED
+            job.answer = answer
+            job.done.set()
+
+    def _lose(self) -> None:
+        self.lost = True
+        for job in self._jobs.values():
+            job.done.set()
+        self._jobs.clear()
+
+    def new_job(self) -> Job:
+        self._next = self._next % (keeperwire.IDS - 1) + 1
+        while self._next in self._jobs:
+            self._next = self._next % (keeperwire.IDS - 1) + 1
+        job = self._jobs[self._next] = Job(self._next)
+        return job
+
+    async def send(self, job: Job, datagram: bytes, descriptors: Sequence[int]) -> None:
+        """Ask. Waits only when the keeper has 200 requests before it. Raises SandboxBroken when it is gone."""
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))]
+        try:
+            while not self.lost:
+                try:
+                    self._socket.sendmsg([datagram], ancillary)
+                except BlockingIOError:
+                    await trio.lowlevel.wait_writable(self._socket)
+                else:
+                    return
+        except (OSError, trio.ClosedResourceError):
+            self._process.terminate()  # a socket that is broken in one direction is of no use in the other
+        except BaseException:
+            self._jobs.pop(job.identity, None)
+            raise
+        self._jobs.pop(job.identity, None)
+        raise SandboxBroken("keeper-lost", "The sandbox's keeper ended; a new one is being made. Try again.")
+
+    def kill(self, job: Job) -> None:
+        """At once and without a checkpoint; when the socket is full, a task sends it as soon as there is room."""
+        if self.lost or job.done.is_set():
+            return
+        if self._unsent_kills or not self._send_kill(job.identity):
+            self._unsent_kills.append(job.identity)
+            if len(self._unsent_kills) == 1:
+                self._nursery.start_soon(self._send_kills)
+
+    def _send_kill(self, identity: int) -> bool:
+        try:
+            self._socket.send(keeperwire.kill(identity))
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True  # it is gone, and with it every program; `run` finds out
+        return True
+
+    async def _send_kills(self) -> None:
+        try:
+            while self._unsent_kills and not self.lost:
+                if self._send_kill(self._unsent_kills[0]):
+                    del self._unsent_kills[0]
+                else:
+                    await trio.lowlevel.wait_writable(self._socket)
+        except trio.ClosedResourceError:
+            return
+
+    def ask_status(self) -> None:
+        """The answer arrives in `ready`."""
+        try:
+            self._socket.send(keeperwire.status(0))
+        except OSError:
+            return
+
+    def terminate(self) -> None:
+        """It does not do its work: end it. Its programs end with it."""
+        self._process.terminate()

@@ -1,0 +1,128 @@
+"""Wire: the process of the keeper: found, started with its socket as descriptor 3, ended, waited for.
+
+In:  where the executable is, and its arguments. Out: KeeperProcess. Nothing untrusted is here: the keeper takes
+only numbers and descriptors.
+
+It gets an empty environment, a process group of its own (Ctrl-C of a terminal is for the host, who ends it in
+order), and a pipe for what it says on standard error, of which the last line is kept for whoever must find out why
+it does not start.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import trio
+
+from sandbox.errors import BackendUnavailable
+
+KEEPER_SOCKET = 3
+# A keeper that was told to end (its socket closed) has this long before it is killed; it only has to kill and wait
+# for its children.
+END_SECONDS = 5.0
+# Enough for a message, not for a flood.
+STDERR_MAX = 4_096
+
+EXECUTABLE_VARIABLE = "GATEBUS_SANDBOX"
+
+
+def find_executable(given: str | None) -> str:
+    """Raises BackendUnavailable."""
+    if not sys.platform.startswith("linux"):
+        raise BackendUnavailable("not-linux", "The native back-end needs Linux; use --backend portable.")
+    path = given or os.environ.get(EXECUTABLE_VARIABLE) or str(Path(__file__).parent / "bin" / "gatebus-sandbox")
+    if not os.access(path, os.X_OK):
+        raise BackendUnavailable("not-built", "The native part is missing: run make build, or use --backend portable.")
+    return path
+
+
+class KeeperProcess:
+    """A started keeper. `socket` is the host's end; closing it asks the keeper to end."""
+
+    def __init__(self, executable: str, arguments: list[str]) -> None:
+        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.settimeout(0)
+        self._stderr, stderr_theirs = os.pipe()
+        os.set_blocking(self._stderr, False)
+        try:
+            self.pid = _spawn(executable, arguments, theirs.fileno(), stderr_theirs)
+        except OSError as error:
+            self.socket.close()
+            os.close(self._stderr)
+            raise BackendUnavailable(
+                "not-startable", "The native part cannot be started: run make build again."
+            ) from error
+        finally:
+            theirs.close()
+            os.close(stderr_theirs)
+        self._pidfd = os.pidfd_open(self.pid)
+
+    def last_words(self) -> str:
+        """The last line that it wrote to standard error, for the developer, not for the public."""
+        try:
+            said = os.read(self._stderr, 64 * STDERR_MAX)
+        except BlockingIOError:
+            return ""
+        lines = said[-STDERR_MAX:].decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
+
+    async def wait(self) -> None:
+        """Until the process is gone."""
+        await trio.lowlevel.wait_readable(self._pidfd)
+
+    def terminate(self) -> None:
+        signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    async def end(self) -> None:
+        """Close its socket, wait for it, kill it if it does not end. Shielded, with a deadline."""
+        if self.socket.fileno() >= 0:
+            trio.lowlevel.notify_closing(self.socket)
+            self.socket.close()
+        with trio.CancelScope(shield=True):
+            with trio.move_on_after(END_SECONDS) as patience:
+                await self.wait()
+            if patience.cancelled_caught:
+                self.terminate()
+                with trio.move_on_after(END_SECONDS):
+                    await self.wait()
+        self._reap()
+
+    def _reap(self) -> None:
+        os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+        os.close(self._pidfd)
+        os.close(self._stderr)
+
+
+def _spawn(executable: str, arguments: list[str], theirs: int, stderr: int) -> int:
+    null = os.open(os.devnull, os.O_RDWR)
+    # The lowest of our descriptors may be 3 itself: copies far above, so that no dup2 below overwrites one that is
+    # still needed.
+    high = [_high_copy(fd) for fd in (theirs, stderr, null)]
+    try:
+        return os.posix_spawn(
+            executable,
+            [executable, *arguments],
+            {},
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, high[2], 0),
+                (os.POSIX_SPAWN_DUP2, high[2], 1),
+                (os.POSIX_SPAWN_DUP2, high[1], 2),
+                (os.POSIX_SPAWN_DUP2, high[0], KEEPER_SOCKET),
+            ],
+            setpgroup=0,
+            setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM],
+            setsigmask=[],
+        )
+    finally:
+        for fd in (null, *high):
+            os.close(fd)
+
+
+def _high_copy(fd: int) -> int:
+    import fcntl  # Linux only; this function runs nowhere else
+
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64)

@@ -1,0 +1,96 @@
+"""Wire: anonymous files of Linux: programs on their way to the compiler, images, guest memory.
+
+In:  bytes, or a descriptor that a jailed worker wrote to. Out: descriptors that cannot change any more (sealed), so
+that what was checked is what is mapped, whoever else holds one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from sandbox.errors import SandboxBroken
+
+# linux/fcntl.h; the module fcntl has them only from Python 3.12 on some builds.
+F_ADD_SEALS = 1033
+SEAL_SEAL, SEAL_SHRINK, SEAL_GROW, SEAL_WRITE = 1, 2, 4, 8
+SEAL_ALL = SEAL_SEAL | SEAL_SHRINK | SEAL_GROW | SEAL_WRITE
+
+_FLAGS = 0x0001 | 0x0002  # MFD_CLOEXEC | MFD_ALLOW_SEALING
+_READ_CHUNK = 1 << 20
+
+
+class MemfdBlob:
+    """Implements backend.Blob: a sealed image. The descriptor closes when nobody refers to it."""
+
+    __slots__ = ("fd", "size")
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.size = os.fstat(fd).st_size
+
+    def read(self) -> bytes:
+        return read_all(self.fd, self.size)
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+
+def empty_memfd(name: str) -> int:
+    return os.memfd_create(name, _FLAGS)
+
+
+def sealed_memfd(name: str, data: bytes) -> int:
+    fd = empty_memfd(name)
+    try:
+        write_all(fd, data)
+        fcntl.fcntl(fd, F_ADD_SEALS, SEAL_ALL)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def memory_memfd(size: int) -> int:
+    """Guest memory:
+
+    exactly `size` bytes, which take no memory until they are touched; it may be written, its size never changes.
+    """
+    fd = empty_memfd("memory")
+    try:
+        os.ftruncate(fd, size)
+        fcntl.fcntl(fd, F_ADD_SEALS, SEAL_SHRINK | SEAL_GROW)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def seal(fd: int) -> None:
+    """Raises SandboxBroken when somebody still has it mapped for writing."""
+    try:
+        fcntl.fcntl(fd, F_ADD_SEALS, SEAL_ALL)
+    except OSError as error:
+        raise SandboxBroken("compiler-image", "A compiled image could not be sealed; it was not used.") from error
+
+
+def allocated(fd: int) -> int:
+    """Bytes of a memfd that were ever touched."""
+    return os.fstat(fd).st_blocks * 512
+
+
+def write_all(fd: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def read_all(fd: int, size: int) -> bytes:
+    pieces, at = [], 0
+    while at < size:
+        piece = os.pread(fd, min(size - at, _READ_CHUNK), at)
+        if not piece:
+            break
+        pieces.append(piece)
+        at += len(piece)
+    return b"".join(pieces)

@@ -1,0 +1,253 @@
+"""Wire: the native back-end: one keeper process, which holds everything untrusted.
+
+In:  START and COMPILE with descriptors that are made here (packet socket pair, memfds). Out: backend.Started,
+backend.Compiled. The keeper never sees a path or a name, and this process never sees a process id of a program.
+
+Order in start_process: the setup is written into the socket before anybody holds its other end, and the request is
+one datagram, so a prepared child finds everything at once and its first packet needs no second turn of this loop. A
+keeper that dies takes its programs with it (each ends with a clear outcome); the next request makes a new one, a
+few times a minute at most.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import deque
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import trio
+
+from sandbox import keeperwire
+from sandbox.backend import Compiled
+from sandbox.background import background_tasks
+from sandbox.compilefailure import compile_failure
+from sandbox.errors import BackendUnavailable, SandboxBroken, StartFailed
+from sandbox.image import FACTS_MAX
+from sandbox.keeper import Keeper
+from sandbox.keeperprocess import KeeperProcess, find_executable
+from sandbox.keeperwire import Failed
+from sandbox.layers import ADVICE, Layers, layers_from_bits
+from sandbox.memfd import MemfdBlob, allocated, empty_memfd, memory_memfd, read_all, seal, sealed_memfd
+from sandbox.transport import SocketTransport
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sandbox.backend import Blob
+    from sandbox.keeper import Job
+    from sandbox.limits import CompileLimits, Limits
+    from sandbox.outcome import EndRecord
+    from sandbox.settings import Settings
+
+# Restarts are counted over this long.
+RESTART_WINDOW = 60.0
+
+
+class NativeProcess:
+    """Implements backend.Started:
+
+    a program of the keeper. Holds the packet socket and the guest's memory file, two descriptors.
+    """
+
+    __slots__ = ("_keeper", "_memory", "job", "transport")
+
+    def __init__(self, keeper: Keeper, job: Job, sock: socket.socket, memory: int) -> None:
+        self._keeper, self.job, self._memory = keeper, job, memory
+        self.transport = SocketTransport(sock)
+
+    @property
+    def peak_memory(self) -> int:
+        return allocated(self._memory) if self._memory >= 0 else 0
+
+    def kill(self) -> None:
+        self._keeper.kill(self.job)
+
+    async def wait(self) -> EndRecord:
+        answer = await self.job.ended()
+        if isinstance(answer, Failed):
+            raise StartFailed(*answer.code_and_text)
+        return replace(answer, peak_memory=self.peak_memory)
+
+    def close(self) -> None:
+        self.transport.close()
+        if self._memory >= 0:
+            os.close(self._memory)
+            self._memory = -1
+
+
+class NativeBackend:
+    """Implements backend.Backend."""
+
+    name = "native"
+
+    def __init__(self, settings: Settings, executable: str, nursery: trio.Nursery) -> None:
+        self._settings, self._executable, self._nursery = settings, executable, nursery
+        self._keeper: Keeper | None = None
+        self._reviving = trio.Lock()
+        self._restarts: deque[float] = deque()
+
+    @property
+    def _ready(self) -> keeperwire.Ready:
+        assert self._keeper is not None
+        assert self._keeper.ready is not None
+        return self._keeper.ready
+
+    @property
+    def layers(self) -> Layers:
+        ready = self._ready
+        return layers_from_bits(ready.on, ready.missing, ready.cgroup_mode, self._settings.require)
+
+    @property
+    def fingerprint(self) -> str:
+        return f"native-{self._ready.fingerprint:016x}"
+
+    @property
+    def pool(self) -> tuple[int, int]:
+        """As of the keeper's last word; asking for it makes the keeper say it again."""
+        if self._keeper is not None:
+            self._keeper.ask_status()
+        return self._ready.pool_ready, self._ready.pool_size
+
+    async def open(self) -> None:
+        """Raises BackendUnavailable: not ready, or a required layer is missing."""
+        await self._new_keeper()
+        missing = self.layers.required_missing
+        if missing:
+            raise BackendUnavailable(
+                "layers-missing",
+                f"Required layers of the sandbox are missing here: {', '.join(missing)}. {ADVICE[missing[0]]}",
+            )
+
+    async def _new_keeper(self) -> Keeper:
+        process = KeeperProcess(self._executable, keeper_arguments(self._settings))
+        keeper = Keeper(process, self._nursery, self._settings.host_limits.keeper_seconds)
+        await self._nursery.start(keeper.run)
+        self._keeper = keeper
+        return keeper
+
+    async def _living_keeper(self) -> Keeper:
+        async with self._reviving:
+            if self._keeper is not None and not self._keeper.lost:
+                return self._keeper
+            now = trio.current_time()
+            while self._restarts and self._restarts[0] < now - RESTART_WINDOW:
+                self._restarts.popleft()
+            if len(self._restarts) >= self._settings.host_limits.keeper_restarts:
+                raise SandboxBroken("keeper-dies", "The sandbox's keeper ends again and again; see `gatebus doctor`.")
+            self._restarts.append(now)
+            return await self._new_keeper()
+
+    async def compile_job(self, wasm: bytes, limits: CompileLimits) -> Compiled:
+        keeper = self._keeper
+        if keeper is None or keeper.lost:
+            keeper = await self._living_keeper()
+        fds: list[int] = []
+        try:
+            fds.append(await trio.to_thread.run_sync(sealed_memfd, "wasm", wasm))
+            fds += [empty_memfd("image"), empty_memfd("facts")]
+            job = keeper.new_job()
+            await keeper.send(job, keeperwire.compile_request(job.identity, limits), fds)
+            await _compiled(keeper, job, limits)
+            return await trio.to_thread.run_sync(_harvest, fds)
+        except OSError as error:
+            raise SandboxBroken(
+                "compiler-files", "The machine has no memory or descriptors for a compilation."
+            ) from error
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def blob(self, data: bytes) -> MemfdBlob:
+        return MemfdBlob(sealed_memfd("image", data))
+
+    async def start_process(self, image: Blob, setup: bytes, limits: Limits) -> tuple[NativeProcess, bytes]:
+        keeper = self._keeper
+        if keeper is None or keeper.lost:
+            keeper = await self._living_keeper()
+        assert isinstance(image, MemfdBlob)
+        ours, theirs, memory = _start_files(limits)
+        process = NativeProcess(keeper, keeper.new_job(), ours, memory)
+        try:
+            sent = ours.send(setup)
+            request = keeperwire.start(process.job.identity, limits)
+            await keeper.send(process.job, request, (theirs.fileno(), image.fd, memory))
+        except BaseException:
+            process.close()
+            raise
+        finally:
+            theirs.close()
+        return process, setup[sent:]
+
+
+def _start_files(limits: Limits) -> tuple[socket.socket, socket.socket, int]:
+    try:
+        memory = memory_memfd(limits.memory)
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError:
+            os.close(memory)
+            raise
+    except OSError as error:
+        raise StartFailed("no-descriptors", "The host has no descriptors or memory left for a program.") from error
+    return ours, theirs, memory
+
+
+async def _compiled(keeper: Keeper, job: Job, limits: CompileLimits) -> None:
+    try:
+        answer = await job.ended()
+    except trio.Cancelled:
+        keeper.kill(job)
+        raise
+    if isinstance(answer, Failed):
+        raise SandboxBroken(*answer.code_and_text)
+    if answer.exit_code != 0:
+        raise compile_failure(answer, limits)
+
+
+def _harvest(fds: list[int]) -> Compiled:
+    """Take over what a worker wrote:
+
+    the image is sealed before anything believes it. `fds` keeps what is still to be closed.
+    """
+    _wasm, image, facts = fds
+    said = read_all(facts, FACTS_MAX + 1)
+    if not os.fstat(image).st_size:
+        return Compiled(None, said)
+    seal(image)
+    fds.remove(image)
+    return Compiled(MemfdBlob(image), said)
+
+
+def keeper_arguments(settings: Settings) -> list[str]:
+    """The keeper's command line."""
+    arguments = ["keeper", "--pool", str(settings.pool)]
+    if settings.require:
+        arguments += ["--require", ",".join(settings.require)]
+    if settings.without:
+        arguments += ["--without", ",".join(settings.without)]
+    return arguments
+
+
+@asynccontextmanager
+async def open_backend(settings: Settings) -> AsyncIterator[NativeBackend]:
+    """Raises BackendUnavailable. Its end ends the keeper, and every program with it."""
+    executable = find_executable(settings.executable)
+    raise_descriptor_limit()
+    async with background_tasks() as nursery:
+        backend = NativeBackend(settings, executable, nursery)
+        await backend.open()
+        yield backend
+
+
+def raise_descriptor_limit() -> None:
+    """A program takes two descriptors here and some in the keeper; the usual soft limit of 1,024 is meant for
+    select().
+    """
+    import resource  # not on Windows
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
