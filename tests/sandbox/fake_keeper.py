@@ -1,4 +1,4 @@
-"""A keeper that protects nothing: section A of PROTOCOL.md in Python, so that the native client can be tested without it.
+"""A keeper that protects nothing: section A of PROTOCOL.md in Python, to test the native client alone.
 
 Run as an executable of its own. An image's bytes are the name of what `run` below does; a program is one forked
 process. A compilation copies its source to the image; `compile-...` names what a worker does wrong.
