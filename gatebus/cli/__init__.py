@@ -1,0 +1,8 @@
+"""The command line: `gatebus run` and `gatebus doctor`.
+
+    words      options (argv), interpreters (which module runs a file), wording (lines, tables, JSON, exit codes)
+    wires      terminal (descriptors), surroundings (files that are read before a run)
+    assembly   run_command, doctor_command
+
+Nothing is imported here: `gatebus --help` must not pay for an event loop.
+"""

@@ -1,0 +1,187 @@
+"""argv -> what is wanted; words: nothing is read or printed here.
+
+In:  the arguments of `gatebus run` and `gatebus doctor`, typed by the person who owns the machine.
+Out: RunOptions or DoctorOptions; UsageError with one line that says what to write instead.
+
+Each limit of the sandbox is a flag by itself: the table in sandbox.limits makes them, with default and reason as
+help. Everything behind FILE belongs to the program, options too.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, NoReturn, cast
+
+from gatebus.faults import UsageError
+from sandbox.errors import BadSetup
+from sandbox.limits import GIB, KIB, MIB, Limits, parse
+
+RUN_HELP = """Run a WebAssembly program in a sandbox. It gets stdin, stdout and stderr, its arguments, and nothing
+else of this machine: no files but copies of those that you name, no network, no other process."""
+
+RUN_NOTES = """exit codes: the program's own (255 for larger ones); 125 refused, or an error of ours; 126 killed (the
+last line says why); 127 no such file; 130 Ctrl-C, 143 terminated, 141 nobody reads its output any more.
+FILE is a module (.wasm, or .wat as text), or a file that the configuration has a module for, such as .js."""
+
+DOCTOR_HELP = "Say whether programs can run here, which layers of protection are on, and how to get the others."
+
+DOCTOR_NOTES = "exit codes: 0 programs run natively; 1 only the portable back-end works; 2 none does."
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """`--dir HOST[::GUEST]`."""
+
+    host: str
+    guest: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    file: str
+    arguments: tuple[str, ...]
+    limits: Limits
+    backend: str
+    environment: tuple[str, ...]
+    directories: tuple[Mapping, ...]
+    out: str | None
+    function: str | None
+    config: str | None
+    usage: bool
+    json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorOptions:
+    json: bool
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message[:1].upper()}{message[1:]}. `{self.prog} --help` shows how it is written.")
+
+
+def run_parser() -> argparse.ArgumentParser:
+    parser = _new_parser("run", RUN_HELP, RUN_NOTES)
+    parser.usage = "gatebus run [OPTION ...] FILE [ARGUMENT ...]"
+    add = parser.add_argument
+    parser.add_argument("--env", action="append", default=[], metavar="K=V", help="set a variable; K alone: yours")
+    parser.add_argument(
+        "--dir", action="append", default=[], metavar="HOST[::GUEST]", help="copy a directory in; repeatable"
+    )
+    parser.add_argument("--out", metavar="DIR", help="copy its files here at the end; a new or empty directory")
+    add("--function", metavar="NAME", help="call this exported function instead of _start")
+    add("--backend", choices=("native", "portable"), default="native", help="default: native (Linux)")
+    add("--config", metavar="FILE", help="default: your ~/.config/gatebus/config.toml")
+    add("--usage", action="store_true", help="print on stderr what the run cost")
+    parser.add_argument("--json", action="store_true", help="print the result on stderr as one line of JSON")
+    group = parser.add_argument_group("limits (default; reason)")
+    for each in fields(Limits):
+        bounds = each.metadata["range"]
+        text = f"{shown(cast('float | None', each.default), bounds.unit)}; {bounds.reason}".replace("%", "%%")
+        group.add_argument(_flag(each.name), metavar=_placeholder(bounds.unit), help=text)
+    parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    return parser
+
+
+def doctor_parser() -> argparse.ArgumentParser:
+    parser = _new_parser("doctor", DOCTOR_HELP, DOCTOR_NOTES)
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    return parser
+
+
+def _new_parser(command: str, text: str, notes: str) -> argparse.ArgumentParser:
+    return _Parser(
+        prog=f"gatebus {command}",
+        description=text,
+        epilog=notes,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def run_options(arguments: Sequence[str]) -> RunOptions:
+    """Raises UsageError; SystemExit(0) after --help."""
+    given = run_parser().parse_args(arguments)
+    command = given.command[1:] if given.command[:1] == ["--"] else given.command
+    if not command:
+        raise UsageError("No file is named. Write `gatebus run FILE [ARGUMENT ...]`.")
+    return RunOptions(
+        file=command[0],
+        arguments=tuple(command[1:]),
+        limits=_limits(given),
+        backend=given.backend,
+        environment=tuple(given.env),
+        directories=tuple(map(directory, given.dir)),
+        out=given.out,
+        function=given.function,
+        config=given.config,
+        usage=given.usage,
+        json=given.json,
+    )
+
+
+def doctor_options(arguments: Sequence[str]) -> DoctorOptions:
+    """Raises UsageError; SystemExit(0) after --help."""
+    return DoctorOptions(json=doctor_parser().parse_args(arguments).json)
+
+
+def _limits(given: argparse.Namespace) -> Limits:
+    set_here = {each.name: getattr(given, each.name) for each in fields(Limits)}
+    values: dict[str, Any] = {}
+    for name, text in set_here.items():
+        if text is not None:
+            values[name] = _limit(name, text)
+    try:
+        return Limits(**values)
+    except BadSetup as fault:
+        raise UsageError(fault.text) from None
+
+
+def _limit(name: str, text: str) -> float | None:
+    try:
+        return parse(Limits, name, text)
+    except BadSetup as fault:
+        raise UsageError(f"{_flag(name)} {text}: {fault.text}") from None
+
+
+def directory(text: str) -> Mapping:
+    """HOST alone appears under the same name; an absolute one without its first slash; `.` is the root."""
+    host, found, guest = text.partition("::")
+    parts = [part for part in (guest if found else host).split("/") if part not in ("", ".")]
+    if not host:
+        raise UsageError("--dir needs a directory: --dir HOST or --dir HOST::GUEST.")
+    if ".." in parts:
+        raise UsageError(f"--dir {text}: a name inside cannot contain `..`. Give it one: --dir {host}::NAME.")
+    return Mapping(host, "/".join(parts))
+
+
+def environment(settings: Sequence[str], ours: dict[str, str]) -> dict[str, str]:
+    """`K=V` as it stands; `K` takes the value that it has here."""
+    found = {}
+    for setting in settings:
+        name, given, value = setting.partition("=")
+        if not given and name not in ours:
+            raise UsageError(f"--env {name}: there is no such variable here. Write --env {name}=VALUE.")
+        found[name] = value if given else ours[name]
+    return found
+
+
+def shown(value: float | None, unit: str) -> str:
+    """A limit as one writes it."""
+    if value is None:
+        return "none"
+    if unit == "bytes":
+        size = int(value)
+        for name, factor in (("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
+            if size >= factor and size % factor == 0:
+                return f"{size // factor}{name}"
+    return f"{value:g}s" if unit == "seconds" else f"{value:,}".replace(",", "")
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _placeholder(unit: str) -> str:
+    return {"bytes": "SIZE", "seconds": "TIME"}.get(unit, "N")

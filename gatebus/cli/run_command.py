@@ -1,0 +1,197 @@
+"""`gatebus run FILE [args]`: one program in a sandbox, with the terminal as its origin; assembly.
+
+In:  options; the program, its input, its files. Out: its output, its exit code, and at most one line about what went
+     wrong.
+
+Order: options and files first, because they are free and their faults are the person's; then the sandbox; then the
+program with four tasks of ours (input, output, log, signals) around the exchange. What the program wrote is written
+out before its exit code is told. A signal ends everything at once: what is still unwritten then is dropped, as with
+any other program.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Literal, cast
+from uuid import UUID, uuid4
+
+import trio
+
+from gatebus.bounds import TERMINAL_WINDOW
+from gatebus.cli.options import RunOptions, environment
+from gatebus.cli.surroundings import FileNotFound, check_out, choose, read_interpreters, read_tree, write_out
+from gatebus.cli.terminal import Sink, Source, Terminal
+from gatebus.cli.wording import Result, ended, failed, not_found, result_json, stopped, usage_lines
+from gatebus.exchange import Exchange
+from gatebus.faults import UsageError
+from gatebus.services import World, offers
+from gatebus.services.identity import Identities
+from gatebus.services.origin import Door, Origin, Windows
+from gatebus.switchboard import Switchboard
+from sandbox.box import open_sandbox
+from sandbox.errors import SandboxError
+from sandbox.image import EXPORTS_MAX, Image
+from sandbox.outcome import Outcome
+from sandbox.program import Program
+from sandbox.settings import Settings
+from sandbox.setup import Setup
+from sandbox.tree import Tree
+
+# A person starts one program at a time: no prepared processes for others.
+_POOL = 0
+# Signals that end the command, and with it the program.
+_ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+_SIGPIPE = 13  # POSIX; the module `signal` has no name for it on Windows
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that is known before the sandbox is opened."""
+
+    options: RunOptions
+    wasm: bytes
+    setup: Setup
+
+
+@dataclass(slots=True)
+class Run:
+    """What becomes known while it runs."""
+
+    signal: int = 0
+    program: Program | None = None
+    outcome: Outcome | None = None
+
+
+def run(options: RunOptions) -> int:
+    """The whole command. The exit code."""
+    plan, result = None, None
+    try:
+        plan = prepare(options)
+        result = trio.run(_execute, plan, restrict_keyboard_interrupt_to_checkpoints=True)
+    except FileNotFound:
+        result = not_found(options.file)
+    except (UsageError, SandboxError) as fault:
+        result = failed(options.file, fault.code, fault.text)
+    _tell(options, result)
+    return result.code
+
+
+def prepare(options: RunOptions) -> Plan:
+    """Raises FileNotFound, UsageError, BadSetup."""
+    wasm, line, nodes = choose(options.file, options.arguments, read_interpreters(options.config))
+    if options.out is not None:
+        check_out(options.out)
+    tree = Tree(nodes | read_tree(options.directories, options.limits))
+    setup = Setup(
+        arguments=line,
+        environment=environment(options.environment, dict(os.environ)),
+        function=options.function,
+        tree=tree if tree or options.out is not None else None,
+        origin_credit=TERMINAL_WINDOW,
+    )
+    return Plan(options, wasm, setup)
+
+
+async def _execute(plan: Plan) -> Result:
+    run = Run()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(_end_by_signal, run, nursery.cancel_scope)
+        try:
+            await _run_program(plan, run)
+        finally:
+            nursery.cancel_scope.cancel()
+    if run.outcome is None and run.program is not None:
+        run.outcome = await run.program.wait()
+    if run.signal or run.outcome is None:
+        return stopped(run.signal, run.outcome)
+    return ended(plan.options.file, run.outcome, plan.options.limits)
+
+
+async def _end_by_signal(run: Run, scope: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
+    with trio.open_signal_receiver(*_ENDING) as arrived:
+        task_status.started()
+        async for number in arrived:
+            run.signal = run.signal or number
+            scope.cancel()
+
+
+async def _run_program(plan: Plan, run: Run) -> None:
+    backend = cast('Literal["native", "portable"]', plan.options.backend)
+    async with open_sandbox(backend, Settings(pool=_POOL)) as box:
+        image = await box.compile(plan.wasm, principal="local")
+        _check_function(image, plan.setup.function)
+        instance = uuid4()
+        async with box.start(image, plan.setup, plan.options.limits, instance=instance) as program:
+            run.program = program
+            await _attend(program, image, instance, run)
+            left = program.tree()
+            if plan.options.out is not None and left is not None:
+                write_out(plan.options.out, left)
+
+
+def _check_function(image: Image, name: str | None) -> None:
+    """Asked before it starts, so that the answer can name what there is. A full list may not be complete."""
+    if name is None or name in image.exports or len(image.exports) >= EXPORTS_MAX:
+        return
+    there = ", ".join(image.exports) or "none"
+    raise UsageError(f"It has no function {name} without parameters. There is: {there}.")
+
+
+async def _attend(program: Program, image: Image, instance: UUID, run: Run) -> None:
+    """Until the program has ended and its output is written."""
+    output, log = Sink(1), Sink(2)
+    terminal = Terminal(Source(0), output)
+    program.on_log = lambda _stream, data: log.put(data)
+    exchange = Exchange(program, _switchboard(image, instance, terminal))
+    async with trio.open_nursery() as nursery:
+        output.on_broken = _nobody_reads(run, nursery.cancel_scope)
+        reading = trio.CancelScope()
+        nursery.start_soon(_within, reading, terminal.read_input)
+        nursery.start_soon(output.run)
+        nursery.start_soon(log.run)
+        await exchange.run()
+        run.outcome = await program.wait()
+        if exchange.fault is not None:
+            run.outcome = replace(run.outcome, text=exchange.fault.text)
+        reading.cancel()
+        terminal.lost()
+        log.end()
+
+
+async def _within(scope: trio.CancelScope, function: Callable[[], Awaitable[None]]) -> None:
+    with scope:
+        await function()
+
+
+def _nobody_reads(run: Run, scope: trio.CancelScope) -> Callable[[], None]:
+    """`gatebus run ... | head`: the program ends as SIGPIPE would have ended it."""
+
+    def end() -> None:
+        run.signal = run.signal or _SIGPIPE
+        scope.cancel()
+
+    return end
+
+
+def _switchboard(image: Image, instance: UUID, terminal: Terminal) -> Switchboard:
+    door = Door()
+    door.connect(terminal)
+    windows = Windows(window=TERMINAL_WINDOW)
+    world = World(trio.current_time, os.urandom, Identities("local", str(instance)), door=door, windows=windows)
+    board = Switchboard({})
+    for name, offer in offers(world, board.entries).items():
+        board.publish(name, offer)
+    if image.personality == "wasi":
+        cast("Origin", board.open("origin")).open_at_start()
+    return board
+
+
+def _tell(options: RunOptions, result: Result) -> None:
+    """On stderr, so that stdout stays the program's."""
+    usage = usage_lines(result.outcome.usage, options.limits) if result.outcome and options.usage else ""
+    line = result_json(options.file, options.backend, result) if options.json else result.line
+    text = "\n".join(filter(None, (usage, line)))
+    if text:
+        sys.stderr.write(text + "\n")

@@ -1,0 +1,129 @@
+"""Files that a run needs from this machine: the program, the configuration, directories to copy; a wire.
+
+In:  names that the owner of the machine typed. Out: bytes and values; FileNotFound and UsageError with one line each.
+
+Nothing here is shown to the program but what is named: the program's bytes go to the sandbox, the script and
+directories become a Tree.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from gatebus.cli.interpreters import Interpreter, command_line, extension_of, interpreters
+from gatebus.cli.options import Mapping as DirectoryMapping
+from gatebus.faults import UsageError
+from sandbox.limits import CompileLimits, Limits
+from sandbox.tree import Directory, File, Node, Tree
+
+MODULE_EXTENSIONS = ("", ".wasm", ".wat", ".wast")
+
+
+class FileNotFound(Exception):  # noqa: N818 - as in faults.py
+    """The file that is to be run is not there."""
+
+
+def read_module(name: str) -> bytes:
+    """Raises FileNotFound, UsageError. Never more than the sandbox would look at, plus one byte that tells that it is
+    too much.
+    """
+    try:
+        with open(name, "rb") as file:
+            return file.read(CompileLimits().program_size + 1)
+    except FileNotFoundError:
+        raise FileNotFound from None
+    except OSError as problem:
+        raise UsageError(f"It cannot be read: {reason(problem)}.") from None
+
+
+def reason(problem: OSError) -> str:
+    return (problem.strerror or type(problem).__name__).lower()
+
+
+def cache_directory() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gatebus"
+
+
+def guests_directory() -> Path:
+    """Where the examples' Makefiles put what they build."""
+    return cache_directory() / "guests"
+
+
+def read_interpreters(config: str | None) -> dict[str, Interpreter]:
+    """From the file that was named, or the user's own if there is one."""
+    default = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "gatebus" / "config.toml"
+    try:
+        text = (Path(config) if config else default).read_text()
+    except FileNotFoundError:
+        if config:
+            raise UsageError(f"The configuration {config} is not there.") from None
+        return interpreters({})
+    except (OSError, UnicodeDecodeError):
+        raise UsageError("The configuration cannot be read. It must be a text file.") from None
+    try:
+        return interpreters(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as problem:
+        raise UsageError(f"The configuration is no TOML: {problem}.") from None
+
+
+def module_path(interpreter: Interpreter) -> Path:
+    return Path(interpreter.module.replace("{guests}", str(guests_directory()))).expanduser()
+
+
+def read_interpreter(extension: str, interpreter: Interpreter) -> bytes:
+    """The module that runs files of this extension, or what makes it."""
+    try:
+        return read_module(str(module_path(interpreter)))
+    except FileNotFound:
+        make = f"make it once: {interpreter.make}" if interpreter.make else "its place is named in the configuration"
+        raise UsageError(f"The module that runs {extension} files is missing; {make}.") from None
+
+
+def read_script(name: str) -> tuple[str, File]:
+    """The script as a file in the root of the program's private file system."""
+    return os.path.basename(name), File(read_module(name), os.stat(name).st_mtime_ns)
+
+
+def read_tree(directories: tuple[DirectoryMapping, ...], limits: Limits) -> dict[str, Node]:
+    """Copies of directories, each below its name inside."""
+    from sandbox.treedisk import from_directory  # only when it is wanted
+
+    nodes: dict[str, Node] = {}
+    for directory in directories:
+        if not os.path.isdir(directory.host):
+            raise UsageError(f"--dir {directory.host}: there is no such directory.")
+        for path, node in from_directory(directory.host, limits).items():
+            nodes["/".join(filter(None, (directory.guest, path)))] = node
+        if directory.guest:
+            nodes.setdefault(directory.guest, Directory())
+    return nodes
+
+
+def check_out(name: str) -> None:
+    """Nothing of the owner's is ever overwritten. Looked at before the program runs: its work should not be lost."""
+    if os.path.lexists(name) and not (os.path.isdir(name) and not os.listdir(name)):
+        raise UsageError(f"--out {name}: it is there already. Name a new or an empty directory.")
+
+
+def write_out(name: str, tree: Tree) -> None:
+    from sandbox.treedisk import write_to  # only when it is wanted
+
+    try:
+        write_to(tree, name)
+    except OSError as problem:
+        raise UsageError(f"--out {name}: it cannot be written: {reason(problem)}.") from None
+
+
+def choose(
+    name: str, arguments: tuple[str, ...], table: Mapping[str, Interpreter]
+) -> tuple[bytes, tuple[str, ...], dict[str, Node]]:
+    """(module, argv, files) of one run. A file that the table knows is run by its module; everything else is a
+    module.
+    """
+    extension = extension_of(name)
+    if extension not in table:
+        return read_module(name), (os.path.basename(name), *arguments), {}
+    inside, script = read_script(name)
+    wasm = read_interpreter(extension, table[extension])
+    return wasm, command_line(table[extension], inside, arguments), {inside: script}

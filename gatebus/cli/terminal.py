@@ -1,0 +1,191 @@
+"""The person's side of a program: stdin, stdout and stderr of this process; a wire.
+
+In:  bytes that a person or a pipe gives us; bytes of the program (untrusted, passed on as they are).
+Out: a Client for the service origin, which reads stdin only as the program gives credit, and writes stdout at the
+     reader's speed.
+
+Descriptors are never set non-blocking: they are shared with the shell and other processes. Before a read or a small
+write the descriptor is waited for; a large write, which may block, goes through a thread that is left behind when the
+command ends.
+"""
+
+import os
+import select
+import stat
+from collections import deque
+from typing import TYPE_CHECKING
+
+import trio
+
+from gatebus.services.origin import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# One read: a packet's worth. More would only wait in our memory for credit.
+_READ = 65_536
+# POSIX: a pipe that is writable takes so many bytes without blocking.
+_PIPE_ATOMIC = 4096
+
+
+class Source:
+    """Reads a descriptor without blocking the event loop."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._never_waits = _never_waits(descriptor)
+
+    async def read(self, size: int) -> bytes:
+        """b"" at the end, and for a descriptor that is closed."""
+        try:
+            return await self._read(min(size, _READ))
+        except OSError:
+            return b""
+
+    async def _read(self, size: int) -> bytes:
+        if os.name == "nt":  # pipes and consoles there cannot be waited for
+            return await trio.to_thread.run_sync(os.read, self._descriptor, size, abandon_on_cancel=True)
+        while True:
+            if self._never_waits:
+                await trio.lowlevel.checkpoint()
+            else:
+                await trio.lowlevel.wait_readable(self._descriptor)
+            try:
+                return os.read(self._descriptor, size)
+            except BlockingIOError:
+                continue
+
+
+class Sink:
+    """Bytes on their way to one descriptor, in order. Who puts them in bounds them: credit for stdout, the log's
+    limit for stderr.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._never_waits = _never_waits(descriptor)
+        self._queue: deque[bytes] = deque()
+        self._changed = trio.Event()
+        self._ended = False
+        self.broken = False
+        self.on_written: Callable[[int], None] = _nobody
+        self.on_broken: Callable[[], None] = _nobody
+
+    def put(self, data: bytes) -> None:
+        self._queue.append(data)
+        self._changed.set()
+
+    def end(self) -> None:
+        """Nothing more is put in: `run` returns when everything is written."""
+        self._ended = True
+        self._changed.set()
+
+    async def run(self) -> None:
+        while self._queue or not self._ended:
+            if not self._queue:
+                self._changed = trio.Event()
+                await self._changed.wait()
+                continue
+            data = b"".join(self._queue)
+            self._queue.clear()
+            await self._write(data)
+            self.on_written(len(data))
+
+    async def _write(self, data: bytes) -> None:
+        try:
+            if not self.broken:
+                await self._write_all(data)
+        except OSError:  # the reader has gone (EPIPE), or there is no such descriptor, or the disk is full
+            self.broken = True
+            self.on_broken()
+
+    async def _write_all(self, data: bytes) -> None:
+        if self._never_waits:
+            await trio.lowlevel.checkpoint()
+            _write_blocking(self._descriptor, data)
+        elif os.name != "nt" and len(data) <= _PIPE_ATOMIC:
+            await trio.lowlevel.wait_writable(self._descriptor)
+            _write_blocking(self._descriptor, data)
+        else:
+            await trio.to_thread.run_sync(_write_blocking, self._descriptor, data, abandon_on_cancel=True)
+
+
+def _write_blocking(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[os.write(descriptor, rest) :]
+        except BlockingIOError:  # somebody else has set it non-blocking
+            select.select([], [descriptor], [])
+
+
+def _never_waits(descriptor: int) -> bool:
+    """Files are always ready, and epoll refuses them."""
+    try:
+        mode = os.fstat(descriptor).st_mode
+    except OSError:
+        return True
+    return not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(descriptor))
+
+
+def _nobody(_size: int = 0) -> None:
+    pass
+
+
+class Terminal:
+    """The origin of a program that was started by hand (services.origin.Client)."""
+
+    def __init__(self, source: Source, sink: Sink) -> None:
+        self._source = source
+        self._sink = sink
+        self._stream: Stream | None = None
+        self._changed = trio.Event()
+        self._lost = False
+        sink.on_written = self._written
+
+    # What the service says.
+
+    def opened(self, stream: Stream) -> None:
+        self._stream = stream
+        self._changed.set()
+
+    def ready(self) -> None:
+        self._changed.set()
+
+    def data(self, data: bytes) -> None:
+        self._sink.put(data)
+
+    def ended(self, note: int) -> None:
+        self._sink.end()
+
+    def lost(self) -> None:
+        self._lost = True
+        self._sink.end()
+        self._changed.set()
+
+    def _written(self, size: int) -> None:
+        if self._stream is not None and not self._lost:
+            self._stream.consumed(size)
+
+    # What the person types.
+
+    async def read_input(self) -> None:
+        """Until the end of stdin, or until the program wants no more of it."""
+        while (stream := await self._stream_with_room()) is not None:
+            data = await self._source.read(stream.room)
+            if self._lost or stream.refused:
+                return
+            if not data:
+                stream.end()
+                return
+            stream.feed(data)
+
+    async def _stream_with_room(self) -> Stream | None:
+        while not self._lost:
+            if self._stream is not None and self._stream.refused:
+                return None
+            if self._stream is not None and self._stream.room:
+                return self._stream
+            self._changed = trio.Event()
+            await self._changed.wait()
+        return None

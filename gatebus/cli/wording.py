@@ -1,0 +1,125 @@
+"""What a person is told: exit codes, the one line of an error, the table of costs, the JSON of a result; words.
+
+In:  outcomes and errors of the sandbox. Out: numbers and texts; nothing is printed here.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+
+from gatebus.cli.options import shown
+from sandbox.errors import public_text_untrusted
+from sandbox.limits import STACK_LARGE, Limits
+from sandbox.outcome import Cause, Outcome, State, Usage
+
+OURS, KILLED, NOT_FOUND = 125, 126, 127
+# As shells count a command that a signal ended; nothing is said about it, like there.
+BY_SIGNAL = 128
+LARGEST = 255
+
+# Kills that say that something of ours failed, or that the command line asked for what is not there.
+_OUR_FAULT = {Cause.INTERNAL, Cause.ORPHANED, Cause.NO_FUNCTION}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How the command ends: its exit code, and the line for stderr if there is something to say."""
+
+    code: int
+    line: str = ""
+    error: str = ""  # a stable code for programs that read the JSON
+    outcome: Outcome | None = None
+
+
+def ended(file: str, outcome: Outcome, limits: Limits) -> Result:
+    """Of a program that ended by itself, or was stopped for what it did."""
+    if outcome.state is not State.KILLED:
+        return Result(min(outcome.result, LARGEST), outcome=outcome)
+    code = OURS if outcome.cause in _OUR_FAULT else KILLED
+    advice = _advice(outcome.cause, limits)
+    line = f"gatebus: {_named(file)} was killed: {outcome.text}{' ' if advice else ''}{advice}"
+    return Result(code, line, outcome.cause.name.lower().replace("_", "-"), outcome)
+
+
+def failed(file: str, code: str, text: str) -> Result:
+    """Of a program that was not started, or of an error of ours."""
+    return Result(OURS, f"gatebus: {_named(file)}: {text}" if file else f"gatebus: {text}", code)
+
+
+def not_found(file: str) -> Result:
+    return Result(NOT_FOUND, f"gatebus: {_named(file)}: there is no such file. Check the name.", "not-found")
+
+
+def stopped(number: int, outcome: Outcome | None) -> Result:
+    """By a signal to us: Ctrl-C, a terminating one, or a pipe that nobody reads."""
+    return Result(BY_SIGNAL + number, error=f"signal-{number}", outcome=outcome)
+
+
+def _named(file: str) -> str:
+    return public_text_untrusted(file)
+
+
+def _advice(cause: Cause, limits: Limits) -> str:
+    """What to write to let it run, or whom to tell."""
+    match cause:
+        case Cause.CPU_TIME:
+            return _more("--cpu-time", limits.cpu_time, "seconds")
+        case Cause.WALL_TIME if limits.wall_time is not None:
+            return _more("--wall-time", limits.wall_time, "seconds")
+        case Cause.MEMORY_LIMIT:
+            return _more("--memory", limits.memory, "bytes")
+        case Cause.RUNTIME_MEMORY:
+            return _more("--files", limits.files, "bytes")
+        case Cause.CALL_STACK_EXHAUSTED if limits.stack < STACK_LARGE:
+            return f"Try --stack {shown(STACK_LARGE, 'bytes')}."
+        case Cause.INTERNAL | Cause.NO_FUNCTION | Cause.KILLED:
+            return ""
+    return "Tell its author."
+
+
+def _more(flag: str, limit: float, unit: str) -> str:
+    return f"It had {shown(limit, unit)}: try {flag} {shown(4 * limit, unit)}."
+
+
+def usage_lines(usage: Usage, limits: Limits) -> str:
+    """A table for a person."""
+    cpu = usage.cpu_user + usage.cpu_system
+    rows = [
+        ("CPU time", f"{_time(cpu)} of {shown(limits.cpu_time, 'seconds')} (kernel: {_time(usage.cpu_system)})"),
+        ("wall time", f"{_time(usage.wall)} of {shown(limits.wall_time, 'seconds')}"),
+        ("memory", f"{size_text(usage.peak_memory)} of {shown(limits.memory, 'bytes')}"),
+        ("process", f"{size_text(usage.max_rss)} with everything"),
+        ("to it", f"{size_text(usage.bytes_in)} in {usage.packets_in} packets"),
+        ("from it", f"{size_text(usage.bytes_out)} in {usage.packets_out} packets"),
+    ]
+    lines = [f"{name:<10} {text}" for name, text in rows]
+    dropped = [f"{'log':<10} {size_text(usage.log_dropped)} were too much and dropped"] if usage.log_dropped else []
+    return "\n".join(lines + dropped)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"
+
+
+def size_text(size: int) -> str:
+    for name, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size >= factor:
+            return f"{size / factor:.1f} {name}"
+    return f"{size} B"
+
+
+def result_json(file: str, backend: str, result: Result) -> str:
+    """One line. `exit` is the exit code of the command; the other fields are null when there was no program."""
+    outcome = result.outcome
+    return json.dumps(
+        {
+            "file": file,
+            "backend": backend,
+            "exit": result.code,
+            "error": result.error or None,
+            "text": result.line.removeprefix("gatebus: ") or None,
+            "state": outcome.state.name if outcome else None,
+            "cause": outcome.cause.name if outcome else None,
+            "result": outcome.result if outcome else None,
+            "usage": asdict(outcome.usage) if outcome else None,
+        }
+    )

@@ -1,0 +1,110 @@
+"""gatebus.cli.wording: exit codes and the one line that a person reads."""
+
+import json
+
+import pytest
+
+from gatebus.cli.wording import ended, failed, not_found, result_json, size_text, stopped, usage_lines
+from sandbox.limits import MIB, Limits
+from sandbox.outcome import CAUSE_TEXTS, Cause, Outcome, State, Usage, killed
+
+
+@pytest.mark.parametrize(
+    ("result", "code"), [(0, 0), (1, 1), (42, 42), (125, 125), (255, 255), (256, 255), (0xFFFFFFFF, 255)]
+)
+@pytest.mark.parametrize("state", [State.HALTED, State.TERMINATED])
+def test_the_programs_exit_code_is_ours_and_failure_never_becomes_success(state: State, result: int, code: int) -> None:
+    outcome = ended("x.wasm", Outcome(state, result=result), Limits())
+    assert (outcome.code, outcome.line) == (code, "")
+
+
+@pytest.mark.parametrize(
+    ("cause", "end"),
+    [
+        (Cause.CPU_TIME, "It had 30s: try --cpu-time 120s."),
+        (Cause.WALL_TIME, "It had 300s: try --wall-time 1200s."),
+        (Cause.MEMORY_LIMIT, "It had 64MiB: try --memory 256MiB."),
+        (Cause.RUNTIME_MEMORY, "It had 32MiB: try --files 128MiB."),
+        (Cause.CALL_STACK_EXHAUSTED, "Try --stack 8MiB."),
+        (Cause.UNREACHABLE, "Tell its author."),
+        (Cause.MEMORY_ACCESS_OUT_OF_BOUNDS, "Tell its author."),
+        (Cause.ABI_VIOLATION, "Tell its author."),
+        (Cause.FORBIDDEN_CALL, "Tell its author."),
+        (Cause.TRAP, "Tell its author."),
+    ],
+)
+def test_a_killed_program_is_126_and_the_line_says_why_and_what_to_do(cause: Cause, end: str) -> None:
+    result = ended("dir/x.wasm", killed(cause), Limits())
+    assert result.code == 126
+    assert result.line == f"gatebus: dir/x.wasm was killed: {CAUSE_TEXTS[cause]} {end}"
+
+
+def test_with_the_large_stack_there_is_no_larger_one_to_try() -> None:
+    result = ended("x", killed(Cause.CALL_STACK_EXHAUSTED), Limits(stack=8 * MIB))
+    assert result.line.endswith("Tell its author.")
+
+
+@pytest.mark.parametrize("cause", [Cause.INTERNAL, Cause.ORPHANED, Cause.NO_FUNCTION])
+def test_what_is_not_the_programs_doing_is_125(cause: Cause) -> None:
+    assert ended("x", killed(cause), Limits()).code == 125
+
+
+@pytest.mark.parametrize("cause", list(Cause))
+def test_every_kill_is_told_in_one_line(cause: Cause) -> None:
+    line = ended("a\nb\x1b[31m", killed(cause), Limits()).line
+    assert line.startswith("gatebus: a b [31m was killed: ")
+    assert line.isprintable()
+
+
+def test_errors_name_the_file() -> None:
+    assert failed("x.wasm", "malformed", "It is no module.").line == "gatebus: x.wasm: It is no module."
+    assert failed("", "usage", "Write more.").line == "gatebus: Write more."
+    assert (not_found("x").code, not_found("x").line) == (127, "gatebus: x: there is no such file. Check the name.")
+
+
+@pytest.mark.parametrize(("number", "code"), [(2, 130), (15, 143), (13, 141)])
+def test_a_signal_is_counted_as_shells_do_and_nothing_is_said(number: int, code: int) -> None:
+    assert (stopped(number, None).code, stopped(number, None).line) == (code, "")
+
+
+def test_the_json_of_a_program_that_ended() -> None:
+    outcome = Outcome(State.TERMINATED, result=3, usage=Usage(cpu_user=0.25, bytes_out=7))
+    said = json.loads(result_json("x.wasm", "native", ended("x.wasm", outcome, Limits())))
+    assert (said["exit"], said["state"], said["cause"], said["result"]) == (3, "TERMINATED", "NORMAL", 3)
+    assert (said["error"], said["text"], said["file"], said["backend"]) == (None, None, "x.wasm", "native")
+    assert (said["usage"]["cpu_user"], said["usage"]["bytes_out"]) == (0.25, 7)
+
+
+def test_the_json_of_a_program_that_was_not_started() -> None:
+    said = json.loads(result_json("x", "portable", failed("x", "malformed", "It is no module.")))
+    assert (said["exit"], said["error"], said["text"]) == (125, "malformed", "x: It is no module.")
+    assert said["state"] is said["usage"] is None
+
+
+def test_the_json_of_a_killed_program_has_a_stable_code() -> None:
+    said = json.loads(result_json("x", "native", ended("x", killed(Cause.CPU_TIME), Limits())))
+    assert (said["error"], said["state"], said["cause"]) == ("cpu-time", "KILLED", "CPU_TIME")
+
+
+def test_the_costs_are_a_table_with_the_limits_beside() -> None:
+    usage = Usage(0.010, 0.002, 3 * MIB, 9 * MIB, 5, 2048, 1, 3, wall=1.5)
+    assert usage_lines(usage, Limits()).splitlines() == [
+        "CPU time   12.0 ms of 30s (kernel: 2.0 ms)",
+        "wall time  1.50 s of 300s",
+        "memory     3.0 MiB of 64MiB",
+        "process    9.0 MiB with everything",
+        "to it      5 B in 1 packets",
+        "from it    2.0 KiB in 3 packets",
+    ]
+
+
+def test_what_was_dropped_from_the_log_is_said() -> None:
+    assert (
+        usage_lines(Usage(log_dropped=5000), Limits()).splitlines()[-1]
+        == "log        4.9 KiB were too much and dropped"
+    )
+
+
+@pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 30, "5.0 GiB")])
+def test_sizes_are_short(size: int, text: str) -> None:
+    assert size_text(size) == text
