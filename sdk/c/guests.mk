@@ -1,0 +1,26 @@
+# How gatebus builds C programs for its sandbox. A Makefile sets ROOT to the checkout and includes this file.
+#
+# The compiler is zig's clang from PyPI: one download for every platform, with wasi-libc inside. It is kept, with what it
+# has compiled of its library, in the user's cache; programs go to build/guests. Any clang with a wasm32-wasi sysroot does
+# as well: make WASM_CC='clang --target=wasm32-wasi --sysroot=/usr/share/wasi-sysroot'.
+
+ZIG_VERSION := 0.17.1
+GUESTS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/gatebus/guests
+ZIG := $(GUESTS)/zig-$(ZIG_VERSION)/zig
+BUILD := $(ROOT)/build/guests
+PYTHON ?= python3
+WASM_CC ?= $(ZIG) cc -target wasm32-wasi
+# One optimisation level for everything: zig compiles its C library once per level, half a minute each.
+WASM_FLAGS := -O2 -s -std=c17 -Wall -Wextra -Wno-unused-parameter -I$(ROOT)/sdk/c
+# No start file: a program of several entry functions, each exported by the attribute that names it.
+ENTRIES := -nostartfiles -Wl,--no-entry
+.DEFAULT_GOAL := all
+.PHONY: all
+export ZIG_GLOBAL_CACHE_DIR := $(GUESTS)/zig-cache
+
+$(ZIG):
+	@echo "fetching the C compiler for WebAssembly once: zig $(ZIG_VERSION) from PyPI, 100 MB" >&2
+	@rm -rf $(@D)
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check ziglang==$(ZIG_VERSION)
+	@ln -s "$$($(@D)/bin/python -c 'import pathlib, ziglang; print(pathlib.Path(ziglang.__file__).with_name("zig"))')" $@
