@@ -10,12 +10,13 @@ CARGO := cd sandbox/native && cargo
 # Clippy as the compiler of an ordinary build: `cargo clippy` would check the engine's 100 crates a second time.
 CLIPPY := RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__
 
-.PHONY: build python engine test lint test-engine test-python fuzz demo bench arm64 clean help
+.PHONY: build python engine guests test lint test-engine test-python fuzz demo bench arm64 clean help
 
 help:
 	@echo "make test    build everything, lint, run all tests (first time: about 15 minutes, most of it the engine)"
 	@echo "make demo    show what it can do, in a few minutes"
 	@echo "make build   only build; then $(BIN)/gatebus run FILE, $(BIN)/gatebus doctor"
+	@echo "make guests  build the example and test programs (C, JavaScript)"
 	@echo "make bench   measure and print one table; make bench ONLY=spawn_ms,idle_kib"
 	@echo "make arm64   cross-build the native part and test it under qemu-user"
 	@echo "make fuzz    broken input for every decoder, a minute each: make fuzz SECONDS=600"
@@ -36,7 +37,11 @@ engine: python
 	@command -v cargo >/dev/null || { echo "gatebus needs cargo (Rust 1.95 or newer): https://rustup.rs"; exit 1; }
 	@$(BIN)/python sandbox/native/build.py
 
-test: build lint test-engine test-python
+guests: python
+	@$(MAKE) --no-print-directory --silent -C examples
+	@$(MAKE) --no-print-directory --silent -C examples/js
+
+test: build guests lint test-engine test-python
 
 lint: build
 	$(BIN)/ruff check .
@@ -50,7 +55,7 @@ lint: build
 test-engine: build
 	$(CARGO) test --quiet --release --workspace --locked
 
-test-python: build
+test-python: build guests
 	$(BIN)/pytest --quiet
 
 fuzz: export GATEBUS_FUZZ_SECONDS := $(or $(SECONDS),60)
@@ -61,9 +66,10 @@ fuzz: build
 	$(BIN)/pytest --quiet --timeout=0 tests/words/test_fuzz_decoders.py
 
 demo: build
+	@$(MAKE) --no-print-directory --silent -C examples/js
 	@$(BIN)/python -m gatebus.demo
 
-bench: build
+bench: build guests
 	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
 
 arm64: python
