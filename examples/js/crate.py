@@ -1,6 +1,7 @@
-"""Print the path of a crate file that cargo has just fetched: `crate.py METADATA NAME`, with the output of `cargo metadata`.
+"""Print the path of a crate file that cargo has just fetched: `crate.py METADATA NAME`.
 
-cargo unpacks `registry/cache/INDEX/NAME-VERSION.crate` to `registry/src/INDEX/NAME-VERSION/`; the file is what has a hash.
+METADATA is the output of `cargo metadata`. cargo unpacks `registry/cache/INDEX/NAME-VERSION.crate` to
+`registry/src/INDEX/NAME-VERSION/`; the file is what has a hash.
 """
 
 import json
