@@ -1,0 +1,18 @@
+//! The executable `gatebus-sandbox` as a library, so that its parts can be tested without a jail.
+//!
+//! Two of its roles are here: the compile worker ([`compile`]: bytes from anyone become an image) and the program's
+//! process ([`program`]: an image runs as a guest). The other roles (keeper, spawner, probe) come from `gatebus-jail`.
+//! This crate is the only one that links the engine.
+
+pub mod admission;
+pub mod bounds;
+pub mod compile;
+pub mod engine;
+pub mod facts;
+pub mod features;
+pub mod functions;
+pub mod heap;
+pub mod limiter;
+pub mod memory;
+pub mod refusal;
+pub mod scan;

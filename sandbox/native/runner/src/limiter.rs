@@ -1,0 +1,94 @@
+//! The engine's own limits of one program: they answer before the kernel's do.
+//!
+//! A refused growth is what WebAssembly says it is (memory.grow and table.grow give -1); a refused beginning is
+//! remembered, because the engine's error for it is only text.
+
+use wasmtime::ResourceLimiter;
+
+/// Bytes of all memories together, elements of all tables together.
+#[derive(Default)]
+pub struct Limiter {
+    memory_limit: usize,
+    table_limit: usize,
+    memory: usize,
+    elements: usize,
+    /// The program could not even begin: its declared minimum is beyond the limit.
+    pub refused_minimum: bool,
+}
+
+impl Limiter {
+    /// Limits in bytes and elements.
+    pub fn new(memory_limit: usize, table_limit: usize) -> Limiter {
+        Limiter { memory_limit, table_limit, ..Limiter::default() }
+    }
+}
+
+/// Adds the growth when the sum stays within the limit.
+fn take(sum: &mut usize, limit: usize, current: usize, desired: usize) -> bool {
+    let Some(new) = sum.checked_add(desired.saturating_sub(current)) else { return false };
+    let fits = new <= limit;
+    if fits {
+        *sum = new;
+    }
+    fits
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let declared = maximum.is_none_or(|most| desired <= most);
+        let fits = declared && take(&mut self.memory, self.memory_limit, current, desired);
+        self.refused_minimum |= !fits && current == 0;
+        Ok(fits)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let declared = maximum.is_none_or(|most| desired <= most);
+        let fits = declared && take(&mut self.elements, self.table_limit, current, desired);
+        self.refused_minimum |= !fits && current == 0;
+        Ok(fits)
+    }
+
+    fn instances(&self) -> usize {
+        1
+    }
+
+    fn memories(&self) -> usize {
+        crate::memory::MEMORIES
+    }
+
+    fn tables(&self) -> usize {
+        crate::bounds::TABLES as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memories_share_one_limit_and_a_refused_growth_takes_nothing() {
+        let mut limiter = Limiter::new(1000, 10);
+        assert!(limiter.memory_growing(0, 600, None).unwrap());
+        assert!(!limiter.memory_growing(600, 1001, None).unwrap());
+        assert!(limiter.memory_growing(0, 400, None).unwrap());
+        assert!(!limiter.memory_growing(400, 401, None).unwrap());
+        assert!(!limiter.refused_minimum, "a growth is not a beginning");
+    }
+
+    #[test]
+    fn a_minimum_beyond_the_limit_is_remembered() {
+        let mut limiter = Limiter::new(1000, 10);
+        assert!(!limiter.memory_growing(0, 1001, None).unwrap());
+        assert!(limiter.refused_minimum);
+    }
+
+    #[test]
+    fn tables_share_one_limit_and_a_declared_maximum_is_kept() {
+        let mut limiter = Limiter::new(1000, 10);
+        assert!(limiter.table_growing(0, 10, None).unwrap());
+        assert!(!limiter.table_growing(0, 1, None).unwrap());
+        let mut limiter = Limiter::new(1000, 10);
+        assert!(limiter.table_growing(0, 2, Some(3)).unwrap());
+        assert!(!limiter.table_growing(2, 4, Some(3)).unwrap());
+    }
+}
