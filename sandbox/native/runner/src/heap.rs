@@ -17,7 +17,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Addresses set aside. No process may open more; a compile worker with the largest limit stays well below.
 const RESERVED: usize = 16 << 30;
 /// Open from the start: enough for the keeper, the spawner with two engines, and the linkers (about 1 MiB is touched).
-const AT_START: usize = 32 << 20;
+/// The test harness compiles and prints backtraces in threads.
+const AT_START: usize = if cfg!(test) { 2 << 30 } else { 32 << 20 };
 /// Exit status of a process whose heap is used up (PROTOCOL.md).
 pub const EXHAUSTED: i32 = 62;
 
@@ -126,10 +127,10 @@ impl Heap {
     }
 
     fn find(&self, size: usize) -> *mut Block {
-        let (level, list) = list_of(rounded(size));
-        if level >= LEVELS {
+        if size > RESERVED {
             return null_mut();
         }
+        let (level, list) = list_of(rounded(size));
         let here = self.lists[level] & (u32::MAX << list);
         if here != 0 {
             return self.heads[level][here.trailing_zeros() as usize];
@@ -384,6 +385,15 @@ pub fn allow_at_most(bytes: usize) {
     while wanted > AT_START && !allow(wanted) {
         wanted -= wanted / 8;
     }
+}
+
+/// Gives the addresses beyond the first `bytes` back, for a process whose addresses are counted (RLIMIT_AS).
+pub fn give_back_beyond(bytes: usize) {
+    HEAP.with(|heap| {
+        let from = (heap.base + bytes.next_multiple_of(4096)).max(heap.end);
+        // SAFETY: [from, base + RESERVED) is reserved and was never opened.
+        unsafe { libc::munmap(from as _, heap.base + RESERVED - from) };
+    });
 }
 
 /// From now on an exhausted heap ends the process with status 62.

@@ -16,3 +16,7 @@ pub mod limiter;
 pub mod memory;
 pub mod refusal;
 pub mod scan;
+pub mod channel;
+pub mod ending;
+pub mod host;
+pub mod link;

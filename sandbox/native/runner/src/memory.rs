@@ -93,6 +93,15 @@ impl Slots {
         self.taken.store(0, Relaxed);
     }
 
+    /// Gives the addresses back: a compile worker has no guest, and its addresses are counted (RLIMIT_AS).
+    ///
+    /// # Safety
+    /// No store of an engine with these slots exists, and none is made any more.
+    pub unsafe fn give_back(&self) {
+        // SAFETY: by contract nobody refers to the range.
+        unsafe { libc::munmap(self.base as _, LENGTH) };
+    }
+
     /// Accessible bytes of memory 0.
     pub fn first_size(&self) -> usize {
         self.sizes[0].load(Relaxed)
