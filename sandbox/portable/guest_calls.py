@@ -1,0 +1,42 @@
+"""Words: what happens between an import being called and its answer: numbers made unsigned, errors made errnos.
+
+In: i32 and i64 of the guest, signed as the engine gives them (untrusted). Out: an errno; or `GuestEnd` for what
+ends the program. An address outside of memory is FAULT under WASI and a memory trap under Gate's rules.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sandbox.portable.guest_errno import CallError, Errno, GuestEnd
+from sandbox.portable.guest_memory import MemoryFault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandbox.portable.import_table import GuestFunction, Personality
+
+MASKS = {"i": 0xFFFF_FFFF, "I": 0xFFFF_FFFF_FFFF_FFFF}
+STATUS_MEMORY = 25
+
+
+def bind(function: GuestFunction, world: object, personality: Personality) -> Callable[..., Any]:
+    """The callable that the engine gets."""
+    masks = tuple(MASKS[letter] for letter in function.parameters)
+
+    def call(*given: int) -> int | None:
+        try:
+            answer = function.call(world, *(value & mask for value, mask in zip(given, masks, strict=True)))
+        except CallError as error:
+            return _answer(function, error.errno)
+        except MemoryFault:
+            if personality == "gate":
+                raise GuestEnd(STATUS_MEMORY) from None
+            return _answer(function, Errno.FAULT)
+        return _answer(function, answer or 0)
+
+    return call
+
+
+def _answer(function: GuestFunction, value: int) -> int | None:
+    return int(value) if function.has_result else None

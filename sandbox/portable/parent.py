@@ -1,0 +1,288 @@
+"""Wire: the parent's side of the portable back-end: compile jobs and programs as child processes of this one.
+
+In: a stranger's module, limits, setup packets. Out: images, processes with a packet stream, records of how they ended.
+Order of a start: the child is made with the other end of a socket as its descriptor 0, and may read the setup at once;
+a task of the back-end's own waits for its end. The child enforces the limits itself (child.py); this side is the
+back-stop: it kills a child that is still there a second after its wall time.
+
+What lost: one child for many programs (a broken engine would give one the memory of the others).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import socket
+import sys
+import tempfile
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+from sandbox.backend import Compiled
+from sandbox.background import background_tasks
+from sandbox.errors import BackendUnavailable, CompileLimit, SandboxBroken, StartFailed
+from sandbox.outcome import SIGXCPU, EndRecord, Why
+from sandbox.portable.child_orders import CompileOrders, ProgramOrders, encode_orders
+from sandbox.portable.child_process import ChildEnd, EndOfChild, command, start_child
+from sandbox.portable.portable_engine_name import engine_fingerprint
+from sandbox.portable.portable_layers import portable_layers
+from sandbox.portable.process_limits import has_limits
+from sandbox.transport import SocketTransport
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import AsyncIterator
+
+    from sandbox.backend import Blob
+    from sandbox.layers import Layers
+    from sandbox.limits import CompileLimits, Limits
+    from sandbox.settings import Settings
+
+# How long a child may take beyond its wall time to say so itself (it counts from its own start).
+WALL_GRACE = 1.0
+# A killed process is gone within milliseconds; a machine that swaps may need longer.
+KILL_DEADLINE = 10.0
+FACTS_MAX = 64 << 10  # PROTOCOL.md section A
+# How the engine ends a process that gets no memory; nothing else in a compile worker aborts.
+SIGABRT = 6
+STATUS_NO_MEMORY = 62  # compiler.py
+
+
+class ImageFile:
+    """A compiled program as a file in the back-end's private directory. Implements backend.Blob."""
+
+    def __init__(self, path: Path) -> None:
+        data = path.read_bytes()
+        self.path, self.sha256 = path, hashlib.sha256(data).hexdigest()
+        self._size = len(data)
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def read(self) -> bytes:
+        return self.path.read_bytes()
+
+    def __del__(self) -> None:
+        # Windows does not remove what is being read: the directory's end does
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError:
+            return
+
+
+class ChildProgram:
+    """One program's process. Implements backend.Started."""
+
+    def __init__(self, process: subprocess.Popen[bytes], transport: SocketTransport) -> None:
+        self._transport = transport
+        self._end = ChildEnd(process)
+        self._why = Why.ITSELF
+        self._ended = trio.Event()
+
+    @property
+    def transport(self) -> SocketTransport:
+        return self._transport
+
+    @property
+    def peak_memory(self) -> int:
+        """Not known while it runs."""
+        return 0
+
+    def kill(self) -> None:
+        self._kill(Why.KILL)
+
+    def _kill(self, why: Why) -> None:
+        if self._end.result is None and self._why is Why.ITSELF:
+            self._why = why
+            self._end.kill()
+
+    async def wait(self) -> EndRecord:
+        await self._ended.wait()
+        end = self._end.result
+        if end is None:
+            return EndRecord(None, None, Why.LOST)
+        return EndRecord(end.exit_code, end.signal, self._why, end.user_us, end.system_us, end.max_rss)
+
+    def close(self) -> None:
+        self._transport.close()
+
+    async def watch(self, wall: float | None) -> None:
+        """The task that owns the process. However it ends, the process ends before."""
+        try:
+            with trio.move_on_after(float("inf") if wall is None else wall + WALL_GRACE):
+                await self._end.wait()
+            self._kill(Why.WALL)
+        finally:
+            self.kill()
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + KILL_DEADLINE):
+                await self._end.wait()
+            self._ended.set()
+
+
+class PortableBackend:
+    """Implements backend.Backend. `directory`: private, removed at the end; images stand in it."""
+
+    name = "portable"
+    pool = (0, 0)
+
+    def __init__(self, nursery: trio.Nursery, directory: Path, site: str) -> None:
+        self._nursery, self._directory, self._site = nursery, directory, site
+
+    @property
+    def layers(self) -> Layers:
+        return portable_layers(has_rlimits=has_limits())
+
+    @property
+    def fingerprint(self) -> str:
+        return engine_fingerprint()
+
+    async def compile_job(self, wasm: bytes, limits: CompileLimits) -> Compiled:
+        job = Path(await trio.to_thread.run_sync(partial(tempfile.mkdtemp, dir=self._directory)))
+        try:
+            await trio.to_thread.run_sync((job / "wasm").write_bytes, wasm)
+            await self._run_compiler(job, limits)
+            return await trio.to_thread.run_sync(self._take_result, job)
+        finally:
+            _remove(job)
+
+    def blob(self, data: bytes) -> Blob:
+        path = self._new_image()
+        path.write_bytes(data)
+        return ImageFile(path)
+
+    async def start_process(self, image: Blob, setup: bytes, limits: Limits) -> tuple[ChildProgram, bytes]:
+        assert isinstance(image, ImageFile)
+        ours, theirs = socket.socketpair()
+        arguments = command("program", self._site, encode_orders(_program_orders(image, limits)))
+        with theirs:
+            try:
+                process = await trio.to_thread.run_sync(start_child, arguments, theirs.fileno())
+            except BaseException as error:
+                ours.close()
+                if isinstance(error, OSError):
+                    raise StartFailed("no-process", "No process could be made for the program; try later.") from error
+                raise
+        program = ChildProgram(process, SocketTransport(ours))
+        self._nursery.start_soon(program.watch, limits.wall_time)
+        return program, setup[_send_now(program.transport, setup) :]
+
+    async def _run_compiler(self, job: Path, limits: CompileLimits) -> None:
+        orders = CompileOrders(
+            wasm=str(job / "wasm"),
+            image=str(job / "image"),
+            facts=str(job / "facts"),
+            max_code=limits.max_code,
+            memory=limits.memory,
+            cpu_ms=round(limits.cpu_time * 1000),
+        )
+        arguments = command("compile", self._site, encode_orders(orders))
+        try:
+            process = await trio.to_thread.run_sync(start_child, arguments, None)
+        except OSError as error:
+            raise SandboxBroken("no-process", "No process could be made for the compiler; try again later.") from error
+        _judge_compiler(await _wait_or_kill(ChildEnd(process), limits.wall_time), limits)
+
+    def _take_result(self, job: Path) -> Compiled:
+        """The worker is gone; its image is moved to where only this process writes, and its checksum taken at once."""
+        with (job / "facts").open("rb") as file:
+            facts = file.read(FACTS_MAX + 1)
+        if (job / "image").stat().st_size == 0:
+            return Compiled(None, facts)
+        path = self._new_image()
+        (job / "image").replace(path)
+        return Compiled(ImageFile(path), facts)
+
+    def _new_image(self) -> Path:
+        return self._directory / f"image-{os.urandom(8).hex()}"
+
+
+def _program_orders(image: ImageFile, limits: Limits) -> ProgramOrders:
+    return ProgramOrders(
+        image=str(image.path),
+        image_sha256=image.sha256,
+        memory=limits.memory,
+        table=limits.table,
+        stack=limits.stack,
+        cpu_ms=limits.cpu_ms,
+        wall_ms=limits.wall_ms,
+        data=limits.data + limits.memory,
+    )
+
+
+def _send_now(transport: SocketTransport, setup: bytes) -> int:
+    try:
+        return transport.send(setup)
+    except (BlockingIOError, BrokenPipeError):
+        return 0
+
+
+async def _wait_or_kill(end: ChildEnd, wall: float) -> EndOfChild | None:
+    """None: it had to be killed. A cancelled wait leaves nothing running."""
+    try:
+        with trio.move_on_after(wall):
+            return await end.wait()
+    finally:
+        end.kill()
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + KILL_DEADLINE):
+            await end.wait()
+    return None
+
+
+def _judge_compiler(end: EndOfChild | None, limits: CompileLimits) -> None:
+    """A worker that ended without an answer, in the native back-end's words."""
+    if end is None:
+        raise CompileLimit(
+            "compile-wall-time", f"Compiling the program took longer than {limits.wall_time:g} seconds."
+        )
+    if end.signal == SIGXCPU:
+        raise CompileLimit(
+            "compile-cpu-time", f"Compiling the program needs more than {limits.cpu_time:g} seconds of a CPU."
+        )
+    if end.signal == SIGABRT or end.exit_code == STATUS_NO_MEMORY:
+        raise CompileLimit(
+            "compile-memory", f"Compiling the program needs more than {limits.memory >> 20} MiB of memory."
+        )
+    if end.exit_code != 0:
+        how = f"signal {end.signal}" if end.signal is not None else f"status {end.exit_code}"
+        raise CompileLimit(
+            "compile-crashed", f"The compiler stopped unexpectedly ({how}); the program was not admitted."
+        )
+
+
+def _remove(job: Path) -> None:
+    for name in ("wasm", "image", "facts"):
+        (job / name).unlink(missing_ok=True)
+    job.rmdir()
+
+
+def find_engine() -> str:
+    """The directory that holds the package `wasmtime`. Raises BackendUnavailable."""
+    if os.name != "posix":
+        raise BackendUnavailable(
+            "portable-system", "The portable back-end needs a POSIX system (Linux, macOS) so far; on Windows use WSL."
+        )
+    if not sys.executable:
+        raise BackendUnavailable(
+            "portable-python", "The portable back-end needs to know where Python is; start it as `python`."
+        )
+    found = importlib.util.find_spec("wasmtime")
+    if found is None or found.origin is None:
+        raise BackendUnavailable(
+            "portable-engine", "The package wasmtime is missing; install it with: python -m pip install wasmtime"
+        )
+    return str(Path(found.origin).parent.parent)
+
+
+@asynccontextmanager
+async def open_backend(settings: Settings) -> AsyncIterator[PortableBackend]:
+    """Raises BackendUnavailable. At its end every program is killed and waited for, and the images are gone."""
+    site = find_engine()
+    with tempfile.TemporaryDirectory(prefix="gatebus-portable-", ignore_cleanup_errors=True) as directory:
+        async with background_tasks() as nursery:
+            yield PortableBackend(nursery, Path(directory), site)

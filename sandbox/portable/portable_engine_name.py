@@ -1,0 +1,31 @@
+"""Wire: what a compiled image depends on: engine, its version, processor, and our own way of admitting and compiling.
+
+Does not load the engine: that costs the parent a tenth of a second and some 30 MB, for nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+from pathlib import Path
+
+# Changes whenever the same module would be admitted or compiled differently by this folder.
+OWN_VERSION = 1
+FEATURE_LINES = ("flags", "Features")  # of x86-64 and arm64
+
+
+def engine_fingerprint() -> str:
+    """An image may be used only where this is the same."""
+    version = importlib.metadata.version("wasmtime")
+    return f"wasmtime-py {version} {platform.system()} {platform.machine()} {_processor()} {OWN_VERSION}"
+
+
+def _processor() -> str:
+    """The processor's features as far as the system says them; the engine checks them again when it loads an image."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    features = next((line for line in lines if line.startswith(FEATURE_LINES)), "")
+    return hashlib.sha256(features.encode()).hexdigest()[:16]
