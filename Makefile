@@ -39,6 +39,7 @@ engine: python
 
 guests: python
 	@$(MAKE) --no-print-directory --silent -C examples
+	@$(MAKE) --no-print-directory --silent -C tests/guests
 	@$(MAKE) --no-print-directory --silent -C examples/js
 
 test: build guests lint test-engine test-python

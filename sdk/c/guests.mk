@@ -11,9 +11,9 @@ BUILD := $(ROOT)/build/guests
 PYTHON ?= python3
 WASM_CC ?= $(ZIG) cc -target wasm32-wasi
 # One optimisation level for everything: zig compiles its C library once per level, half a minute each.
-WASM_FLAGS := -O2 -s -std=c17 -Wall -Wextra -Wno-unused-parameter -I$(ROOT)/sdk/c
-# No start file: a program of several entry functions, each exported by the attribute that names it.
-ENTRIES := -nostartfiles -Wl,--no-entry
+WASM_FLAGS := -O2 -s -std=gnu17 -Wall -Wextra -Wno-unused-parameter -I$(ROOT)/sdk/c
+# For a program of several entry functions, each exported by the attribute that names it, instead of `main`.
+ENTRIES := -mexec-model=reactor -Wl,--no-entry
 .DEFAULT_GOAL := all
 .PHONY: all
 export ZIG_GLOBAL_CACHE_DIR := $(GUESTS)/zig-cache
