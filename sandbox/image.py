@@ -85,7 +85,7 @@ def parse_facts_untrusted(data: bytes) -> Facts:
     except (ValueError, RecursionError, UnicodeDecodeError):
         _nonsense()
     known = isinstance(code, str) and code in REFUSAL_CODES
-    if said.get("ok") is not False or not known or not isinstance(text, str):
+    if said.get("ok") is not False or not known or not isinstance(text, str) or not text.strip():
         _nonsense()
     fault = CompileLimit if code == "code-too-large" else Refused
     raise fault(cast("str", code), public_text_untrusted(text))

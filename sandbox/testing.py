@@ -1,4 +1,4 @@
-"""Wire: a sandbox without a sandbox, for the tests of whoever uses this package.
+"""Assembly: a sandbox without a sandbox, for the tests of whoever uses this package.
 
     async def greeter(guest: FakeGuest) -> None:
         await guest.send(packets.encode_data(0, 0, b"hello"))
