@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.errors import BadSetup
-from sandbox.limits import GIB, MIB, STACK_LARGE, CompileLimits, HostLimits, Limits, Range, parse, parse_size, parse_time
+from sandbox.limits import (
+    GIB,
+    MIB,
+    STACK_LARGE,
+    CompileLimits,
+    HostLimits,
+    Limits,
+    Range,
+    parse,
+    parse_size,
+    parse_time,
+)
 
 KINDS = (Limits, CompileLimits, HostLimits)
 EVERY = [(kind, each.name, each.metadata["range"]) for kind in KINDS for each in fields(kind)]
