@@ -52,14 +52,15 @@ Program
     program: half a packet cannot be taken back.
 
 Values (frozen)
-    Setup(arguments=(), environment={}, function=None, tree=None, debug_log=True, origin_credit=65536) Tree: what
-    the program's private file system holds at the start, and what it left: an immutable mapping {path: Directory |
-    File(bytes) | Link(target)}, with times. `sandbox.treedisk` has the wires: `from_directory(path, limits)` and
-    `write_to(tree, path)`. Limits: memory, table, stack, cpu_time, wall_time, files, log ... each with default and
-    reason (sandbox/limits.py) Image: sha256 (of the program), personality ("wasi" | "gate"), exports, memory and
-    table minimum, code size, key Outcome: state (HALTED | TERMINATED | KILLED), cause, result (0..2**32-1), text;
-    .ok; .usage Usage: cpu_user, cpu_system (seconds), peak_memory (guest's, bytes), max_rss (process', bytes),
-    bytes_in, bytes_out, packets_in, packets_out ("in" is towards the program), log_dropped, wall (seconds)
+    Setup(arguments=(), environment={}, function=None, tree=None, debug_log=True, origin_credit=65536)
+    Tree: what the program's private file system holds at the start, and what it left: an immutable mapping {path:
+        Directory | File(bytes) | Link(target)}, with times. The wires are in sandbox.treedisk:
+        `from_directory(path, limits, on_skip)` and `write_to(tree, path, on_skip)`; both block.
+    Limits: memory, table, stack, cpu_time, wall_time, files, log ... each with default and reason (sandbox/limits.py)
+    Image: sha256 (of the program), personality ("wasi" | "gate"), exports, memory and table minimum, code size, key
+    Outcome: state (HALTED | TERMINATED | KILLED), cause, result (0..2**32-1), text; .ok; .usage
+    Usage: cpu_user, cpu_system (seconds), peak_memory (guest's, bytes), max_rss (process', bytes), bytes_in, bytes_out,
+        packets_in, packets_out ("in" is towards the program), log_dropped, wall (seconds)
 
 Tests of others: sandbox.testing.open_fake_sandbox runs Python functions as programs behind this same interface.
 sandbox.packets has the words to take packets apart and make them.

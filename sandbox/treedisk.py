@@ -14,11 +14,8 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable
 from typing import TYPE_CHECKING
-
-import trio
 
 from sandbox.errors import BadSetup
 from sandbox.tree import Directory, File, Link, Node, Tree, check_path
@@ -28,6 +25,9 @@ if TYPE_CHECKING:
 
     from sandbox.limits import Limits
 
+# Called with (path inside the tree, why): what was left out.
+OnSkip = Callable[[str, str], None]
+
 # Missing on Windows; there the checks before each step must do.
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _DIRECTORY = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -35,28 +35,32 @@ _READ = os.O_RDONLY | _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | getattr(os, "O_BINARY", 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """`path` is inside the tree; `why` is public."""
-
-    path: str
-    why: str
+def ignore(_path: str, _why: str) -> None:
+    """Nobody wants to know what was skipped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    tree: Tree
-    skipped: tuple[Skipped, ...]
+def from_directory(path: str, limits: Limits, on_skip: OnSkip = ignore) -> Tree:
+    """Everything below `path`.
+
+    Raises BadSetup: too much for the limits, or no directory. Blocks: a server uses a thread.
+    """
+    return _Reader(limits.files, limits.nodes, on_skip).read(path)
 
 
-async def from_directory(path: str, limits: Limits, prefix: str = "") -> Taken:
-    """Everything below `path`, at `prefix` in the tree. Raises BadSetup: too much for the limits, or no directory."""
-    return await trio.to_thread.run_sync(partial(_Reader(limits.files, limits.nodes).read, path, prefix))
+def write_to(tree: Tree, path: str, on_skip: OnSkip = ignore) -> None:
+    """Put the tree into the directory `path`, which is made if it is missing.
 
-
-async def write_to(tree: Tree, path: str) -> tuple[Skipped, ...]:
-    """Put the tree into the directory `path`, which is made if it is missing. Raises BadSetup when that cannot be."""
-    return await trio.to_thread.run_sync(partial(_write, tree, path))
+    Raises BadSetup when that cannot be. Blocks.
+    """
+    try:
+        os.makedirs(path, exist_ok=True)
+        root = os.open(path, os.O_RDONLY | _DIRECTORY)
+    except OSError as error:
+        raise BadSetup("no-directory", "The directory for the program's files cannot be made or opened.") from error
+    try:
+        _Writer(root, on_skip).write_all(tree)
+    finally:
+        os.close(root)
 
 
 def link_stays_inside(path: str, target: str) -> bool:
@@ -73,22 +77,19 @@ def link_stays_inside(path: str, target: str) -> bool:
 
 
 class _Reader:
-    def __init__(self, files_max: int, nodes_max: int) -> None:
-        self._files_left, self._nodes_max = files_max, nodes_max
-        self._files_max = files_max
+    def __init__(self, files_max: int, nodes_max: int, on_skip: OnSkip) -> None:
+        self._files_left, self._files_max, self._nodes_max = files_max, files_max, nodes_max
         self._nodes: dict[str, Node] = {}
-        self._skipped: list[Skipped] = []
+        self._skip = on_skip
 
-    def read(self, path: str, prefix: str) -> Taken:
-        if prefix:
-            check_path(prefix)
+    def read(self, path: str) -> Tree:
         if not os.path.isdir(path):
             raise BadSetup("no-directory", "The directory for the program's files does not exist.")
-        waiting = [(path, prefix)]
+        waiting = [(path, "")]
         while waiting:
             host, inside = waiting.pop()
             waiting += list(self._directory(host, inside))
-        return Taken(Tree(self._nodes), tuple(sorted(self._skipped, key=lambda each: each.path)))
+        return Tree(self._nodes)
 
     def _directory(self, host: str, inside: str) -> Iterator[tuple[str, str]]:
         try:
@@ -145,26 +146,34 @@ class _Reader:
             )
         self._nodes[path] = node
 
-    def _skip(self, path: str, why: str) -> None:
-        self._skipped.append(Skipped(path, why))
-
 
 def _modified(found: os.stat_result) -> int:
     return max(0, found.st_mtime_ns)
 
 
-@dataclass
 class _Writer:
     """`root`: descriptor of the target directory; every path is opened from it, part by part."""
 
-    root: int
-    skipped: list[Skipped] = field(default_factory=list)
+    def __init__(self, root: int, on_skip: OnSkip) -> None:
+        self._root, self._skip = root, on_skip
 
-    def write(self, path: str, node: Node) -> None:
+    def write_all(self, tree: Tree) -> None:
+        """Links last; times last of all and from below, because making a file changes its directory's."""
+        ordered = sorted(tree.items(), key=lambda item: isinstance(item[1], Link))
+        written = [(path, node) for path, node in ordered if self._try(path, node)]
+        for path, node in reversed(written):
+            self._set_time(path, node)
+
+    def _try(self, path: str, node: Node) -> bool:
+        if isinstance(node, Link) and not link_stays_inside(path, node.target):
+            self._skip(path, "is a link that points outside")
+            return False
         try:
             self._write(path, node)
         except OSError as error:
-            self.skipped.append(Skipped(path, _why(error)))
+            self._skip(path, _why(error))
+            return False
+        return True
 
     def _write(self, path: str, node: Node) -> None:
         *parents, name = path.split("/")
@@ -174,21 +183,15 @@ class _Writer:
                 _make_directory(directory, name)
             elif isinstance(node, File):
                 _make_file(directory, name, node)
-            elif link_stays_inside(path, node.target):
+            else:
                 _remove_file(directory, name)
                 os.symlink(node.target, name, dir_fd=directory)
-            else:
-                self.skipped.append(Skipped(path, "is a link that points outside"))
         finally:
             os.close(directory)
 
-    def set_time(self, path: str, node: Node) -> None:
-        """After everything below it was written, which changes a directory's time."""
+    def _set_time(self, path: str, node: Node) -> None:
         *parents, name = path.split("/")
-        try:
-            directory = self._open(parents)
-        except OSError:
-            return  # said already
+        directory = self._open(parents)
         try:
             os.utime(name, ns=(node.modified, node.modified), dir_fd=directory, follow_symlinks=False)
         except OSError:
@@ -197,7 +200,7 @@ class _Writer:
             os.close(directory)
 
     def _open(self, parts: list[str]) -> int:
-        current = os.dup(self.root)
+        current = os.dup(self._root)
         try:
             for part in parts:
                 deeper = os.open(part, os.O_RDONLY | _DIRECTORY | _NO_FOLLOW, dir_fd=current)
@@ -235,24 +238,3 @@ def _why(error: OSError) -> str:
     if isinstance(error, IsADirectoryError | PermissionError):
         return "a directory is in its place, or it may not be written"
     return "could not be written"
-
-
-def _write(tree: Tree, path: str) -> tuple[Skipped, ...]:
-    try:
-        os.makedirs(path, exist_ok=True)
-        root = os.open(path, os.O_RDONLY | _DIRECTORY)
-    except OSError as error:
-        raise BadSetup(
-            "no-directory", "The directory for the files that the program left cannot be made or opened."
-        ) from error
-    writer = _Writer(root)
-    try:
-        ordered = sorted(tree.items(), key=lambda item: isinstance(item[1], Link))
-        for name, node in ordered:
-            writer.write(name, node)
-        for name, node in reversed(ordered):
-            if not any(each.path == name for each in writer.skipped):
-                writer.set_time(name, node)
-    finally:
-        os.close(root)
-    return tuple(writer.skipped)

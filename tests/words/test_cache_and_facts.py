@@ -74,8 +74,10 @@ def test_facts_are_read() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"ok": 1}, {"ok": None}, {"personality": "other"}, {"personality": []}, {"functions": -1}, {"functions": 1.5}, {"functions": True},
-        {"memory_pages": 1 << 33}, {"memory_max_pages": "1"}, {"table_elements": None}, {"exports": "x"}, {"exports": [1]},
+        {"ok": 1}, {"ok": None}, {"personality": "other"}, {"personality": []}, {"functions": -1},
+        {"functions": 1.5}, {"functions": True},
+        {"memory_pages": 1 << 33}, {"memory_max_pages": "1"}, {"table_elements": None}, {"exports": "x"},
+        {"exports": [1]},
         {"exports": ["x"] * 65}, {"exports": ["x" * 1025]}, {"has_start": 0}, {"imports": {}}, {"wasm_sha256": "00"},
         {"wasm_sha256": "Z" * 64}, {"wasm_sha256": 5},
     ],
@@ -87,7 +89,8 @@ def test_every_field_of_the_facts_is_checked(changes: dict[str, object]) -> None
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000, b'{"ok":true}', b" " * (FACTS_MAX + 1), b'{"ok":false}']
+    "data",
+    [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000, b'{"ok":true}', b" " * (FACTS_MAX + 1), b'{"ok":false}'],
 )
 def test_nonsense_is_the_workers_fault(data: bytes) -> None:
     with pytest.raises(SandboxBroken):

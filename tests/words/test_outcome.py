@@ -81,7 +81,14 @@ def test_the_reports_text_stands_behind_the_causes_own() -> None:
 
 @pytest.mark.parametrize(
     ("status", "phrase"),
-    [(70, "a bug in the runtime"), (71, "image"), (74, "setup"), (83, "step 3 of its jail"), (111, "signal 11"), (45, "unknown status")],
+    [
+        (70, "a bug in the runtime"),
+        (71, "image"),
+        (74, "setup"),
+        (83, "step 3 of its jail"),
+        (111, "signal 11"),
+        (45, "unknown status"),
+    ],
 )
 def test_failures_of_ours_are_internal_and_name_their_number(status: int, phrase: str) -> None:
     outcome = decide(ended(status), report(status, 0, "/secret/path"), NOTHING, 1.0)
@@ -126,7 +133,10 @@ def test_a_violation_that_the_host_saw_outranks_a_good_end() -> None:
     assert outcome == Outcome(State.KILLED, Cause.ABI_VIOLATION, 0, "It wrote nonsense.")
 
 
-@given(st.integers(0, 255), st.builds(Report, st.integers(0, 255), st.integers(0, 2**32 - 1), st.just(0), st.just(0), st.text(max_size=250)))
+@given(
+    st.integers(0, 255),
+    st.builds(Report, st.integers(0, 255), st.integers(0, 2**32 - 1), st.just(0), st.just(0), st.text(max_size=250)),
+)
 def test_no_report_makes_a_killed_program_look_well(status: int, said: Report) -> None:
     outcome = decide(ended(status), said, NOTHING, 1.0)
     assert outcome.ok == (status in (0, 2))

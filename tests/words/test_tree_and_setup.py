@@ -18,7 +18,9 @@ names = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"
 )
 times = st.integers(0, (1 << 64) - 1)
 targets = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=30)
-leaves = st.one_of(st.builds(Directory, times), st.builds(File, st.binary(max_size=100), times), st.builds(Link, targets, times))
+leaves = st.one_of(
+    st.builds(Directory, times), st.builds(File, st.binary(max_size=100), times), st.builds(Link, targets, times)
+)
 
 
 @st.composite
@@ -110,13 +112,18 @@ def test_a_tree_is_measured_against_the_limits_from_both_sides() -> None:
     check_limits(tree, files=128, nodes=3)
     with pytest.raises(BadSetup) as caught:
         check_limits(tree, files=127, nodes=3)
-    assert (caught.value.code, caught.value.text) == ("tree-size", "The files have 128 bytes; the limit `files` is 127.")
+    assert (caught.value.code, caught.value.text) == (
+        "tree-size",
+        "The files have 128 bytes; the limit `files` is 127.",
+    )
     with pytest.raises(BadSetup) as caught:
         check_limits(tree, files=128, nodes=2)
     assert caught.value.code == "tree-nodes"
 
 
-def node_packet(kind: int = 4, path: bytes = b"a", rest: bytes = b"", zero: bytes = bytes(3), length: int | None = None) -> bytes:
+def node_packet(
+    kind: int = 4, path: bytes = b"a", rest: bytes = b"", zero: bytes = bytes(3), length: int | None = None
+) -> bytes:
     size = len(path) if length is None else length
     content = bytes([kind]) + zero + size.to_bytes(4, "little") + bytes(8) + path + rest
     return encode(-2, 0, content, control.NODE)
@@ -125,9 +132,11 @@ def node_packet(kind: int = 4, path: bytes = b"a", rest: bytes = b"", zero: byte
 @pytest.mark.parametrize(
     "packet",
     [
-        node_packet(kind=0), node_packet(kind=5), node_packet(zero=b"\0\0\1"), node_packet(path=b"../a"), node_packet(path=b"/a"),
+        node_packet(kind=0), node_packet(kind=5), node_packet(zero=b"\0\0\1"), node_packet(path=b"../a"),
+        node_packet(path=b"/a"),
         node_packet(path=b""), node_packet(path=b"\xff"), node_packet(length=2), node_packet(length=(1 << 32) - 1),
-        node_packet(rest=b"x"), node_packet(kind=3, rest=b"x"), node_packet(kind=7, rest=b"\xff"), encode(-2, 0, bytes(15), control.NODE),
+        node_packet(rest=b"x"), node_packet(kind=3, rest=b"x"), node_packet(kind=7, rest=b"\xff"),
+        encode(-2, 0, bytes(15), control.NODE),
     ],
 )  # fmt: skip
 def test_every_field_of_a_node_is_checked(packet: bytes) -> None:
