@@ -56,9 +56,9 @@ def _run(arguments: list[str]) -> int:
         options = run_options(arguments)
     except UsageError as fault:
         return _say(fault.text)
-    from gatebus.cli.run_command import run
+    from gatebus.cli.run_command import run_command
 
-    return run(options)
+    return run_command(options)
 
 
 def _doctor(arguments: list[str]) -> int:

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 from uuid import UUID, uuid4
 
@@ -21,7 +21,15 @@ import trio
 
 from gatebus.bounds import TERMINAL_WINDOW
 from gatebus.cli.options import RunOptions, environment
-from gatebus.cli.surroundings import FileNotFound, check_out, choose, read_interpreters, read_tree, write_out
+from gatebus.cli.surroundings import (
+    FileNotFound,
+    check_directories,
+    check_out,
+    choose,
+    read_interpreters,
+    read_tree,
+    write_out,
+)
 from gatebus.cli.terminal import Sink, Source, Terminal
 from gatebus.cli.wording import Result, ended, failed, not_found, result_json, stopped, usage_lines
 from gatebus.exchange import Exchange
@@ -30,14 +38,14 @@ from gatebus.services import World, offers
 from gatebus.services.identity import Identities
 from gatebus.services.origin import Door, Origin, Windows
 from gatebus.switchboard import Switchboard
-from sandbox.box import open_sandbox
+from sandbox.box import Sandbox, open_sandbox
 from sandbox.errors import SandboxError
 from sandbox.image import EXPORTS_MAX, Image
 from sandbox.outcome import Outcome
 from sandbox.program import Program
 from sandbox.settings import Settings
 from sandbox.setup import Setup
-from sandbox.tree import Tree
+from sandbox.tree import Node, Tree
 
 # A person starts one program at a time: no prepared processes for others.
 _POOL = 0
@@ -52,7 +60,8 @@ class Plan:
 
     options: RunOptions
     wasm: bytes
-    setup: Setup
+    arguments: tuple[str, ...]
+    files: dict[str, Node]
 
 
 @dataclass(slots=True)
@@ -62,42 +71,57 @@ class Run:
     signal: int = 0
     program: Program | None = None
     outcome: Outcome | None = None
+    notes: list[str] = field(default_factory=list)
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+    def stop(self, number: int) -> None:
+        """By a signal, or as one would have done it (`gatebus run ... | head`: SIGPIPE). The first one counts."""
+        self.signal = self.signal or number
+        self.scope.cancel()
 
 
-def run(options: RunOptions) -> int:
+def run_command(options: RunOptions) -> int:
     """The whole command. The exit code."""
-    plan, result = None, None
+    run = Run()
     try:
         plan = prepare(options)
-        result = trio.run(_execute, plan, restrict_keyboard_interrupt_to_checkpoints=True)
+        result = trio.run(_execute, plan, run, restrict_keyboard_interrupt_to_checkpoints=True)
     except FileNotFound:
         result = not_found(options.file)
     except (UsageError, SandboxError) as fault:
         result = failed(options.file, fault.code, fault.text)
-    _tell(options, result)
+    _tell(options, result, run.notes)
     return result.code
 
 
 def prepare(options: RunOptions) -> Plan:
-    """Raises FileNotFound, UsageError, BadSetup."""
-    wasm, line, nodes = choose(options.file, options.arguments, read_interpreters(options.config))
+    """Raises FileNotFound, UsageError."""
+    wasm, line, files = choose(options.file, options.arguments, read_interpreters(options.config))
+    check_directories(options.directories)
     if options.out is not None:
         check_out(options.out)
-    tree = Tree(nodes | read_tree(options.directories, options.limits))
-    setup = Setup(
-        arguments=line,
+    return Plan(options, wasm, line, files)
+
+
+async def _setup(plan: Plan, run: Run) -> Setup:
+    """Raises UsageError, BadSetup."""
+    options = plan.options
+    copies, notes = await read_tree(options.directories, options.limits)
+    run.notes += notes
+    tree = Tree(copies | plan.files)
+    return Setup(
+        arguments=plan.arguments,
         environment=environment(options.environment, dict(os.environ)),
         function=options.function,
         tree=tree if tree or options.out is not None else None,
         origin_credit=TERMINAL_WINDOW,
     )
-    return Plan(options, wasm, setup)
 
 
-async def _execute(plan: Plan) -> Result:
-    run = Run()
+async def _execute(plan: Plan, run: Run) -> Result:
     async with trio.open_nursery() as nursery:
-        await nursery.start(_end_by_signal, run, nursery.cancel_scope)
+        run.scope = nursery.cancel_scope
+        await nursery.start(_end_by_signal, run)
         try:
             await _run_program(plan, run)
         finally:
@@ -109,26 +133,31 @@ async def _execute(plan: Plan) -> Result:
     return ended(plan.options.file, run.outcome, plan.options.limits)
 
 
-async def _end_by_signal(run: Run, scope: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
+async def _end_by_signal(run: Run, *, task_status: trio.TaskStatus[None]) -> None:
     with trio.open_signal_receiver(*_ENDING) as arrived:
         task_status.started()
         async for number in arrived:
-            run.signal = run.signal or number
-            scope.cancel()
+            run.stop(number)
 
 
 async def _run_program(plan: Plan, run: Run) -> None:
     backend = cast('Literal["native", "portable"]', plan.options.backend)
+    setup = await _setup(plan, run)
     async with open_sandbox(backend, Settings(pool=_POOL)) as box:
-        image = await box.compile(plan.wasm, principal="local")
-        _check_function(image, plan.setup.function)
-        instance = uuid4()
-        async with box.start(image, plan.setup, plan.options.limits, instance=instance) as program:
-            run.program = program
-            await _attend(program, image, instance, run)
-            left = program.tree()
-            if plan.options.out is not None and left is not None:
-                write_out(plan.options.out, left)
+        with trio.CancelScope() as run.scope:  # from here on a signal ends the program and leaves its sandbox in order
+            await _start(plan, setup, box, run)
+
+
+async def _start(plan: Plan, setup: Setup, box: Sandbox, run: Run) -> None:
+    image = await box.compile(plan.wasm, principal="local")
+    _check_function(image, setup.function)
+    instance = uuid4()
+    async with box.start(image, setup, plan.options.limits, instance=instance) as program:
+        run.program = program
+        await _attend(program, image, instance, run)
+        left = program.tree()
+        if plan.options.out is not None and left is not None:
+            run.notes += await write_out(plan.options.out, left)
 
 
 def _check_function(image: Image, name: str | None) -> None:
@@ -146,7 +175,7 @@ async def _attend(program: Program, image: Image, instance: UUID, run: Run) -> N
     program.on_log = lambda _stream, data: log.put(data)
     exchange = Exchange(program, _switchboard(image, instance, terminal))
     async with trio.open_nursery() as nursery:
-        output.on_broken = _nobody_reads(run, nursery.cancel_scope)
+        output.on_broken = lambda: run.stop(_SIGPIPE)
         reading = trio.CancelScope()
         nursery.start_soon(_within, reading, terminal.read_input)
         nursery.start_soon(output.run)
@@ -165,16 +194,6 @@ async def _within(scope: trio.CancelScope, function: Callable[[], Awaitable[None
         await function()
 
 
-def _nobody_reads(run: Run, scope: trio.CancelScope) -> Callable[[], None]:
-    """`gatebus run ... | head`: the program ends as SIGPIPE would have ended it."""
-
-    def end() -> None:
-        run.signal = run.signal or _SIGPIPE
-        scope.cancel()
-
-    return end
-
-
 def _switchboard(image: Image, instance: UUID, terminal: Terminal) -> Switchboard:
     door = Door()
     door.connect(terminal)
@@ -188,10 +207,10 @@ def _switchboard(image: Image, instance: UUID, terminal: Terminal) -> Switchboar
     return board
 
 
-def _tell(options: RunOptions, result: Result) -> None:
+def _tell(options: RunOptions, result: Result, notes: list[str]) -> None:
     """On stderr, so that stdout stays the program's."""
     usage = usage_lines(result.outcome.usage, options.limits) if result.outcome and options.usage else ""
     line = result_json(options.file, options.backend, result) if options.json else result.line
-    text = "\n".join(filter(None, (usage, line)))
+    text = "\n".join(filter(None, (*notes, usage, line)))
     if text:
         sys.stderr.write(text + "\n")

@@ -14,10 +14,13 @@ from pathlib import Path
 from gatebus.cli.interpreters import Interpreter, command_line, extension_of, interpreters
 from gatebus.cli.options import Mapping as DirectoryMapping
 from gatebus.faults import UsageError
+from sandbox.errors import public_text_untrusted
 from sandbox.limits import CompileLimits, Limits
 from sandbox.tree import Directory, File, Node, Tree
+from sandbox.treedisk import Skipped, from_directory, write_to
 
-MODULE_EXTENSIONS = ("", ".wasm", ".wat", ".wast")
+# Files of a directory that could not be copied are named one by one up to here.
+_NOTES = 5
 
 
 class FileNotFound(Exception):  # noqa: N818 - as in faults.py
@@ -85,19 +88,24 @@ def read_script(name: str) -> tuple[str, File]:
     return os.path.basename(name), File(read_module(name), os.stat(name).st_mtime_ns)
 
 
-def read_tree(directories: tuple[DirectoryMapping, ...], limits: Limits) -> dict[str, Node]:
-    """Copies of directories, each below its name inside."""
-    from sandbox.treedisk import from_directory  # only when it is wanted
-
+async def read_tree(directories: tuple[DirectoryMapping, ...], limits: Limits) -> tuple[dict[str, Node], list[str]]:
+    """(copies of directories, each below its name inside; what was left out). Raises BadSetup, UsageError."""
     nodes: dict[str, Node] = {}
+    notes = []
+    for directory in directories:
+        taken = await from_directory(directory.host, limits, directory.guest)
+        nodes |= taken.tree
+        if directory.guest:
+            nodes.setdefault(directory.guest, Directory())
+        notes += _notes(f"--dir {directory.host}", taken.skipped)
+    return nodes, notes
+
+
+def check_directories(directories: tuple[DirectoryMapping, ...]) -> None:
+    """Raises UsageError."""
     for directory in directories:
         if not os.path.isdir(directory.host):
             raise UsageError(f"--dir {directory.host}: there is no such directory.")
-        for path, node in from_directory(directory.host, limits).items():
-            nodes["/".join(filter(None, (directory.guest, path)))] = node
-        if directory.guest:
-            nodes.setdefault(directory.guest, Directory())
-    return nodes
 
 
 def check_out(name: str) -> None:
@@ -106,13 +114,16 @@ def check_out(name: str) -> None:
         raise UsageError(f"--out {name}: it is there already. Name a new or an empty directory.")
 
 
-def write_out(name: str, tree: Tree) -> None:
-    from sandbox.treedisk import write_to  # only when it is wanted
+async def write_out(name: str, tree: Tree) -> list[str]:
+    """What was left out. Raises BadSetup."""
+    return _notes(f"--out {name}", await write_to(tree, name))
 
-    try:
-        write_to(tree, name)
-    except OSError as problem:
-        raise UsageError(f"--out {name}: it cannot be written: {reason(problem)}.") from None
+
+def _notes(where: str, skipped: tuple[Skipped, ...]) -> list[str]:
+    """A line for each of the first few, and how many more there are."""
+    lines = [f"gatebus: {where}: {each.path} {each.why}; it was left out." for each in skipped[:_NOTES]]
+    more = [f"gatebus: {where}: {len(skipped) - _NOTES} more were left out."] if len(skipped) > _NOTES else []
+    return [public_text_untrusted(line) for line in lines + more]
 
 
 def choose(
