@@ -86,12 +86,25 @@ def run_command(options: RunOptions) -> int:
     try:
         plan = prepare(options)
         result = trio.run(_execute, plan, run, restrict_keyboard_interrupt_to_checkpoints=True)
-    except FileNotFound:
-        result = not_found(options.file)
-    except (UsageError, SandboxError) as fault:
-        result = failed(options.file, fault.code, fault.text)
+    except Exception as raised:
+        result = _told(options.file, alone(raised))
     _tell(options, result, run.notes)
     return result.code
+
+
+def alone(raised: Exception) -> Exception:
+    """Nurseries wrap what they raise; here one thing goes wrong at a time."""
+    while isinstance(raised, ExceptionGroup) and len(raised.exceptions) == 1:
+        raised = raised.exceptions[0]
+    return raised
+
+
+def _told(file: str, fault: Exception) -> Result:
+    if isinstance(fault, FileNotFound):
+        return not_found(file)
+    if isinstance(fault, UsageError | SandboxError):
+        return failed(file, fault.code, fault.text)
+    raise fault
 
 
 def prepare(options: RunOptions) -> Plan:

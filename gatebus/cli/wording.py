@@ -88,12 +88,16 @@ def usage_lines(usage: Usage, limits: Limits) -> str:
         ("wall time", f"{_time(usage.wall)} of {shown(limits.wall_time, 'seconds')}"),
         ("memory", f"{size_text(usage.peak_memory)} of {shown(limits.memory, 'bytes')}"),
         ("process", f"{size_text(usage.max_rss)} with everything"),
-        ("to it", f"{size_text(usage.bytes_in)} in {usage.packets_in} packets"),
-        ("from it", f"{size_text(usage.bytes_out)} in {usage.packets_out} packets"),
+        ("to it", f"{size_text(usage.bytes_in)} in {_packets(usage.packets_in)}"),
+        ("from it", f"{size_text(usage.bytes_out)} in {_packets(usage.packets_out)}"),
     ]
     lines = [f"{name:<10} {text}" for name, text in rows]
     dropped = [f"{'log':<10} {size_text(usage.log_dropped)} were too much and dropped"] if usage.log_dropped else []
     return "\n".join(lines + dropped)
+
+
+def _packets(count: int) -> str:
+    return "1 packet" if count == 1 else f"{count} packets"
 
 
 def _time(seconds: float) -> str:

@@ -93,7 +93,7 @@ def test_the_costs_are_a_table_with_the_limits_beside() -> None:
         "wall time  1.50 s of 300s",
         "memory     3.0 MiB of 64MiB",
         "process    9.0 MiB with everything",
-        "to it      5 B in 1 packets",
+        "to it      5 B in 1 packet",
         "from it    2.0 KiB in 3 packets",
     ]
 
