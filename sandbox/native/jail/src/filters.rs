@@ -93,6 +93,7 @@ pub const STAGE_0: &[Rule] = &[
     rule("prctl", libc::SYS_prctl, &[Int(0, PR_SET_PDEATHSIG as u32)], "die with the spawner"),
     rule("prctl", libc::SYS_prctl, &[Int(0, PR_SET_TSC as u32)], "close the precise clock"),
     rule("clock_gettime", libc::SYS_clock_gettime, &[], "where the clock source has no user-space reading"),
+    rule("getrandom", libc::SYS_getrandom, &[], "the seed of the guest's randomness, before the lock"),
     rule("landlock_restrict_self", libc::SYS_landlock_restrict_self, &[], "a domain of its own"),
     rule("seccomp", libc::SYS_seccomp, &[Int(0, libc::SECCOMP_SET_MODE_FILTER)], "the final filter"),
     rule("exit_group", libc::SYS_exit_group, &[], "the end"),

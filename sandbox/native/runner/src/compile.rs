@@ -47,15 +47,16 @@ fn not_compiled(error: &wasmtime::Error) -> Refusal {
 }
 
 /// The worker's whole life between its start and `exit_group(0)`. Facts last: they say that the image is complete.
-pub fn work(engine: &Engine, wasm: &File, mut image: File, mut facts: File, max_code: u64) -> std::io::Result<()> {
-    let compiled = compile_untrusted(engine, &read_untrusted(wasm)?, max_code);
+pub fn work(engine: &Engine, wasm: File, mut image: File, mut facts: File, max_code: u64) -> std::io::Result<()> {
+    let compiled = compile_untrusted(engine, &read_untrusted(&wasm)?, max_code);
     image.write_all(&compiled.image)?;
     facts.write_all(compiled.facts.to_string().as_bytes())
 }
 
 /// The whole file, however long: admission refuses what is too long by name.
 fn read_untrusted(file: &File) -> std::io::Result<Vec<u8>> {
-    let mut content = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX).min(crate::bounds::MODULE + 1)];
+    let length = file.metadata()?.len().min(crate::bounds::MODULE as u64 + 1);
+    let mut content = vec![0; usize::try_from(length).unwrap_or(0)];
     file.read_exact_at(&mut content, 0)?;
     Ok(content)
 }

@@ -280,9 +280,28 @@ impl Heap {
         if address == libc::MAP_FAILED {
             return false;
         }
+        // SAFETY: our own mapping; without huge pages a fork copies, and an idle program holds, only what is used.
+        unsafe { libc::madvise(address, RESERVED, libc::MADV_NOHUGEPAGE) };
         self.base = address as usize;
         self.end = self.base;
         true
+    }
+
+    /// Gives whole pages inside free blocks back to the kernel; they read as zero when they are used again.
+    fn discard(&self) {
+        for mut block in self.heads.iter().flatten().copied() {
+            while !block.is_null() {
+                // SAFETY: a listed block is valid; its header and links stay, the rest of a free block has no content.
+                unsafe {
+                    let start = (block as usize + size_of::<Block>()).next_multiple_of(4096);
+                    let end = (block as usize + (*block).bytes()) & !4095;
+                    if end > start {
+                        libc::madvise(start as _, end - start, libc::MADV_DONTNEED);
+                    }
+                    block = (*block).next;
+                }
+            }
+        }
     }
 
     /// SAFETY: [self.end, target) is readable and writable, and `self.end` is the heap's end.
@@ -385,6 +404,19 @@ pub fn allow_at_most(bytes: usize) {
     while wanted > AT_START && !allow(wanted) {
         wanted -= wanted / 8;
     }
+}
+
+/// Gives pages without content back: what the warm-up's compiler has used must not be copied at every fork.
+pub fn discard_free_pages() {
+    HEAP.with(|heap| heap.discard());
+}
+
+/// Lets the kernel use huge pages, for a process that will fill a large heap soon: fewer page faults.
+pub fn prefer_huge_pages() {
+    HEAP.with(|heap| {
+        // SAFETY: advice about our own range.
+        unsafe { libc::madvise(heap.base as _, heap.end - heap.base, libc::MADV_HUGEPAGE) };
+    });
 }
 
 /// Gives the addresses beyond the first `bytes` back, for a process whose addresses are counted (RLIMIT_AS).

@@ -1,9 +1,8 @@
 //! What a store holds: everything that a host function needs, reached without a look-up.
 
-use crate::channel::Socket;
 use crate::limiter::Limiter;
 use crate::memory::Slots;
-use gatebus_abi::{Channel, Exit, Gate, Wasi};
+use gatebus_abi::{Channel, Exit, Gate, Personality, Setup, Wasi};
 use std::sync::Arc;
 
 /// The rules a program runs by, with its state.
@@ -19,7 +18,7 @@ pub struct Host {
     /// The program's personality.
     pub rules: Rules,
     /// Socket, clocks, randomness.
-    pub channel: Socket,
+    pub channel: Box<dyn Channel>,
     /// Where the guest's memories are.
     pub slots: Arc<Slots>,
     /// The memory that arguments point into: 0, unless the module exports another one as `memory`.
@@ -28,7 +27,26 @@ pub struct Host {
     pub limiter: Limiter,
 }
 
+impl Rules {
+    /// The world of a program at its start.
+    pub fn new(personality: Personality, setup: Setup) -> Rules {
+        match personality {
+            Personality::Wasi => Rules::Wasi(Box::new(Wasi::new(setup))),
+            Personality::Gate => Rules::Gate(Box::new(Gate::new(setup))),
+        }
+    }
+}
+
 impl Host {
+    /// What the host gets after the guest: its files, the report.
+    pub fn finish(&mut self, end: &Exit) -> Result<(), Exit> {
+        let memory = self.slots.total_size() as u64;
+        match &mut self.rules {
+            Rules::Wasi(wasi) => wasi.finish(&mut *self.channel, end, memory),
+            Rules::Gate(gate) => gate.finish(&mut *self.channel, end, memory),
+        }
+    }
+
     /// A call of a WASI function.
     pub fn wasi<R>(
         &mut self,
@@ -37,7 +55,7 @@ impl Host {
         // SAFETY: host functions run on the guest's thread while it waits; the slice ends with this call.
         let memory = unsafe { self.slots.content(self.slot) };
         match &mut self.rules {
-            Rules::Wasi(wasi) => function(wasi, memory, &mut self.channel).map_err(wasmtime::Error::new),
+            Rules::Wasi(wasi) => function(wasi, memory, &mut *self.channel).map_err(wasmtime::Error::new),
             Rules::Gate(_) => Err(wasmtime::Error::msg("a WASI function in a Gate program")),
         }
     }
@@ -50,7 +68,7 @@ impl Host {
         // SAFETY: as above.
         let memory = unsafe { self.slots.content(self.slot) };
         match &mut self.rules {
-            Rules::Gate(gate) => function(gate, memory, &mut self.channel).map_err(wasmtime::Error::new),
+            Rules::Gate(gate) => function(gate, memory, &mut *self.channel).map_err(wasmtime::Error::new),
             Rules::Wasi(_) => Err(wasmtime::Error::msg("a Gate function in a WASI program")),
         }
     }

@@ -1,0 +1,179 @@
+//! `gatebus-sandbox bench-spawn`: what a start costs, measured by a native client of the keeper. Prints JSON.
+
+use crate::client::{Client, Program, Result, begin, setup, start};
+use crate::rehearsal::MODULE;
+use gatebus_jail::descriptors::sealed_memfd;
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+/// Starts with an idle pause between them, as in life: control groups are slow only then.
+const PAUSED: usize = 300;
+const PAUSE: Duration = Duration::from_millis(20);
+/// Starts in a row.
+const ROW: usize = 1000;
+/// Programs at once in the rate's measurement: one for each core, and one that waits.
+const AT_ONCE: usize = 3;
+
+/// A program that says a word and then waits for ever.
+const IDLE: &str = r#"(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "\20\00\00\00\06\00\00\00")
+  (data (i32.const 32) "hello\n")
+  (func (export "_start")
+    (drop (call $write (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 8)))
+    (drop (call $read (i32.const 0) (i32.const 16) (i32.const 1) (i32.const 8)))))"#;
+
+struct Bench {
+    client: Client,
+    image: OwnedFd,
+    setup: Vec<u8>,
+}
+
+/// Runs the measurements.
+pub fn main() -> Result<()> {
+    let executable = std::env::current_exe()?;
+    let mut bench = Bench { client: Client::new(&executable, &[])?, image: sealed_memfd(b"")?, setup: setup(&begin(), &["hello"], None) };
+    bench.image = bench.compiled(IDLE)?;
+    let idle = bench.idle_kib()?;
+    bench.image = bench.compiled(MODULE)?;
+    let mut paused = bench.paused()?;
+    let mut row = bench.in_a_row()?;
+    let rate = bench.rate()?;
+    let result = json!({
+        "spawn_ms": percentile(&mut paused, 50),
+        "spawn_p99_ms": percentile(&mut paused, 99),
+        "spawn_row_ms": percentile(&mut row, 50),
+        "fork_ms": fork_ms()?,
+        "spawn_rate": rate,
+        "idle_kib": idle,
+        "layers": bench.client.ready.on.to_string(),
+        "missing": bench.client.ready.missing.to_string(),
+    });
+    println!("{}", round(result));
+    Ok(())
+}
+
+fn percentile(samples: &mut [Duration], percent: usize) -> f64 {
+    samples.sort();
+    samples.get(samples.len().saturating_sub(1) * percent / 100).map_or(0.0, |sample| sample.as_secs_f64() * 1000.0)
+}
+
+fn round(mut result: Value) -> Value {
+    for (_, value) in result.as_object_mut().into_iter().flatten() {
+        if let Some(number) = value.as_f64() {
+            *value = json!((number * 10_000.0).round() / 10_000.0);
+        }
+    }
+    result
+}
+
+impl Bench {
+    fn compiled(&mut self, text: &str) -> Result<OwnedFd> {
+        let (answer, image, facts) = self.client.compile(crate::client::compile(), text.as_bytes())?;
+        if image.is_empty() {
+            return Err(format!("not compiled: {answer:?} {facts}").into());
+        }
+        Ok(sealed_memfd(&image)?)
+    }
+
+    fn start(&mut self) -> Result<Program> {
+        self.client.start(start(), &self.image, &self.setup)
+    }
+
+    /// Request to first packet.
+    fn one(&mut self) -> Result<Duration> {
+        let begin = Instant::now();
+        let mut program = self.start()?;
+        program.packets.read_exact(&mut [0u8; 8])?;
+        let first = begin.elapsed();
+        self.client.end(&program)?;
+        Ok(first)
+    }
+
+    fn paused(&mut self) -> Result<Vec<Duration>> {
+        (0..PAUSED)
+            .map(|_| {
+                std::thread::sleep(PAUSE);
+                self.client.settle()?;
+                self.one()
+            })
+            .collect()
+    }
+
+    fn in_a_row(&mut self) -> Result<Vec<Duration>> {
+        (0..ROW).map(|_| self.one()).collect()
+    }
+
+    fn rate(&mut self) -> Result<f64> {
+        let begin = Instant::now();
+        let mut running = VecDeque::new();
+        for _ in 0..ROW * 2 {
+            running.push_back(self.start()?);
+            if running.len() > AT_ONCE {
+                let oldest = running.pop_front().ok_or("none")?;
+                self.client.end(&oldest)?;
+            }
+        }
+        for program in running {
+            self.client.end(&program)?;
+        }
+        Ok((ROW * 2) as f64 / begin.elapsed().as_secs_f64())
+    }
+
+    /// Private pages and page tables of a program that waits for input.
+    fn idle_kib(&mut self) -> Result<u64> {
+        self.client.settle()?;
+        let before = processes();
+        let mut program = self.start()?;
+        program.packets.read_exact(&mut [0u8; 8])?;
+        std::thread::sleep(PAUSE * 5);
+        let held = before.iter().chain(&processes()).filter_map(|pid| held_by_a_waiting_program(*pid)).max();
+        self.client.kill(&program)?;
+        self.client.end(&program)?;
+        held.ok_or_else(|| "the idle program's process was not found".into())
+    }
+}
+
+/// All processes of this executable.
+fn processes() -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    numbers.filter(|pid| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|words| words.windows(7).any(|w| w == b"spawner"))).collect()
+}
+
+/// KiB, if this process is a program: it is the one with a shared guest memory.
+fn held_by_a_waiting_program(pid: u32) -> Option<u64> {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+    maps.lines().find(|line| line.contains("rw-s") && line.contains("memfd"))?;
+    let smaps = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let field = |text: &str, name: &str| -> Option<u64> {
+        text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok())
+    };
+    Some(field(&smaps, "Private_Dirty:")? + field(&smaps, "Private_Clean:")? + field(&status, "VmPTE:")?)
+}
+
+/// A plain fork, exit and wait of this small process: the machine's own price of a process.
+fn fork_ms() -> Result<f64> {
+    let mut samples = Vec::new();
+    for _ in 0..500 {
+        let begin = Instant::now();
+        // SAFETY: the child only exits.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            // SAFETY: ends the child at once.
+            unsafe { libc::_exit(0) };
+        }
+        // SAFETY: waits for the child just made.
+        if unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) } != pid {
+            return Err(std::io::Error::last_os_error().into());
+        }
+        samples.push(begin.elapsed());
+    }
+    Ok(percentile(&mut samples, 50))
+}

@@ -1,0 +1,67 @@
+//! The warm-up: a trusted program that goes the whole way once, so that its page faults are paid before a request.
+//!
+//! The module is a constant of the executable. Its world is a channel in memory: setup packets come out, what the
+//! guest writes is thrown away.
+
+use gatebus_abi::{Channel, Clock, Io, Ready};
+use gatebus_wire::control::{Begin, Kind, encode};
+
+/// Writes a line to standard output and returns.
+pub const MODULE: &str = r#"(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "\20\00\00\00\06\00\00\00")
+  (data (i32.const 32) "hello\n")
+  (table 4 funcref) (elem (i32.const 1) $write)
+  (func (export "_start") (drop (call $write (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 8)))))"#;
+
+/// A host that says BEGIN, one argument and GO.
+pub struct Rehearsal {
+    setup: Vec<u8>,
+    said: usize,
+}
+
+impl Rehearsal {
+    /// At the start of the conversation.
+    pub fn new() -> Rehearsal {
+        let begin = Begin { origin_credit: 65_536, clock_ms: 10, ..Begin::default() };
+        let packets = [(Kind::Begin, begin.encode()), (Kind::Argument, b"warm".to_vec()), (Kind::Go, Vec::new())];
+        let setup = packets.iter().filter_map(|(kind, content)| encode(*kind, content)).flatten().collect();
+        Rehearsal { setup, said: 0 }
+    }
+}
+
+impl Default for Rehearsal {
+    fn default() -> Rehearsal {
+        Rehearsal::new()
+    }
+}
+
+impl Channel for Rehearsal {
+    fn read(&mut self, into: &mut [u8]) -> Io {
+        let rest = &self.setup[self.said..];
+        let count = rest.len().min(into.len());
+        if count == 0 {
+            return Io::Closed;
+        }
+        into[..count].copy_from_slice(&rest[..count]);
+        self.said += count;
+        Io::Done(count)
+    }
+
+    fn write(&mut self, from: &[u8]) -> Io {
+        Io::Done(from.len())
+    }
+
+    fn wait(&mut self, readable: bool, writable: bool, _: Option<u64>) -> Ready {
+        Ready { readable, writable }
+    }
+
+    fn clock(&mut self, _: Clock) -> u64 {
+        1_000_000_000
+    }
+
+    fn random(&mut self, into: &mut [u8]) {
+        into.fill(4);
+    }
+}

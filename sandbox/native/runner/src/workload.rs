@@ -1,0 +1,136 @@
+//! What the jail runs: two engines made once in the spawner, programs and compile workers in its children.
+
+use crate::channel::Socket;
+use crate::compile;
+use crate::engine::{config, fingerprint};
+use crate::heap;
+use crate::link::Linkers;
+use crate::memory::Slots;
+use crate::program::{self, Order, Stage};
+use crate::rehearsal::{MODULE, Rehearsal};
+use gatebus_jail::{
+    CompileDescriptors, CompileLock, ProgramDescriptors, ProgramLock, StackClass, Workload,
+};
+use gatebus_wire::{Compile, Start, status};
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::sync::Arc;
+use wasmtime::Engine;
+
+/// Engines for both classes of stack, and the image of the warm-up.
+pub struct Native {
+    small: Stage,
+    large: Stage,
+    rehearsal: File,
+    slots: Arc<Slots>,
+}
+
+/// Of the kernel's limit on a program's private memory, what is not for the runtime's heap: further memories of the
+/// guest, exception objects, and what the executable has written of its own pages.
+const HEADROOM: u64 = 16 << 20;
+/// Of a compile worker's addresses, what is not for its heap: the executable and the stack (16 MiB).
+const WORKER_HEADROOM: u64 = 48 << 20;
+
+fn stage(class: StackClass, slots: &Arc<Slots>) -> Result<Stage, String> {
+    let stack = usize::try_from(class.guest_bytes()).map_err(|error| error.to_string())?;
+    let engine = Engine::new(&config(stack, slots)).map_err(|error| format!("engine: {error}"))?;
+    let linkers = Linkers::new(&engine).map_err(|error| format!("linker: {error}"))?;
+    Ok(Stage { engine, linkers, slots: slots.clone() })
+}
+
+/// A file in memory.
+fn memfd(content: &[u8]) -> std::io::Result<File> {
+    // SAFETY: the name is a constant; the descriptor is checked and then owned by the file.
+    let descriptor = unsafe { libc::memfd_create(c"rehearsal".as_ptr(), libc::MFD_CLOEXEC) };
+    if descriptor < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: a descriptor that nobody else owns.
+    let mut file = unsafe { File::from_raw_fd(descriptor) };
+    file.write_all(content)?;
+    Ok(file)
+}
+
+/// The end of a process of this crate, without unwinding or clean-up.
+pub fn exit(status: u32) -> ! {
+    gatebus_jail::sys::exit_group(u8::try_from(status).unwrap_or(status::PANIC))
+}
+
+/// After the lock nothing can be printed any more: a panic is its status.
+fn silent_panics() {
+    std::panic::set_hook(Box::new(|_| exit(u32::from(status::PANIC))));
+}
+
+impl Native {
+    fn stage(&mut self, class: StackClass) -> &mut Stage {
+        match class {
+            StackClass::Small => &mut self.small,
+            StackClass::Large => &mut self.large,
+        }
+    }
+
+    /// Runs the warm-up's program; true when it ended well.
+    fn rehearse(&mut self, class: StackClass) -> bool {
+        let Ok(copy) = self.rehearsal.try_clone() else { return false };
+        let order = Order { memory_limit: 1 << 20, table_limit: 16, image: OwnedFd::from(copy), memory: None };
+        let status = program::run(self.stage(class), order, Box::new(Rehearsal::new()), |_| ());
+        self.slots.reset();
+        status == u32::from(status::HALTED)
+    }
+}
+
+impl Workload for Native {
+    fn initialise() -> Result<Native, String> {
+        let slots = Slots::reserve()?;
+        let (small, large) = (stage(StackClass::Small, &slots)?, stage(StackClass::Large, &slots)?);
+        let module = wat::parse_str(MODULE).map_err(|error| error.to_string())?;
+        let image = small.engine.precompile_module(&module).map_err(|error| format!("warm-up: {error}"))?;
+        let rehearsal = memfd(&image).map_err(|error| format!("warm-up: {error}"))?;
+        drop(image);
+        let mut native = Native { small, large, rehearsal, slots };
+        // Both engines once: signal stack, thread-locals and hash keys are inherited by every child.
+        if !native.rehearse(StackClass::Small) || !native.rehearse(StackClass::Large) {
+            return Err("the warm-up's program does not run".to_owned());
+        }
+        heap::discard_free_pages();
+        Ok(native)
+    }
+
+    fn fingerprint(&self) -> u64 {
+        fingerprint(&self.small.engine)
+    }
+
+    fn warm(&mut self, class: StackClass) {
+        // A failure shows when the program itself is started; nothing is known about it here.
+        self.rehearse(class);
+    }
+
+    fn run_program(&mut self, start: &Start, fds: ProgramDescriptors, lock: ProgramLock) -> ! {
+        let Ok(socket) = Socket::open(fds.packet) else { exit(u32::from(status::PANIC)) };
+        let class = if start.stack_class == 0 { StackClass::Small } else { StackClass::Large };
+        let (memory_limit, table_limit) = (start.memory_limit, start.table_limit);
+        let order = Order { memory_limit, table_limit, image: fds.image, memory: Some(fds.memory) };
+        let room = start.data_limit.saturating_sub(HEADROOM.max(start.data_limit / 4));
+        heap::allow_at_most(usize::try_from(room).unwrap_or(usize::MAX));
+        heap::arm();
+        silent_panics();
+        exit(program::run(self.stage(class), order, Box::new(socket), |ranges| lock.enter(ranges)))
+    }
+
+    fn run_compile(&mut self, job: &Compile, fds: CompileDescriptors, lock: CompileLock) -> ! {
+        // SAFETY: the rehearsal's stores are gone and this process makes none.
+        unsafe { self.slots.give_back() };
+        let room = usize::try_from(job.memory_limit.saturating_sub(WORKER_HEADROOM)).unwrap_or(usize::MAX);
+        heap::allow_at_most(room);
+        heap::give_back_beyond(room);
+        heap::prefer_huge_pages();
+        heap::arm();
+        silent_panics();
+        lock.enter();
+        // SAFETY: the three descriptors are this process's own, and nobody else closes them.
+        let [wasm, image, facts] = [fds.wasm, fds.image, fds.facts].map(|fd| unsafe { File::from_raw_fd(fd) });
+        let done = compile::work(&self.small.engine, wasm, image, facts, job.max_code);
+        exit(u32::from(if done.is_ok() { status::HALTED } else { status::PANIC }))
+    }
+}
