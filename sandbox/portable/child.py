@@ -104,12 +104,12 @@ def _read_setup(pipe: PacketPipe, reader: PacketReader) -> GuestSetup:
 
 def _say_goodbye(guest: Guest, end: GuestEnd) -> None:
     """The tree, if it is wanted, and the report; nothing when they would stand in the middle of a packet."""
-    if guest.writer.broken or not guest.between_packets():
+    if not guest.may_speak():
         return
     if guest.setup.wants_files and end.status in BY_ITSELF:
         for packet in tree_left(guest.setup.files):
-            guest.writer.send(packet)
-    guest.writer.send(report_packet(end, guest.memory_bytes(), guest.log.dropped))
+            guest.last_words(packet)
+    guest.last_words(report_packet(end, guest.memory_bytes(), guest.log.dropped))
 
 
 def main(orders: str) -> int:

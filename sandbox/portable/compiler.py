@@ -31,7 +31,8 @@ def compile_untrusted(given: bytes, max_code: int) -> tuple[bytes, dict[str, obj
     except Refusal as refusal:
         return b"", facts_of_refusal(refusal)
     memory_bytes = tuple(pages * PAGE for pages in admitted.scan.memory_pages)
-    head = ImageHead(admitted.personality, memory_bytes, tuple(admitted.scan.table_elements), memory_exports)
+    tables = tuple(admitted.scan.table_elements)
+    head = ImageHead(admitted.personality, memory_bytes, tables, memory_exports, admitted.scan.argument_memory)
     return encode_image(head, code), facts_of(admitted, given)
 
 

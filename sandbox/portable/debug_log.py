@@ -6,29 +6,28 @@ Bytes beyond the limit are dropped and counted, never refused: a program must no
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sandbox.control import LOG
-from sandbox.packets import CALL, CODE_CONTROL, CONTENT_MAX, encode
+from sandbox.packets import CALL, CODE_CONTROL, encode
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-ROOM = CONTENT_MAX - 1  # one byte says which stream
+PIECE = 32_768  # bytes of log in one packet: round, and well within one
 
 
 class DebugLog:
-    """`send` takes whole packets; None when logging is off for this program: then nothing is counted either."""
+    """The account of the log. Not `wanted`: everything is thrown away and nothing is counted."""
 
-    def __init__(self, send: Callable[[bytes], None] | None, limit: int) -> None:
-        self._send, self._left = send, limit
+    def __init__(self, *, wanted: bool, limit: int) -> None:
+        self._wanted, self._left = wanted, limit
         self.dropped = 0
 
-    def write(self, stream: int, data: bytes) -> None:
-        if self._send is None:
-            return
+    def admit(self, data: bytes) -> list[bytes]:
+        """The packets' contents that may go out for these bytes; the rest is counted."""
+        if not self._wanted:
+            return []
         kept = data[: self._left]
         self._left -= len(kept)
         self.dropped += len(data) - len(kept)
-        for at in range(0, len(kept), ROOM):
-            self._send(encode(CODE_CONTROL, CALL, bytes((stream,)) + kept[at : at + ROOM], LOG))
+        return [kept[at : at + PIECE] for at in range(0, len(kept), PIECE)]
+
+
+def log_packet(stream: int, piece: bytes) -> bytes:
+    return encode(CODE_CONTROL, CALL, bytes((stream,)) + piece, LOG)

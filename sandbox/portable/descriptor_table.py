@@ -54,20 +54,24 @@ class Right(enum.IntFlag):
     SOCK_ACCEPT = 1 << 29
 
 
-ALL_RIGHTS = Right((1 << 30) - 1)
 NO_RIGHTS = Right(0)
-STREAM_RIGHTS = Right.FD_FDSTAT_SET_FLAGS | Right.FD_FILESTAT_GET | Right.POLL_FD_READWRITE
+# What can be changed through an open file.
+WRITING = Right.FD_WRITE | Right.FD_DATASYNC | Right.FD_ALLOCATE | Right.FD_FILESTAT_SET_SIZE
 FILE_RIGHTS = (
-    Right.FD_DATASYNC | Right.FD_READ | Right.FD_SEEK | Right.FD_FDSTAT_SET_FLAGS | Right.FD_SYNC | Right.FD_TELL
-    | Right.FD_WRITE | Right.FD_ADVISE | Right.FD_ALLOCATE | Right.FD_FILESTAT_GET | Right.FD_FILESTAT_SET_SIZE
-    | Right.FD_FILESTAT_SET_TIMES | Right.POLL_FD_READWRITE
+    WRITING | Right.FD_READ | Right.FD_SEEK | Right.FD_FDSTAT_SET_FLAGS | Right.FD_SYNC | Right.FD_TELL
+    | Right.FD_ADVISE | Right.FD_FILESTAT_GET | Right.FD_FILESTAT_SET_TIMES | Right.POLL_FD_READWRITE
 )  # fmt: skip
 DIRECTORY_RIGHTS = (
-    Right.FD_FDSTAT_SET_FLAGS | Right.FD_SYNC | Right.FD_ADVISE | Right.PATH_CREATE_DIRECTORY | Right.PATH_CREATE_FILE
+    Right.FD_FDSTAT_SET_FLAGS | Right.FD_SYNC | Right.PATH_CREATE_DIRECTORY | Right.PATH_CREATE_FILE
     | Right.PATH_LINK_SOURCE | Right.PATH_LINK_TARGET | Right.PATH_OPEN | Right.FD_READDIR | Right.PATH_READLINK
     | Right.PATH_RENAME_SOURCE | Right.PATH_RENAME_TARGET | Right.PATH_FILESTAT_GET | Right.PATH_FILESTAT_SET_SIZE
     | Right.PATH_FILESTAT_SET_TIMES | Right.FD_FILESTAT_GET | Right.FD_FILESTAT_SET_TIMES | Right.PATH_SYMLINK
-    | Right.PATH_REMOVE_DIRECTORY | Right.PATH_UNLINK_FILE
+    | Right.PATH_REMOVE_DIRECTORY | Right.PATH_UNLINK_FILE | Right.POLL_FD_READWRITE
+)  # fmt: skip
+INPUT_RIGHTS = Right.FD_READ | Right.FD_FDSTAT_SET_FLAGS | Right.FD_FILESTAT_GET | Right.POLL_FD_READWRITE
+OUTPUT_RIGHTS = (
+    Right.FD_WRITE | Right.FD_DATASYNC | Right.FD_SYNC | Right.FD_FDSTAT_SET_FLAGS | Right.FD_FILESTAT_GET
+    | Right.POLL_FD_READWRITE
 )  # fmt: skip
 
 
@@ -98,6 +102,14 @@ class Descriptor:
     offset: int = 0
     preopen: bytes | None = None
 
+    def check(self, needed: Right) -> None:
+        """A missing right to read or write is BADF, as in POSIX."""
+        missing = needed & ~self.rights
+        if missing & (Right.FD_READ | WRITING):
+            raise CallError(Errno.BADF)
+        if missing:
+            raise CallError(Errno.NOTCAPABLE)
+
 
 class DescriptorTable:
     """Descriptor numbers of the guest (untrusted) to what is behind them."""
@@ -105,9 +117,9 @@ class DescriptorTable:
     def __init__(self, files: MemoryFiles) -> None:
         self._files = files
         self._open: dict[int, Descriptor] = {
-            0: Descriptor(Stream.INPUT, STREAM_RIGHTS | Right.FD_READ),
-            1: Descriptor(Stream.OUTPUT, STREAM_RIGHTS | Right.FD_WRITE),
-            2: Descriptor(Stream.ERROR, STREAM_RIGHTS | Right.FD_WRITE),
+            0: Descriptor(Stream.INPUT, INPUT_RIGHTS),
+            1: Descriptor(Stream.OUTPUT, OUTPUT_RIGHTS),
+            2: Descriptor(Stream.ERROR, OUTPUT_RIGHTS),
         }
         for number, name in ((3, b"/"), (4, b".")):
             files.hold(files.root)
@@ -117,8 +129,7 @@ class DescriptorTable:
         descriptor = self._open.get(number)
         if descriptor is None:
             raise CallError(Errno.BADF)
-        if needed & ~descriptor.rights:
-            raise CallError(Errno.NOTCAPABLE)
+        descriptor.check(needed)
         return descriptor
 
     def file(self, number: int, needed: Right) -> tuple[Descriptor, RegularFile]:
@@ -127,14 +138,15 @@ class DescriptorTable:
             raise CallError(Errno.ISDIR)
         if isinstance(descriptor.target, Stream):
             raise CallError(Errno.SPIPE)
-        self.get(number, needed)
+        descriptor.check(needed)
         return descriptor, descriptor.target
 
     def directory(self, number: int, needed: Right) -> tuple[Descriptor, Directory]:
         descriptor = self.get(number)
         if not isinstance(descriptor.target, Directory):
             raise CallError(Errno.NOTDIR)
-        self.get(number, needed)
+        if needed & ~descriptor.rights:
+            raise CallError(Errno.NOTCAPABLE)
         return descriptor, descriptor.target
 
     def check_room(self) -> None:
@@ -159,12 +171,13 @@ class DescriptorTable:
             self._files.let_go(descriptor.target)
         return descriptor
 
-    def renumber(self, source: int, target: int) -> None:
-        """dup2 and close in one; both must be open."""
+    def renumber(self, source: int, target: int) -> Descriptor | None:
+        """dup2 and close in one; both must be open. What was closed by it, if anything."""
         moved = self.get(source)
         self.get(target)
         if source == target:
-            return
-        self.close(target)
+            return None
         del self._open[source]
+        closed = self.close(target)
         self._open[target] = moved
+        return closed

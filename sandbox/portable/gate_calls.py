@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
+from sandbox.packets import PACKET_MAX
 from sandbox.portable.gate_world import PACKET_FD, STATUS_DEFICIENCY
 from sandbox.portable.guest_errno import CallError, Errno, GuestEnd
+from sandbox.portable.guest_time import MONOTONIC, PROCESS_TIME, THREAD_TIME
 from sandbox.portable.wasi_layout import FDSTAT
 from sandbox.portable.wasi_plain_calls import STATUS_EXIT_OTHER, STATUS_EXIT_ZERO
-from sandbox.portable.wasi_world import MONOTONIC, PROCESS_TIME, REALTIME, THREAD_TIME
 
 if TYPE_CHECKING:
     from sandbox.portable.gate_world import GateWorld
@@ -29,21 +30,27 @@ VARIABLES = (b"GATE_ABI_VERSION=0", b"GATE_FD=4", b"GATE_MAX_SEND_SIZE=65536")
 ENVIRONMENT_SIZE = 72
 # Shorter waits than this with something to move are only a try.
 SHORTEST_WAIT = 1000
-READ_PIECE, WRITE_PIECE = 65536, 65536
 
 
 def deficiency(what: str) -> NoReturn:
+    """A call that Gate's interface has only in name."""
     raise GuestEnd(STATUS_DEFICIENCY, text=what)
 
 
-def _known(fd: int) -> None:
+def check_fd(fd: int) -> None:
     if fd not in VALID:
         raise CallError(Errno.BADF)
 
 
 def not_null(*addresses: int) -> None:
+    """Null is FAULT where Gate looks for it."""
     if 0 in addresses:
         raise CallError(Errno.FAULT)
+
+
+def signed_count(count: int) -> int:
+    """Gate takes a count for a signed number: a negative one is none."""
+    return 0 if count >> 31 else count
 
 
 # -- Gate's own two
@@ -57,12 +64,12 @@ def gate_io(  # noqa: PLR0913 - the ABI's
     world: GateWorld, received: int, received_count: int, nreceived: int, sent: int, sent_count: int, nsent: int,
     timeout: int, flags: int,
 ) -> None:  # fmt: skip
-    into = _vectors(world, received, received_count)
-    out = _vectors(world, sent, sent_count)
-    done_out, done_in = 0, 0
-    if _io_ready(world, into, out, timeout):
-        done_out = _send(world, out)
-        done_in = _receive(world, into)
+    """First out, then in."""
+    into, out = _vectors(world, received, received_count), _vectors(world, sent, sent_count)
+    receiving, sending = any(length for _, length in into), any(length for _, length in out)
+    readable, writable = _wait_io(world, timeout, receiving=receiving, sending=sending)
+    done_out = _send(world, out) if writable and sending else 0
+    done_in = _receive(world, into)[0] if readable and receiving else 0
     if nreceived:
         world.memory.write_u32(nreceived, done_in)
     if nsent:
@@ -72,56 +79,51 @@ def gate_io(  # noqa: PLR0913 - the ABI's
         world.started_unread = False
 
 
-def _io_ready(world: GateWorld, into: list[tuple[int, int]], out: list[tuple[int, int]], timeout: int) -> bool:
-    """False: the time is over and nothing can move."""
+def _wait_io(world: GateWorld, timeout: int, *, receiving: bool, sending: bool) -> tuple[bool, bool]:
     signed = timeout - (1 << 64) if timeout >> 63 else timeout
-    if 0 <= signed < SHORTEST_WAIT and (into or out):
-        return True
-    until = None if signed < 0 else world.pipe.clock() + signed
-    readable, writable = world.wait(readable=bool(into), writable=bool(out), until=until)
-    return readable or writable
+    if 0 <= signed < SHORTEST_WAIT and (receiving or sending):
+        return True, True
+    return world.wait(readable=receiving, writable=sending, until=None if signed < 0 else _end_of_wait(world, signed))
+
+
+def _end_of_wait(world: GateWorld, nanoseconds: int) -> int:
+    """So that the guest's clock will show that the time is over."""
+    if nanoseconds == 0:
+        return world.pipe.clock()
+    now = world.clock.precise(MONOTONIC)
+    return world.pipe.clock() + world.clock.until(MONOTONIC, now + nanoseconds)
 
 
 def _vectors(world: GateWorld, address: int, count: int) -> list[tuple[int, int]]:
-    """Without the empty ones: reading or writing nothing checks no bounds."""
-    table = world.memory.read(address, 8 * count) if count else b""
-    words = memoryview(table).cast("I") if table else ()
-    return [(words[at], words[at + 1]) for at in range(0, len(words), 2) if words[at + 1]]
+    """The trap for a bad pointer comes here, before anything is moved."""
+    return world.memory.vectors(address, signed_count(count))
 
 
 def _send(world: GateWorld, pairs: list[tuple[int, int]]) -> int:
-    total = 0
-    for start, length in pairs:
-        world.memory.check(start, length)
-        done = _send_one(world, start, length)
-        total += done
-        if done < length:
-            break
-    return total
-
-
-def _send_one(world: GateWorld, start: int, length: int) -> int:
+    """Gathers up to a packet's worth at a time, so that header and content leave in one write."""
+    data = world.memory.gather(pairs, sum(length for _, length in pairs))
     done = 0
-    while done < length:
-        taken = world.write_now(world.memory.read(start + done, min(WRITE_PIECE, length - done)))
-        if taken == 0:
-            break
+    while done < len(data):
+        piece = data[done : done + PACKET_MAX]
+        taken = world.write_now(piece)
         done += taken
+        if taken < len(piece):
+            break
     return done
 
 
-def _receive(world: GateWorld, pairs: list[tuple[int, int]]) -> int:
+def _receive(world: GateWorld, pairs: list[tuple[int, int]]) -> tuple[int, bool]:
+    """The second value: it stopped at a buffer that is not full. One read for each buffer."""
     total = 0
     for start, length in pairs:
-        world.memory.check(start, length)
-        done = 0
-        while done < length and (data := world.read_now(min(READ_PIECE, length - done))):
-            world.memory.write(start + done, data)
-            done += len(data)
-        total += done
-        if done < length:
-            break
-    return total
+        if length == 0:
+            continue
+        data = world.read_now(min(length, PACKET_MAX))
+        world.memory.write(start, data)
+        total += len(data)
+        if len(data) < length:
+            return total, True
+    return total, False
 
 
 # -- arguments, environment, clocks, randomness
@@ -153,35 +155,31 @@ def environ_get(world: GateWorld, pointers: int, buffer: int) -> None:
 
 
 def clock_res_get(world: GateWorld, clock: int, result: int) -> None:
+    """All four clocks have the same resolution, also the two that cannot be read."""
     not_null(result)
     if clock > THREAD_TIME:
         raise CallError(Errno.INVAL)
     world.memory.write_u64(result, world.clock.resolution)
 
 
-def read_gate_clock(world: GateWorld, clock: int) -> int:
-    if clock == REALTIME:
-        return world.clock.realtime()
-    if clock == MONOTONIC:
-        return world.clock.monotonic()
-    if clock in (PROCESS_TIME, THREAD_TIME):
-        deficiency("clocks of CPU time are not available")
-    raise CallError(Errno.INVAL)
-
-
 def clock_time_get(world: GateWorld, clock: int, _precision: int, result: int) -> None:
     not_null(result)
-    world.memory.write_u64(result, read_gate_clock(world, clock))
+    if clock in (PROCESS_TIME, THREAD_TIME):
+        deficiency("a clock of CPU time was read")
+    if clock > THREAD_TIME:
+        raise CallError(Errno.INVAL)
+    world.memory.write_u64(result, world.clock.now(clock))
 
 
 def random_get(world: GateWorld, buffer: int, length: int) -> None:
-    if length and not buffer:
-        raise CallError(Errno.FAULT)
-    if length > world.random_left:
-        deficiency(f"more than {world.random_left} random bytes")
+    """A seed of 16 bytes in one run."""
     if length:
-        world.memory.write(buffer, world.random(length))
-        world.random_left -= length
+        not_null(buffer)
+    given = min(length, world.seed_left)
+    world.memory.write(buffer, world.random(given))
+    world.seed_left -= given
+    if given < length:
+        deficiency("more than 16 random bytes were wanted; use the service random")
 
 
 def sched_yield(_world: GateWorld) -> None:
@@ -193,112 +191,112 @@ def proc_exit(_world: GateWorld, code: int) -> NoReturn:
 
 
 def proc_raise(_world: GateWorld, _signal: int) -> NoReturn:
-    deficiency("signals are not available")
+    deficiency("a signal was raised")
 
 
 # -- descriptors
 
 
 def fd_fdstat_get(world: GateWorld, fd: int, result: int) -> None:
-    _known(fd)
+    """Of no type; only the packet descriptor is non-blocking."""
     not_null(result)
+    check_fd(fd)
     flags = NONBLOCK if fd == PACKET_FD else 0
     world.memory.write(result, FDSTAT.pack(0, flags, RIGHTS[fd], 0))
 
 
 def fd_fdstat_set_rights(_world: GateWorld, fd: int, base: int, inheriting: int) -> None:
-    _known(fd)
+    check_fd(fd)
     if inheriting or base & ~RIGHTS[fd]:
         raise CallError(Errno.NOTCAPABLE)
     if base != RIGHTS[fd]:
-        deficiency("rights of a descriptor cannot be dropped")
+        deficiency("rights of a descriptor were given up")
 
 
 def fd_close(_world: GateWorld, fd: int) -> None:
-    _known(fd)
-    deficiency("descriptors cannot be closed")
+    check_fd(fd)
+    deficiency("a descriptor was closed")
 
 
 def fd_renumber(_world: GateWorld, source: int, target: int) -> None:
-    _known(source)
-    _known(target)
+    check_fd(source)
+    check_fd(target)
     if source != target:
-        deficiency("descriptors cannot be renumbered")
+        deficiency("a descriptor was moved")
+
+
+def _check_lists(vectors: int, count: int, result: int) -> None:
+    if signed_count(count):
+        not_null(vectors)
+    not_null(result)
 
 
 def fd_read(world: GateWorld, fd: int, vectors: int, count: int, result: int) -> None:
-    _known(fd)
+    """Packets, without blocking. AGAIN: nothing there."""
+    _check_lists(vectors, count, result)
+    check_fd(fd)
     if fd != PACKET_FD:
         raise CallError(Errno.PERM)
-    not_null(result)
-    pairs = _vectors(world, vectors, count)
-    done = _receive(world, pairs)
-    if pairs and not done:
+    done, stopped = _receive(world, _vectors(world, vectors, count))
+    if stopped and not done:
         raise CallError(Errno.AGAIN)
     world.memory.write_u32(result, done)
 
 
 def fd_write(world: GateWorld, fd: int, vectors: int, count: int, result: int) -> None:
-    _known(fd)
+    """Packets, without blocking, or the log. AGAIN: no room for a single byte."""
+    _check_lists(vectors, count, result)
+    check_fd(fd)
     if fd == STDIN:
         raise CallError(Errno.PERM)
-    not_null(result)
     pairs = _vectors(world, vectors, count)
+    total = sum(length for _, length in pairs)
     if fd in LOGGED:
-        world.memory.write_u32(result, _log(world, fd, pairs))
+        # everything counts as written, whatever becomes of it
+        world.log_later(fd, world.memory.gather(pairs, total))
+        world.memory.write_u32(result, total)
         return
     done = _send(world, pairs)
-    if pairs and not done:
+    if total and not done:
         raise CallError(Errno.AGAIN)
     world.memory.write_u32(result, done)
 
 
-def _log(world: GateWorld, fd: int, pairs: list[tuple[int, int]]) -> int:
-    for start, length in pairs:
-        world.log.write(fd, world.memory.read(start, length))
-    return sum(length for _, length in pairs)
-
-
-def fd_prestat_get(_world: GateWorld, fd: int, _result: int) -> NoReturn:
-    _known(fd)
-    raise CallError(Errno.PERM)
-
-
 def fd_prestat_dir_name(_world: GateWorld, fd: int, buffer: int, length: int) -> NoReturn:
-    _known(fd)
     if length:
         not_null(buffer)
+    check_fd(fd)
     raise CallError(Errno.INVAL)
 
 
 def sock_recv(_world: GateWorld, fd: int, *_rest: int) -> NoReturn:
-    _known(fd)
+    check_fd(fd)
     raise CallError(Errno.NOTSOCK if fd == PACKET_FD else Errno.PERM)
 
 
 def sock_send(_world: GateWorld, fd: int, *_rest: int) -> NoReturn:
-    _known(fd)
+    check_fd(fd)
     raise CallError(Errno.PERM if fd == STDIN else Errno.NOTSOCK)
 
 
 def not_permitted(_world: GateWorld, fd: int, *_rest: int) -> NoReturn:
     """Every function of files: the descriptor is known but is no file."""
-    _known(fd)
+    check_fd(fd)
     raise CallError(Errno.PERM)
 
 
 def path_link(_world: GateWorld, *given: int) -> NoReturn:
-    _known(given[0])
-    _known(given[4])
+    check_fd(given[0])
+    check_fd(given[4])
     raise CallError(Errno.PERM)
 
 
 def path_rename(_world: GateWorld, *given: int) -> NoReturn:
-    _known(given[0])
-    _known(given[3])
+    check_fd(given[0])
+    check_fd(given[3])
     raise CallError(Errno.PERM)
 
 
 def path_symlink(_world: GateWorld, *given: int) -> NoReturn:
-    _known(given[2])
+    check_fd(given[2])
     raise CallError(Errno.PERM)

@@ -1,4 +1,4 @@
-"""Words: poll_oneoff as Gate answers it: an error of one subscription is an event and makes the call return at once.
+"""Words: poll_oneoff as Gate answers it: events in the order of the subscriptions; an error of one is an event, too.
 
 Different from Gate in one thing: a relative timer that has run out is reported (Gate never reports one; a defect).
 """
@@ -7,99 +7,90 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox.portable.gate_calls import LOGGED, VALID, not_null, read_gate_clock
+from sandbox.portable.gate_calls import LOGGED, VALID, deficiency, not_null, signed_count
 from sandbox.portable.gate_world import PACKET_FD
-from sandbox.portable.guest_errno import CallError, Errno
-from sandbox.portable.wasi_layout import EVENT, PREVIEW1, SUBSCRIPTION_HEAD
-from sandbox.portable.wasi_poll_calls import (
-    TAG_CLOCK,
+from sandbox.portable.guest_errno import Errno
+from sandbox.portable.guest_time import MONOTONIC, PROCESS_TIME, THREAD_TIME
+from sandbox.portable.poll_subscriptions import (
     TAG_READ,
     TAG_WRITE,
+    After,
+    Happened,
     Interest,
+    Subscription,
     Timer,
-    parse_subscriptions_untrusted,
+    Unknown,
+    encode_event,
+    subscriptions_untrusted,
+    timer_state,
 )
+from sandbox.portable.wasi_layout import PREVIEW1
 
 if TYPE_CHECKING:
     from sandbox.portable.gate_world import GateWorld
 
-PACKET_BYTES = 65536
-LOG_BYTES = 0x7FFFFFFF
+PACKET_BYTES = 65_536
+LOG_BYTES = 0x7FFF_FFFF
 
 
 def poll_oneoff(world: GateWorld, subscriptions: int, events: int, count: int, result: int) -> None:
-    not_null(result)
+    """For nothing it waits for ever."""
+    count = signed_count(count)
     if count:
         not_null(subscriptions, events)
-    table = world.memory.read(subscriptions, PREVIEW1.subscription_size * count)
-    size = PREVIEW1.subscription_size
-    wanted = [_parse_one_untrusted(table[at : at + size]) for at in range(0, len(table), size)]
-    deadlines = [_deadline(world, each) for each in wanted]
-    happened = _wait(world, wanted, deadlines)
+    not_null(result)
+    started = world.clock.precise(MONOTONIC)
+    wanted = subscriptions_untrusted(world.memory, PREVIEW1, subscriptions, count)
+    while not (happened := _round(world, wanted, started)):
+        continue
     world.memory.write(events, b"".join(happened))
     world.memory.write_u32(result, len(happened))
 
 
-Wanted = Timer | Interest | tuple[int, int]
+def _round(world: GateWorld, wanted: list[Subscription], started: int) -> list[bytes]:
+    """Wait once, then look."""
+    states = [_state(world, each, started) for each in wanted]
+    ends = [0 if isinstance(state, Happened) else state.nanoseconds for state in states if not isinstance(state, int)]
+    until = world.pipe.clock() + min(ends) if ends else None
+    ready = world.wait(readable=TAG_READ in states, writable=TAG_WRITE in states, until=until)
+    found = ((each, _now(world, each, started, ready)) for each in wanted)
+    return [encode_event(each, happened) for each, happened in found if happened is not None]
 
 
-def _parse_one_untrusted(entry: bytes) -> Wanted:
-    """An unknown tag is (userdata, tag): it becomes an event with an error."""
-    try:
-        return parse_subscriptions_untrusted(PREVIEW1, entry)[0]
-    except CallError:
-        userdata, tag = SUBSCRIPTION_HEAD.unpack_from(entry)
-        return userdata, tag
-
-
-def _deadline(world: GateWorld, wanted: Wanted) -> int | None:
-    if not isinstance(wanted, Timer):
-        return None
-    now = world.pipe.clock()
-    try:
-        coarse = read_gate_clock(world, wanted.clock)
-    except CallError:
-        return now
-    return now + (max(0, wanted.timeout - coarse) if wanted.absolute else wanted.timeout)
-
-
-def _wait(world: GateWorld, wanted: list[Wanted], deadlines: list[int | None]) -> list[bytes]:
-    first = min((each for each in deadlines if each is not None), default=None)
-    reading = any(isinstance(each, Interest) and (each.tag, each.fd) == (TAG_READ, PACKET_FD) for each in wanted)
-    writing = any(isinstance(each, Interest) and (each.tag, each.fd) == (TAG_WRITE, PACKET_FD) for each in wanted)
-    at_once = _events(world, wanted, deadlines, (False, False))
-    ready = world.wait(readable=reading, writable=writing, until=world.pipe.clock() if at_once else first)
-    while not (happened := _events(world, wanted, deadlines, ready)):
-        ready = world.wait(readable=reading, writable=writing, until=first)
-    return happened
-
-
-def _events(
-    world: GateWorld, wanted: list[Wanted], deadlines: list[int | None], ready: tuple[bool, bool]
-) -> list[bytes]:
-    now = world.pipe.clock()
-    found = (_event(each, deadline, now, ready) for each, deadline in zip(wanted, deadlines, strict=True))
-    return [event for event in found if event is not None]
-
-
-def _event(wanted: Wanted, deadline: int | None, now: int, ready: tuple[bool, bool]) -> bytes | None:
-    if isinstance(wanted, tuple):
-        return EVENT.pack(wanted[0], Errno.INVAL, wanted[1], 0, 0)
-    if isinstance(wanted, Timer):
-        if wanted.clock > 1:
-            return EVENT.pack(wanted.userdata, Errno.INVAL, TAG_CLOCK, 0, 0)
-        elapsed = deadline is not None and now >= deadline
-        return EVENT.pack(wanted.userdata, 0, TAG_CLOCK, 0, 0) if elapsed else None
-    return _fd_event(wanted, ready)
-
-
-def _fd_event(wanted: Interest, ready: tuple[bool, bool]) -> bytes | None:
+def _now(world: GateWorld, wanted: Subscription, started: int, ready: tuple[bool, bool]) -> Happened | None:
+    state = _state(world, wanted, started)
+    if isinstance(state, Happened):
+        return state
     readable, writable = ready
-    if wanted.fd not in VALID:
-        return EVENT.pack(wanted.userdata, Errno.BADF, wanted.tag, 0, 0)
+    if (state == TAG_READ and readable) or (state == TAG_WRITE and writable):
+        return Happened(count=PACKET_BYTES)
+    return None
+
+
+def _state(world: GateWorld, wanted: Subscription, started: int) -> Happened | After | int:
+    """A tag: when packets can be read or written."""
+    match wanted:
+        case Timer():
+            return _timer(world, wanted, started)
+        case Unknown():
+            return Happened(Errno.INVAL)
+        case _:
+            return _descriptor(wanted)
+
+
+def _timer(world: GateWorld, timer: Timer, started: int) -> Happened | After:
+    if timer.clock in (PROCESS_TIME, THREAD_TIME):
+        deficiency("a clock of CPU time was waited for")
+    if timer.clock > THREAD_TIME:
+        return Happened(Errno.INVAL)
+    return timer_state(world.clock, timer, started) if timer.timeout else Happened()
+
+
+def _descriptor(wanted: Interest) -> Happened | int:
     if wanted.fd == PACKET_FD:
-        happened = readable if wanted.tag == TAG_READ else writable
-        return EVENT.pack(wanted.userdata, 0, wanted.tag, PACKET_BYTES, 0) if happened else None
+        return wanted.tag
+    if wanted.fd not in VALID:
+        return Happened(Errno.BADF)
     if wanted.tag == TAG_WRITE and wanted.fd in LOGGED:
-        return EVENT.pack(wanted.userdata, 0, TAG_WRITE, LOG_BYTES, 0)
-    return EVENT.pack(wanted.userdata, Errno.PERM, wanted.tag, 0, 0)
+        return Happened(count=LOG_BYTES)
+    return Happened(Errno.PERM)

@@ -1,8 +1,10 @@
 """Words: the state of a program under Gate's rules, and its end of the packet stream.
 
 A Gate program writes packets itself, as bytes. `PacketGuard` watches the boundaries of what it writes: a header
-with a size that no packet has, or with the code of control packets, ends the program before these bytes leave
-(PROTOCOL.md section C).
+with a size that no packet has, or with a code that is reserved, ends the program before these bytes leave. LOG
+packets of ours may only stand between the guest's packets, so they wait in a bounded buffer while it is in the
+middle of one or the socket is full; what does not fit is dropped and counted. The log never makes the guest wait:
+in Gate it is a channel of its own.
 """
 
 from __future__ import annotations
@@ -10,19 +12,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sandbox.packets import CODE_CONTROL, HEADER, HEADER_SIZE, PACKET_MAX, padded
+from sandbox.packets import CODE_DISCOVERY, HEADER, HEADER_SIZE, PACKET_MAX, padded
+from sandbox.portable.debug_log import PIECE, log_packet
 from sandbox.portable.guest_errno import GuestEnd
-from sandbox.portable.wasi_world import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sandbox.portable.debug_log import DebugLog
     from sandbox.portable.guest_memory import GuestMemory
+    from sandbox.portable.guest_time import GuestClock
     from sandbox.portable.packet_pipe import PacketPipe
 
 PACKET_FD = 4
-RANDOM_POOL = 16  # Gate's: a seed, not a source
+SEED = 16  # bytes of randomness in one run; more is a deficiency
+# Two full pieces of log, so that one call of the guest always fits when nothing waits.
+WAITING = 2 * PIECE + 4096
 STATUS_DEFICIENCY, STATUS_VIOLATION = 47, 48
 
 
@@ -62,41 +67,10 @@ class PacketGuard:
 def _rest_of_packet(header: bytes) -> int:
     size, code, _domain, _index = HEADER.unpack(header)
     if not HEADER_SIZE <= size <= PACKET_MAX:
-        raise GuestEnd(STATUS_VIOLATION, text=f"packet of {size} bytes; {HEADER_SIZE} to {PACKET_MAX} are allowed")
-    if code == CODE_CONTROL:
-        raise GuestEnd(STATUS_VIOLATION, text="packet with the code of control packets")
+        raise GuestEnd(STATUS_VIOLATION, text="packet size is outside 8..65536")
+    if code < CODE_DISCOVERY:
+        raise GuestEnd(STATUS_VIOLATION, text="packet code is reserved")
     return padded(size) - HEADER_SIZE
-
-
-@dataclass(frozen=True, slots=True)
-class GateClock:
-    """Gate's time: the part below a second is cut to multiples of a power of two above the resolution asked for."""
-
-    unit: int
-    realtime_source: Callable[[], int]
-    monotonic_source: Callable[[], int]
-    started: int
-
-    @property
-    def resolution(self) -> int:
-        return min(self.unit, SECOND)
-
-    def realtime(self) -> int:
-        return self._cut(self.realtime_source())
-
-    def monotonic(self) -> int:
-        """Never below one second, so never 0."""
-        return self._cut(self.monotonic_source() - self.started + SECOND)
-
-    def _cut(self, value: int) -> int:
-        fraction = value % SECOND
-        return value - fraction + (fraction & ~(self.unit - 1))
-
-
-def gate_unit(resolution: int) -> int:
-    """1 us -> 1024 ns, 10 ms -> 16777216 ns, 1 s -> 2**30 (reported as one second)."""
-    unit: int = 1 << min(max(resolution, 1), SECOND).bit_length()
-    return unit
 
 
 @dataclass(slots=True)
@@ -106,13 +80,15 @@ class GateWorld:
     memory: GuestMemory
     pipe: PacketPipe
     log: DebugLog
-    clock: GateClock
+    clock: GuestClock
     random: Callable[[int], bytes]
     guard: PacketGuard = field(default_factory=PacketGuard)
-    random_left: int = RANDOM_POOL
+    seed_left: int = SEED
     started_unread: bool = True
     # what the host sent behind GO, before the program's first read
     received: bytearray = field(default_factory=bytearray)
+    # LOG packets on their way out; the first may be half gone
+    waiting: bytearray = field(default_factory=bytearray)
 
     def read_now(self, limit: int) -> bytes:
         """Bytes of the packet stream; b"" = none now."""
@@ -120,15 +96,42 @@ class GateWorld:
             taken = bytes(self.received[:limit])
             del self.received[:limit]
             return taken
-        return self.pipe.receive(limit) if limit else b""
+        return self.pipe.receive(limit)
 
     def write_now(self, data: bytes) -> int:
+        """How many bytes the kernel took. Raises GuestEnd when they are no packets."""
+        if not data or not self.flush():
+            return 0
         self.guard.check_untrusted(data)
-        done = self.pipe.send(data) if data else 0
+        done = self.pipe.send(data)
         self.guard.advance(data[:done])
         return done
 
+    def log_later(self, stream: int, data: bytes) -> None:
+        for piece in self.log.admit(data):
+            packet = log_packet(stream, piece)
+            if len(self.waiting) + len(packet) > WAITING:
+                self.log.dropped += len(piece)
+                continue
+            self.waiting += packet
+            self.flush()
+
+    def flush(self) -> bool:
+        """Send what waits of the log, if it may go now. False: the guest's own bytes must wait for it."""
+        while self.guard.between_packets and self.waiting:
+            done = self.pipe.send(bytes(self.waiting))
+            if done == 0:
+                return False
+            del self.waiting[:done]
+        return True
+
     def wait(self, *, readable: bool, writable: bool, until: int | None) -> tuple[bool, bool]:
-        if self.received and readable:
-            return True, False
-        return self.pipe.wait(readable=readable, writable=writable, until=until)
+        """Once; may come back early with nothing. What waits of the log goes out on the way."""
+        free = self.flush()
+        here = readable and bool(self.received)
+        if here:
+            until = self.pipe.clock()
+        can_read, can_write = self.pipe.wait(readable=readable, writable=writable or not free, until=until)
+        if not free and can_write:
+            free = self.flush()
+        return here or (readable and can_read), writable and can_write and free

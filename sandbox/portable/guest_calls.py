@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MASKS = {"i": 0xFFFF_FFFF, "I": 0xFFFF_FFFF_FFFF_FFFF}
 STATUS_MEMORY = 25
+OUTSIDE = "a pointer given to a host function is outside the memory"
 
 
 def bind(function: GuestFunction, world: object, personality: Personality) -> Callable[..., Any]:
@@ -31,7 +32,7 @@ def bind(function: GuestFunction, world: object, personality: Personality) -> Ca
             return _answer(function, error.errno)
         except MemoryFault:
             if personality == "gate":
-                raise GuestEnd(STATUS_MEMORY) from None
+                raise GuestEnd(STATUS_MEMORY, text=OUTSIDE) from None
             return _answer(function, Errno.FAULT)
         return _answer(function, answer or 0)
 

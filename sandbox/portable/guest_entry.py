@@ -14,17 +14,20 @@ if TYPE_CHECKING:
 STATUS_TRAP, STATUS_NO_FUNCTION, STATUS_SEGMENT, STATUS_INTERNAL, STATUS_MEMORY_LIMIT = 30, 73, 76, 70, 63
 START = "_start"
 
-TRAP_STATUS: dict[wasmtime.TrapCode, int] = {
-    wasmtime.TrapCode.UNREACHABLE: 23,
-    wasmtime.TrapCode.STACK_OVERFLOW: 24,
-    wasmtime.TrapCode.MEMORY_OUT_OF_BOUNDS: 25,
-    wasmtime.TrapCode.TABLE_OUT_OF_BOUNDS: 26,
-    wasmtime.TrapCode.INDIRECT_CALL_TO_NULL: 26,
-    wasmtime.TrapCode.BAD_SIGNATURE: 27,
-    wasmtime.TrapCode.INTEGER_DIVISION_BY_ZERO: 28,
-    wasmtime.TrapCode.INTEGER_OVERFLOW: 29,
-    wasmtime.TrapCode.BAD_CONVERSION_TO_INTEGER: 29,
+TRAPS: dict[wasmtime.TrapCode, tuple[int, str]] = {
+    wasmtime.TrapCode.UNREACHABLE: (23, "unreachable instruction"),
+    wasmtime.TrapCode.STACK_OVERFLOW: (24, "call stack exhausted"),
+    wasmtime.TrapCode.MEMORY_OUT_OF_BOUNDS: (25, "memory access out of bounds"),
+    wasmtime.TrapCode.TABLE_OUT_OF_BOUNDS: (26, "table index out of bounds"),
+    wasmtime.TrapCode.INDIRECT_CALL_TO_NULL: (26, "indirect call of a null element"),
+    wasmtime.TrapCode.BAD_SIGNATURE: (27, "indirect call of another signature"),
+    wasmtime.TrapCode.INTEGER_DIVISION_BY_ZERO: (28, "integer division by zero"),
+    wasmtime.TrapCode.INTEGER_OVERFLOW: (29, "integer overflow"),
+    wasmtime.TrapCode.BAD_CONVERSION_TO_INTEGER: (29, "invalid conversion to integer"),
 }
+OUT_OF_BOUNDS = (wasmtime.TrapCode.MEMORY_OUT_OF_BOUNDS, wasmtime.TrapCode.TABLE_OUT_OF_BOUNDS)
+SEGMENT_TEXT = "a segment or the start function goes out of bounds"
+MINIMUM_TEXT = "the initial memory or table is larger than the limit"
 
 
 def no_such_function() -> GuestEnd:
@@ -58,14 +61,19 @@ def end_of_return(value: object) -> GuestEnd:
 
 
 def end_of_trap(trap: wasmtime.Trap, *, instantiated: bool) -> GuestEnd:
+    """During instantiation an access out of bounds is a segment that does not fit."""
     code = trap.trap_code
-    if not instantiated and not trap.frames and code in (
-        wasmtime.TrapCode.MEMORY_OUT_OF_BOUNDS,
-        wasmtime.TrapCode.TABLE_OUT_OF_BOUNDS,
-    ):
-        return GuestEnd(STATUS_SEGMENT)
+    if not instantiated and code in OUT_OF_BOUNDS:
+        return GuestEnd(STATUS_SEGMENT, text=SEGMENT_TEXT)
     if code is None:
         return GuestEnd(STATUS_TRAP, text="uncaught exception")
-    if code in TRAP_STATUS:
-        return GuestEnd(TRAP_STATUS[code])
-    return GuestEnd(STATUS_TRAP, text=code.name.lower().replace("_", " "))
+    if code in TRAPS:
+        status, text = TRAPS[code]
+        return GuestEnd(status, text=text)
+    return GuestEnd(STATUS_TRAP, text=_engine_sentence(str(trap)))
+
+
+def _engine_sentence(message: str) -> str:
+    """`wasm trap: null reference` at the end of a backtrace -> `null reference`."""
+    last = message.strip().splitlines()[-1].strip()
+    return last.removeprefix("wasm trap: ")

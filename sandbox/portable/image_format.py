@@ -29,6 +29,7 @@ class ImageHead:
     memory_bytes: tuple[int, ...]
     table_elements: tuple[int, ...]
     memory_exports: tuple[str, ...]
+    argument_memory: int
 
 
 def encode_image(head: ImageHead, code: bytes) -> bytes:
@@ -47,6 +48,7 @@ def load_image(data: bytes) -> tuple[ImageHead, bytes]:
             tuple(said["memory_bytes"]),
             tuple(said["table_elements"]),
             tuple(said["memory_exports"]),
+            int(said["argument_memory"]),
         )
     except (struct.error, ValueError, KeyError, TypeError):
         raise BadImage from None

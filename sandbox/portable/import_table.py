@@ -17,6 +17,7 @@ from sandbox.portable import (
     wasi_path_calls,
     wasi_plain_calls,
     wasi_poll_calls,
+    wasi_stat_calls,
 )
 
 if TYPE_CHECKING:
@@ -46,9 +47,7 @@ GATE_SIGNATURES = {"gate_fd": "", "gate_io": "iiiiiiIi"}
 NEW_IN_PREVIEW1 = frozenset({"sock_accept"})
 
 _SPECIAL_WASI: dict[str, Callable[..., Any]] = {
-    "fd_datasync": wasi_fd_calls.fd_sync,
     "poll_oneoff": wasi_poll_calls.poll_oneoff,
-    "sock_accept": wasi_fd_calls.no_accept,
     "sock_recv": wasi_fd_calls.no_socket,
     "sock_send": wasi_fd_calls.no_socket,
     "sock_shutdown": wasi_fd_calls.no_socket,
@@ -91,7 +90,7 @@ def _wasi_function(name: str) -> GuestFunction | None:
     if name in _SPECIAL_WASI:
         call = _SPECIAL_WASI[name]
     else:
-        places = (wasi_plain_calls, wasi_fd_calls, wasi_path_calls)
+        places = (wasi_plain_calls, wasi_fd_calls, wasi_stat_calls, wasi_path_calls)
         call = next(getattr(place, name) for place in places if hasattr(place, name))
     return GuestFunction(name, SIGNATURES[name], name not in WITHOUT_RESULT, call)
 

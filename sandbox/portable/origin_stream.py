@@ -1,163 +1,171 @@
-"""Words: standard input and output of a WASI program as stream 0 of service 0, `origin`, which is open from the start.
+"""Words: standard input and output of a WASI program: stream 0 of service 0, open from the start, with credit both
+ways.
 
-Credit goes both ways (PROTOCOL.md, "The origin of a WASI program"): the program may send what the host has granted, and
-grants the host a window for input when it first wants some. A write of the program blocks until there is credit.
+    guest writes -> data packets, as far as the host has given credit -> host
+    guest reads  <- bytes that came in data packets <- host, as far as we have given credit (from the first read on)
+
+Every wait here takes in packets, so credit, input and the end of either direction are noticed wherever the guest
+blocks. Input that the guest has not read yet is bounded by the credit that was given. The host is ours: what it
+never sends ends the program as a bug.
 """
 
 from __future__ import annotations
 
+import enum
 from typing import TYPE_CHECKING
 
 from sandbox.packets import DATA, DATA_MAX, FLOW, PAIR, encode_data, encode_flow
-from sandbox.portable.guest_errno import CallError, Errno
+from sandbox.portable.guest_errno import CallError, Errno, GuestEnd
 
 if TYPE_CHECKING:
     from sandbox.portable.packet_pipe import Packet, PacketPipe, PacketReader, PacketWriter
 
 SERVICE, STREAM = 0, 0
-# What the host may have on its way to the program: one packet's worth; more only fills buffers of a program that
-# does not read.
-INPUT_WINDOW = 65536
-READ_SIZE = 65536
+# Credit for input: one full packet may wait in here while the guest works on another.
+INPUT_CREDIT = 65_536
+READ_SIZE = 65_536
+STATUS_INTERNAL = 70
+
+
+class Direction(enum.Enum):
+    OPEN = "open"
+    ENDED = "ended"  # by the other side
+    CLOSED = "closed"  # by the guest
+
+
+def _not_understood() -> GuestEnd:
+    return GuestEnd(STATUS_INTERNAL, text="the host sent a packet that the runtime does not understand")
 
 
 class OriginStream:
-    """One duplex stream over the pipe."""
+    """The two directions and the pipe below them."""
 
     def __init__(self, pipe: PacketPipe, reader: PacketReader, writer: PacketWriter, credit: int) -> None:
         self._pipe, self._reader, self._writer = pipe, reader, writer
-        self._credit, self._output_closed = credit, False
-        self._input, self._input_ended, self._input_closed = bytearray(), False, False
+        writer.meanwhile = self.pump
+        self.credit = credit
+        self._output, self._input = Direction.OPEN, Direction.OPEN
+        self._unread = bytearray()
+        # bytes that the host may still send
         self._granted = 0
+
+    @property
+    def available(self) -> int:
+        """Bytes of input that can be read now."""
+        return len(self._unread)
+
+    @property
+    def input_ended(self) -> bool:
+        return not self._unread and self._input is not Direction.OPEN
+
+    @property
+    def output_ended(self) -> bool:
+        return self._output is not Direction.OPEN
+
+    def send(self, packet: bytes) -> None:
+        """Some other packet of ours, whole."""
+        self._writer.send(packet)
 
     # -- output
 
     def write(self, data: bytes, *, wait: bool) -> int:
-        """How many bytes went out: all of them when it may wait, else what the credit allows (AGAIN when that is
-        nothing).
-        """
+        """How many bytes went out: less than all only without patience, or at the end of the stream."""
         sent = 0
         while sent < len(data):
-            room = self._room(wait=wait, begun=sent > 0)
-            if room == 0:
+            wanted = min(len(data) - sent, DATA_MAX)
+            self._wait_for_credit(wanted, wait=wait)
+            if self.output_ended or self.credit == 0:
                 break
-            piece = data[sent : sent + min(room, DATA_MAX)]
+            piece = data[sent : sent + min(wanted, self.credit)]
+            self.credit -= len(piece)
             self._writer.send(encode_data(SERVICE, STREAM, piece))
-            self._credit -= len(piece)
             sent += len(piece)
         if data and not sent:
-            raise CallError(Errno.AGAIN)
+            raise CallError(Errno.PIPE if self.output_ended else Errno.AGAIN)
         return sent
 
-    def close_output(self) -> None:
-        if not self._output_closed:
-            self._output_closed = True
-            self._writer.send(encode_data(SERVICE, STREAM, b""))
+    def _wait_for_credit(self, wanted: int, *, wait: bool) -> None:
+        """With less credit than wanted: look whether more has come, and wait if there is none at all."""
+        if self.credit < wanted:
+            self.pump()
+        while wait and self.credit == 0 and not self.output_ended:
+            self._pipe.wait(readable=True, writable=False, until=None)
+            self.pump()
 
-    def writable(self) -> int | None:
-        """Bytes that may be written without waiting; None = none now. A closed stream is writable: the write says
-        so.
-        """
-        self._drain()
-        if self._output_closed:
-            return 0
-        return self._credit or None
+    def close_output(self) -> None:
+        self._output = Direction.CLOSED
+        self._writer.send(encode_data(SERVICE, STREAM, b""))
 
     # -- input
 
     def read(self, limit: int, *, wait: bool) -> bytes:
         """At least one byte, or b"" at the end of input."""
-        if self._input_closed:
-            return b""
-        while not self._input_available():
+        self.want_input()
+        while not self._unread and self._input is Direction.OPEN:
+            self.pump()
+            if self._unread or self._input is not Direction.OPEN:
+                break
             if not wait:
                 raise CallError(Errno.AGAIN)
             self._pipe.wait(readable=True, writable=False, until=None)
-        taken = bytes(self._input[:limit])
-        del self._input[:limit]
+        taken = bytes(self._unread[:limit])
+        del self._unread[:limit]
         return taken
 
+    def want_input(self) -> None:
+        """Lets the host send, as soon as half of what it may send is used up."""
+        room = INPUT_CREDIT - self._granted - len(self._unread)
+        if self._input is Direction.OPEN and room >= INPUT_CREDIT // 2:
+            self._granted += room
+            self._flow(room)
+
     def close_input(self) -> None:
-        if not self._input_closed:
-            self._input_closed = True
-            self._input.clear()
+        before, self._input = self._input, Direction.CLOSED
+        self._unread.clear()
+        if before is Direction.OPEN:
             self._flow(0)
-
-    def readable(self) -> int | None:
-        """Bytes that can be read without waiting (0 at the end of input); None = none yet. Wanting to know grants
-        credit.
-        """
-        if self._input_closed or self._input_available():
-            return len(self._input)
-        return None
-
-    # -- private
-
-    def _input_available(self) -> bool:
-        self._drain()
-        if self._input or self._input_ended:
-            return True
-        # Half a window is the least worth a packet; the first grant is a whole one.
-        if self._granted <= INPUT_WINDOW // 2:
-            self._flow(INPUT_WINDOW - self._granted)
-            self._granted = INPUT_WINDOW
-        return False
 
     def _flow(self, value: int) -> None:
         self._writer.send(encode_flow(SERVICE, [(STREAM, value)]))
 
-    def _room(self, *, wait: bool, begun: bool) -> int:
-        """Credit to write with; 0 = stop here. What was begun is reported as written, the closing by the next write."""
-        while True:
-            try:
-                room = self._credit_now()
-            except CallError:
-                if begun:
-                    return 0
-                raise
-            if room or not wait:
-                return room
-            self._pipe.wait(readable=True, writable=False, until=None)
+    # -- what comes in
 
-    def _credit_now(self) -> int:
-        if self._credit == 0:
-            self._drain()
-        if self._output_closed:
-            raise CallError(Errno.PIPE)
-        return self._credit
-
-    def _drain(self) -> None:
-        """Take what the host has sent; bounded by the window that was granted."""
-        while data := self._pipe.receive(READ_SIZE):
-            self._reader.feed(data)
+    def pump(self) -> None:
+        """Take in what has come, without blocking; bounded by the credit that was given."""
         while packet := self._reader.next_packet():
             self._take(packet)
+        if data := self._pipe.receive(READ_SIZE):
+            self._reader.feed(data)
+            while packet := self._reader.next_packet():
+                self._take(packet)
 
     def _take(self, packet: Packet) -> None:
-        """Packets of other services or streams cannot be meant for a WASI program and are ignored."""
         if packet.code != SERVICE:
-            return
+            raise _not_understood()
         if packet.domain == FLOW:
             self._take_flow(packet.content)
         elif packet.domain == DATA and len(packet.content) >= PAIR.size:
             self._take_data(packet.content)
+        else:
+            raise _not_understood()
 
     def _take_flow(self, content: bytes) -> None:
-        for at in range(0, len(content) - PAIR.size + 1, PAIR.size):
-            stream, value = PAIR.unpack_from(content, at)
+        for stream, value in PAIR.iter_unpack(content[: len(content) - len(content) % PAIR.size]):
             if stream != STREAM:
-                continue
-            if value == 0:
-                self._output_closed = True
-            elif value > 0:
-                self._credit += value
+                raise _not_understood()
+            if value == 0 and self._output is Direction.OPEN:
+                self._output = Direction.ENDED
+            self.credit += max(0, value)
 
     def _take_data(self, content: bytes) -> None:
-        if PAIR.unpack_from(content)[0] != STREAM:
-            return
         data = content[PAIR.size :]
         self._granted -= len(data)
-        if not data:
-            self._input_ended = True
-        elif not self._input_closed:
-            self._input += data
+        if PAIR.unpack_from(content)[0] != STREAM or self._granted < 0 or self._input is Direction.ENDED:
+            raise _not_understood()
+        if self._input is Direction.CLOSED:
+            # it was on its way when the guest closed
+            return
+        if data:
+            self._unread += data
+        else:
+            self._input = Direction.ENDED

@@ -8,10 +8,13 @@ that two senders (data, flow, log) can never mix their bytes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sandbox.packets import HEADER, HEADER_SIZE, PACKET_MAX, padded
 from sandbox.portable.guest_errno import GuestEnd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DOMAIN_MASK = 15
 
@@ -79,6 +82,8 @@ class PacketWriter:
 
     def __init__(self, pipe: PacketPipe) -> None:
         self._pipe = pipe
+        # called when bytes have come in while a write waits for room: two sides that both write cannot stop each other
+        self.meanwhile: Callable[[], None] | None = None
         # True for good after an end in the middle of a packet: nothing that is sent then would be understood
         self.broken = False
 
@@ -89,4 +94,9 @@ class PacketWriter:
             view = view[taken:]
             self.broken = 0 < len(view) < len(packet)
             if view:
-                self._pipe.wait(readable=False, writable=True, until=None)
+                self._wait()
+
+    def _wait(self) -> None:
+        readable, _ = self._pipe.wait(readable=self.meanwhile is not None, writable=True, until=None)
+        if readable and self.meanwhile is not None:
+            self.meanwhile()

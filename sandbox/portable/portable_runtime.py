@@ -17,9 +17,10 @@ import wasmtime
 
 from sandbox.portable.debug_log import DebugLog
 from sandbox.portable.descriptor_table import DescriptorTable
-from sandbox.portable.gate_world import GateClock, GateWorld, PacketGuard, gate_unit
+from sandbox.portable.gate_world import GateWorld
 from sandbox.portable.guest_calls import bind
 from sandbox.portable.guest_entry import (
+    MINIMUM_TEXT,
     STATUS_INTERNAL,
     STATUS_MEMORY_LIMIT,
     choose_entry,
@@ -30,10 +31,11 @@ from sandbox.portable.guest_entry import (
 )
 from sandbox.portable.guest_errno import GuestEnd
 from sandbox.portable.guest_memory import GuestMemory
+from sandbox.portable.guest_time import GuestClock, gate_tick, wasi_tick
 from sandbox.portable.import_table import UNSTABLE_MODULE, find_function_untrusted
 from sandbox.portable.origin_stream import OriginStream
 from sandbox.portable.wasi_layout import PREVIEW1, UNSTABLE
-from sandbox.portable.wasi_world import GuestClock, WasiWorld
+from sandbox.portable.wasi_world import WasiWorld
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,15 +61,25 @@ class Guest:
     log: DebugLog
     store: wasmtime.Store
     memories: list[wasmtime.Memory]
-    # the guard of a Gate program, which writes its packets itself
-    guard: PacketGuard | None = None
+    # a Gate program writes its packets itself: this knows where it is in them
+    gate: GateWorld | None = None
 
     @property
     def personality(self) -> Personality:
         return "gate" if self.head.personality == "gate" else "wasi"
 
-    def between_packets(self) -> bool:
-        return self.guard is None or self.guard.between_packets
+    def may_speak(self) -> bool:
+        """Between packets: what the runtime sends now will be understood."""
+        if self.gate is not None:
+            return self.gate.guard.between_packets
+        return not self.writer.broken
+
+    def last_words(self, packet: bytes) -> None:
+        """Send one more packet of the runtime's own, behind what waits of the log. Nobody reads what still comes in."""
+        if self.gate is not None:
+            packet = bytes(self.gate.waiting) + packet
+            self.gate.waiting.clear()
+        self.writer.send(packet)
 
     def memory_bytes(self) -> int:
         return sum(memory.data_len(self.store) for memory in self.memories)
@@ -81,7 +93,7 @@ def make_guest(
     writer: PacketWriter,
     engine: wasmtime.Engine,
 ) -> Guest:
-    log = DebugLog(writer.send if setup.debug_log else None, setup.begin.log_limit)
+    log = DebugLog(wanted=setup.debug_log, limit=setup.begin.log_limit)
     return Guest(head, setup, pipe, reader, writer, log, wasmtime.Store(engine), [])
 
 
@@ -109,7 +121,7 @@ def _limit_store(guest: Guest, orders: ProgramOrders) -> None:
     """
     memories, tables = guest.head.memory_bytes, guest.head.table_elements
     if sum(memories) > orders.memory or sum(tables) > orders.table:
-        raise GuestEnd(STATUS_MEMORY_LIMIT)
+        raise GuestEnd(STATUS_MEMORY_LIMIT, text=MINIMUM_TEXT)
     guest.store.set_limits(
         memory_size=max((orders.memory // max(1, len(memories)), *memories)),
         table_elements=max((orders.table // max(1, len(tables)), *tables)),
@@ -178,13 +190,15 @@ def _enter(guest: Guest, instance: wasmtime.Instance) -> object:
 
 
 def memory_view(guest: Guest) -> Callable[[], memoryview]:
-    """Memory 0 as it is now. It never moves (portable_engine.py), so a view of the same size is still right."""
+    """The memory that arguments point into, as it is now. It never moves (portable_engine.py), so a view of the
+    same size is still right.
+    """
     known = [memoryview(b"")]
 
     def view() -> memoryview:
         if not guest.memories:
             return known[0]
-        memory = guest.memories[0]
+        memory = guest.memories[guest.head.argument_memory]
         size = memory.data_len(guest.store)
         if size != len(known[0]):
             start = ctypes.addressof(memory.data_ptr(guest.store).contents)
@@ -206,15 +220,18 @@ def _make_worlds(guest: Guest) -> Callable[[str], object]:
 
 
 def _gate_world(guest: Guest, memory: GuestMemory) -> GateWorld:
-    clock = GateClock(gate_unit(guest.setup.begin.resolution), time.time_ns, time.monotonic_ns, time.monotonic_ns())
-    world = GateWorld(memory, guest.pipe, guest.log, clock, os.urandom)
+    tick = gate_tick(guest.setup.begin.resolution)
+    world = GateWorld(memory, guest.pipe, guest.log, _clock(tick, masked=True), os.urandom)
     world.received.extend(guest.reader.rest())
-    guest.guard = world.guard
+    guest.gate = world
     return world
 
 
+def _clock(tick: int, *, masked: bool) -> GuestClock:
+    return GuestClock(tick, masked, time.time_ns, time.monotonic_ns, time.monotonic_ns())
+
+
 def _wasi_world(guest: Guest, memory: GuestMemory) -> WasiWorld:
-    clock = GuestClock(guest.setup.begin.resolution, time.time_ns, time.monotonic_ns, time.monotonic_ns())
     origin = OriginStream(guest.pipe, guest.reader, guest.writer, guest.setup.begin.origin_credit)
     return WasiWorld(
         memory=memory,
@@ -223,7 +240,7 @@ def _wasi_world(guest: Guest, memory: GuestMemory) -> WasiWorld:
         table=DescriptorTable(guest.setup.files),
         arguments=tuple(guest.setup.arguments),
         environment=tuple(guest.setup.environment),
-        clock=clock,
+        clock=_clock(wasi_tick(guest.setup.begin.resolution), masked=False),
         random=os.urandom,
         origin=origin,
         log=guest.log,

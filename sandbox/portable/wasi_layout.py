@@ -66,7 +66,7 @@ DIRENT = struct.Struct("<QQIB3x")  # next cookie, inode, length of the name, fil
 EVENT = struct.Struct("<QHBxxxxxQHxxxxxx")  # userdata, errno, type, bytes, flags
 SUBSCRIPTION_HEAD = struct.Struct("<QB")  # userdata, tag
 SUBSCRIPTION_FD_AT = 16
-DEVICE = 1  # there is one file system
+DEVICE, STREAM_DEVICE = 1, 2  # one file system; the streams are somewhere else
 
 
 def filetype_of(target: Stream | Node) -> Filetype:
@@ -77,6 +77,8 @@ def filetype_of(target: Stream | Node) -> Filetype:
             return Filetype.DIRECTORY
         case SymbolicLink():
             return Filetype.SYMBOLIC_LINK
+        case Stream.INPUT:
+            return Filetype.UNKNOWN
         case _:
             return Filetype.CHARACTER_DEVICE
 
@@ -84,7 +86,7 @@ def filetype_of(target: Stream | Node) -> Filetype:
 def encode_filestat(layout: Layout, target: Stream | Node) -> bytes:
     kind = filetype_of(target)
     if isinstance(target, Stream):
-        return layout.filestat.pack(0, 0, kind, 1, 0, 0, 0, 0)
+        return layout.filestat.pack(STREAM_DEVICE, target + 1, kind, 1, 0, 0, 0, 0)
     times = target.times
     links, size = target.links, size_of(target)
     return layout.filestat.pack(DEVICE, target.number, kind, links, size, times.accessed, times.modified, times.changed)

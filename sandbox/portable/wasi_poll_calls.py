@@ -1,135 +1,113 @@
 """Words: poll_oneoff of preview 1 (and, through the layout, of wasi_unstable).
 
-Subscriptions come from the guest (untrusted). Files are always ready; standard input is ready when bytes or the end
-of input are here; standard output when there is credit. Timers run on the host's precise clock, what they are
-compared with is coarse.
+Whatever a program waits for comes through the one pipe: input as data, room for output as credit. So a wait is
+always for the pipe to be readable or for the earliest time. What cannot be waited for is an event with an errno.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sandbox.portable.descriptor_table import Right, Stream
-from sandbox.portable.file_nodes import RegularFile
+from sandbox.portable.file_nodes import Directory, RegularFile
 from sandbox.portable.guest_errno import CallError, Errno
-from sandbox.portable.wasi_layout import EVENT, SUBSCRIPTION_FD_AT, SUBSCRIPTION_HEAD
-from sandbox.portable.wasi_plain_calls import read_clock
+from sandbox.portable.guest_time import MONOTONIC
+from sandbox.portable.poll_subscriptions import (
+    TAG_READ,
+    After,
+    Happened,
+    Interest,
+    Subscription,
+    Timer,
+    Unknown,
+    encode_event,
+    subscriptions_untrusted,
+    timer_state,
+)
+from sandbox.portable.wasi_layout import EVENT
+from sandbox.portable.wasi_plain_calls import check_clock
 
 if TYPE_CHECKING:
-    from sandbox.portable.wasi_layout import Layout
     from sandbox.portable.wasi_world import WasiWorld
 
-TAG_CLOCK, TAG_READ, TAG_WRITE = 0, 1, 2
-ABSOLUTE = 1
 HANGUP = 1
-FD_SIZE = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Timer:
-    userdata: int
-    clock: int
-    timeout: int
-    absolute: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Interest:
-    userdata: int
-    tag: int
-    fd: int
-
-
-Subscription = Timer | Interest
-
-
-def parse_subscriptions_untrusted(layout: Layout, table: bytes) -> list[Subscription]:
-    """Raises CallError(INVAL) for an unknown kind of subscription."""
-    found: list[Subscription] = []
-    for at in range(0, len(table), layout.subscription_size):
-        userdata, tag = SUBSCRIPTION_HEAD.unpack_from(table, at)
-        if tag == TAG_CLOCK:
-            clock, timeout, _precision, flags = layout.clock_fields.unpack_from(table, at + layout.clock_at)
-            found.append(Timer(userdata, clock, timeout, bool(flags & ABSOLUTE)))
-        elif tag in (TAG_READ, TAG_WRITE):
-            fd_at = at + SUBSCRIPTION_FD_AT
-            found.append(Interest(userdata, tag, int.from_bytes(table[fd_at : fd_at + FD_SIZE], "little")))
-        else:
-            raise CallError(Errno.INVAL)
-    return found
+# Room that a write to something without credit (the log, a file) is said to have.
+PLENTY = 65_536
 
 
 def poll_oneoff(world: WasiWorld, subscriptions: int, events: int, count: int, result: int) -> None:
     if count == 0:
         raise CallError(Errno.INVAL)
     world.memory.check(events, EVENT.size * count)
-    world.memory.check(result, 4)
-    table = world.memory.read(subscriptions, world.layout.subscription_size * count)
-    wanted = parse_subscriptions_untrusted(world.layout, table)
-    deadlines = [_deadline(world, each) for each in wanted]
-    first = min((each for each in deadlines if each is not None), default=None)
-    while not (happened := _happened(world, wanted, deadlines)):
-        watching = any(isinstance(each, Interest) for each in wanted)
-        world.pipe.wait(readable=watching, writable=False, until=first)
-    world.memory.write(events, b"".join(happened))
+    wanted = subscriptions_untrusted(world.memory, world.layout, subscriptions, count)
+    world.memory.write_u32(result, 0)
+    started = world.clock.precise(MONOTONIC)
+    _want_what_is_polled(world, wanted)
+    while True:
+        states = [_state(world, each, started) for each in wanted]
+        happened = [(each, state) for each, state in zip(wanted, states, strict=True) if isinstance(state, Happened)]
+        if happened:
+            break
+        after = min((state.nanoseconds for state in states if isinstance(state, After)), default=None)
+        until = None if after is None else world.pipe.clock() + after
+        if world.pipe.wait(readable=None in states, writable=False, until=until)[0]:
+            world.origin.pump()
+    world.memory.write(events, b"".join(encode_event(each, state) for each, state in happened))
     world.memory.write_u32(result, len(happened))
 
 
-def _deadline(world: WasiWorld, wanted: Subscription) -> int | None:
-    """On the pipe's clock; a timer of an unknown clock is over at once and carries its error."""
-    if isinstance(wanted, Interest):
-        return None
-    now = world.pipe.clock()
-    if not wanted.absolute:
-        return now + wanted.timeout
+def _want_what_is_polled(world: WasiWorld, wanted: list[Subscription]) -> None:
+    """Before the first look: lets the host send if input is polled, and takes in what is already there."""
+    streams = {_stream(world, each) for each in wanted if isinstance(each, Interest)}
+    if Stream.INPUT in streams:
+        world.origin.want_input()
+    if streams & {Stream.INPUT, Stream.OUTPUT}:
+        world.origin.pump()
+
+
+def _stream(world: WasiWorld, interest: Interest) -> Stream | None:
     try:
-        return now + max(0, wanted.timeout - read_clock(world, wanted.clock))
+        target = world.table.get(interest.fd).target
     except CallError:
-        return now
-
-
-def _happened(world: WasiWorld, wanted: list[Subscription], deadlines: list[int | None]) -> list[bytes]:
-    events: list[bytes] = []
-    now = world.pipe.clock()
-    for each, deadline in zip(wanted, deadlines, strict=True):
-        event = _interest_event(world, each) if isinstance(each, Interest) else _timer_event(world, each, deadline, now)
-        if event is not None:
-            events.append(event)
-    return events
-
-
-def _timer_event(world: WasiWorld, timer: Timer, deadline: int | None, now: int) -> bytes | None:
-    try:
-        read_clock(world, timer.clock)
-    except CallError as error:
-        return EVENT.pack(timer.userdata, error.errno, TAG_CLOCK, 0, 0)
-    if deadline is None or now < deadline:
         return None
-    return EVENT.pack(timer.userdata, 0, TAG_CLOCK, 0, 0)
+    return target if isinstance(target, Stream) else None
 
 
-def _interest_event(world: WasiWorld, interest: Interest) -> bytes | None:
+def _state(world: WasiWorld, wanted: Subscription, started: int) -> Happened | After | None:
+    """None: when something comes through the pipe."""
     try:
-        ready = _ready(world, interest)
+        match wanted:
+            case Timer():
+                check_clock(wanted.clock)
+                return timer_state(world.clock, wanted, started)
+            case Unknown():
+                raise CallError(Errno.INVAL)
+            case _:
+                return _read_state(world, wanted.fd) if wanted.tag == TAG_READ else _write_state(world, wanted.fd)
     except CallError as error:
-        return EVENT.pack(interest.userdata, error.errno, interest.tag, 0, 0)
-    if ready is None:
-        return None
-    ended = HANGUP if ready == 0 and interest.fd == Stream.INPUT and interest.tag == TAG_READ else 0
-    return EVENT.pack(interest.userdata, 0, interest.tag, ready, ended)
+        return Happened(error.errno)
 
 
-def _ready(world: WasiWorld, interest: Interest) -> int | None:
-    """Bytes that would move at once; None = the call would block."""
-    reading = interest.tag == TAG_READ
-    found = world.table.get(interest.fd, Right.POLL_FD_READWRITE)
+def _read_state(world: WasiWorld, fd: int) -> Happened | None:
+    found = world.table.get(fd)
+    if isinstance(found.target, Directory):
+        return Happened()
+    found.check(Right.FD_READ)
     if isinstance(found.target, RegularFile):
-        return max(0, len(found.target.content) - found.offset) if reading else world.files.quota.room()
-    if found.target is Stream.INPUT and reading:
-        return world.origin.readable()
-    if found.target is Stream.OUTPUT and not reading:
-        return world.origin.writable()
-    if found.target is Stream.ERROR and not reading:
-        return 1
-    raise CallError(Errno.BADF)
+        return Happened(count=max(0, len(found.target.content) - found.offset))
+    if found.target is not Stream.INPUT:
+        raise CallError(Errno.BADF)
+    if world.origin.available:
+        return Happened(count=world.origin.available)
+    return Happened(flags=HANGUP) if world.origin.input_ended else None
+
+
+def _write_state(world: WasiWorld, fd: int) -> Happened | None:
+    found = world.table.get(fd)
+    if not isinstance(found.target, Directory):
+        found.check(Right.FD_WRITE)
+    if found.target is not Stream.OUTPUT:
+        return Happened(count=PLENTY)
+    if world.origin.output_ended:
+        return Happened(flags=HANGUP)
+    return Happened(count=world.origin.credit) if world.origin.credit else None

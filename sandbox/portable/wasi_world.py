@@ -9,41 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sandbox.portable.guest_time import REALTIME
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sandbox.portable.debug_log import DebugLog
     from sandbox.portable.descriptor_table import DescriptorTable
     from sandbox.portable.guest_memory import GuestMemory
+    from sandbox.portable.guest_time import GuestClock
     from sandbox.portable.memory_files import MemoryFiles
     from sandbox.portable.origin_stream import OriginStream
     from sandbox.portable.packet_pipe import PacketPipe
     from sandbox.portable.wasi_layout import Layout
-
-SECOND = 1_000_000_000
-REALTIME, MONOTONIC, PROCESS_TIME, THREAD_TIME = 0, 1, 2, 3
-
-
-@dataclass(frozen=True, slots=True)
-class GuestClock:
-    """The two clocks of a guest, never finer than the resolution. Monotonic time starts at one second: zero is no
-    time.
-    """
-
-    resolution: int
-    realtime_source: Callable[[], int]
-    monotonic_source: Callable[[], int]
-    started: int
-
-    def realtime(self) -> int:
-        return self._coarse(self.realtime_source())
-
-    def monotonic(self) -> int:
-        return self._coarse(self.monotonic_source() - self.started + SECOND)
-
-    def _coarse(self, value: int) -> int:
-        return value - value % self.resolution
-
 
 @dataclass(frozen=True, slots=True)
 class WasiWorld:
@@ -61,4 +39,4 @@ class WasiWorld:
 
     def now(self) -> int:
         """For the times of files: the guest's own clock, so that both agree."""
-        return self.clock.realtime()
+        return self.clock.now(REALTIME)

@@ -22,6 +22,7 @@ KIND_FUNCTION, KIND_TABLE, KIND_MEMORY, KIND_GLOBAL, KIND_TAG = range(5)
 # i32 i64 f32 f64 v128 funcref externref exnref
 VALUE_TYPES = {0x7F: "i", 0x7E: "I", 0x7D: "f", 0x7C: "F", 0x7B: "v", 0x70: "r", 0x6F: "e", 0x69: "x"}
 HAS_MAXIMUM = 1
+MEMORY_NAME = b"memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class Scan:
     memory_max_pages: int | None = None
     table_elements: list[int] = field(default_factory=list)
     element_items: int = 0
+    # memory 0, unless the module exports another one as `memory`
+    argument_memory: int = 0
 
     @property
     def defined_functions(self) -> int:
@@ -175,6 +178,8 @@ def _export(scan: Scan, reader: ByteReader) -> None:
     kind, index = reader.byte(), reader.u32()
     if kind == KIND_FUNCTION:
         scan.exported_functions.append((name, index))
+    if kind == KIND_MEMORY and name == MEMORY_NAME:
+        scan.argument_memory = index
 
 
 def _element(scan: Scan, reader: ByteReader) -> None:

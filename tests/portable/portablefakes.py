@@ -11,16 +11,17 @@ from sandbox.packets import CODE_CONTROL, Framer, Packet, split_untrusted
 from sandbox.portable.debug_log import DebugLog
 from sandbox.portable.descriptor_table import DescriptorTable
 from sandbox.portable.file_nodes import Quota
-from sandbox.portable.gate_world import GateClock, GateWorld, gate_unit
+from sandbox.portable.gate_world import GateWorld
 from sandbox.portable.guest_calls import bind
 from sandbox.portable.guest_errno import GuestEnd
 from sandbox.portable.guest_memory import GuestMemory
+from sandbox.portable.guest_time import GuestClock, gate_tick
 from sandbox.portable.import_table import Personality, find_function_untrusted
 from sandbox.portable.memory_files import MemoryFiles
 from sandbox.portable.origin_stream import OriginStream
 from sandbox.portable.packet_pipe import STATUS_ORPHANED, PacketReader, PacketWriter
 from sandbox.portable.wasi_layout import PREVIEW1, Layout
-from sandbox.portable.wasi_world import GuestClock, WasiWorld
+from sandbox.portable.wasi_world import WasiWorld
 
 MILLISECOND = 1_000_000
 NOW = 1_700_000_000_000_000_000
@@ -151,10 +152,10 @@ def wasi_caller(
         table=DescriptorTable(files),
         arguments=arguments,
         environment=environment,
-        clock=GuestClock(10 * MILLISECOND, lambda: NOW + 123, lambda: pipe.now, pipe.now),
+        clock=GuestClock(10 * MILLISECOND, False, lambda: NOW + 123, lambda: pipe.now, pipe.now),
         random=lambda count: bytes(range(7, 7 + count)) if count < 200 else b"r" * count,
         origin=OriginStream(pipe, PacketReader(), writer, credit),
-        log=DebugLog(writer.send, log_limit),
+        log=DebugLog(wanted=True, limit=log_limit),
         pipe=pipe,
     )
     return Caller("wasi", world, memory, module), pipe
@@ -165,7 +166,7 @@ def gate_caller(
 ) -> tuple[Caller, FakePipe]:
     pipe = pipe or FakePipe()
     memory = bytearray(4 * PAGE)
-    clock = GateClock(gate_unit(resolution), lambda: NOW + 123_456_789, lambda: pipe.now, pipe.now)
-    debug = DebugLog(PacketWriter(pipe).send if log else None, 1000)
+    clock = GuestClock(gate_tick(resolution), True, lambda: NOW + 123_456_789, lambda: pipe.now, pipe.now)
+    debug = DebugLog(wanted=log, limit=1000)
     world = GateWorld(GuestMemory(lambda: memoryview(memory)), pipe, debug, clock, lambda count: b"r" * count)
     return Caller("gate", world, memory, "wasi_snapshot_preview1"), pipe
