@@ -7,9 +7,9 @@ const SECUREBITS_ALL_LOCKED: u64 = 0xef;
 /// _LINUX_CAPABILITY_VERSION_3.
 const CAPABILITY_VERSION: u32 = 0x2008_0522;
 
-/// No capability in any set and none to be gained by running a file.
-pub(crate) fn drop_all() -> Result<(), Failure> {
-    // SAFETY: prctl with numbers only; capset reads a header and two triples of the version that is named.
+/// None can be gained by running a file or by changing ids.
+pub(crate) fn lock() -> Result<(), Failure> {
+    // SAFETY: prctl with numbers only.
     unsafe {
         for capability in 0..64 {
             if libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) < 0 {
@@ -17,12 +17,18 @@ pub(crate) fn drop_all() -> Result<(), Failure> {
             }
         }
         check("securebits", libc::prctl(libc::PR_SET_SECUREBITS, SECUREBITS_ALL_LOCKED, 0, 0, 0))?;
-        check("ambient capabilities", libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0))?;
+        check("ambient capabilities", libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)).map(|_| ())
+    }
+}
+
+/// None in any set.
+pub(crate) fn drop_all() -> Result<(), Failure> {
+    // SAFETY: capset reads a header and two triples of the version that is named.
+    unsafe {
         let header = [CAPABILITY_VERSION, 0];
         let none = [0u32; 6];
-        check("capset", syscall!(libc::SYS_capset, header.as_ptr(), none.as_ptr()))?;
+        check("capset", syscall!(libc::SYS_capset, header.as_ptr(), none.as_ptr())).map(|_| ())
     }
-    no_new_privileges()
 }
 
 /// Needed by seccomp and Landlock too, so it is set whatever layers are wanted.

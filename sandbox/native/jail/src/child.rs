@@ -12,6 +12,7 @@ use gatebus_wire::keeper::{self, Request};
 use gatebus_wire::spawner::{Class, PREPARED};
 use gatebus_wire::{Compile, Layers, Start, status};
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 /// The child's own socket to the keeper: the last of the reserved numbers, so that no other lands on it.
@@ -59,11 +60,20 @@ fn or_exit<T>(step: Step, result: Result<T, Failure>) -> T {
     match result {
         Ok(value) => value,
         Err(failure) => {
-            // 2 is the private socket until the lock, nothing after it; the keeper shows it to the operator.
-            say(&format!("{step:?}: {failure}"));
+            // 2 is the private socket until the lock; the keeper shows it to the operator.
+            if !is_locked() {
+                say(&format!("{step:?}: {failure}"));
+            }
             exit_group(status::jail_step(step as u8))
         }
     }
+}
+
+/// Set by the lock, for the panic hook: what it may do depends on it, and a hook takes no arguments.
+static LOCKED: AtomicBool = AtomicBool::new(false);
+
+pub(crate) fn is_locked() -> bool {
+    LOCKED.load(Ordering::Relaxed)
 }
 
 /// In one write: one datagram of the private socket.
@@ -196,6 +206,7 @@ impl CompileLock {
 
 /// The private socket closes here: its hang-up tells the keeper that this child is a program now.
 fn close_all_but(first: RawFd, last: RawFd) {
+    LOCKED.store(true, Ordering::Relaxed);
     let closed = close_range(last.unsigned_abs() + 1, u32::MAX).and_then(|()| close_range(0, first.unsigned_abs() - 1));
     or_exit(Step::Close, closed);
 }

@@ -27,7 +27,7 @@ const fn step(layer: Layers, run: fn(&SpawnerOptions) -> Result<(), Failure>) ->
 /// While we have all capabilities inside the container, and none outside of it.
 const BEFORE_THE_ENGINE: &[Step] = &[
     // /proc is still the host's: the only moment to reach the limits. NPROC 0 does not stop new namespaces, this does.
-    step(Layers::NO_NESTED, |_| forbid_namespaces()),
+    step(Layers::NO_NESTED, forbid_namespaces),
     // No terminal, no process group that somebody else signals.
     step(Layers::NONE, |_| new_session()),
     step(Layers::NONE, |_| capabilities::new_keyring()),
@@ -42,8 +42,10 @@ const BEFORE_THE_ENGINE: &[Step] = &[
 /// The engine stands. From here on we only lose.
 const AFTER_THE_ENGINE: &[Step] = &[
     step(Layers::NONE, |_| signals::see_children_only_while_waiting()),
-    // Capabilities inside the user namespace could still change mounts and ids.
+    // What could be gained goes before what we have: afterwards nothing could be locked.
+    step(Layers::CAPABILITIES, |_| capabilities::lock()),
     step(Layers::NONE, |options| if options.wanted.has(Layers::USER) { Ok(()) } else { capabilities::become_nobody(FOREIGN_ID) }),
+    // Capabilities inside the user namespace could still change mounts and ids.
     step(Layers::CAPABILITIES, |_| capabilities::drop_all()),
     step(Layers::NONE, |_| capabilities::no_new_privileges()),
     // After exec and after every change of ids: both set it back. Children inherit it.
@@ -92,7 +94,11 @@ fn take(steps: &[Step], options: &SpawnerOptions, standing: &mut Standing) -> Re
     Ok(())
 }
 
-fn forbid_namespaces() -> Result<(), Failure> {
+fn forbid_namespaces(options: &SpawnerOptions) -> Result<(), Failure> {
+    if !options.wanted.has(Layers::USER) {
+        // The limits are those of a user namespace. In the host's own they would stop the whole machine.
+        return Err(Failure { what: "forbid nested namespaces without a user namespace", errno: libc::EPERM });
+    }
     for kind in ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup"] {
         let failed = |error: std::io::Error| Failure { what: "forbid nested namespaces", errno: error.raw_os_error().unwrap_or(0) };
         std::fs::write(format!("/proc/sys/user/max_{kind}_namespaces"), "0").map_err(failed)?;

@@ -36,7 +36,9 @@ fn broken(text: &str) -> ! {
 /// A panic says where it was and ends the process; unwinding would run code that nobody has thought about.
 fn quiet_panics() {
     std::panic::set_hook(Box::new(|panic| {
-        child::say(&panic.to_string());
+        if !child::is_locked() {
+            child::say(&panic.to_string());
+        }
         exit_group(status::PANIC)
     }));
 }

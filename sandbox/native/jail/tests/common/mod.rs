@@ -1,5 +1,5 @@
 //! A native host: starts a keeper and talks to it. Shared by the tests and by the measuring example.
-#![allow(dead_code)] // each user needs another part
+#![allow(dead_code, unreachable_pub, missing_docs)] // each user needs another part
 
 use gatebus_jail::descriptors::{memfd, memory_memfd, receive, sealed_memfd, send, seqpacket_pair};
 use gatebus_wire::Layers;
@@ -49,7 +49,7 @@ impl Host {
         let number = theirs.as_raw_fd();
         command.arg("keeper").args(words).stdin(Stdio::null());
         // SAFETY: dup2 is allowed between fork and exec.
-        unsafe { command.pre_exec(move || if libc::dup2(number, 3) == 3 { Ok(()) } else { Err(std::io::Error::last_os_error()) }) };
+        unsafe { command.pre_exec(move || if libc::dup2(number, 3) == 3 && libc::fcntl(3, libc::F_SETFD, 0) == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }) };
         let keeper = command.spawn().expect("keeper");
         drop(theirs);
         let mut host = Host { keeper, socket: ours, ready: Ready::default(), image: sealed_memfd(image).expect("image"), next: 1, ended: Vec::new() };
@@ -80,6 +80,9 @@ impl Host {
     pub fn start_with(&mut self, start: Start, memory: OwnedFd) -> Program {
         let (ours, theirs) = UnixStream::pair().expect("socketpair");
         ours.set_read_timeout(Some(Duration::from_secs(20))).expect("timeout");
+        let on = 1i32;
+        // SAFETY: an int. Set before anything is sent, or the kernel does not note who sent it.
+        unsafe { libc::setsockopt(ours.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PASSCRED, (&raw const on).cast(), 4) };
         let id = self.next;
         self.next += 1;
         self.ask(id, Request::Start(start), &[theirs.as_raw_fd(), self.image.as_raw_fd(), memory.as_raw_fd()]);

@@ -1,6 +1,6 @@
 //! What programs of the rehearsal do.
 
-use crate::{attacks, say};
+use crate::{attacks, flips, say};
 use gatebus_jail::{CompileDescriptors, PACKET, sys};
 use gatebus_wire::{Compile, Start};
 
@@ -24,6 +24,8 @@ pub(crate) const CLOCK: u32 = 7;
 pub(crate) const LOOK: u32 = 8;
 /// Panics before the lock.
 pub(crate) const EARLY_PANIC: u32 = 9;
+/// Blocks its timers' signals (without seccomp).
+pub(crate) const STUBBORN: u32 = 10;
 /// From here: attack number flags - ATTACK.
 pub(crate) const ATTACK: u32 = 100;
 /// From here: x86-64 call number flags - SWEEP, then 600 of i386 and 600 of x32.
@@ -36,24 +38,31 @@ pub(crate) struct Stage {
     pub(crate) memory: u64,
     pub(crate) size: u64,
     pub(crate) sibling: i32,
+    pub(crate) spawner: i32,
+    pub(crate) port: u16,
+    pub(crate) flip: Option<flips::Arguments>,
     pub(crate) low: *mut u8,
 }
 
 impl Stage {
     pub(crate) fn prepare(start: &Start, memory: u64) -> Stage {
-        let mut stage = Stage { memory, size: start.memory_limit, sibling: 0, low: std::ptr::null_mut() };
+        let mut stage = Stage { memory, size: start.memory_limit, sibling: 0, spawner: 0, port: 0, flip: None, low: std::ptr::null_mut() };
         if start.flags == EARLY_PANIC {
             panic!("before the lock");
         }
-        if start.flags >= ATTACK {
-            let mut sibling = [0u8; 4];
-            // SAFETY: a buffer of four bytes; a page below 4 GiB for calls that take pointers of 32 bits.
+        if (ATTACK..SWEEP).contains(&start.flags) {
+            let mut targets = [0i32; 3];
+            // SAFETY: a buffer of twelve bytes; a page below 4 GiB for calls that take pointers of 32 bits.
             unsafe {
-                libc::read(PACKET, sibling.as_mut_ptr().cast(), 4);
+                libc::read(PACKET, targets.as_mut_ptr().cast(), 12);
                 let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | low_address();
                 stage.low = libc::mmap(std::ptr::null_mut(), 4096, 3, flags, -1, 0).cast();
             }
-            stage.sibling = i32::from_le_bytes(sibling);
+            [stage.sibling, stage.spawner, _] = targets;
+            stage.port = u16::try_from(targets[2]).unwrap_or(0);
+        }
+        if start.flags >= FLIP {
+            stage.flip = flips::all(memory, start.memory_limit).into_iter().nth((start.flags - FLIP) as usize);
         }
         stage
     }
@@ -70,7 +79,6 @@ fn low_address() -> i32 {
 }
 
 fn hello() {
-    // getpid is a plain read of the kernel's, made before the lock by the C library: here it would be a call.
     say("hello\0\0\0");
 }
 
@@ -93,12 +101,20 @@ pub(crate) fn play(start: &Start, stage: &Stage) -> ! {
         PANIC => panic!("after the lock"),
         CLOCK => clocks(),
         LOOK => look(),
+        STUBBORN => loop {
+            let every = u64::MAX;
+            // SAFETY: blocks every signal (without seccomp), then waits.
+            unsafe {
+                libc::syscall(libc::SYS_rt_sigprocmask, 0u64, &raw const every, 0u64, 8u64);
+                libc::poll(std::ptr::null_mut(), 0, 1000);
+            }
+        },
         number @ ATTACK..SWEEP => {
             let words = attacks::attack(number - ATTACK, stage);
             say(&words);
         }
         number @ SWEEP..FLIP => attacks::sweep(number - SWEEP),
-        number => attacks::flip(number - FLIP, stage),
+        _ => stage.flip.iter().for_each(attacks::flip),
     }
     sys::exit_group(0)
 }

@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd;
 
 mod acts;
 mod attacks;
+mod flips;
 
 struct Rehearsal;
 
@@ -28,7 +29,7 @@ impl Workload for Rehearsal {
             libc::mmap(std::ptr::null_mut(), length, libc::PROT_NONE, shared, fds.memory.as_raw_fd(), 0)
         } as u64;
         let stage = acts::Stage::prepare(start, memory);
-        lock.enter(&[memory..memory + start.memory_limit]);
+        lock.enter(&[(memory..memory + start.memory_limit)]);
         acts::play(start, &stage)
     }
 
@@ -49,6 +50,7 @@ fn main() {
     match words.first().map(String::as_str) {
         Some("keeper") => gatebus_jail::keeper_main::<Rehearsal>(&words[1..]),
         Some("spawner") => gatebus_jail::spawner_main::<Rehearsal>(&words[1..]),
+        Some("attacks") => attacks::NAMES.iter().for_each(|name| println!("{name}")),
         Some("probe") => gatebus_jail::probe_main(),
         _ => sys::exit_group(2),
     }

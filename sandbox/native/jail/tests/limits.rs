@@ -1,0 +1,97 @@
+//! Memory, processes and compile workers: the kernel's limits, each from both sides.
+
+mod common;
+#[path = "common/rig.rs"]
+mod rig;
+
+use common::{MIB, compile, end, first_word, start, tell};
+use gatebus_wire::Layers;
+use gatebus_wire::keeper::{Answer, Why};
+use rig::{host, ordinary_host};
+
+const HELLO: u32 = 0;
+const WAIT: u32 = 1;
+const SPIN: u32 = 2;
+const TOUCH: u32 = 3;
+const WRITE: u32 = 11;
+const FORK: u32 = 100 + 3;
+const TWO_GIBIBYTES: u32 = 100 + 26;
+
+fn attack(host: &mut common::Host, flags: u32) -> (String, gatebus_wire::keeper::Ended) {
+    let program = host.start(start(flags));
+    tell(&program, &[0; 12]);
+    let words = common::listen(&program);
+    (words, host.end_of(&program))
+}
+
+#[test]
+fn out_of_memory_ends_only_the_program_whose_group_it_is() {
+    let mut host = host(&["--without", "seccomp,rlimits"]);
+    if !rig::has(&host, Layers::CGROUP_MEMORY) {
+        return;
+    }
+    let neighbour = host.start(start(WAIT));
+    first_word(&neighbour);
+    let (_, ended) = attack(&mut host, TWO_GIBIBYTES);
+    assert_eq!((end(&ended), ended.why), (-libc::SIGKILL, Why::Memory));
+    assert!(ended.max_rss < 400 * MIB, "{ended:?}");
+    tell(&neighbour, b"x");
+    let ended = host.end_of(&neighbour);
+    assert_eq!((end(&ended), ended.why), (0, Why::Itself));
+}
+
+#[test]
+fn without_a_group_the_data_limit_bounds_memory() {
+    for mut host in [host(&["--without", "seccomp,cgroup"]), ordinary_host(&["--without", "seccomp"])] {
+        let (words, ended) = attack(&mut host, TWO_GIBIBYTES);
+        assert_eq!((words.as_str(), end(&ended)), ("refused 12", 0));
+        assert!(ended.max_rss < 300 * MIB, "{ended:?}");
+    }
+}
+
+#[test]
+fn a_fork_is_refused_by_the_process_limit_and_without_it_by_the_group() {
+    let mut host = host(&["--without", "seccomp,rlimits"]);
+    if rig::has(&host, Layers::CGROUP_PIDS) {
+        assert_eq!(attack(&mut host, FORK).0, "refused 11");
+    }
+    for mut host in [rig::host(&["--without", "seccomp,cgroup"]), ordinary_host(&["--without", "seccomp"])] {
+        assert_eq!(attack(&mut host, FORK).0, "refused 11");
+    }
+}
+
+#[test]
+fn a_worker_compiles_and_its_files_are_kept() {
+    for mut host in [host(&[]), ordinary_host(&[])] {
+        let (answer, image, facts) = host.compile(compile(HELLO), b"source");
+        assert!(matches!(answer, Answer::Ended(ended) if end(&ended) == 0), "{answer:?}");
+        assert_eq!((image.as_slice(), facts.as_slice()), (&b"source"[..], &b"{\"ok\": true}"[..]));
+    }
+}
+
+#[test]
+fn a_worker_ends_at_its_limit_of_cpu_time_wall_time_memory_and_code() {
+    let mut host = host(&[]);
+    let ended = |answer: Answer| match answer {
+        Answer::Ended(ended) => (end(&ended), ended.why),
+        other => panic!("{other:?}"),
+    };
+    let cpu = host.compile(gatebus_wire::Compile { cpu_ms: 100, ..compile(SPIN) }, b"").0;
+    assert_eq!(ended(cpu), (60, Why::Itself));
+    let wall = host.compile(gatebus_wire::Compile { wall_ms: 100, ..compile(WAIT) }, b"").0;
+    assert_eq!(ended(wall), (-libc::SIGKILL, Why::Wall));
+    let (code, image, _) = host.compile(gatebus_wire::Compile { max_code: 4 * MIB, ..compile(WRITE) }, b"");
+    assert_eq!((ended(code), image.len()), ((-libc::SIGXFSZ, Why::Itself), 4 << 20));
+    let memory = host.compile(gatebus_wire::Compile { memory_limit: 200 * MIB, ..compile(TOUCH) }, b"").0;
+    let (status, why) = ended(memory);
+    assert!(status != 0 && why == Why::Itself, "RLIMIT_AS: the allocator fails and the worker ends: {status}");
+}
+
+#[test]
+fn a_worker_that_escapes_its_address_space_limit_ends_in_its_group() {
+    let mut host = host(&["--without", "rlimits"]);
+    if rig::has(&host, Layers::CGROUP_MEMORY) {
+        let answer = host.compile(gatebus_wire::Compile { memory_limit: 100 * MIB, ..compile(TOUCH) }, b"").0;
+        assert!(matches!(answer, Answer::Ended(ended) if end(&ended) == -libc::SIGKILL && ended.why == Why::Memory), "{answer:?}");
+    }
+}
