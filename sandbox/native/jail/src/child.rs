@@ -153,6 +153,7 @@ fn run_program<W: Workload>(workload: &mut W, start: &Start, descriptors: Vec<Ow
 fn run_compile<W: Workload>(workload: &mut W, job: &Compile, descriptors: Vec<OwnedFd>, from: &Inheritance) -> ! {
     for (descriptor, number) in descriptors.iter().zip([WASM, IMAGE, FACTS]) {
         or_exit(Step::Request, place(descriptor.as_raw_fd(), number));
+        or_exit(Step::Request, rewind(number));
     }
     drop(descriptors);
     if from.layers.has(Layers::RLIMITS) {
@@ -161,6 +162,12 @@ fn run_compile<W: Workload>(workload: &mut W, job: &Compile, descriptors: Vec<Ow
     or_exit(Step::Timers, signals::start_timers(job.cpu_ms, 0));
     let lock = CompileLock { layers: from.layers };
     workload.run_compile(job, CompileDescriptors { wasm: WASM, image: IMAGE, facts: FACTS }, lock)
+}
+
+/// The position in a file is shared with whoever sent it, who has just written the source: it stands at its end.
+fn rewind(number: RawFd) -> Result<(), Failure> {
+    // SAFETY: a call with numbers only.
+    check("lseek", unsafe { libc::lseek(number, 0, libc::SEEK_SET) }).map(|_| ())
 }
 
 /// The last step before the guest: everything that is still open closes, and six system calls are left.

@@ -77,7 +77,7 @@ pub const STAGE_0: &[Rule] = &[
     rule("fstat", libc::SYS_fstat, &[], "size of the image"),
     rule("newfstatat", libc::SYS_newfstatat, &[Int(3, AT_EMPTY_PATH as u32)], "the same, as newer libcs ask"),
     rule("statx", libc::SYS_statx, &[Int(2, AT_EMPTY_PATH as u32)], "the same, as Rust asks"),
-    rule("lseek", libc::SYS_lseek, &[], "size of the image"),
+    rule("lseek", libc::SYS_lseek, &[], "size of the image; a worker's files from their start"),
     rule("mmap", libc::SYS_mmap, &[NoBits(2, EXEC)], "image and guest memory; executable only by mprotect"),
     rule("mprotect", libc::SYS_mprotect, &[], "the image's code, once per child"),
     rule("munmap", libc::SYS_munmap, &[], "the warm-up's memory"),
