@@ -56,7 +56,7 @@ def _run(arguments: list[str]) -> int:
         options = run_options(arguments)
     except UsageError as fault:
         return _say(fault.text)
-    from gatebus.cli.run_command import run_command
+    from gatebus.cli.running import run_command
 
     return run_command(options)
 

@@ -2,7 +2,7 @@
 
     words      options (argv), interpreters (which module runs a file), wording (lines, tables, JSON, exit codes)
     wires      terminal (descriptors), surroundings (files that are read before a run)
-    assembly   run_command, doctor_command
+    assembly   running, doctor_command
 
 Nothing is imported here: `gatebus --help` must not pay for an event loop.
 """

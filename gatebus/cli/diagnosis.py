@@ -18,6 +18,28 @@ _VERDICTS = {
 }
 
 
+# The short names of the layers, as a sentence needs them; others stand as they are.
+_LAYER_TEXTS = {
+    "user": "user namespace",
+    "pid": "process namespace",
+    "mount": "empty read-only root",
+    "network": "network namespace",
+    "ipc": "IPC namespace",
+    "uts": "host name namespace",
+    "cgroup-namespace": "cgroup namespace",
+    "capabilities": "no capabilities",
+    "seccomp": "system call filter (seccomp)",
+    "landlock": "file rules (Landlock)",
+    "rlimits": "resource limits",
+    "cgroup-memory": "cgroup memory limit",
+    "cgroup-pids": "cgroup process limit",
+    "cgroup-cpu": "cgroup processor share",
+    "dumpable": "memory closed to others",
+    "nested": "no nested namespaces",
+    "tsc": "no precise clock (TSC)",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class BackendState:
     """`problem` is empty when a program really ran."""
@@ -78,12 +100,16 @@ def _backend(backend: BackendState) -> Iterator[tuple[str, str]]:
     if backend.name == "portable":
         yield "", "an ordinary process for each program, without the layers of the native one"
         return
-    yield "  on", ", ".join(backend.layers.on)
+    yield "  on", ", ".join(_layer(name) for name in backend.layers.on)
     yield "  cgroups", backend.layers.cgroups
     for missing in backend.layers.missing:
         need = "required" if missing.name in backend.layers.required else "programs run without it"
-        yield "  missing", f"{missing.name} ({need}): {missing.why}"
+        yield "  missing", f"{_layer(missing.name)} ({need}): {missing.why}"
         yield "", f"  {missing.advice}"
+
+
+def _layer(name: str) -> str:
+    return _LAYER_TEXTS.get(name, name)
 
 
 def _mitigations(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:

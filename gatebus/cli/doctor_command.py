@@ -41,7 +41,7 @@ def doctor(options: DoctorOptions) -> int:
     interpreters = (InterpreterState(each, module_path(line).is_file(), line.make) for each, line in table.items())
     diagnosis = Diagnosis(
         f"{platform.system()} {platform.release()}, {platform.machine()}, Python {platform.python_version()}",
-        (trio.run(_examine, "native"), trio.run(_examine, "portable")),
+        (_examine("native"), _examine("portable")),
         tuple(mitigations(_WEAKNESSES)),
         tuple(interpreters),
     )
@@ -49,7 +49,17 @@ def doctor(options: DoctorOptions) -> int:
     return diagnosis.exit_code
 
 
-async def _examine(name: str) -> BackendState:
+def _examine(name: str) -> BackendState:
+    """What is wrong with one back-end must not keep the other one from being told about."""
+    try:
+        return trio.run(_try, name)
+    except Exception as fault:
+        return BackendState(
+            name, f"It failed in an unforeseen way ({type(fault).__name__}); please report it.", 0.0, None
+        )
+
+
+async def _try(name: str) -> BackendState:
     backend = cast('Literal["native", "portable"]', name)
     layers: Layers | None = None
     try:

@@ -4,7 +4,7 @@ In:  the configuration as TOML has read it (written by the owner of the machine)
 Out: Interpreter values; the argv of one run. UsageError names the key that is wrong.
 
     [run.".js"]
-    module = "/home/me/qjs.wasm"                        # ~ and {guests} (the cache of built guests) are filled in
+    module = "~/qjs.wasm"                              # ~ and {guests} (the cache of built guests) are filled in
     arguments = ["qjs", "{file}", "{arguments}"]        # where the file is inside, and what was typed behind it
     make = "make -C examples/js"                        # what makes the module, said when it is missing
 """

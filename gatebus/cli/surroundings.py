@@ -17,7 +17,7 @@ from gatebus.faults import UsageError
 from sandbox.errors import public_text_untrusted
 from sandbox.limits import CompileLimits, Limits
 from sandbox.tree import Directory, File, Node, Tree
-from sandbox.treedisk import Skipped, from_directory, write_to
+from sandbox.treedisk import from_directory, write_to
 
 # Files of a directory that could not be copied are named one by one up to here.
 _NOTES = 5
@@ -88,16 +88,17 @@ def read_script(name: str) -> tuple[str, File]:
     return os.path.basename(name), File(read_module(name), os.stat(name).st_mtime_ns)
 
 
-async def read_tree(directories: tuple[DirectoryMapping, ...], limits: Limits) -> tuple[dict[str, Node], list[str]]:
-    """(copies of directories, each below its name inside; what was left out). Raises BadSetup, UsageError."""
+def read_tree(directories: tuple[DirectoryMapping, ...], limits: Limits) -> tuple[dict[str, Node], list[str]]:
+    """(copies of directories, each below its name inside; what was left out). Raises BadSetup."""
     nodes: dict[str, Node] = {}
     notes = []
     for directory in directories:
-        taken = await from_directory(directory.host, limits, directory.guest)
-        nodes |= taken.tree
+        skipped = _Skipped(f"--dir {directory.host}")
+        for path, node in from_directory(directory.host, limits, skipped).items():
+            nodes["/".join(filter(None, (directory.guest, path)))] = node
         if directory.guest:
             nodes.setdefault(directory.guest, Directory())
-        notes += _notes(f"--dir {directory.host}", taken.skipped)
+        notes += skipped.notes()
     return nodes, notes
 
 
@@ -114,16 +115,30 @@ def check_out(name: str) -> None:
         raise UsageError(f"--out {name}: it is there already. Name a new or an empty directory.")
 
 
-async def write_out(name: str, tree: Tree) -> list[str]:
+def write_out(name: str, tree: Tree) -> list[str]:
     """What was left out. Raises BadSetup."""
-    return _notes(f"--out {name}", await write_to(tree, name))
+    skipped = _Skipped(f"--out {name}")
+    write_to(tree, name, skipped)
+    return skipped.notes()
 
 
-def _notes(where: str, skipped: tuple[Skipped, ...]) -> list[str]:
-    """A line for each of the first few, and how many more there are."""
-    lines = [f"gatebus: {where}: {each.path} {each.why}; it was left out." for each in skipped[:_NOTES]]
-    more = [f"gatebus: {where}: {len(skipped) - _NOTES} more were left out."] if len(skipped) > _NOTES else []
-    return [public_text_untrusted(line) for line in lines + more]
+class _Skipped:
+    """Remembers what was left out of a copy: the first few by name, the others by number."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._first: list[str] = []
+        self._more = 0
+
+    def __call__(self, path: str, why: str) -> None:
+        if len(self._first) < _NOTES:
+            self._first.append(f"{path}: {why}; it was left out.")
+        else:
+            self._more += 1
+
+    def notes(self) -> list[str]:
+        more = [f"{self._more} more were left out."] if self._more else []
+        return [public_text_untrusted(f"gatebus: {self._where}: {line}") for line in self._first + more]
 
 
 def choose(

@@ -36,7 +36,8 @@ def ended(file: str, outcome: Outcome, limits: Limits) -> Result:
         return Result(min(outcome.result, LARGEST), outcome=outcome)
     code = OURS if outcome.cause in _OUR_FAULT else KILLED
     advice = _advice(outcome.cause, limits)
-    line = f"gatebus: {_named(file)} was killed: {outcome.text}{' ' if advice else ''}{advice}"
+    why = f"{outcome.text.partition(';')[0].rstrip('.')}." if advice.startswith(("It had", "Try")) else outcome.text
+    line = f"gatebus: {_named(file)} was killed: {why} {advice}".rstrip()
     return Result(code, line, outcome.cause.name.lower().replace("_", "-"), outcome)
 
 

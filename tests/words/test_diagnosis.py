@@ -8,7 +8,7 @@ from gatebus.cli.diagnosis import BackendState, Diagnosis, InterpreterState, as_
 from sandbox.layers import PORTABLE_LAYERS, Layers, Missing
 
 LAYERS = Layers(
-    "native", ("user-namespace", "seccomp"), (Missing("landlock", "kernel too old", "Use Linux 5.13."),), "v1"
+    "native", ("user", "seccomp", "newest"), (Missing("landlock", "kernel too old", "Use Linux 5.13."),), "v1"
 )
 NATIVE = BackendState("native", "", 1.234, LAYERS)
 NO_NATIVE = BackendState("native", "The native part is missing: run make build.", 0.0, None)
@@ -42,15 +42,17 @@ def test_the_exit_code_says_whether_programs_run(
 def test_layers_are_listed_with_what_is_missing_why_and_how_to_get_it() -> None:
     text = lines(diagnosis(NATIVE, PORTABLE))
     assert "works: a program ran in 1.2 ms" in text
-    assert "on         user-namespace, seccomp" in text
+    assert "on         user namespace, system call filter (seccomp), newest" in text
     assert "cgroups    v1" in text
-    assert "landlock (programs run without it): kernel too old" in text
+    assert "file rules (Landlock) (programs run without it): kernel too old" in text
     assert "Use Linux 5.13." in text
 
 
 def test_a_required_layer_says_so() -> None:
     layers = Layers("native", (), (Missing("seccomp", "not in this kernel", "Use another."),))
-    assert "seccomp (required): not in this kernel" in lines(diagnosis(BackendState("native", "Broken.", 0.0, layers)))
+    assert "system call filter (seccomp) (required): not in this kernel" in lines(
+        diagnosis(BackendState("native", "Broken.", 0.0, layers))
+    )
 
 
 def test_the_portable_backend_is_not_praised() -> None:

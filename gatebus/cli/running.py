@@ -45,7 +45,7 @@ from sandbox.outcome import Outcome
 from sandbox.program import Program
 from sandbox.settings import Settings
 from sandbox.setup import Setup
-from sandbox.tree import Node, Tree
+from sandbox.tree import Tree
 
 # A person starts one program at a time: no prepared processes for others.
 _POOL = 0
@@ -60,8 +60,7 @@ class Plan:
 
     options: RunOptions
     wasm: bytes
-    arguments: tuple[str, ...]
-    files: dict[str, Node]
+    setup: Setup
 
 
 @dataclass(slots=True)
@@ -84,7 +83,7 @@ def run_command(options: RunOptions) -> int:
     """The whole command. The exit code."""
     run = Run()
     try:
-        plan = prepare(options)
+        plan = prepare(options, run)
         result = trio.run(_execute, plan, run, restrict_keyboard_interrupt_to_checkpoints=True)
     except Exception as raised:
         result = _told(options.file, alone(raised))
@@ -107,28 +106,23 @@ def _told(file: str, fault: Exception) -> Result:
     raise fault
 
 
-def prepare(options: RunOptions) -> Plan:
-    """Raises FileNotFound, UsageError."""
+def prepare(options: RunOptions, run: Run) -> Plan:
+    """Raises FileNotFound, UsageError, BadSetup."""
     wasm, line, files = choose(options.file, options.arguments, read_interpreters(options.config))
     check_directories(options.directories)
     if options.out is not None:
         check_out(options.out)
-    return Plan(options, wasm, line, files)
-
-
-async def _setup(plan: Plan, run: Run) -> Setup:
-    """Raises UsageError, BadSetup."""
-    options = plan.options
-    copies, notes = await read_tree(options.directories, options.limits)
+    copies, notes = read_tree(options.directories, options.limits)
     run.notes += notes
-    tree = Tree(copies | plan.files)
-    return Setup(
-        arguments=plan.arguments,
+    tree = Tree(copies | files)
+    setup = Setup(
+        arguments=line,
         environment=environment(options.environment, dict(os.environ)),
         function=options.function,
         tree=tree if tree or options.out is not None else None,
         origin_credit=TERMINAL_WINDOW,
     )
+    return Plan(options, wasm, setup)
 
 
 async def _execute(plan: Plan, run: Run) -> Result:
@@ -155,22 +149,21 @@ async def _end_by_signal(run: Run, *, task_status: trio.TaskStatus[None]) -> Non
 
 async def _run_program(plan: Plan, run: Run) -> None:
     backend = cast('Literal["native", "portable"]', plan.options.backend)
-    setup = await _setup(plan, run)
     async with open_sandbox(backend, Settings(pool=_POOL)) as box:
         with trio.CancelScope() as run.scope:  # from here on a signal ends the program and leaves its sandbox in order
-            await _start(plan, setup, box, run)
+            await _start(plan, box, run)
 
 
-async def _start(plan: Plan, setup: Setup, box: Sandbox, run: Run) -> None:
+async def _start(plan: Plan, box: Sandbox, run: Run) -> None:
     image = await box.compile(plan.wasm, principal="local")
-    _check_function(image, setup.function)
+    _check_function(image, plan.setup.function)
     instance = uuid4()
-    async with box.start(image, setup, plan.options.limits, instance=instance) as program:
+    async with box.start(image, plan.setup, plan.options.limits, instance=instance) as program:
         run.program = program
         await _attend(program, image, instance, run)
         left = program.tree()
         if plan.options.out is not None and left is not None:
-            run.notes += await write_out(plan.options.out, left)
+            run.notes += write_out(plan.options.out, left)
 
 
 def _check_function(image: Image, name: str | None) -> None:
