@@ -7,7 +7,6 @@ directories become a Tree.
 """
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -64,8 +63,14 @@ def read_interpreters(config: str | None) -> dict[str, Interpreter]:
         return interpreters({})
     except (OSError, UnicodeDecodeError):
         raise UsageError("The configuration cannot be read. It must be a text file.") from None
+    return interpreters(_toml(text))
+
+
+def _toml(text: str) -> dict[str, object]:
+    import tomllib  # costs a program's start; most people have no configuration
+
     try:
-        return interpreters(tomllib.loads(text))
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as problem:
         raise UsageError(f"The configuration is no TOML: {problem}.") from None
 
