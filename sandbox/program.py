@@ -21,7 +21,7 @@ from sandbox.outcome import Cause, EndRecord, Outcome, State, Usage, Why, Wish, 
 from sandbox.packets import PacketCounter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import Callable, Iterable
 
     from sandbox.backend import Started
     from sandbox.inlet import Inlet
@@ -112,12 +112,14 @@ class Program:
                         trio.lowlevel.checkpoint()
                     )  # only control packets came: a flood of them must not hold the loop
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._iterate()
+    def __aiter__(self) -> Program:
+        return self
 
-    async def _iterate(self) -> AsyncIterator[bytes]:
-        while packets := await self.receive_some():
-            yield packets
+    async def __anext__(self) -> bytes:
+        packets = await self.receive_some()
+        if not packets:
+            raise StopAsyncIteration
+        return packets
 
     def _take(self) -> bytes | None:
         try:
