@@ -169,5 +169,10 @@ def gate_program(data: bytes, body: str = "") -> bytes:
 def gate_flood(packet: bytes) -> bytes:
     """Sends the same packet for ever."""
     escaped = "".join(f"\\{byte:02x}" for byte in packet)
-    loop = f"(loop $again (call $send (i32.const 64) (i32.const {len(packet)})) (br $again))"
+    # The host may take a part of it: the rest goes first the next time.
+    loop = f"""(local $done i32) (loop $again
+      (call $send (i32.add (i32.const 64) (local.get $done)) (i32.sub (i32.const {len(packet)}) (local.get $done)))
+      (local.set $done (i32.add (local.get $done) (i32.load (i32.const 12))))
+      (if (i32.eq (local.get $done) (i32.const {len(packet)})) (then (local.set $done (i32.const 0))))
+      (br $again))"""
     return _GATE.format(data=f'(data (i32.const 64) "{escaped}")', body=loop).encode()
