@@ -12,23 +12,23 @@ ON = ("process", "engine", "own-session", "empty-environment", "closed-descripto
 NATIVE = "Use the native back-end (Linux) for programs of strangers."
 
 _WHY: dict[str, str] = {
-    "user-namespace": "the program's process has your own user's rights if the engine is broken",
-    "pid-namespace": "a broken engine could see and signal your other processes",
-    "mount-namespace": "a broken engine could reach your files",
-    "network-namespace": "a broken engine could reach the network",
-    "ipc-namespace": "shared memory and message queues are not separate",
-    "uts-namespace": "the host's name is visible to native code",
+    "user": "the program's process has your own user's rights if the engine is broken",
+    "pid": "a broken engine could see and signal your other processes",
+    "mount": "a broken engine could reach your files",
+    "network": "a broken engine could reach the network",
+    "ipc": "shared memory and message queues are not separate",
+    "uts": "the host's name is visible to native code",
     "cgroup-namespace": "control groups are not separate",
-    "no-privileges": "the process keeps the rights that this one has: never run it as root",
+    "capabilities": "the process keeps the rights that this one has: never run it as root",
     "seccomp": "no filter of system calls stands behind the engine",
     "landlock": "no rules for files stand behind the engine",
     RLIMITS: "this system has no limits of memory and CPU time for a process",
     "cgroup-memory": "memory is limited per process only",
     "cgroup-pids": "the number of processes is limited per user only",
     "cgroup-cpu": "programs share the processor by the system's own rules",
-    "non-dumpable": "your other processes can read the program's memory",
-    "no-nested-namespaces": "native code could make namespaces",
-    "tsc-locked": "native code could read a precise clock",
+    "dumpable": "your other processes can read the program's memory",
+    "nested": "native code could make namespaces",
+    "tsc": "native code could read a precise clock",
 }
 
 
