@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 import sandbox
-from sandbox.box import BackendName
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from sandbox.box import BackendName
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import trio
+import wat_programs as wat
+from talk import run
 
 import sandbox
 from sandbox import Cause, Directory, File, Limits, Link, Setup, State, Tree
 from sandbox.packets import encode
-import wat_programs as wat
-from talk import run
 
 
 async def test_hello_says_hello_and_halts(box: sandbox.Sandbox) -> None:

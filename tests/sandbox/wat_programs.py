@@ -52,10 +52,9 @@ LOG_FOR_EVER = program("(loop $again (call $write (i32.const 2) (i32.const 16) (
 ECHO = program(
     """(local $n i32)
     (loop $again
-      (i32.store (i32.const 0) (i32.const 1024))
-      (i32.store (i32.const 4) (i32.const 4096))
-      (if (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)) (then (call $proc_exit (i32.const 99))))
-      (local.set $n (i32.load (i32.const 8)))
+      (i32.store (i32.const 0) (i32.const 1024)) (i32.store (i32.const 4) (i32.const 4096)) (if (call $fd_read
+      (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)) (then (call $proc_exit (i32.const 99)))) (local.set
+      $n (i32.load (i32.const 8)))
       (if (local.get $n) (then (call $write (i32.const 1) (i32.const 1024) (local.get $n)) (br $again))))"""
 )
 ARGUMENTS = program(
@@ -140,7 +139,9 @@ TRAPS = {
         more="(type $v (func)) (table funcref (elem $other)) (func $other (result i32) (i32.const 1))",
     ),
     "INTEGER_DIVIDE_BY_ZERO": program("(drop (i32.div_u (i32.const 1) (i32.load (i32.const 64))))"),
-    "INTEGER_OVERFLOW": program("(drop (i32.div_s (i32.const 0x80000000) (i32.sub (i32.load (i32.const 64)) (i32.const 1))))"),
+    "INTEGER_OVERFLOW": program(
+        "(drop (i32.div_s (i32.const 0x80000000) (i32.sub (i32.load (i32.const 64)) (i32.const 1))))"
+    ),
     "TRAP": program("(throw $e)", more="(tag $e)"),
 }
 NULL_ELEMENT = program("(call_indirect (type $v) (i32.const 0))", more="(type $v (func)) (table 1 funcref)")

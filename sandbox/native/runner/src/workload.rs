@@ -130,7 +130,7 @@ impl Workload for Native {
         lock.enter();
         // SAFETY: the three descriptors are this process's own, and nobody else closes them.
         let [wasm, image, facts] = [fds.wasm, fds.image, fds.facts].map(|fd| unsafe { File::from_raw_fd(fd) });
-        let done = compile::work(&self.small.engine, wasm, image, facts, job.max_code);
+        let done = compile::work(&self.small.engine, &wasm, &image, &facts, job.max_code);
         exit(u32::from(if done.is_ok() { status::HALTED } else { status::PANIC }))
     }
 }
