@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import pytest
@@ -117,20 +118,22 @@ async def test_a_tree_above_the_limits_is_refused_before_anything_starts(box: sa
 @pytest.mark.parametrize(
     "bad",
     [
-        HEADER.pack(7, 0, 0, 0), HEADER.pack(0, 0, 0, 0), HEADER.pack(65_537, 0, 0, 0), HEADER.pack((1 << 32) - 1, 0, 0, 0),
+        HEADER.pack(7, 0, 0, 0), HEADER.pack(0, 0, 0, 0), HEADER.pack(65_537, 0, 0, 0),
+        HEADER.pack((1 << 32) - 1, 0, 0, 0),
         HEADER.pack(8, -2, 0, 0), HEADER.pack(8, -2, 0, 8), HEADER.pack(8, -3, 0, 0), HEADER.pack(8, 0, 4, 0),
         HEADER.pack(8, 0, 3, 0), HEADER.pack(16, -1, 3, 0) + bytes(8),
     ],
-    ids=["size 7", "size 0", "size 65537", "size -1", "control", "report", "code -3", "domain 4", "short data", "discovery data"],
+    ids=[
+        "size 7", "size 0", "size 65537", "size -1", "control", "report", "code -3", "domain 4", "short data",
+        "discovery data",
+    ],
 )  # fmt: skip
 async def test_what_is_no_packet_ends_the_program_as_a_violation(box: sandbox.Sandbox, bad: bytes) -> None:
     image = await box.compile(wat.gate_program(bad, "(loop $again (br $again))"))
     async with box.start(image, None, Limits(wall_time=20)) as program:
-        try:
+        with contextlib.suppress(sandbox.PacketViolation):  # whoever sees it first: the runtime, or this host
             async for packets in program:
                 assert not packets
-        except sandbox.PacketViolation as violation:
-            assert violation.text
         outcome = await program.wait()
     assert (outcome.state, outcome.cause) == (State.KILLED, Cause.ABI_VIOLATION)
     assert outcome.text

@@ -156,7 +156,8 @@ _GATE = """(module
   (func $send (param $at i32) (param $length i32)
     (i32.store (i32.const 0) (local.get $at))
     (i32.store (i32.const 4) (local.get $length))
-    (call $io (i32.const 0) (i32.const 0) (i32.const 8) (i32.const 0) (i32.const 1) (i32.const 12) (i64.const -1) (i32.const 32)))
+    (call $io (i32.const 0) (i32.const 0) (i32.const 8)
+      (i32.const 0) (i32.const 1) (i32.const 12) (i64.const -1) (i32.const 32)))
   (func (export "_start") {body}))"""
 
 
