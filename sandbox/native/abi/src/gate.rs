@@ -359,3 +359,7 @@ fn put_pair(memory: Memory<'_>, first: (u32, u32), second: (u32, u32)) -> Outcom
     memory::put_u32(memory, first.0, first.1).map_err(trap)?;
     memory::put_u32(memory, second.0, second.1).map_err(trap)
 }
+
+#[cfg(test)]
+#[path = "gate_tests.rs"]
+mod tests;

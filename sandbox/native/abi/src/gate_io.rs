@@ -312,3 +312,7 @@ fn put_unless_null(memory: Memory<'_>, pointer: u32, bytes: &[u8]) -> Outcome<()
 }
 
 const _: () = assert!(WAITING > PIECE && WAITING < 2 * PACKET_MAX);
+
+#[cfg(test)]
+#[path = "gate_io_tests.rs"]
+mod tests;

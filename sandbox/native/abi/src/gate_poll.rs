@@ -160,3 +160,7 @@ impl Gate {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "gate_poll_tests.rs"]
+mod tests;

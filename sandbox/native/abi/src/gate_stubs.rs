@@ -92,3 +92,7 @@ impl Gate {
         Ok(fd_error(fd, Errno::PERM).0)
     }
 }
+
+#[cfg(test)]
+#[path = "gate_stubs_tests.rs"]
+mod tests;

@@ -19,6 +19,8 @@ mod memory;
 mod origin;
 mod setup;
 pub mod table;
+#[cfg(test)]
+mod testing;
 mod time;
 mod wasi;
 mod wasi_end;

@@ -262,3 +262,7 @@ impl Wasi {
         answer(self.table.get(fd).and(Err(errno)).map_err(Stop::from))
     }
 }
+
+#[cfg(test)]
+#[path = "wasi_tests.rs"]
+mod tests;

@@ -73,3 +73,7 @@ fn packet(node: &Exported) -> Vec<u8> {
     // Path and target have at most 4,096 bytes each: they fit.
     node.encode().and_then(|content| encode(Control::Node, &content)).unwrap_or_default()
 }
+
+#[cfg(test)]
+#[path = "wasi_end_tests.rs"]
+mod tests;

@@ -464,3 +464,7 @@ pub(crate) fn put_count(memory: Memory<'_>, pointer: u32, count: usize) -> Outco
 fn offset_untrusted(offset: u64) -> Result<u64, Errno> {
     if i64::try_from(offset).is_ok() { Ok(offset) } else { Err(Errno::INVAL) }
 }
+
+#[cfg(test)]
+#[path = "wasi_fd_tests.rs"]
+mod tests;

@@ -333,3 +333,7 @@ impl Wasi {
         })())
     }
 }
+
+#[cfg(test)]
+#[path = "wasi_path_tests.rs"]
+mod tests;

@@ -329,3 +329,7 @@ fn check_lists(memory: &[u8], lists: Lists) -> Outcome<()> {
     memory::get_u64(memory, end)?;
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "wasi_poll_tests.rs"]
+mod tests;

@@ -245,3 +245,7 @@ pub(crate) fn flags_untrusted(flags: u32) -> Result<u16, Errno> {
     let flags = u16::try_from(flags).map_err(|_| Errno::INVAL)?;
     if flags & !flag::ALL == 0 { Ok(flags) } else { Err(Errno::INVAL) }
 }
+
+#[cfg(test)]
+#[path = "wasi_stat_tests.rs"]
+mod tests;
