@@ -33,6 +33,7 @@ class Switchboard:
         self._outbox = outbox
         self._size = 0  # bytes queued, and taken but not yet sent
         self._states_changed = False
+        self._discovers = True
         self.on_queued: Callable[[], None] = _nobody_listens
 
     # Packets of the program.
@@ -78,9 +79,8 @@ class Switchboard:
             self._routes.append(Route(self._directory.names[code], code, self._queue, self._room))
 
     def open(self, name: str) -> Service:
-        """Discover and make a service before the program asks: service 0 of a WASI program is its origin
-        (PROTOCOL.md, C).
-        """
+        """Make a service for a program that cannot ask: a WASI program's origin (PROTOCOL.md, C). It is told nothing."""
+        self._discovers = False
         self._directory.names.append(name)
         self._extend_routes()
         return self._routes[-1].attach(self._offers[name])
@@ -99,7 +99,7 @@ class Switchboard:
         if known is not None and route is not None:
             with _fault_of(name):
                 route.replace(offer)
-        self._state_changed()
+        self._state_changed(name)
 
     def withdraw(self, name: str) -> None:
         """A service disappears."""
@@ -109,12 +109,13 @@ class Switchboard:
         if route is not None:
             with _fault_of(name):
                 route.withdraw()
-        self._state_changed()
+        self._state_changed(name)
 
-    def _state_changed(self) -> None:
-        """The program is told with the next packets, or at once when it listens."""
-        self._states_changed = True
-        self.on_queued()
+    def _state_changed(self, name: str) -> None:
+        """Whoever asked for the service is told, with the next packets or at once when it listens."""
+        if self._discovers and name in self._directory.names:
+            self._states_changed = True
+            self.on_queued()
 
     def _route_named(self, name: str) -> Route | None:
         code = self._directory.code(name)
@@ -148,7 +149,7 @@ class Switchboard:
     def _announce(self) -> None:
         """One information packet for any number of changes: only the last state counts."""
         self._states_changed = False
-        if self._routes:
+        if self._routes and self._discovers:
             packet = encode(CODE_DISCOVERY, INFO, self._directory.content(self._offers))
             self._queued.append(packet)
             self._size += len(packet)

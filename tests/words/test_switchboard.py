@@ -216,6 +216,23 @@ def test_a_program_that_discovered_nothing_is_told_nothing() -> None:
     assert taken(board) == []
 
 
+def test_a_program_is_told_only_about_services_that_it_asked_for() -> None:
+    board = board_with(Echo)
+    board.publish("other", Offer("1", Echo))
+    board.withdraw("other")
+    assert taken(board) == []
+
+
+def test_a_program_that_cannot_discover_is_told_nothing() -> None:
+    """A WASI program's runtime has one service, and would not understand."""
+    board = Switchboard({})
+    board.publish("origin", Offer("1", Echo))
+    assert isinstance(board.open("origin"), Echo)
+    board.publish("origin", Offer("2", Echo))
+    assert taken(board) == []
+    assert run(board, encode(0, CALL, b"x")) == [Wire(0, CALL, b"x", 0)]
+
+
 def test_another_revision_takes_over_the_state() -> None:
     made: list[Echo] = []
 
