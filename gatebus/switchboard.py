@@ -79,7 +79,7 @@ class Switchboard:
             self._routes.append(Route(self._directory.names[code], code, self._queue, self._room))
 
     def open(self, name: str) -> Service:
-        """Make a service for a program that cannot ask: a WASI program's origin (PROTOCOL.md, C). It is told nothing."""
+        """Make a service for a program that cannot ask: a WASI program's origin. It is told nothing."""
         self._discovers = False
         self._directory.names.append(name)
         self._extend_routes()
