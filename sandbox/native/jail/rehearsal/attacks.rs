@@ -130,7 +130,9 @@ unsafe fn old_chmod(low: *mut u8) -> String {
         let result: i64;
         std::arch::asm!("push rbx", "mov rbx, {path}", "int 0x80", "pop rbx", path = in(reg) low, inlateout("rax") 15i64 => result,
             in("rcx") 0o777i64, out("r8") _, out("r9") _, out("r10") _, out("r11") _);
-        if (-4095..0).contains(&(result as i32)) { format!("refused {}", -(result as i32)) } else { "works".to_owned() }
+        let [a, b, c, d, ..] = result.to_le_bytes(); // the upper half says nothing
+        let result = i32::from_le_bytes([a, b, c, d]);
+        if (-4095..0).contains(&result) { format!("refused {}", -result) } else { "works".to_owned() }
     }
 }
 

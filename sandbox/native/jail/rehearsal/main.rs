@@ -29,7 +29,7 @@ impl Workload for Rehearsal {
             libc::mmap(std::ptr::null_mut(), length, libc::PROT_NONE, shared, fds.memory.as_raw_fd(), 0)
         } as u64;
         let stage = acts::Stage::prepare(start, memory);
-        lock.enter(&[(memory..memory + start.memory_limit)]);
+        lock.enter(std::slice::from_ref(&(memory..memory + start.memory_limit)));
         acts::play(start, &stage)
     }
 

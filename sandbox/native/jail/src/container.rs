@@ -1,12 +1,13 @@
 //! The container, seen from inside: the list of steps that the spawner takes, in the order the kernel sees them.
 
 use crate::capabilities;
-use crate::descriptors::{close_range, place};
+use crate::descriptors::{close_range, place, send};
 use crate::namespaces::CONTROL;
 use crate::options::{SpawnerOptions, Trade};
 use crate::sys::{Failure, check};
 use crate::{mounts, seccomp, signals};
 use gatebus_wire::Layers;
+use gatebus_wire::spawner::News;
 use std::os::fd::RawFd;
 
 /// Numbers up to this one are the jail's: handed out in children, held in the spawner so that nobody else gets them.
@@ -30,6 +31,7 @@ const BEFORE_THE_ENGINE: &[Step] = &[
     step(Layers::NO_NESTED, forbid_namespaces),
     // No terminal, no process group that somebody else signals.
     step(Layers::NONE, |_| new_session()),
+    step(Layers::NONE, |_| own_name()),
     step(Layers::NONE, |_| capabilities::new_keyring()),
     step(Layers::MOUNT, |_| mounts::empty_root()),
     step(Layers::UTS, |_| empty_host_name()),
@@ -68,7 +70,10 @@ impl Standing {
     pub(crate) fn tried(&mut self, layer: Layers, options: &SpawnerOptions, result: Result<(), Failure>) -> Result<(), Failure> {
         match result {
             Ok(()) => self.on = self.on.with(layer),
-            Err(_) if !layer.is_empty() && options.optional.has(layer) => self.missing = self.missing.with(layer),
+            Err(failure) if !layer.is_empty() && options.optional.has(layer) => {
+                self.missing = self.missing.with(layer);
+                let _ = send(CONTROL, &News::Lacking { layer, errno: failure.errno }.encode(), &[], 0);
+            }
             Err(failure) => return Err(failure),
         }
         Ok(())
@@ -104,6 +109,12 @@ fn forbid_namespaces(options: &SpawnerOptions) -> Result<(), Failure> {
         std::fs::write(format!("/proc/sys/user/max_{kind}_namespaces"), "0").map_err(failed)?;
     }
     Ok(())
+}
+
+/// exec of /proc/self/exe names the process `exe`, which tells an operator nothing.
+fn own_name() -> Result<(), Failure> {
+    // SAFETY: a C string.
+    check("process name", unsafe { libc::prctl(libc::PR_SET_NAME, c"gatebus-spawner".as_ptr(), 0, 0, 0) }).map(|_| ())
 }
 
 fn new_session() -> Result<(), Failure> {

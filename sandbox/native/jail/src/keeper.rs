@@ -260,6 +260,11 @@ impl Keeper {
                 let memory = wait_status & 0x7f == libc::SIGKILL && self.ran_out_of_memory(token);
                 self.decide(Event::Gone(token, wait_status, usage, memory));
             }
+            News::Lacking { layer, errno } => {
+                if self.ready.is_none() {
+                    eprintln!("gatebus-sandbox keeper: layer {layer} is missing: {}", io::Error::from_raw_os_error(errno));
+                }
+            }
             News::Broken { text } => {
                 eprintln!("gatebus-sandbox keeper: container: {text}");
                 self.broken = Some(text);

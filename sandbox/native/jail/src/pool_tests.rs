@@ -1,1 +1,463 @@
+use super::*;
+use gatebus_wire::{Compile, Start};
 
+/// Plays spawner and children: prepares what is asked for when it is told to.
+struct Scene {
+    pool: Pool,
+    now: u64,
+    asked: VecDeque<(u32, u32, Class)>,
+    done: Vec<Action>,
+}
+
+fn small(wall_ms: u32) -> Request {
+    Request::Start(Start { wall_ms, ..Start::default() })
+}
+
+fn compile(wall_ms: u32) -> Request {
+    Request::Compile(Compile { wall_ms, ..Compile::default() })
+}
+
+impl Scene {
+    fn new(size: usize, renew_after: u32, descriptors: u64) -> Scene {
+        let mut scene = Scene { pool: Pool::new(size, renew_after, descriptors), now: 1000, asked: VecDeque::new(), done: Vec::new() };
+        let actions = scene.pool.begin();
+        assert_eq!(actions, [Action::StartContainer(0, Trade::Programs)]);
+        scene
+    }
+
+    /// Both containers stand and the pool is full.
+    fn full(size: usize) -> Scene {
+        let mut scene = Scene::new(size, 1_000_000, 1_000_000);
+        assert_eq!(scene.event(Event::Standing(0)).first(), Some(&Action::StartContainer(1, Trade::Compiles)));
+        scene.event(Event::Standing(1));
+        scene.prepare_all();
+        scene
+    }
+
+    fn event(&mut self, event: Event) -> Vec<Action> {
+        let actions = self.pool.decide(self.now, event);
+        for action in &actions {
+            if let Action::Prepare(token, container, class) = action {
+                self.asked.push_back((*token, *container, *class));
+            }
+        }
+        self.done.extend(&actions);
+        actions
+    }
+
+    fn prepare_all(&mut self) {
+        while let Some((token, _, _)) = self.asked.pop_front() {
+            self.event(Event::Prepared(token));
+        }
+    }
+
+    /// Asks, and gives back the child that got the request.
+    fn start(&mut self, id: u32, request: Request) -> u32 {
+        let actions = self.event(Event::Asked(id, request));
+        forwarded(&actions, id).expect("a child was ready")
+    }
+
+    fn gone(&mut self, token: u32, status: i32) -> Vec<Action> {
+        self.event(Event::Gone(token, status, Usage::default(), false))
+    }
+
+    fn ready(&self) -> u32 {
+        self.pool.figures().ready
+    }
+}
+
+fn forwarded(actions: &[Action], id: u32) -> Option<u32> {
+    actions.iter().find_map(|action| match action {
+        Action::Forward(token, other, _) if *other == id => Some(*token),
+        _ => None,
+    })
+}
+
+fn ended(actions: &[Action], id: u32) -> Option<Ended> {
+    actions.iter().find_map(|action| match action {
+        Action::Answer(other, Answer::Ended(ended)) if *other == id => Some(*ended),
+        _ => None,
+    })
+}
+
+fn prepares(actions: &[Action]) -> usize {
+    actions.iter().filter(|action| matches!(action, Action::Prepare(..))).count()
+}
+
+#[test]
+fn the_pool_is_filled_when_the_container_stands() {
+    let scene = Scene::full(4);
+    let figures = scene.pool.figures();
+    assert_eq!(figures, Figures { ready: 4, size: 4, programs: 0, generation: 1 });
+}
+
+#[test]
+fn a_request_goes_to_a_ready_child_and_the_pool_is_filled_when_it_is_locked() {
+    let mut scene = Scene::full(2);
+    let actions = scene.event(Event::Asked(7, small(0)));
+    let token = forwarded(&actions, 7).expect("forwarded");
+    assert_eq!(prepares(&actions), 0, "the program needs the processor now");
+    assert_eq!(prepares(&scene.event(Event::HungUp(token))), 1);
+    assert_eq!(scene.pool.figures().programs, 1);
+}
+
+#[test]
+fn the_end_is_answered_with_what_it_cost() {
+    let mut scene = Scene::full(2);
+    let token = scene.start(7, small(0));
+    scene.event(Event::HungUp(token));
+    let usage = Usage { user_us: 1, system_us: 2, max_rss: 3 };
+    let actions = scene.event(Event::Gone(token, 256, usage, false));
+    let end = Ended { wait_status: 256, why: Why::Itself, user_us: 1, system_us: 2, max_rss: 3 };
+    assert_eq!(ended(&actions, 7), Some(end));
+    assert!(actions.contains(&Action::Forget(token)));
+    assert!(!scene.pool.has(7));
+}
+
+#[test]
+fn a_child_that_ends_before_its_lock_is_seen_is_answered_too() {
+    let mut scene = Scene::full(1);
+    let token = scene.start(7, small(0));
+    let actions = scene.gone(token, 81 << 8);
+    assert_eq!(ended(&actions, 7).map(|end| end.wait_status), Some(81 << 8));
+    assert_eq!(scene.event(Event::HungUp(token)), []);
+}
+
+#[test]
+fn requests_wait_in_order_and_each_gets_the_next_child() {
+    let mut scene = Scene::full(1);
+    scene.start(1, small(0));
+    for id in 2..=4 {
+        assert_eq!(forwarded(&scene.event(Event::Asked(id, small(0))), id), None);
+    }
+    assert_eq!(scene.asked.len(), 4, "one for the pool and one for each that waits");
+    for id in 2..=4 {
+        let (token, _, _) = scene.asked.pop_front().expect("asked");
+        assert_eq!(forwarded(&scene.event(Event::Prepared(token)), id), Some(token));
+    }
+}
+
+#[test]
+fn no_more_than_eight_children_are_prepared_at_once() {
+    let mut scene = Scene::full(1);
+    for id in 0..100 {
+        scene.event(Event::Asked(id, small(0)));
+        assert!(scene.asked.len() <= PREPARING_MAX);
+    }
+    scene.prepare_all();
+    assert_eq!(scene.pool.figures().programs, 100);
+    assert!(scene.pool.waiting.values().all(VecDeque::is_empty));
+}
+
+#[test]
+fn more_requests_than_descriptors_are_refused() {
+    let mut scene = Scene::new(1, 1_000_000, 10);
+    scene.event(Event::Standing(0));
+    assert!(scene.event(Event::Asked(1, small(0))).iter().all(|action| !matches!(action, Action::Refuse(..))));
+    scene.event(Event::Asked(2, small(0)));
+    let refusal = scene.event(Event::Asked(3, small(0)));
+    assert_eq!(refusal, [Action::Refuse(3, Reason::TooMany, 0)]);
+    scene.prepare_all();
+    let tokens: Vec<u32> = scene.done.iter().filter_map(|action| if let Action::Forward(token, ..) = action { Some(*token) } else { None }).collect();
+    tokens.into_iter().for_each(|token| drop(scene.event(Event::HungUp(token))));
+    assert!(!scene.event(Event::Asked(3, small(0))).contains(&Action::Refuse(3, Reason::TooMany, 0)), "running ones hold fewer");
+}
+
+#[test]
+fn killing_marks_who_did_it_only_when_the_end_is_a_kill() {
+    let cases = [(9, Why::Kill), (0, Why::Itself), (31, Why::Itself)];
+    for (status, why) in cases {
+        let mut scene = Scene::full(1);
+        let token = scene.start(7, small(0));
+        assert_eq!(scene.event(Event::Asked(7, Request::Kill)), [Action::Kill(token)]);
+        assert_eq!(ended(&scene.gone(token, status), 7).map(|end| end.why), Some(why));
+    }
+}
+
+#[test]
+fn a_waiting_request_is_killed_without_a_process() {
+    let mut scene = Scene::full(1);
+    scene.start(1, small(0));
+    scene.event(Event::Asked(2, small(0)));
+    let actions = scene.event(Event::Asked(2, Request::Kill));
+    assert_eq!(ended(&actions, 2).map(|end| (end.wait_status, end.why)), Some((9, Why::Kill)));
+    let (token, _, _) = scene.asked.pop_front().expect("asked");
+    assert_eq!(scene.event(Event::Prepared(token)), [], "nobody waits any more");
+}
+
+#[test]
+fn killing_what_is_not_there_does_nothing() {
+    assert_eq!(Scene::full(1).event(Event::Asked(99, Request::Kill)), []);
+}
+
+#[test]
+fn out_of_memory_is_told_apart_from_a_kill() {
+    let mut scene = Scene::full(1);
+    let token = scene.start(7, small(0));
+    let actions = scene.event(Event::Gone(token, 9, Usage::default(), true));
+    assert_eq!(ended(&actions, 7).map(|end| end.why), Some(Why::Memory));
+}
+
+#[test]
+fn wall_time_is_enforced_a_second_late_for_programs_and_at_once_for_workers() {
+    for (request, late) in [(small(500), 1500), (compile(500), 500)] {
+        let mut scene = Scene::full(1);
+        let token = scene.start(7, request);
+        assert_eq!(scene.pool.next_deadline(), Some(1000 + late));
+        scene.now += late - 1;
+        assert_eq!(scene.event(Event::Tick), []);
+        scene.now += 1;
+        assert_eq!(scene.event(Event::Tick), [Action::Kill(token)]);
+        assert_eq!(scene.pool.next_deadline(), None);
+        assert_eq!(ended(&scene.gone(token, 9), 7).map(|end| end.why), Some(Why::Wall));
+    }
+}
+
+#[test]
+fn without_wall_time_there_is_no_deadline_and_an_ended_program_has_none() {
+    let mut scene = Scene::full(2);
+    scene.start(1, small(0));
+    assert_eq!(scene.pool.next_deadline(), None);
+    let token = scene.start(2, small(10));
+    scene.gone(token, 0);
+    assert_eq!(scene.pool.next_deadline(), None);
+}
+
+#[test]
+fn large_stacks_get_a_pool_of_one_after_their_first_use() {
+    let mut scene = Scene::full(2);
+    assert!(scene.done.iter().all(|action| !matches!(action, Action::Prepare(_, _, Class::Large))));
+    let large = Request::Start(Start { stack_class: 1, ..Start::default() });
+    scene.event(Event::Asked(1, large));
+    assert_eq!(scene.asked.iter().filter(|(_, _, class)| *class == Class::Large).count(), 2, "one to use, one to have");
+    let other = Request::Start(Start { stack_class: 9, ..Start::default() });
+    assert_eq!(scene.event(Event::Asked(2, other)), [Action::Refuse(2, Reason::NoStackClass, 0)]);
+}
+
+#[test]
+fn workers_come_from_their_own_container() {
+    let mut scene = Scene::full(1);
+    let actions = scene.event(Event::Asked(1, compile(0)));
+    let token = forwarded(&actions, 1).expect("one is ready");
+    let from = scene.done.iter().find_map(|action| match action {
+        Action::Prepare(other, container, Class::Compile) if *other == token => Some(*container),
+        _ => None,
+    });
+    assert_eq!(from, Some(1));
+}
+
+#[test]
+fn an_id_that_is_taken_and_nonsense_are_refused_and_change_nothing() {
+    let mut scene = Scene::full(2);
+    let token = scene.start(7, small(0));
+    assert_eq!(scene.event(Event::Asked(7, small(0))), [Action::Refuse(7, Reason::BadRequest, libc::EEXIST)]);
+    assert_eq!(scene.event(Event::Nonsense(7)), [Action::Refuse(7, Reason::BadRequest, 0)]);
+    assert!(ended(&scene.gone(token, 0), 7).is_some());
+}
+
+#[test]
+fn a_request_that_does_not_reach_its_child_goes_to_the_next() {
+    let mut scene = Scene::full(2);
+    let token = scene.start(7, small(50));
+    let actions = scene.event(Event::NotForwarded(token, small(50)));
+    assert_eq!(actions.first(), Some(&Action::Kill(token)));
+    let other = forwarded(&actions, 7).expect("the next child");
+    assert_ne!(other, token);
+    scene.gone(token, 9);
+    assert!(ended(&scene.gone(other, 0), 7).is_some());
+    assert_eq!(scene.pool.next_deadline(), None);
+}
+
+#[test]
+fn children_that_die_while_they_are_prepared_are_tried_again_and_then_refused() {
+    let mut scene = Scene::new(1, 1_000_000, 1000);
+    scene.event(Event::Standing(0));
+    scene.event(Event::Asked(7, small(0)));
+    let mut tries = 0;
+    while let Some((token, _, _)) = scene.asked.pop_front() {
+        tries += 1;
+        scene.gone(token, 83 << 8);
+        assert!(tries < 50, "it must end");
+    }
+    assert!(scene.done.contains(&Action::Answer(7, Answer::Failed(Reason::NoProcess, 0))));
+    assert_eq!(prepares(&scene.event(Event::Asked(8, small(0)))), 2, "somebody wants it: tried again");
+    scene.prepare_all();
+    assert!(forwarded(&scene.done, 8).is_some());
+}
+
+#[test]
+fn children_that_cannot_be_made_are_counted_with_their_errno() {
+    let mut scene = Scene::new(1, 1_000_000, 1000);
+    scene.event(Event::Standing(0));
+    scene.event(Event::Asked(7, small(0)));
+    while let Some((token, _, _)) = scene.asked.pop_front() {
+        scene.event(Event::Unborn(token, libc::EAGAIN));
+    }
+    assert!(scene.done.contains(&Action::Answer(7, Answer::Failed(Reason::NoProcess, libc::EAGAIN))));
+}
+
+#[test]
+fn a_ready_child_that_dies_is_replaced_and_not_used() {
+    let mut scene = Scene::full(1);
+    let token = scene.done.iter().find_map(|action| if let Action::Prepare(token, 0, Class::Small) = action { Some(*token) } else { None }).expect("one");
+    assert_eq!(prepares(&scene.event(Event::HungUp(token))), 1);
+    assert_eq!(scene.ready(), 0);
+    assert_eq!(forwarded(&scene.event(Event::Asked(7, small(0))), 7), None);
+    scene.gone(token, 9);
+    scene.prepare_all();
+    assert!(forwarded(&scene.done, 7).is_some_and(|other| other != token));
+}
+
+#[test]
+fn a_lost_container_is_replaced_and_its_programs_are_reported() {
+    let mut scene = Scene::full(2);
+    let token = scene.start(7, small(100));
+    scene.event(Event::HungUp(token));
+    scene.prepare_all();
+    let actions = scene.event(Event::Lost(0));
+    assert!(actions.contains(&Action::Answer(7, Answer::Failed(Reason::SpawnerLost, 0))));
+    assert!(actions.contains(&Action::StartContainer(2, Trade::Programs)));
+    assert_eq!((scene.ready(), scene.pool.figures().programs, scene.pool.next_deadline()), (0, 0, None));
+    scene.event(Event::Asked(8, small(0)));
+    scene.event(Event::Standing(2));
+    scene.prepare_all();
+    assert!(forwarded(&scene.done, 8).is_some(), "who came meanwhile has waited");
+    assert_eq!(scene.pool.figures().generation, 2);
+}
+
+#[test]
+fn containers_that_never_stay_up_are_given_up() {
+    let mut scene = Scene::new(1, 1_000_000, 1000);
+    let mut number = 0;
+    loop {
+        let actions = scene.event(Event::Lost(number));
+        number += 1;
+        assert!(number < 20, "it must end");
+        if actions.contains(&Action::GiveUp) {
+            break;
+        }
+        assert!(actions.contains(&Action::StartContainer(number, Trade::Programs)));
+    }
+    assert_eq!(number, LOSSES_MAX + 1);
+}
+
+#[test]
+fn lost_workers_containers_refuse_compilations_only() {
+    let mut scene = Scene::full(1);
+    scene.event(Event::Asked(5, compile(0)));
+    scene.event(Event::Asked(6, compile(0)));
+    for _ in 0..=LOSSES_MAX {
+        let number = *scene.pool.containers.iter().find(|(_, container)| container.trade == Trade::Compiles).expect("one").0;
+        scene.event(Event::Lost(number));
+    }
+    assert!(scene.done.contains(&Action::Answer(6, Answer::Failed(Reason::SpawnerLost, 0))));
+    assert!(!scene.done.contains(&Action::GiveUp));
+    scene.start(7, small(0));
+    let actions = scene.event(Event::Asked(8, compile(0)));
+    assert!(actions.iter().any(|action| matches!(action, Action::StartContainer(_, Trade::Compiles))), "tried again");
+}
+
+#[test]
+fn a_container_is_renewed_after_its_starts_and_the_old_one_ends_with_its_last_program() {
+    let mut scene = Scene::new(1, 3, 1000);
+    scene.event(Event::Standing(0));
+    scene.event(Event::Standing(1));
+    scene.prepare_all();
+    let old = scene.start(1, small(0));
+    scene.event(Event::HungUp(old));
+    scene.prepare_all();
+    let second = scene.start(2, small(0));
+    let actions = scene.event(Event::HungUp(second));
+    assert!(actions.contains(&Action::StartContainer(2, Trade::Programs)), "{actions:?}");
+    scene.prepare_all();
+    scene.event(Event::Standing(2));
+    let third = scene.start(3, small(0));
+    scene.event(Event::HungUp(third));
+    assert!(scene.asked.iter().all(|(_, container, _)| *container == 2), "new children come from the new one");
+    scene.prepare_all();
+    scene.gone(old, 0);
+    scene.gone(second, 0);
+    assert!(!scene.done.contains(&Action::EndContainer(0)));
+    assert!(scene.gone(third, 0).contains(&Action::EndContainer(0)));
+}
+
+#[test]
+fn renewals_are_bounded_however_long_programs_live() {
+    let mut scene = Scene::new(1, 1, 100_000);
+    scene.event(Event::Standing(0));
+    for id in 0..200 {
+        let actions = scene.event(Event::Asked(id, small(0)));
+        scene.prepare_all();
+        if let Some(token) = forwarded(&actions, id).or_else(|| forwarded(&scene.done, id)) {
+            scene.event(Event::HungUp(token));
+        }
+        let starting: Vec<u32> = scene.pool.containers.iter().filter(|(_, container)| !container.standing).map(|(number, _)| *number).collect();
+        starting.into_iter().for_each(|number| drop(scene.event(Event::Standing(number))));
+    }
+    let programs = scene.pool.containers.values().filter(|container| container.trade == Trade::Programs).count();
+    assert!(programs <= CONTAINERS_MAX, "{programs}");
+}
+
+#[test]
+fn whatever_happens_each_request_is_answered_once() {
+    let mut seed = 0x2545_f491_4f6c_dd1du64;
+    let mut random = move |below: u64| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed % below
+    };
+    for _ in 0..200 {
+        let mut scene = Scene::new(2, 5, 200);
+        let (mut asked, mut children) = (0u32, Vec::new());
+        for _ in 0..300 {
+            scene.now += random(50);
+            let containers: Vec<(u32, bool)> = scene.pool.containers.iter().map(|(number, container)| (*number, container.standing)).collect();
+            let event = match random(10) {
+                0..3 => {
+                    asked += 1;
+                    Event::Asked(asked, if random(4) == 0 { compile(100) } else { small(50) })
+                }
+                3 => Event::Asked(u32::try_from(random(u64::from(asked) + 1)).unwrap_or(0), Request::Kill),
+                4 | 5 => match scene.asked.pop_front() {
+                    Some((token, _, _)) => {
+                        children.push(token);
+                        Event::Prepared(token)
+                    }
+                    None => Event::Tick,
+                },
+                6 => Event::HungUp(pick(&children, random(1 << 20))),
+                7 => Event::Gone(pick(&children, random(1 << 20)), 9, Usage::default(), random(2) == 0),
+                8 => Event::Tick,
+                _ => match containers.iter().find(|(_, standing)| !standing) {
+                    Some((number, _)) => Event::Standing(*number),
+                    None if random(20) == 0 => containers.first().map_or(Event::Tick, |(number, _)| Event::Lost(*number)),
+                    None => Event::Tick,
+                },
+            };
+            scene.event(event);
+        }
+        for number in scene.pool.containers.keys().copied().collect::<Vec<_>>() {
+            scene.event(Event::Lost(number));
+        }
+        check_answers(&scene, asked);
+    }
+}
+
+fn pick(tokens: &[u32], random: u64) -> u32 {
+    let count = tokens.len().max(1) as u64;
+    usize::try_from(random % count).ok().and_then(|at| tokens.get(at)).copied().unwrap_or(0)
+}
+
+fn check_answers(scene: &Scene, asked: u32) {
+    for id in 1..=asked {
+        let answers = scene.done.iter().filter(|action| matches!(action, Action::Answer(other, _) | Action::Refuse(other, ..) if *other == id)).count();
+        assert_eq!(answers + usize::from(scene.pool.has(id)), 1, "request {id}");
+    }
+    let running = scene.pool.children.values().filter(|child| matches!(child.phase, Phase::Running(_))).count();
+    assert_eq!(scene.pool.running, running as u64);
+    for (class, preparing) in &scene.pool.preparing {
+        let count = scene.pool.children.values().filter(|child| child.class == *class && child.phase == Phase::Preparing).count();
+        assert_eq!(*preparing, count);
+    }
+}

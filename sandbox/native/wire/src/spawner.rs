@@ -6,7 +6,8 @@
 //!                     BORN token                        descriptor: the child's pidfd
 //!                     UNBORN token, errno
 //!                     GONE token, status, usage         after wait4
-//!                     BROKEN step, errno, text          a step of the container failed; the spawner ends
+//!                     LACKING layer, errno              before READY: an optional layer cannot be had
+//!                     BROKEN text                       a step of the container failed; the spawner ends
 //! child -> keeper     PREPARED                          on its private socket; then the hang-up when it is locked
 //! keeper -> child     START or COMPILE, as the host sent it, with its descriptors
 //! ```
@@ -110,6 +111,13 @@ pub enum News {
         /// What it cost.
         usage: Usage,
     },
+    /// An optional layer that cannot be had.
+    Lacking {
+        /// Which.
+        layer: Layers,
+        /// Why.
+        errno: i32,
+    },
     /// The container cannot be made.
     Broken {
         /// What failed, for the operator.
@@ -122,6 +130,7 @@ const BORN: u32 = 2;
 const UNBORN: u32 = 3;
 const GONE: u32 = 4;
 const BROKEN: u32 = 5;
+const LACKING: u32 = 6;
 
 impl News {
     /// The datagram.
@@ -135,6 +144,7 @@ impl News {
                 let head = head(GONE).u32(*token).i32(*wait_status);
                 head.u64(usage.user_us).u64(usage.system_us).u64(usage.max_rss).done()
             }
+            News::Lacking { layer, errno } => head(LACKING).u32(layer.0).i32(*errno).done(),
             News::Broken { text } => head(BROKEN).bytes(&text.as_bytes()[..text.floor_char_boundary(TEXT_MAX)]).done(),
         }
     }
@@ -151,6 +161,7 @@ impl News {
                 wait_status: fields.i32()?,
                 usage: Usage { user_us: fields.u64()?, system_us: fields.u64()?, max_rss: fields.u64()? },
             },
+            LACKING => News::Lacking { layer: Layers(fields.u32()?), errno: fields.i32()? },
             BROKEN => return Ok(News::Broken { text: String::from_utf8_lossy(fields.rest()).into_owned() }),
             _ => return Err(Malformed("unknown kind of news")),
         };
@@ -170,6 +181,7 @@ mod tests {
             News::Born { token: 1 },
             News::Unborn { token: 2, errno: 11 },
             News::Gone { token: 3, wait_status: 31, usage },
+            News::Lacking { layer: Layers::TSC, errno: 22 },
             News::Broken { text: "mount: EPERM".into() },
         ]
     }

@@ -17,7 +17,7 @@ pub fn host(words: &[&str]) -> Host {
 }
 
 /// A copy that anybody may run: the build folder may be closed to others.
-fn public_copy() -> PathBuf {
+pub fn public_copy() -> PathBuf {
     let folder = std::env::temp_dir().join(format!("gatebus-jail-{}", std::process::id()));
     let copy = folder.join("jail-rehearsal");
     static ONCE: std::sync::Once = std::sync::Once::new();
