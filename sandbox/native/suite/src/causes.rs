@@ -51,6 +51,16 @@ pub fn of(message: &str) -> Option<&'static str> {
     known.or_else(|| REFUSED.contains(&message).then_some("TRAP"))
 }
 
+/// The cause when a module is killed while its instance is made. A segment that does not fit is one cause for memories
+/// and tables (status 76 of PROTOCOL.md).
+pub fn at_start(message: &str) -> Option<&'static str> {
+    if message == "out of bounds table access" {
+        Some("MEMORY_ACCESS_OUT_OF_BOUNDS")
+    } else {
+        of(message)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +74,18 @@ mod tests {
         assert_eq!(
             of("uninitialized element 2"),
             Some("INDIRECT_CALL_INDEX_OUT_OF_BOUNDS")
+        );
+    }
+
+    #[test]
+    fn a_segment_that_does_not_fit_has_one_cause() {
+        assert_eq!(
+            at_start("out of bounds table access"),
+            at_start("out of bounds memory access")
+        );
+        assert_ne!(
+            of("out of bounds table access"),
+            of("out of bounds memory access")
         );
     }
 

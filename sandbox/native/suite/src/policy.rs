@@ -4,20 +4,20 @@ use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 
 /// What today's toolchains emit by default; the same list as admission's.
 pub const ACCEPTED: WasmFeatures = WasmFeatures::WASM2
+    .union(WasmFeatures::RELAXED_SIMD)
     .union(WasmFeatures::TAIL_CALL)
     .union(WasmFeatures::EXTENDED_CONST)
     .union(WasmFeatures::MULTI_MEMORY)
     .union(WasmFeatures::EXCEPTIONS);
 
 /// In the order of asking: the first that makes a module valid, alone, is the reason of its refusal.
-const REFUSED: [(&str, WasmFeatures); 8] = [
+const REFUSED: [(&str, WasmFeatures); 7] = [
     ("function references", WasmFeatures::FUNCTION_REFERENCES),
     (
         "gc",
         WasmFeatures::FUNCTION_REFERENCES.union(WasmFeatures::GC),
     ),
     ("memory64", WasmFeatures::MEMORY64),
-    ("relaxed simd", WasmFeatures::RELAXED_SIMD),
     ("threads", WasmFeatures::THREADS),
     ("custom page sizes", WasmFeatures::CUSTOM_PAGE_SIZES),
     ("wide arithmetic", WasmFeatures::WIDE_ARITHMETIC),
@@ -29,6 +29,9 @@ const REFUSED: [(&str, WasmFeatures); 8] = [
 
 /// Modules are refused for what they import, whatever it is: only `gate` and `wasi` have a host behind them.
 pub const IMPORTS: &str = "imports";
+
+/// Admission's bound: each memory has 4 GiB of addresses set aside.
+const MEMORIES: u32 = 8;
 
 /// What admission is expected to say of a module that the suite calls valid.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,10 +47,10 @@ pub enum Verdict {
 /// Judges the encoded module.
 pub fn judge(wasm: &[u8]) -> Verdict {
     let Err(error) = valid_with(wasm, ACCEPTED) else {
-        return if has_imports(wasm) {
-            Verdict::Refused(IMPORTS)
-        } else {
-            Verdict::Accepted
+        return match () {
+            () if has_imports(wasm) => Verdict::Refused(IMPORTS),
+            () if memories(wasm) > MEMORIES => Verdict::Refused("more than 8 memories"),
+            () => Verdict::Accepted,
         };
     };
     let named = REFUSED
@@ -86,6 +89,21 @@ pub fn import_modules(wasm: &[u8]) -> Vec<String> {
     names
 }
 
+fn memories(wasm: &[u8]) -> u32 {
+    let count = |payload| {
+        if let Payload::MemorySection(section) = payload {
+            section.count()
+        } else {
+            0
+        }
+    };
+    Parser::new(0)
+        .parse_all(wasm)
+        .map_while(Result::ok)
+        .map(count)
+        .sum()
+}
+
 fn has_imports(wasm: &[u8]) -> bool {
     !import_modules(wasm).is_empty()
 }
@@ -111,6 +129,16 @@ mod tests {
         assert_eq!(
             verdict(r#"(module (import "spectest" "print" (func)))"#),
             Verdict::Refused(IMPORTS)
+        );
+    }
+
+    #[test]
+    fn too_many_memories_are_refused() {
+        let module = |count: usize| format!("(module {})", "(memory 0)".repeat(count));
+        assert_eq!(verdict(&module(8)), Verdict::Accepted);
+        assert_eq!(
+            verdict(&module(9)),
+            Verdict::Refused("more than 8 memories")
         );
     }
 

@@ -280,11 +280,16 @@ impl Reader {
         exec: WastExecute<'_>,
         message: &str,
     ) -> Result<(), String> {
-        let cause =
-            causes::of(message).ok_or_else(|| format!("line {line}: no cause for «{message}»"))?;
+        let known = |cause: Option<_>| {
+            cause.ok_or_else(|| format!("line {line}: no cause for «{message}»"))
+        };
         match exec {
-            WastExecute::Invoke(call) => self.killed(line, "trap", call, cause),
-            WastExecute::Wat(module) => self.assert_trap_at_start(line, module, cause)?,
+            WastExecute::Invoke(call) => {
+                self.killed(line, "trap", call, known(causes::of(message))?)
+            }
+            WastExecute::Wat(module) => {
+                self.assert_trap_at_start(line, module, known(causes::at_start(message))?)?
+            }
             WastExecute::Get { .. } => return Err(format!("line {line}: a trap from a global")),
         }
         Ok(())
