@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 STATUS_TRAP, STATUS_NO_FUNCTION, STATUS_SEGMENT, STATUS_INTERNAL, STATUS_MEMORY_LIMIT = 30, 73, 76, 70, 63
 START = "_start"
+INITIALIZE = "_initialize"  # what a library-like WASI module wants to have called before anything else
+NOT_EXPORTED = "function not exported or it cannot be used as entry function"
+NOT_BESIDE_START = "entry function may not be specified for program with _start function"
 
 TRAPS: dict[wasmtime.TrapCode, tuple[int, str]] = {
     wasmtime.TrapCode.UNREACHABLE: (23, "unreachable instruction"),
@@ -30,23 +33,37 @@ SEGMENT_TEXT = "a segment or the start function goes out of bounds"
 MINIMUM_TEXT = "the initial memory or table is larger than the limit"
 
 
-def no_such_function() -> GuestEnd:
-    return GuestEnd(STATUS_NO_FUNCTION)
+def no_such_function(text: str = NOT_EXPORTED) -> GuestEnd:
+    return GuestEnd(STATUS_NO_FUNCTION, text=text)
 
 
 def choose_entry(
     personality: Personality, wanted: str | None, exports: dict[str, wasmtime.Func]
-) -> wasmtime.Func | None:
-    """None: there is nothing to enter (the start section was everything). `exports`: those with the signature of an
-    entry.
-    """
-    if not wanted:
-        return exports.get(START)
-    if personality == "gate" and START in exports:
-        raise no_such_function()
+) -> list[wasmtime.Func]:
+    """What is called, in order; nothing: the start section was everything. `exports`: those that can be entered."""
+    return _gate_entry(wanted, exports) if personality == "gate" else _wasi_entry(wanted or START, exports)
+
+
+def _gate_entry(wanted: str | None, exports: dict[str, wasmtime.Func]) -> list[wasmtime.Func]:
+    """A module with `_start` has no other entry; without one, no name means no entry."""
+    if START in exports:
+        if wanted is not None:
+            raise no_such_function(NOT_BESIDE_START)
+        return [exports[START]]
+    if wanted in (None, START):
+        return []
     if wanted not in exports:
         raise no_such_function()
-    return exports[wanted]
+    return [exports[wanted]]
+
+
+def _wasi_entry(wanted: str, exports: dict[str, wasmtime.Func]) -> list[wasmtime.Func]:
+    """`_start`, or a named function of a module that has been initialised."""
+    if wanted == START and START in exports:
+        return [exports[START]]
+    if wanted != START and wanted not in exports:
+        raise no_such_function()
+    return [exports[name] for name in (INITIALIZE, wanted) if name in exports]
 
 
 def is_entry(kind: wasmtime.FuncType) -> bool:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 U32 = struct.Struct("<I")
 U64 = struct.Struct("<Q")
+PAIR = struct.Struct("<II")
 
 
 class MemoryFault(Exception):
@@ -63,10 +64,13 @@ class GuestMemory:
 
     def vectors(self, address: int, count: int) -> list[tuple[int, int]]:
         """The (address, length) pairs of an iovec array; each is checked before the first is used."""
-        table = self.read(address, 8 * count)
-        pairs = [(U32.unpack_from(table, at)[0], U32.unpack_from(table, at + 4)[0]) for at in range(0, 8 * count, 8)]
+        if count == 0:
+            return []
+        pairs = list(PAIR.iter_unpack(self.read(address, 8 * count)))
+        end = len(self._view())
         for start, length in pairs:
-            self.check(start, length)
+            if start + length > end and length:
+                raise MemoryFault
         return pairs
 
     def gather(self, pairs: Iterable[tuple[int, int]], limit: int) -> bytes:

@@ -66,7 +66,7 @@ class PacketReader:
         whole = padded(size)
         if len(self._buffer) < whole:
             return None
-        content = bytes(self._buffer[HEADER_SIZE : size])
+        content = bytes(self._buffer[HEADER_SIZE:size])
         del self._buffer[:whole]
         return Packet(code, domain & DOMAIN_MASK, index, content)
 

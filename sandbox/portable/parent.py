@@ -237,9 +237,7 @@ async def _wait_or_kill(end: ChildEnd, wall: float) -> EndOfChild | None:
 def _judge_compiler(end: EndOfChild | None, limits: CompileLimits) -> None:
     """A worker that ended without an answer, in the native back-end's words."""
     if end is None:
-        raise CompileLimit(
-            "compile-wall-time", f"Compiling the program took longer than {limits.wall_time:g} seconds."
-        )
+        raise CompileLimit("compile-wall-time", f"Compiling the program took longer than {limits.wall_time:g} seconds.")
     if end.signal == SIGXCPU:
         raise CompileLimit(
             "compile-cpu-time", f"Compiling the program needs more than {limits.cpu_time:g} seconds of a CPU."

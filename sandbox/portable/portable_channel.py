@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 STATUS_WALL_TIME = 61
 MILLISECOND = 1_000_000
+LONGEST = 3_600_000.0
 
 
 class SocketChannel:
@@ -26,6 +27,8 @@ class SocketChannel:
         self._socket, self._wall_end = connection, wall_end
         self._socket.settimeout(0.0)
         self._poll = select.poll()
+        self._watched = 0
+        self._poll.register(self._socket, 0)
 
     def send(self, data: bytes | memoryview) -> int:
         try:
@@ -51,12 +54,11 @@ class SocketChannel:
 
     def wait(self, *, readable: bool, writable: bool, until: int | None) -> tuple[bool, bool]:
         wanted = (select.POLLIN if readable else 0) | (select.POLLOUT if writable else 0)
-        self._poll.register(self._socket, wanted)
+        if wanted != self._watched:
+            self._poll.modify(self._socket, wanted)
+            self._watched = wanted
         while True:
-            ends = [moment for moment in (until, self._wall_end) if moment is not None]
-            timeout = max(0.0, (min(ends) - self.clock()) / MILLISECOND) if ends else None
-            # at most an hour at once: what poll takes is 31 bits of milliseconds
-            happened = self._poll.poll(None if timeout is None else min(timeout, 3_600_000.0))
+            happened = self._poll.poll(self._timeout(until))
             if happened:
                 return self._answer(happened[0][1], wanted)
             now = self.clock()
@@ -64,6 +66,13 @@ class SocketChannel:
                 raise GuestEnd(STATUS_WALL_TIME)
             if until is not None and now >= until:
                 return False, False
+
+    def _timeout(self, until: int | None) -> float | None:
+        """Milliseconds, at most an hour at once: what poll takes has 31 bits."""
+        end = self._wall_end if until is None else until if self._wall_end is None else min(until, self._wall_end)
+        if end is None:
+            return None
+        return min(max(0.0, (end - time.monotonic_ns()) / MILLISECOND), LONGEST)
 
     def _answer(self, found: int, wanted: int) -> tuple[bool, bool]:
         gone = bool(found & (select.POLLHUP | select.POLLERR))

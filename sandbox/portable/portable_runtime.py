@@ -109,8 +109,8 @@ def run_guest(guest: Guest, module: wasmtime.Module, orders: ProgramOrders) -> G
         return end
     except wasmtime.Trap as trap:
         return end_of_trap(trap, instantiated=instantiated)
-    except wasmtime.WasmtimeError:
-        return GuestEnd(STATUS_IMPORTS)
+    except wasmtime.WasmtimeError as error:
+        return GuestEnd(STATUS_INTERNAL, text=f"engine: {error}".splitlines()[0])
     except Exception as error:
         return GuestEnd(STATUS_INTERNAL, text=type(error).__name__)
 
@@ -143,7 +143,7 @@ def _instantiate(guest: Guest, module: wasmtime.Module) -> wasmtime.Instance:
             continue
         function = find_function_untrusted(guest.personality, entry.module, name)
         if function is None:
-            raise GuestEnd(STATUS_IMPORTS)
+            raise GuestEnd(STATUS_IMPORTS, text="imports are missing")
         call = _with_memories(guest, bind(function, worlds(entry.module), guest.personality))
         linker.define_func(entry.module, name, _type_of(function), call, access_caller=True)
         bound.add((entry.module, name))
@@ -185,8 +185,10 @@ def _enter(guest: Guest, instance: wasmtime.Instance) -> object:
         wanted = guest.setup.function.decode() if guest.setup.function is not None else None
     except UnicodeDecodeError:
         raise no_such_function() from None
-    entry = choose_entry(guest.personality, wanted, entries)
-    return entry(guest.store) if entry is not None else None
+    result = None
+    for function in choose_entry(guest.personality, wanted, entries):
+        result = function(guest.store)
+    return result
 
 
 def memory_view(guest: Guest) -> Callable[[], memoryview]:

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from sandbox.portable.file_nodes import Times
     from sandbox.portable.wasi_world import WasiWorld
 
-KNOWN_FLAGS = FdFlag(31)
+KNOWN_FLAGS = 31
 SET_ACCESSED, SET_ACCESSED_NOW, SET_MODIFIED, SET_MODIFIED_NOW = 1, 2, 4, 8
 
 
 def check_flags(flags: int) -> FdFlag:
-    if flags & ~KNOWN_FLAGS:
+    if flags > KNOWN_FLAGS:
         raise CallError(Errno.INVAL)
     return FdFlag(flags)
 
@@ -36,7 +36,8 @@ def fd_fdstat_set_flags(world: WasiWorld, fd: int, flags: int) -> None:
 
 def fd_fdstat_set_rights(world: WasiWorld, fd: int, rights: int, inheriting: int) -> None:
     found = world.table.get(fd)
-    if rights & ~found.rights or inheriting & ~found.inheriting:
+    # plain numbers: the complement of a flag knows only the bits that have names
+    if rights & ~int(found.rights) or inheriting & ~int(found.inheriting):
         raise CallError(Errno.NOTCAPABLE)
     found.rights, found.inheriting = Right(rights), Right(inheriting)
 

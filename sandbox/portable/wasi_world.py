@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sandbox.portable.packet_pipe import PacketPipe
     from sandbox.portable.wasi_layout import Layout
 
+
 @dataclass(frozen=True, slots=True)
 class WasiWorld:
     memory: GuestMemory

@@ -166,5 +166,3 @@ def _prefixed(opcode: int, body: ByteReader) -> str:
     if opcode == PREFIX_ATOMIC:
         return "1" if second == _FENCE else "m"
     return _SIMD.get(second, "")
-
-

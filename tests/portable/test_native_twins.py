@@ -1,0 +1,91 @@
+"""What the portable back-end has in common with the native one is the same: compared with the Rust sources
+themselves.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from sandbox.portable import admission_bounds
+from sandbox.portable.descriptor_table import Right
+from sandbox.portable.guest_errno import Errno
+from sandbox.portable.import_table import find_function_untrusted
+
+NATIVE = Path(__file__).parents[2] / "sandbox" / "native"
+ROW = re.compile(r'"(\w+)" "(\w+)" => \w+\(([^)]*)\) -> (\S+);')
+
+
+def rows(macro: str) -> list[tuple[str, str, str, bool]]:
+    """(module, name, parameters as letters, has a result) of one table."""
+    text = (NATIVE / "abi" / "src" / "table.rs").read_text()
+    body = text.split(f"macro_rules! {macro} {{")[1].split("} };")[0]
+    letters = {"u32": "i", "u64": "I"}
+    return [
+        (module, name, "".join(letters[each] for each in re.findall(r": (\w+)", parameters)), result != "()")
+        for module, name, parameters, result in ROW.findall(body)
+    ]
+
+
+def test_wasi_programs_may_import_what_the_native_table_has() -> None:
+    table = rows("wasi_table")
+    assert len(table) == 91
+    for module, name, parameters, has_result in table:
+        found = find_function_untrusted("wasi", module, name)
+        assert found is not None, name
+        assert (found.parameters, found.has_result) == (parameters, has_result), name
+
+
+def test_gate_programs_may_import_what_the_native_table_has() -> None:
+    table = rows("gate_table")
+    assert len(table) == 47
+    for module, name, parameters, has_result in table:
+        found = find_function_untrusted("gate", module, f"{name}_65536" if module == "gate" else name)
+        assert found is not None, name
+        assert (found.parameters, found.has_result) == (parameters, has_result), name
+
+
+@pytest.mark.parametrize("personality", ["wasi", "gate"])
+def test_nothing_else_can_be_imported(personality: str) -> None:
+    for module, name in [
+        ("env", "memory"),
+        ("wasi_unstable", "sock_accept"),
+        ("wasi_snapshot_preview1", "thread_spawn"),
+    ]:
+        assert find_function_untrusted(personality, module, name) is None  # type: ignore[arg-type]
+
+
+def test_the_bounds_of_admission_are_the_native_ones() -> None:
+    text = (NATIVE / "runner" / "src" / "bounds.rs").read_text()
+    found = {name: eval(value) for name, value in re.findall(r"pub const (\w+): \w+ = ([\d_<> ]+);", text)}
+    ours = {name: value for name, value in vars(admission_bounds).items() if name.isupper()}
+    assert ours == found
+
+
+def test_the_texts_of_refusals_are_the_native_ones() -> None:
+    native = "".join(
+        (NATIVE / "runner" / "src" / name).read_text()
+        for name in ("refusal.rs", "features.rs", "scan.rs", "functions.rs", "admission.rs")
+    )
+    folder = Path(__file__).parents[2] / "sandbox" / "portable"
+    ours = "".join((folder / name).read_text() for name in ("portable_admission.py", "wasm_scan.py", "wasm_bodies.py"))
+    phrases = re.findall(r'at_most\(\s*"([^"]+)"', ours) + re.findall(r'\), "([^"]+)", "[^"]+"\),', ours)
+    assert len(phrases) > 15
+    for phrase in phrases:
+        assert f'"{phrase}"' in native, phrase
+
+
+def test_error_numbers_are_the_native_ones() -> None:
+    text = (NATIVE / "abi" / "src" / "errno.rs").read_text()
+    for name, number in re.findall(r"    ([A-Z]+) = (\d+);", text):
+        assert Errno[name] == int(number)
+
+
+def test_rights_are_the_native_ones() -> None:
+    text = (NATIVE / "abi" / "src" / "descriptor.rs").read_text()
+    found = dict(re.findall(r"pub\(crate\) const (\w+): u64 = 1 << (\d+);", text))
+    assert len(found) > 20
+    for name, bit in found.items():
+        assert Right[name] == 1 << int(bit)
