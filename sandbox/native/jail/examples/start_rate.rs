@@ -23,7 +23,13 @@ fn one(host: &mut Host) -> Duration {
 }
 
 fn row(name: &str, samples: &mut [Duration]) {
-    println!("{name}: p50 {:.3} ms, p90 {:.3}, p99 {:.3}, max {:.3}", percentile(samples, 50), percentile(samples, 90), percentile(samples, 99), percentile(samples, 100));
+    println!(
+        "{name}: p50 {:.3} ms, p90 {:.3}, p99 {:.3}, max {:.3}",
+        percentile(samples, 50),
+        percentile(samples, 90),
+        percentile(samples, 99),
+        percentile(samples, 100)
+    );
 }
 
 fn main() {
@@ -35,9 +41,19 @@ fn main() {
     host.settle();
     let mut samples: Vec<Duration> = (0..1000).map(|_| one(&mut host)).collect();
     row("one after the other", &mut samples);
-    let mut samples: Vec<Duration> = (0..300).map(|_| { host.settle(); one(&mut host) }).collect();
+    let mut samples: Vec<Duration> = (0..300)
+        .map(|_| {
+            host.settle();
+            one(&mut host)
+        })
+        .collect();
     row("from a full pool", &mut samples);
-    let mut samples: Vec<Duration> = (0..150).map(|_| { std::thread::sleep(Duration::from_millis(30)); one(&mut host) }).collect();
+    let mut samples: Vec<Duration> = (0..150)
+        .map(|_| {
+            std::thread::sleep(Duration::from_millis(30));
+            one(&mut host)
+        })
+        .collect();
     row("with pauses of 30 ms", &mut samples);
     for flight in [1, 2, 4, 8] {
         let (count, begin) = (3000, Instant::now());
@@ -53,7 +69,10 @@ fn main() {
         for program in running {
             host.end_of(&program);
         }
-        println!("{flight} in flight: {:.0} started and ended per second", f64::from(count) / begin.elapsed().as_secs_f64());
+        println!(
+            "{flight} in flight: {:.0} started and ended per second",
+            f64::from(count) / begin.elapsed().as_secs_f64()
+        );
     }
     println!("keeper's exit: {:?}", host.close());
 }

@@ -46,7 +46,15 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn prepare(start: &Start, memory: u64) -> Stage {
-        let mut stage = Stage { memory, size: start.memory_limit, sibling: 0, spawner: 0, port: 0, flip: None, low: std::ptr::null_mut() };
+        let mut stage = Stage {
+            memory,
+            size: start.memory_limit,
+            sibling: 0,
+            spawner: 0,
+            port: 0,
+            flip: None,
+            low: std::ptr::null_mut(),
+        };
         if start.flags == EARLY_PANIC {
             panic!("before the lock");
         }
@@ -147,7 +155,8 @@ fn clocks() {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: a valid place for the results.
     unsafe {
-        let coarse = libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &mut time) + libc::clock_gettime(libc::CLOCK_REALTIME_COARSE, &mut time);
+        let coarse = libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &mut time)
+            + libc::clock_gettime(libc::CLOCK_REALTIME_COARSE, &mut time);
         say(if coarse == 0 && time.tv_sec > 0 { "coarse" } else { "no coarse" });
         libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time);
     }

@@ -9,12 +9,40 @@ use libc::{c_long, syscall};
 
 /// What is tried, in the order of the table below.
 pub(crate) const NAMES: &[&str] = &[
-    "open /etc/passwd", "socket inet", "connect 127.0.0.1", "fork", "run /bin/sh", "ptrace spawner", "signal spawner",
-    "mount tmpfs", "int 0x80 chmod", "read sibling's memory", "become dumpable", "run a memfd", "io_uring", "bpf",
-    "userfaultfd", "user namespace and mount", "map writable code", "signal sibling", "connect abstract socket",
-    "mkdir /x", "ptrace sibling", "open /proc/1/mem", "perf_event_open", "raise a limit", "socketpair",
-    "read inherited keyring", "use 2 GiB", "take capabilities", "kill sibling", "make code writable",
-    "make data executable", "write to descriptor 3", "read the precise clock", "set the host name",
+    "open /etc/passwd",
+    "socket inet",
+    "connect 127.0.0.1",
+    "fork",
+    "run /bin/sh",
+    "ptrace spawner",
+    "signal spawner",
+    "mount tmpfs",
+    "int 0x80 chmod",
+    "read sibling's memory",
+    "become dumpable",
+    "run a memfd",
+    "io_uring",
+    "bpf",
+    "userfaultfd",
+    "user namespace and mount",
+    "map writable code",
+    "signal sibling",
+    "connect abstract socket",
+    "mkdir /x",
+    "ptrace sibling",
+    "open /proc/1/mem",
+    "perf_event_open",
+    "raise a limit",
+    "socketpair",
+    "read inherited keyring",
+    "use 2 GiB",
+    "take capabilities",
+    "kill sibling",
+    "make code writable",
+    "make data executable",
+    "write to descriptor 3",
+    "read the precise clock",
+    "set the host name",
 ];
 
 /// An address that is there before the lock, to be read by siblings.
@@ -53,7 +81,12 @@ pub(crate) fn attack(number: u32, stage: &Stage) -> String {
             10 => verdict(call!(libc::SYS_prctl, libc::PR_SET_DUMPABLE, 1, 0, 0, 0)),
             11 => run_memfd(),
             12 => verdict(call!(libc::SYS_io_uring_setup, 8, [0u64; 15].as_mut_ptr())),
-            13 => verdict(call!(libc::SYS_bpf, 0, [0x0000_0004_0000_0002u64, 0x0000_0001_0000_0004, 0, 0, 0, 0, 0, 0, 0].as_ptr(), 72)),
+            13 => verdict(call!(
+                libc::SYS_bpf,
+                0,
+                [0x0000_0004_0000_0002u64, 0x0000_0001_0000_0004, 0, 0, 0, 0, 0, 0, 0].as_ptr(),
+                72
+            )),
             14 => verdict(call!(libc::SYS_userfaultfd, 1)),
             15 => nested_mount(),
             16 => verdict(call!(libc::SYS_mmap, 0, 4096, 7, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1i64, 0)),
@@ -62,14 +95,21 @@ pub(crate) fn attack(number: u32, stage: &Stage) -> String {
             19 => verdict(call!(libc::SYS_mkdirat, libc::AT_FDCWD, c"/x".as_ptr(), 0o700)),
             20 => verdict(call!(libc::SYS_ptrace, libc::PTRACE_SEIZE, sibling, 0, 0)),
             21 => verdict(call!(libc::SYS_openat, libc::AT_FDCWD, c"/proc/1/mem".as_ptr(), libc::O_RDWR)),
-            22 => verdict(call!(libc::SYS_perf_event_open, [1u64 | 128 << 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0].as_ptr(), 0, -1i64, -1i64, 0)),
+            22 => verdict(call!(
+                libc::SYS_perf_event_open,
+                [1u64 | 128 << 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0].as_ptr(),
+                0,
+                -1i64,
+                -1i64,
+                0
+            )),
             23 => raise_limit(),
             24 => verdict(call!(libc::SYS_socketpair, libc::AF_UNIX, libc::SOCK_STREAM, 0, [0u64; 1].as_mut_ptr())),
             25 => read_keyring(),
             26 => use_two_gibibytes(),
             27 => verdict(call!(libc::SYS_capset, [0x2008_0522u32, 0].as_ptr(), [!0u32; 6].as_ptr())),
             28 => verdict(call!(libc::SYS_kill, sibling, libc::SIGKILL)),
-            29 => verdict(call!(libc::SYS_mprotect, (attack as *const () as usize) & !4095, 4096, 3)),
+            29 => verdict(call!(libc::SYS_mprotect, (libc::getaddrinfo as *const () as usize) & !4095, 4096, 3)),
             30 => verdict(call!(libc::SYS_mprotect, stage.low, 4096, 5)),
             31 => verdict(call!(libc::SYS_write, 3, c"x".as_ptr(), 1)),
             32 => precise_clock(),
@@ -83,7 +123,12 @@ unsafe fn connect_loopback(port: u16) -> String {
     // SAFETY: as in `attack`.
     unsafe {
         let socket = call!(libc::SYS_socket, libc::AF_INET, libc::SOCK_STREAM, 0);
-        let address = libc::sockaddr_in { sin_family: 2, sin_port: port.to_be(), sin_addr: libc::in_addr { s_addr: 0x0100_007f }, sin_zero: [0; 8] };
+        let address = libc::sockaddr_in {
+            sin_family: 2,
+            sin_port: port.to_be(),
+            sin_addr: libc::in_addr { s_addr: 0x0100_007f },
+            sin_zero: [0; 8],
+        };
         verdict(call!(libc::SYS_connect, socket, &raw const address, 16))
     }
 }

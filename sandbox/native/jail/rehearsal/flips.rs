@@ -20,7 +20,8 @@ pub struct Arguments {
 /// All of them, for a guest memory at this address.
 pub fn all(memory: u64, size: u64) -> Vec<Arguments> {
     let grow = [Check::AtLeast(0, memory), Check::AtMost(0, memory + size), Check::AtMost(1, size), Check::Is(2, 3)];
-    let rows = PROGRAM.iter().filter(|rule| !rule.checks.is_empty()).map(|rule| (rule.name, rule.call, rule.checks.to_vec()));
+    let rows =
+        PROGRAM.iter().filter(|rule| !rule.checks.is_empty()).map(|rule| (rule.name, rule.call, rule.checks.to_vec()));
     let rows = rows.chain([("mprotect", libc::SYS_mprotect, grow.to_vec())]);
     rows.flat_map(|(name, call, checks)| of_row(name, call, &checks)).collect()
 }
@@ -31,7 +32,9 @@ fn of_row(name: &str, call: i64, checks: &[Check]) -> Vec<Arguments> {
         match *check {
             Check::Int(at, value) => good[usize::from(at)] = value.into(),
             Check::Is(at, value) | Check::AtLeast(at, value) => good[usize::from(at)] = value,
-            Check::IntAtMost(at, _) | Check::AtMost(at, _) | Check::NoBits(at, _) if good[usize::from(at)] == 1 => good[usize::from(at)] = 0,
+            Check::IntAtMost(at, _) | Check::AtMost(at, _) | Check::NoBits(at, _) if good[usize::from(at)] == 1 => {
+                good[usize::from(at)] = 0
+            }
             Check::IntAtMost(..) | Check::AtMost(..) | Check::NoBits(..) => {}
         }
     }
@@ -49,7 +52,9 @@ fn of_row(name: &str, call: i64, checks: &[Check]) -> Vec<Arguments> {
 /// Values that break a condition: just outside, far outside, and outside only in the upper half.
 fn wrong(check: Check) -> Vec<(u8, u64)> {
     match check {
-        Check::Int(at, value) => vec![(at, u64::from(value) + 1), (at, u64::from(value) + 1_000_000), (at, u64::from(!value))],
+        Check::Int(at, value) => {
+            vec![(at, u64::from(value) + 1), (at, u64::from(value) + 1_000_000), (at, u64::from(!value))]
+        }
         Check::IntAtMost(at, value) => vec![(at, u64::from(value) + 1), (at, 0xffff_ffff)],
         Check::Is(at, value) => vec![(at, value + 1), (at, value | 4), (at, value | 1 << 32), (at, 0)],
         Check::AtMost(at, value) => vec![(at, value + 1), (at, value | 1 << 63), (at, u64::MAX)],

@@ -1,6 +1,8 @@
 //! The jail's tests without an engine: a workload whose programs do what START's flags say.
 
-use gatebus_jail::{CompileDescriptors, CompileLock, PACKET, ProgramDescriptors, ProgramLock, StackClass, Workload, sys};
+use gatebus_jail::{
+    CompileDescriptors, CompileLock, PACKET, ProgramDescriptors, ProgramLock, StackClass, Workload, sys,
+};
 use gatebus_wire::{Compile, Start};
 use std::os::fd::AsRawFd;
 

@@ -17,7 +17,8 @@ pub(crate) fn lock() -> Result<(), Failure> {
             }
         }
         check("securebits", libc::prctl(libc::PR_SET_SECUREBITS, SECUREBITS_ALL_LOCKED, 0, 0, 0))?;
-        check("ambient capabilities", libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)).map(|_| ())
+        check("ambient capabilities", libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0))
+            .map(|_| ())
     }
 }
 

@@ -96,7 +96,9 @@ impl Groups {
             Some(group) => group,
             None => self.make_one()?,
         };
-        let procs = self.child_folders(&group).map(|(_, folder)| Ok(OpenOptions::new().write(true).open(folder.join("cgroup.procs"))?.into()));
+        let procs = self
+            .child_folders(&group)
+            .map(|(_, folder)| Ok(OpenOptions::new().write(true).open(folder.join("cgroup.procs"))?.into()));
         let procs: io::Result<Vec<OwnedFd>> = procs.collect();
         Ok((group, procs?))
     }

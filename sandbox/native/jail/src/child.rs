@@ -12,8 +12,8 @@ use gatebus_wire::keeper::{self, Request};
 use gatebus_wire::spawner::{Class, PREPARED};
 use gatebus_wire::{Compile, Layers, Start, status};
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The child's own socket to the keeper: the last of the reserved numbers, so that no other lands on it.
 const PRIVATE: RawFd = container::RESERVED_LAST;
@@ -139,7 +139,8 @@ fn wait_for_work() -> (Request, Vec<OwnedFd>) {
 
 fn run_program<W: Workload>(workload: &mut W, start: &Start, descriptors: Vec<OwnedFd>, from: &Inheritance) -> ! {
     let three: Result<[OwnedFd; 3], _> = descriptors.try_into();
-    let [packet, image, memory] = or_exit(Step::Request, three.map_err(|_| Failure { what: "descriptors", errno: libc::EBADF }));
+    let [packet, image, memory] =
+        or_exit(Step::Request, three.map_err(|_| Failure { what: "descriptors", errno: libc::EBADF }));
     or_exit(Step::Request, place(packet.as_raw_fd(), PACKET));
     drop(packet);
     if from.layers.has(Layers::RLIMITS) {
@@ -221,5 +222,6 @@ fn close_all_but(first: RawFd, last: RawFd) {
 /// Reading the precise clock becomes SIGSEGV; the coarse clocks are plain memory and stay.
 pub(crate) fn close_precise_clock() -> Result<(), Failure> {
     // SAFETY: prctl with numbers only.
-    check("PR_SET_TSC", unsafe { syscall!(libc::SYS_prctl, libc::PR_SET_TSC, libc::PR_TSC_SIGSEGV, 0, 0, 0) }).map(|_| ())
+    check("PR_SET_TSC", unsafe { syscall!(libc::SYS_prctl, libc::PR_SET_TSC, libc::PR_TSC_SIGSEGV, 0, 0, 0) })
+        .map(|_| ())
 }

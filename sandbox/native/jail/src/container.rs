@@ -46,7 +46,10 @@ const AFTER_THE_ENGINE: &[Step] = &[
     step(Layers::NONE, |_| signals::see_children_only_while_waiting()),
     // What could be gained goes before what we have: afterwards nothing could be locked.
     step(Layers::CAPABILITIES, |_| capabilities::lock()),
-    step(Layers::NONE, |options| if options.wanted.has(Layers::USER) { Ok(()) } else { capabilities::become_nobody(FOREIGN_ID) }),
+    step(
+        Layers::NONE,
+        |options| if options.wanted.has(Layers::USER) { Ok(()) } else { capabilities::become_nobody(FOREIGN_ID) },
+    ),
     // Capabilities inside the user namespace could still change mounts and ids.
     step(Layers::CAPABILITIES, |_| capabilities::drop_all()),
     step(Layers::NONE, |_| capabilities::no_new_privileges()),
@@ -56,7 +59,8 @@ const AFTER_THE_ENGINE: &[Step] = &[
 ];
 
 /// Layers that the keeper made by making this process.
-const BY_BIRTH: Layers = Layers(Layers::USER.0 | Layers::PID.0 | Layers::NETWORK.0 | Layers::IPC.0 | Layers::CGROUP_NAMESPACE.0);
+const BY_BIRTH: Layers =
+    Layers(Layers::USER.0 | Layers::PID.0 | Layers::NETWORK.0 | Layers::IPC.0 | Layers::CGROUP_NAMESPACE.0);
 
 /// What stands, and what does not though it was wanted.
 #[derive(Debug, Clone, Copy, Default)]
@@ -67,7 +71,12 @@ pub(crate) struct Standing {
 
 impl Standing {
     /// A layer that was tried.
-    pub(crate) fn tried(&mut self, layer: Layers, options: &SpawnerOptions, result: Result<(), Failure>) -> Result<(), Failure> {
+    pub(crate) fn tried(
+        &mut self,
+        layer: Layers,
+        options: &SpawnerOptions,
+        result: Result<(), Failure>,
+    ) -> Result<(), Failure> {
         match result {
             Ok(()) => self.on = self.on.with(layer),
             Err(failure) if !layer.is_empty() && options.optional.has(layer) => {
@@ -105,7 +114,10 @@ fn forbid_namespaces(options: &SpawnerOptions) -> Result<(), Failure> {
         return Err(Failure { what: "forbid nested namespaces without a user namespace", errno: libc::EPERM });
     }
     for kind in ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup"] {
-        let failed = |error: std::io::Error| Failure { what: "forbid nested namespaces", errno: error.raw_os_error().unwrap_or(0) };
+        let failed = |error: std::io::Error| Failure {
+            what: "forbid nested namespaces",
+            errno: error.raw_os_error().unwrap_or(0),
+        };
         std::fs::write(format!("/proc/sys/user/max_{kind}_namespaces"), "0").map_err(failed)?;
     }
     Ok(())

@@ -66,7 +66,12 @@ pub const STAGE_0: &[Rule] = &[
     rule("ppoll", libc::SYS_ppoll, &[IntAtMost(1, 1), AtMost(4, MASK)], "spawner waits for work or the end of a child"),
     rule("recvmsg", libc::SYS_recvmsg, &[], "PREPARE with its descriptors; START with its own"),
     rule("sendmsg", libc::SYS_sendmsg, &[], "BORN with a pidfd"),
-    rule("clone", libc::SYS_clone, &[Is(0, CLONE_PIDFD as u64 | SIGCHLD as u64)], "a child: a plain fork, nothing shared, no namespace"),
+    rule(
+        "clone",
+        libc::SYS_clone,
+        &[Is(0, CLONE_PIDFD as u64 | SIGCHLD as u64)],
+        "a child: a plain fork, nothing shared, no namespace",
+    ),
     rule("wait4", libc::SYS_wait4, &[], "its end and what it cost"),
     rule("read", libc::SYS_read, &[], "setup packets (before the lock)"),
     rule("write", libc::SYS_write, &[], "cgroup.procs, words of the child"),

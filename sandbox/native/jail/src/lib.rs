@@ -12,6 +12,7 @@ mod cgroups;
 mod child;
 mod container;
 pub mod descriptors;
+mod events;
 pub mod filters;
 mod keeper;
 mod landlock;

@@ -7,7 +7,14 @@ const NOTHING: libc::c_ulong = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXE
 /// A page and three nodes: the root directory needs one.
 const SIZE: &CStr = c"size=4k,nr_inodes=3,mode=0555";
 
-fn mount(what: &'static str, source: &CStr, target: &CStr, kind: &CStr, flags: libc::c_ulong, data: &CStr) -> Result<(), Failure> {
+fn mount(
+    what: &'static str,
+    source: &CStr,
+    target: &CStr,
+    kind: &CStr,
+    flags: libc::c_ulong,
+    data: &CStr,
+) -> Result<(), Failure> {
     // SAFETY: C strings that outlive the call.
     let result = unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, data.as_ptr().cast()) };
     check(what, result).map(|_| ())

@@ -82,7 +82,8 @@ pub(crate) fn start(options: &SpawnerOptions) -> Result<Container, Failure> {
     if options.wanted.has(Layers::USER) {
         map_ids(pid)?;
     }
-    crate::descriptors::send(container.control.as_raw_fd(), b"go", &[], 0).map_err(|_| Failure::now("release spawner"))?;
+    crate::descriptors::send(container.control.as_raw_fd(), b"go", &[], 0)
+        .map_err(|_| Failure::now("release spawner"))?;
     Ok(container)
 }
 

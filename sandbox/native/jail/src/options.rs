@@ -118,7 +118,8 @@ mod tests {
 
     #[test]
     fn layers_are_added_to_what_is_required_and_taken_from_what_is_wanted() {
-        let options = KeeperOptions::parse(&words("--require landlock,cgroup --without seccomp --pool 7")).expect("good");
+        let options =
+            KeeperOptions::parse(&words("--require landlock,cgroup --without seccomp --pool 7")).expect("good");
         assert_eq!(options.pool, 7);
         assert!(options.require.has(Layers::LANDLOCK.with(Layers::CGROUPS)));
         assert!(!options.require.has(Layers::SECCOMP) && !options.wanted().has(Layers::SECCOMP));

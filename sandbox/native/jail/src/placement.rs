@@ -44,7 +44,10 @@ pub(crate) fn read() -> Placement {
 
 /// In v2 a group's files exist only when its parent hands the controller down. Asking for it fails where processes are.
 fn hands_down(parent: &Path, controller: &str) -> bool {
-    let has = || fs::read_to_string(parent.join("cgroup.subtree_control")).is_ok_and(|text| text.split_whitespace().any(|word| word == controller));
+    let has = || {
+        fs::read_to_string(parent.join("cgroup.subtree_control"))
+            .is_ok_and(|text| text.split_whitespace().any(|word| word == controller))
+    };
     has() || (fs::write(parent.join("cgroup.subtree_control"), format!("+{controller}")).is_ok() && has())
 }
 
@@ -146,7 +149,8 @@ mod tests {
     fn with_version_1_each_controller_has_its_own_place() {
         let placement = place(V1_CGROUP, V1_MOUNTS);
         assert_eq!(placement.mode, Mode::V1);
-        let paths: Vec<_> = placement.parents.iter().map(|(layer, path)| (layer.to_string(), path.to_str().expect("text"))).collect();
+        let paths: Vec<_> =
+            placement.parents.iter().map(|(layer, path)| (layer.to_string(), path.to_str().expect("text"))).collect();
         assert_eq!(paths[0], ("cgroup-memory".to_owned(), "/sys/fs/cgroup/memory/box/1"));
         assert_eq!(paths[1].1, "/sys/fs/cgroup/pids/");
         assert_eq!(paths[2].1, "/sys/fs/cgroup/cpu/");
@@ -154,7 +158,10 @@ mod tests {
 
     #[test]
     fn with_version_2_all_share_one_place() {
-        let placement = place("0::/user.slice/x.scope\n", "25 1 0:22 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw,nsdelegate\n");
+        let placement = place(
+            "0::/user.slice/x.scope\n",
+            "25 1 0:22 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw,nsdelegate\n",
+        );
         assert_eq!(placement.mode, Mode::V2);
         assert_eq!(placement.parents.len(), 3);
         assert!(placement.parents.iter().all(|(_, path)| path == Path::new("/sys/fs/cgroup/user.slice/x.scope")));
@@ -181,7 +188,10 @@ mod tests {
         assert!(!is_dead_keepers(&own_name()));
         let later = format!("gatebus-{}-{}-1", pid_namespace(), std::process::id());
         assert!(is_dead_keepers(&later));
-        assert!(!is_dead_keepers(&format!("gatebus-1-{}-1", std::process::id())), "another pid namespace is not ours to judge");
+        assert!(
+            !is_dead_keepers(&format!("gatebus-1-{}-1", std::process::id())),
+            "another pid namespace is not ours to judge"
+        );
     }
 
     #[test]

@@ -7,19 +7,15 @@
 //! needs the processor more. A request that finds no child waits its turn; how many may wait is bounded by the
 //! descriptors they hold.
 
+use crate::events::{Action, Event, Figures};
 use crate::options::Trade;
 use gatebus_wire::keeper::{Answer, Ended, Reason, Request, Why};
 use gatebus_wire::spawner::{Class, Usage};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-/// Children that are being prepared at once: more than the processors only wait for each other.
-const PREPARING_MAX: usize = 8;
-/// Containers of one trade: a program that runs for ever keeps its old container alive.
-const CONTAINERS_MAX: usize = 8;
-/// Children in a row that ended while they were prepared, after which waiting requests are refused.
-const FAILURES_MAX: u32 = 8;
-/// Containers in a row that were lost before they had prepared a child, after which we give up.
-const LOSSES_MAX: u32 = 5;
+#[path = "supply.rs"]
+mod supply;
+
 /// Descriptors of a request that waits or was just given: packet socket, image, memory, and the child's.
 const WAITING_COST: u64 = 4;
 /// Descriptors of a running program: its pidfd.
@@ -27,56 +23,6 @@ const RUNNING_COST: u64 = 1;
 /// After its wall time a program has this long for its own timer to end it.
 const WALL_GRACE_MS: u64 = 1000;
 const SIGKILL: i32 = 9;
-
-/// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Event {
-    /// The host asks.
-    Asked(u32, Request),
-    /// The host wrote something that is not a request.
-    Nonsense(u32),
-    /// A container stands.
-    Standing(u32),
-    /// A container is gone, with everything in it.
-    Lost(u32),
-    /// A child waits for work.
-    Prepared(u32),
-    /// A child's private socket has hung up.
-    HungUp(u32),
-    /// A child's process could not be made.
-    Unborn(u32, i32),
-    /// A request did not reach the child.
-    NotForwarded(u32, Request),
-    /// A child was waited for; the last field: its control group ran out of memory.
-    Gone(u32, i32, Usage, bool),
-    /// Time has passed.
-    Tick,
-}
-
-/// What must be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Action {
-    /// Make a container.
-    StartContainer(u32, Trade),
-    /// Close a container's socket: it ends.
-    EndContainer(u32),
-    /// Ask this container for a child.
-    Prepare(u32, u32, Class),
-    /// Hand this request to this child.
-    Forward(u32, u32, Request),
-    /// Kill this child.
-    Kill(u32),
-    /// Answer the host; whatever was kept for the id is dropped.
-    Answer(u32, Answer),
-    /// Answer a datagram that is nobody's request; whatever is kept for the id stays.
-    Refuse(u32, Reason, i32),
-    /// Answer STATUS.
-    Status(u32),
-    /// The child is forgotten.
-    Forget(u32),
-    /// There will be no programs: the keeper ends.
-    GiveUp,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -112,21 +58,8 @@ enum Place {
     With(u32),
 }
 
-/// Figures for READY.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Figures {
-    /// Children that wait for a program.
-    pub(crate) ready: u32,
-    /// Children that should.
-    pub(crate) size: u32,
-    /// Requests that have not ended.
-    pub(crate) programs: u32,
-    /// Containers of programs so far.
-    pub(crate) generation: u32,
-}
-
 /// The keeper's memory of what is going on.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Pool {
     size: usize,
     renew_after: u32,
@@ -155,26 +88,7 @@ fn trade_of(class: Class) -> Trade {
 impl Pool {
     /// `size` prepared children; a new container after `renew_after` starts; `descriptors` may be held for programs.
     pub(crate) fn new(size: usize, renew_after: u32, descriptors: u64) -> Pool {
-        Pool {
-            size,
-            renew_after,
-            descriptors,
-            containers: BTreeMap::new(),
-            children: HashMap::new(),
-            requests: HashMap::new(),
-            waiting: BTreeMap::new(),
-            ready: BTreeMap::new(),
-            preparing: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
-            used_large: false,
-            running: 0,
-            failures: BTreeMap::new(),
-            losses: BTreeMap::new(),
-            next_container: 0,
-            next_child: 0,
-            generation: 0,
-            actions: Vec::new(),
-        }
+        Pool { size, renew_after, descriptors, ..Pool::default() }
     }
 
     /// The first thing to do.
@@ -251,16 +165,6 @@ impl Pool {
         }
     }
 
-    /// One more try for a trade that had failed: somebody wants it.
-    fn retry_after_failures(&mut self, trade: Trade) {
-        if let Some(failures) = self.failures.get_mut(&trade) {
-            *failures = (*failures).min(FAILURES_MAX - 1);
-        }
-        if !self.containers.values().any(|container| container.trade == trade) {
-            self.start_container(trade);
-        }
-    }
-
     /// Brings waiting requests and waiting children together.
     fn serve(&mut self, now_ms: u64, class: Class) {
         loop {
@@ -268,7 +172,11 @@ impl Pool {
             let (Some(&id), Some(&token)) = (queue.front(), ready.front()) else { return };
             queue.pop_front();
             ready.pop_front();
-            let (Some(Place::Waiting(request)), Some(child)) = (self.requests.get(&id).copied(), self.children.get_mut(&token)) else { continue };
+            let (Some(Place::Waiting(request)), Some(child)) =
+                (self.requests.get(&id).copied(), self.children.get_mut(&token))
+            else {
+                continue;
+            };
             child.phase = Phase::Given(id);
             child.deadline = deadline(now_ms, &request);
             if let Some(deadline) = child.deadline {
@@ -297,42 +205,6 @@ impl Pool {
                 child.why = why;
             }
             self.actions.push(Action::Kill(token));
-        }
-    }
-
-    fn standing(&mut self, number: u32) {
-        let Some(container) = self.containers.get_mut(&number) else { return };
-        container.standing = true;
-        let trade = container.trade;
-        if trade == Trade::Programs {
-            self.generation += 1;
-            if !self.containers.values().any(|container| container.trade == Trade::Compiles) {
-                self.start_container(Trade::Compiles); // early, so that the first compilation does not wait for it
-            }
-        }
-        self.end_idle_containers();
-        self.fill_trade(trade);
-    }
-
-    fn lost(&mut self, number: u32) {
-        let Some(container) = self.containers.remove(&number) else { return };
-        let mut tokens: Vec<u32> = self.children.iter().filter(|(_, child)| child.container == number).map(|(token, _)| *token).collect();
-        tokens.sort_unstable();
-        for token in tokens {
-            if let Some(id) = self.forget(token) {
-                self.answer_failed(id, Reason::SpawnerLost, 0);
-            }
-        }
-        let losses = self.losses.entry(container.trade).or_default();
-        *losses += 1;
-        if *losses <= LOSSES_MAX {
-            if self.current(container.trade).is_none() && !self.is_starting(container.trade) {
-                self.start_container(container.trade);
-            }
-        } else if container.trade == Trade::Programs {
-            self.actions.push(Action::GiveUp);
-        } else {
-            self.refuse_waiting(container.trade, Reason::SpawnerLost, 0);
         }
     }
 
@@ -374,13 +246,6 @@ impl Pool {
         self.fill(class);
     }
 
-    fn unborn(&mut self, token: u32, errno: i32) {
-        let Some(child) = self.children.get(&token) else { return };
-        let class = child.class;
-        self.forget(token);
-        self.failed_to_prepare(class, errno);
-    }
-
     /// The child died between being ready and being asked: the request is first in the queue again.
     fn not_forwarded(&mut self, now_ms: u64, token: u32, request: Request) {
         let Some(child) = self.children.get_mut(&token) else { return };
@@ -403,7 +268,8 @@ impl Pool {
         let id = self.forget(token);
         if let Some(id) = id {
             let why = why(wait_status, marked, out_of_memory);
-            let ended = Ended { wait_status, why, user_us: usage.user_us, system_us: usage.system_us, max_rss: usage.max_rss };
+            let ended =
+                Ended { wait_status, why, user_us: usage.user_us, system_us: usage.system_us, max_rss: usage.max_rss };
             self.answer(id, Answer::Ended(ended));
         } else if phase != Phase::Ready {
             return self.failed_to_prepare(class, 0);
@@ -416,105 +282,6 @@ impl Pool {
         while let Some(&(deadline, token)) = self.deadlines.first().filter(|(deadline, _)| *deadline <= now_ms) {
             self.deadlines.remove(&(deadline, token));
             self.kill_child(token, Why::Wall);
-        }
-    }
-
-    fn failed_to_prepare(&mut self, class: Class, errno: i32) {
-        let failures = self.failures.entry(trade_of(class)).or_default();
-        *failures += 1;
-        if *failures >= FAILURES_MAX {
-            self.refuse_waiting(trade_of(class), Reason::NoProcess, errno);
-        } else {
-            self.fill(class);
-        }
-    }
-
-    fn refuse_waiting(&mut self, trade: Trade, reason: Reason, errno: i32) {
-        let queues = self.waiting.iter_mut().filter(|(class, _)| trade_of(**class) == trade);
-        let ids: Vec<u32> = queues.flat_map(|(_, queue)| queue.drain(..)).collect();
-        for id in ids {
-            self.answer_failed(id, reason, errno);
-        }
-    }
-
-    fn fill_trade(&mut self, trade: Trade) {
-        for class in [Class::Small, Class::Large, Class::Compile] {
-            if trade_of(class) == trade {
-                self.fill(class);
-            }
-        }
-    }
-
-    /// Asks for as many children as should wait, and one for each request that does.
-    fn fill(&mut self, class: Class) {
-        let trade = trade_of(class);
-        if self.failures.get(&trade).is_some_and(|failures| *failures >= FAILURES_MAX) {
-            return;
-        }
-        let Some(container) = self.current(trade) else { return };
-        let wanted = self.target(class) + self.waiting.get(&class).map_or(0, VecDeque::len);
-        let ready = self.ready.get(&class).map_or(0, VecDeque::len);
-        let preparing = self.preparing.entry(class).or_default();
-        let missing = wanted.saturating_sub(ready + *preparing).min(PREPARING_MAX.saturating_sub(*preparing));
-        *preparing += missing;
-        for _ in 0..missing {
-            let token = self.next_child;
-            self.next_child = self.next_child.wrapping_add(1);
-            let child = Child { container, class, phase: Phase::Preparing, why: Why::Itself, deadline: None };
-            self.children.insert(token, child);
-            if let Some(container) = self.containers.get_mut(&container) {
-                container.starts += 1;
-                container.children += 1;
-            }
-            self.actions.push(Action::Prepare(token, container, class));
-        }
-        self.renew(trade, container);
-    }
-
-    /// A container that has forked often gets a successor, with another address layout.
-    fn renew(&mut self, trade: Trade, current: u32) {
-        let due = self.containers.get(&current).is_some_and(|container| container.starts >= self.renew_after);
-        let count = self.containers.values().filter(|container| container.trade == trade).count();
-        if due && count < CONTAINERS_MAX && !self.is_starting(trade) {
-            self.start_container(trade);
-        }
-    }
-
-    fn target(&self, class: Class) -> usize {
-        match class {
-            Class::Small => self.size,
-            Class::Large => usize::from(self.used_large),
-            Class::Compile => 1,
-        }
-    }
-
-    /// The newest container that stands.
-    fn current(&self, trade: Trade) -> Option<u32> {
-        self.containers.iter().rev().find(|(_, container)| container.trade == trade && container.standing).map(|(number, _)| *number)
-    }
-
-    fn is_starting(&self, trade: Trade) -> bool {
-        self.containers.values().any(|container| container.trade == trade && !container.standing)
-    }
-
-    fn start_container(&mut self, trade: Trade) {
-        let number = self.next_container;
-        self.next_container += 1;
-        self.containers.insert(number, Container { trade, standing: false, starts: 0, children: 0 });
-        self.actions.push(Action::StartContainer(number, trade));
-    }
-
-    fn end_idle_containers(&mut self) {
-        let idle: Vec<u32> = self.containers.iter().filter(|(number, container)| container.standing && container.children == 0 && self.current(container.trade) != Some(**number)).map(|(number, _)| *number).collect();
-        for number in idle {
-            self.containers.remove(&number);
-            self.actions.push(Action::EndContainer(number));
-        }
-    }
-
-    fn not_preparing(&mut self, class: Class) {
-        if let Some(preparing) = self.preparing.get_mut(&class) {
-            *preparing = preparing.saturating_sub(1);
         }
     }
 

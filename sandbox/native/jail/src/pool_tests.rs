@@ -1,3 +1,4 @@
+use super::supply::{CONTAINERS_MAX, LOSSES_MAX, PREPARING_MAX};
 use super::*;
 use gatebus_wire::{Compile, Start};
 
@@ -19,7 +20,12 @@ fn compile(wall_ms: u32) -> Request {
 
 impl Scene {
     fn new(size: usize, renew_after: u32, descriptors: u64) -> Scene {
-        let mut scene = Scene { pool: Pool::new(size, renew_after, descriptors), now: 1000, asked: VecDeque::new(), done: Vec::new() };
+        let mut scene = Scene {
+            pool: Pool::new(size, renew_after, descriptors),
+            now: 1000,
+            asked: VecDeque::new(),
+            done: Vec::new(),
+        };
         let actions = scene.pool.begin();
         assert_eq!(actions, [Action::StartContainer(0, Trade::Programs)]);
         scene
@@ -158,9 +164,16 @@ fn more_requests_than_descriptors_are_refused() {
     let refusal = scene.event(Event::Asked(3, small(0)));
     assert_eq!(refusal, [Action::Refuse(3, Reason::TooMany, 0)]);
     scene.prepare_all();
-    let tokens: Vec<u32> = scene.done.iter().filter_map(|action| if let Action::Forward(token, ..) = action { Some(*token) } else { None }).collect();
+    let tokens: Vec<u32> = scene
+        .done
+        .iter()
+        .filter_map(|action| if let Action::Forward(token, ..) = action { Some(*token) } else { None })
+        .collect();
     tokens.into_iter().for_each(|token| drop(scene.event(Event::HungUp(token))));
-    assert!(!scene.event(Event::Asked(3, small(0))).contains(&Action::Refuse(3, Reason::TooMany, 0)), "running ones hold fewer");
+    assert!(
+        !scene.event(Event::Asked(3, small(0))).contains(&Action::Refuse(3, Reason::TooMany, 0)),
+        "running ones hold fewer"
+    );
 }
 
 #[test]
@@ -299,7 +312,11 @@ fn children_that_cannot_be_made_are_counted_with_their_errno() {
 #[test]
 fn a_ready_child_that_dies_is_replaced_and_not_used() {
     let mut scene = Scene::full(1);
-    let token = scene.done.iter().find_map(|action| if let Action::Prepare(token, 0, Class::Small) = action { Some(*token) } else { None }).expect("one");
+    let token = scene
+        .done
+        .iter()
+        .find_map(|action| if let Action::Prepare(token, 0, Class::Small) = action { Some(*token) } else { None })
+        .expect("one");
     assert_eq!(prepares(&scene.event(Event::HungUp(token))), 1);
     assert_eq!(scene.ready(), 0);
     assert_eq!(forwarded(&scene.event(Event::Asked(7, small(0))), 7), None);
@@ -347,7 +364,8 @@ fn lost_workers_containers_refuse_compilations_only() {
     scene.event(Event::Asked(5, compile(0)));
     scene.event(Event::Asked(6, compile(0)));
     for _ in 0..=LOSSES_MAX {
-        let number = *scene.pool.containers.iter().find(|(_, container)| container.trade == Trade::Compiles).expect("one").0;
+        let number =
+            *scene.pool.containers.iter().find(|(_, container)| container.trade == Trade::Compiles).expect("one").0;
         scene.event(Event::Lost(number));
     }
     assert!(scene.done.contains(&Action::Answer(6, Answer::Failed(Reason::SpawnerLost, 0))));
@@ -391,7 +409,13 @@ fn renewals_are_bounded_however_long_programs_live() {
         if let Some(token) = forwarded(&actions, id).or_else(|| forwarded(&scene.done, id)) {
             scene.event(Event::HungUp(token));
         }
-        let starting: Vec<u32> = scene.pool.containers.iter().filter(|(_, container)| !container.standing).map(|(number, _)| *number).collect();
+        let starting: Vec<u32> = scene
+            .pool
+            .containers
+            .iter()
+            .filter(|(_, container)| !container.standing)
+            .map(|(number, _)| *number)
+            .collect();
         starting.into_iter().for_each(|number| drop(scene.event(Event::Standing(number))));
     }
     let programs = scene.pool.containers.values().filter(|container| container.trade == Trade::Programs).count();
@@ -412,7 +436,8 @@ fn whatever_happens_each_request_is_answered_once() {
         let (mut asked, mut children) = (0u32, Vec::new());
         for _ in 0..300 {
             scene.now += random(50);
-            let containers: Vec<(u32, bool)> = scene.pool.containers.iter().map(|(number, container)| (*number, container.standing)).collect();
+            let containers: Vec<(u32, bool)> =
+                scene.pool.containers.iter().map(|(number, container)| (*number, container.standing)).collect();
             let event = match random(10) {
                 0..3 => {
                     asked += 1;
@@ -431,7 +456,9 @@ fn whatever_happens_each_request_is_answered_once() {
                 8 => Event::Tick,
                 _ => match containers.iter().find(|(_, standing)| !standing) {
                     Some((number, _)) => Event::Standing(*number),
-                    None if random(20) == 0 => containers.first().map_or(Event::Tick, |(number, _)| Event::Lost(*number)),
+                    None if random(20) == 0 => {
+                        containers.first().map_or(Event::Tick, |(number, _)| Event::Lost(*number))
+                    }
                     None => Event::Tick,
                 },
             };
@@ -451,13 +478,22 @@ fn pick(tokens: &[u32], random: u64) -> u32 {
 
 fn check_answers(scene: &Scene, asked: u32) {
     for id in 1..=asked {
-        let answers = scene.done.iter().filter(|action| matches!(action, Action::Answer(other, _) | Action::Refuse(other, ..) if *other == id)).count();
+        let answers = scene
+            .done
+            .iter()
+            .filter(|action| matches!(action, Action::Answer(other, _) | Action::Refuse(other, ..) if *other == id))
+            .count();
         assert_eq!(answers + usize::from(scene.pool.has(id)), 1, "request {id}");
     }
     let running = scene.pool.children.values().filter(|child| matches!(child.phase, Phase::Running(_))).count();
     assert_eq!(scene.pool.running, running as u64);
     for (class, preparing) in &scene.pool.preparing {
-        let count = scene.pool.children.values().filter(|child| child.class == *class && child.phase == Phase::Preparing).count();
+        let count = scene
+            .pool
+            .children
+            .values()
+            .filter(|child| child.class == *class && child.phase == Phase::Preparing)
+            .count();
         assert_eq!(*preparing, count);
     }
 }

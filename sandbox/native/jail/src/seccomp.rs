@@ -3,7 +3,9 @@
 
 use crate::filters::{COMPILE, Check, GROW, PROGRAM, Rule, STAGE_0};
 use crate::sys::{Failure, check, syscall};
-use seccompiler::{BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -36,7 +38,12 @@ pub fn program(reservations: &[Range<u64>]) -> Result<BpfProgram, Failure> {
         return Err(Failure { what: "more memories than the filter takes", errno: libc::E2BIG });
     }
     let grow = reservations.iter().map(|range| {
-        let inside = [Check::AtLeast(0, range.start), Check::AtMost(0, range.end), Check::AtMost(1, range.end - range.start), GROW];
+        let inside = [
+            Check::AtLeast(0, range.start),
+            Check::AtMost(0, range.end),
+            Check::AtMost(1, range.end - range.start),
+            GROW,
+        ];
         (libc::SYS_mprotect, inside.to_vec())
     });
     build(rows(PROGRAM).chain(grow))

@@ -15,9 +15,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 /// The spawner's life. The words come from the keeper.
 pub(crate) fn main<W: Workload>(words: &[String]) -> ! {
-    let Some(options) = SpawnerOptions::parse(words) else {
-        broken("the spawner is started by the keeper only")
-    };
+    let Some(options) = SpawnerOptions::parse(words) else { broken("the spawner is started by the keeper only") };
     let standing = container::contain(&options).unwrap_or_else(|failure| broken(&failure.to_string()));
     quiet_panics();
     let workload = W::initialise().unwrap_or_else(|text| broken(&text));

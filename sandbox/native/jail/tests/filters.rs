@@ -25,7 +25,8 @@ const FLIGHT: usize = 8;
 fn ends(host: &mut Host, flags: impl Iterator<Item = u32>) -> Vec<(u32, i32)> {
     let mut running = std::collections::VecDeque::new();
     let mut all = Vec::new();
-    let mut collect = |host: &mut Host, (flag, program): (u32, common::Program)| all.push((flag, end(&host.end_of(&program))));
+    let mut collect =
+        |host: &mut Host, (flag, program): (u32, common::Program)| all.push((flag, end(&host.end_of(&program))));
     for flag in flags {
         let program = host.start(start(flag));
         running.push_back((flag, program));
@@ -48,7 +49,9 @@ fn of_all_calls_only_the_allowed_ones_pass_in_any_of_three_ways() {
     let passed = ends(&mut host, SWEEP..SWEEP + 3 * NUMBERS).into_iter().filter(|(_, end)| *end != -libc::SIGSYS);
     let passed: BTreeSet<u32> = passed.map(|(flag, _)| flag - SWEEP).collect();
     // write, read and mprotect are killed for their arguments: the flips show that they are allowed with others.
-    let allowed: BTreeSet<u32> = [libc::SYS_rt_sigreturn, libc::SYS_exit_group, libc::SYS_ppoll].map(|call| u32::try_from(call).expect("small")).into();
+    let allowed: BTreeSet<u32> = [libc::SYS_rt_sigreturn, libc::SYS_exit_group, libc::SYS_ppoll]
+        .map(|call| u32::try_from(call).expect("small"))
+        .into();
     let surplus: BTreeSet<u32> = passed.difference(&allowed).copied().collect();
     assert!(allowed.is_subset(&passed), "{passed:?}");
     assert!(surplus.is_subset(&PAST_EVERY_FILTER.into()), "{surplus:?}");
@@ -74,12 +77,21 @@ fn every_row_passes_with_right_arguments_and_kills_with_a_wrong_one() {
 fn the_filters_compare_the_architecture_before_they_look_at_the_number() {
     let arch = if cfg!(target_arch = "x86_64") { 0xC000_003E } else { 0xC000_00B7 };
     let program = gatebus_jail::seccomp::program(&[]);
-    for filter in [gatebus_jail::seccomp::stage_0(), gatebus_jail::seccomp::stage_0_compile(), gatebus_jail::seccomp::compile(), program] {
+    for filter in [
+        gatebus_jail::seccomp::stage_0(),
+        gatebus_jail::seccomp::stage_0_compile(),
+        gatebus_jail::seccomp::compile(),
+        program,
+    ] {
         let filter = filter.expect("built");
         let first: Vec<_> = filter[..4].iter().map(|one| (one.code, one.jt, one.jf, one.k)).collect();
         // load arch; equal: skip the kill; kill the process; load the number
         assert_eq!(first, [(0x20, 0, 0, 4), (0x15, 1, 0, arch), (0x06, 0, 0, 0x8000_0000), (0x20, 0, 0, 0)]);
-        assert_eq!(filter.last().map(|one| (one.code, one.k)), Some((0x06, 0x8000_0000)), "what no row allows is killed");
+        assert_eq!(
+            filter.last().map(|one| (one.code, one.k)),
+            Some((0x06, 0x8000_0000)),
+            "what no row allows is killed"
+        );
     }
 }
 
@@ -87,9 +99,26 @@ fn the_filters_compare_the_architecture_before_they_look_at_the_number() {
 fn every_row_has_a_reason_and_the_forbidden_calls_are_in_none() {
     use gatebus_jail::filters::{COMPILE, PROGRAM, STAGE_0};
     let forbidden = [
-        libc::SYS_openat, libc::SYS_socket, libc::SYS_socketpair, libc::SYS_execve, libc::SYS_execveat, libc::SYS_ptrace, libc::SYS_kill,
-        libc::SYS_tgkill, libc::SYS_memfd_create, libc::SYS_clone3, libc::SYS_unshare, libc::SYS_setns, libc::SYS_mount, libc::SYS_bpf,
-        libc::SYS_io_uring_setup, libc::SYS_keyctl, libc::SYS_process_vm_readv, libc::SYS_pidfd_open, libc::SYS_pidfd_getfd, libc::SYS_shmat,
+        libc::SYS_openat,
+        libc::SYS_socket,
+        libc::SYS_socketpair,
+        libc::SYS_execve,
+        libc::SYS_execveat,
+        libc::SYS_ptrace,
+        libc::SYS_kill,
+        libc::SYS_tgkill,
+        libc::SYS_memfd_create,
+        libc::SYS_clone3,
+        libc::SYS_unshare,
+        libc::SYS_setns,
+        libc::SYS_mount,
+        libc::SYS_bpf,
+        libc::SYS_io_uring_setup,
+        libc::SYS_keyctl,
+        libc::SYS_process_vm_readv,
+        libc::SYS_pidfd_open,
+        libc::SYS_pidfd_getfd,
+        libc::SYS_shmat,
     ];
     for rule in PROGRAM.iter().chain(STAGE_0).chain(COMPILE) {
         assert!(!rule.reason.is_empty(), "{}", rule.name);

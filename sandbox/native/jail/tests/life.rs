@@ -196,7 +196,9 @@ fn after_two_thousand_starts_nothing_is_left() {
 }
 
 fn groups(pid: u32) -> usize {
-    let count = |folder: &std::path::PathBuf| std::fs::read_dir(folder).map_or(0, |entries| entries.flatten().filter(|entry| entry.path().is_dir()).count());
+    let count = |folder: &std::path::PathBuf| {
+        std::fs::read_dir(folder).map_or(0, |entries| entries.flatten().filter(|entry| entry.path().is_dir()).count())
+    };
     rig::group_folders(pid).iter().map(count).sum()
 }
 
@@ -249,7 +251,9 @@ fn nonsense_is_answered_and_ends_nothing() {
     for round in 0..3000u32 {
         let id = 1_000_000 + round;
         let length = usize::try_from(random() % 130).expect("small");
-        let mut datagram: Vec<u8> = (0..length.max(1)).map(|at| if random() % 4 == 0 { random().to_le_bytes()[3] } else { good.get(at).copied().unwrap_or(0) }).collect();
+        let mut datagram: Vec<u8> = (0..length.max(1))
+            .map(|at| if random() % 4 == 0 { random().to_le_bytes()[3] } else { good.get(at).copied().unwrap_or(0) })
+            .collect();
         if datagram.len() >= 8 {
             datagram[4..8].copy_from_slice(&id.to_le_bytes());
         }

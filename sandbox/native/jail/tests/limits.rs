@@ -92,6 +92,9 @@ fn a_worker_that_escapes_its_address_space_limit_ends_in_its_group() {
     let mut host = host(&["--without", "rlimits"]);
     if rig::has(&host, Layers::CGROUP_MEMORY) {
         let answer = host.compile(gatebus_wire::Compile { memory_limit: 100 * MIB, ..compile(TOUCH) }, b"").0;
-        assert!(matches!(answer, Answer::Ended(ended) if end(&ended) == -libc::SIGKILL && ended.why == Why::Memory), "{answer:?}");
+        assert!(
+            matches!(answer, Answer::Ended(ended) if end(&ended) == -libc::SIGKILL && ended.why == Why::Memory),
+            "{answer:?}"
+        );
     }
 }

@@ -66,5 +66,8 @@ fn where_namespaces_are_forbidden_programs_cannot_run_and_it_says_so() {
     assert!(off(&found).starts_with(&["user", "pid", "mount", "network"]), "{found:#}");
     let row = &found["layers"][0];
     assert_eq!(row["required"], true);
-    assert!(!off(&found).contains(&"landlock") || found["landlock_version"] == 0, "what needs no container is judged alone");
+    assert!(
+        !off(&found).contains(&"landlock") || found["landlock_version"] == 0,
+        "what needs no container is judged alone"
+    );
 }

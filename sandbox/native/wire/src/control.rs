@@ -85,7 +85,12 @@ impl Begin {
     /// Content of the packet.
     pub fn encode(&self) -> Vec<u8> {
         let head = Writer::default().u32(VERSION).u32(self.flags).u64(self.log_limit).u64(self.files_limit);
-        head.u32(self.nodes_limit).u32(self.clock_ms).u32(self.origin_credit).u32(self.clock_ns).bytes(&self.instance).done()
+        head.u32(self.nodes_limit)
+            .u32(self.clock_ms)
+            .u32(self.origin_credit)
+            .u32(self.clock_ns)
+            .bytes(&self.instance)
+            .done()
     }
 
     /// What the content of a BEGIN packet says.

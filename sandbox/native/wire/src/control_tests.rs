@@ -3,7 +3,16 @@ use crate::packets::{HEADER, Header, PACKET_MAX};
 
 fn begin() -> Begin {
     let instance = std::array::from_fn(|i| u8::try_from(i).expect("small"));
-    Begin { flags: 5, log_limit: 1 << 33, files_limit: 77, nodes_limit: 9, clock_ms: 10, clock_ns: 0, origin_credit: 65_536, instance }
+    Begin {
+        flags: 5,
+        log_limit: 1 << 33,
+        files_limit: 77,
+        nodes_limit: 9,
+        clock_ms: 10,
+        clock_ns: 0,
+        origin_credit: 65_536,
+        instance,
+    }
 }
 
 fn content(packet: &[u8]) -> &[u8] {
@@ -64,7 +73,21 @@ fn nodes_cut_anywhere_in_their_head_or_path_are_refused() {
 #[test]
 fn every_corrupt_field_of_a_node_is_refused() {
     let good = Node { kind: NodeType::File, modified: 1, path: b"abc", target: b"" }.encode().expect("small");
-    for (at, value) in [(0, 0), (0, 5), (0, 255), (0, 7), (1, 1), (3, 9), (4, 4), (4, 2), (7, 255), (16, b'/'), (17, b'/'), (18, b'/'), (16, 0)] {
+    for (at, value) in [
+        (0, 0),
+        (0, 5),
+        (0, 255),
+        (0, 7),
+        (1, 1),
+        (3, 9),
+        (4, 4),
+        (4, 2),
+        (7, 255),
+        (16, b'/'),
+        (17, b'/'),
+        (18, b'/'),
+        (16, 0),
+    ] {
         let mut bytes = good.clone();
         bytes[at] = value;
         let result = Node::decode_untrusted(&bytes);
@@ -75,7 +98,9 @@ fn every_corrupt_field_of_a_node_is_refused() {
 
 #[test]
 fn a_link_without_target_and_a_file_with_one_are_refused() {
-    for (kind, target) in [(NodeType::Link, &b""[..]), (NodeType::File, b"x"), (NodeType::Directory, b"x"), (NodeType::Link, b"a\0")] {
+    for (kind, target) in
+        [(NodeType::Link, &b""[..]), (NodeType::File, b"x"), (NodeType::Directory, b"x"), (NodeType::Link, b"a\0")]
+    {
         let bytes = Node { kind, modified: 0, path: b"p", target }.encode().expect("small");
         assert!(Node::decode_untrusted(&bytes).is_err());
     }

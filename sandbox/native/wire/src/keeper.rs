@@ -162,7 +162,8 @@ impl Request {
         let head = |kind| Writer::default().u32(kind).u32(id);
         match *self {
             Request::Start(start) => {
-                let head = head(START).u64(start.memory_limit).u64(start.data_limit).u32(start.cpu_ms).u32(start.wall_ms);
+                let head =
+                    head(START).u64(start.memory_limit).u64(start.data_limit).u32(start.cpu_ms).u32(start.wall_ms);
                 head.u32(start.table_limit).u32(start.stack_class).u32(start.flags).u32(0).done()
             }
             Request::Kill => head(KILL).done(),
@@ -223,7 +224,12 @@ impl Answer {
         let head = |kind| Writer::default().u32(kind).u32(id);
         match *self {
             Answer::Ready(ready) => {
-                let head = head(READY).u32(VERSION).u32(ready.on.0).u32(ready.missing.0).u32(ready.cgroup_mode).u64(ready.fingerprint);
+                let head = head(READY)
+                    .u32(VERSION)
+                    .u32(ready.on.0)
+                    .u32(ready.missing.0)
+                    .u32(ready.cgroup_mode)
+                    .u64(ready.fingerprint);
                 head.u32(ready.pool_ready).u32(ready.pool_size).u32(ready.programs).u32(ready.generation).done()
             }
             Answer::Ended(ended) => {
@@ -272,7 +278,10 @@ fn ready_untrusted(fields: &mut Reader<'_>) -> Result<Ready, Malformed> {
 }
 
 fn why_untrusted(number: u32) -> Result<Why, Malformed> {
-    [Why::Itself, Why::Kill, Why::Wall, Why::Memory].into_iter().find(|why| *why as u32 == number).ok_or(Malformed("unknown why"))
+    [Why::Itself, Why::Kill, Why::Wall, Why::Memory]
+        .into_iter()
+        .find(|why| *why as u32 == number)
+        .ok_or(Malformed("unknown why"))
 }
 
 fn reason_untrusted(number: u32) -> Result<Reason, Malformed> {

@@ -1,7 +1,8 @@
 use super::*;
 
 fn requests() -> Vec<Request> {
-    let start = Start { memory_limit: 1 << 34, data_limit: 2, cpu_ms: 3, wall_ms: 4, table_limit: 5, stack_class: 1, flags: 7 };
+    let start =
+        Start { memory_limit: 1 << 34, data_limit: 2, cpu_ms: 3, wall_ms: 4, table_limit: 5, stack_class: 1, flags: 7 };
     let job = Compile { memory_limit: 1 << 35, max_code: 2, cpu_ms: 3, wall_ms: 4, flags: 5 };
     vec![Request::Start(start), Request::Kill, Request::Compile(job), Request::Status]
 }

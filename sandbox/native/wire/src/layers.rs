@@ -52,7 +52,13 @@ impl Layers {
     pub const ALL: Layers = Layers((1 << 17) - 1);
     /// What must be there unless the caller says otherwise; the rest is a warning.
     pub const REQUIRED: Layers = Layers(
-        Self::USER.0 | Self::PID.0 | Self::MOUNT.0 | Self::NETWORK.0 | Self::CAPABILITIES.0 | Self::SECCOMP.0 | Self::RLIMITS.0,
+        Self::USER.0
+            | Self::PID.0
+            | Self::MOUNT.0
+            | Self::NETWORK.0
+            | Self::CAPABILITIES.0
+            | Self::SECCOMP.0
+            | Self::RLIMITS.0,
     );
     /// The three that are control groups.
     pub const CGROUPS: Layers = Layers(Self::CGROUP_MEMORY.0 | Self::CGROUP_PIDS.0 | Self::CGROUP_CPU.0);
@@ -85,7 +91,9 @@ impl Layers {
     /// A comma-separated list of names; the first unknown name is the error.
     pub fn parse(text: &str) -> Result<Layers, String> {
         let names = text.split(',').filter(|name| !name.is_empty());
-        names.map(|name| by_name(name).ok_or_else(|| name.to_owned())).try_fold(Layers::NONE, |set, one| Ok(set.with(one?)))
+        names
+            .map(|name| by_name(name).ok_or_else(|| name.to_owned()))
+            .try_fold(Layers::NONE, |set, one| Ok(set.with(one?)))
     }
 }
 

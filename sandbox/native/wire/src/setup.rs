@@ -84,7 +84,14 @@ impl Default for SetupReader {
 impl SetupReader {
     /// Before BEGIN.
     pub fn new() -> Self {
-        SetupReader { phase: Phase::Start, packet: Vec::new(), setup: Setup::default(), setup_bytes: 0, content_bytes: 0, nodes: 0 }
+        SetupReader {
+            phase: Phase::Start,
+            packet: Vec::new(),
+            setup: Setup::default(),
+            setup_bytes: 0,
+            content_bytes: 0,
+            nodes: 0,
+        }
     }
 
     /// Takes bytes of the stream until GO. After an error the conversation is over.

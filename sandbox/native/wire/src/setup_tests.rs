@@ -162,7 +162,8 @@ fn packets_of_services_are_refused() {
 
 #[test]
 fn limits_of_files_hold_from_both_sides() {
-    let nodes = |count: usize| -> Vec<Vec<u8>> { (0..count).map(|i| node(NodeType::Directory, &i.to_string(), "")).collect() };
+    let nodes =
+        |count: usize| -> Vec<Vec<u8>> { (0..count).map(|i| node(NodeType::Directory, &i.to_string(), "")).collect() };
     assert!(run(&[&[begin_with(1)], &nodes(4)[..], &[go()]].concat().concat(), 4096).is_ok());
     assert_eq!(refusal(&[&[begin_with(1)], &nodes(5)[..]].concat()), "more files and directories than the limit");
     let content = |bytes: usize| said(Kind::Content, &vec![1; bytes]);

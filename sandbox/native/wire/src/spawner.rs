@@ -153,7 +153,9 @@ impl News {
     pub fn decode_untrusted(datagram: &[u8]) -> Result<News, Malformed> {
         let mut fields = Reader::new(datagram);
         let news = match fields.u32()? {
-            READY => News::Ready { on: Layers(fields.u32()?), missing: Layers(fields.u32()?), fingerprint: fields.u64()? },
+            READY => {
+                News::Ready { on: Layers(fields.u32()?), missing: Layers(fields.u32()?), fingerprint: fields.u64()? }
+            }
             BORN => News::Born { token: fields.u32()? },
             UNBORN => News::Unborn { token: fields.u32()?, errno: fields.i32()? },
             GONE => News::Gone {

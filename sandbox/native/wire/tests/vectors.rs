@@ -63,7 +63,9 @@ fn control_rows() -> Vec<Value> {
         control_row("CONTENT", Kind::Content, b"abc\x00", json!({"bytes": hex(b"abc\x00")})),
         control_row("GO", Kind::Go, b"", json!({})),
     ];
-    for (kind, path, target) in [(NodeType::Directory, "d", ""), (NodeType::File, "d/f", ""), (NodeType::Link, "l", "d/f")] {
+    for (kind, path, target) in
+        [(NodeType::Directory, "d", ""), (NodeType::File, "d/f", ""), (NodeType::Link, "l", "d/f")]
+    {
         let node = Node { kind, modified: 1_700_000_000_000_000_001, path: path.as_bytes(), target: target.as_bytes() };
         let fields = json!({"type": kind as u8, "modified": node.modified, "path": path, "target": target});
         rows.push(control_row("NODE", Kind::Node, &node.encode().expect("small"), fields));
@@ -81,7 +83,15 @@ fn control_rows() -> Vec<Value> {
 }
 
 fn request_rows() -> Vec<Value> {
-    let start = Start { memory_limit: 1 << 33, data_limit: 1 << 28, cpu_ms: 10_000, wall_ms: 0, table_limit: 100_000, stack_class: 1, flags: 0 };
+    let start = Start {
+        memory_limit: 1 << 33,
+        data_limit: 1 << 28,
+        cpu_ms: 10_000,
+        wall_ms: 0,
+        table_limit: 100_000,
+        stack_class: 1,
+        flags: 0,
+    };
     let start_fields = json!({"memory_limit": start.memory_limit, "data_limit": start.data_limit, "cpu_ms": start.cpu_ms, "wall_ms": start.wall_ms,
         "table_limit": start.table_limit, "stack_class": start.stack_class, "flags": start.flags});
     let job = Compile { memory_limit: 1 << 30, max_code: 1 << 26, cpu_ms: 60_000, wall_ms: 90_000, flags: 0 };
@@ -92,9 +102,7 @@ fn request_rows() -> Vec<Value> {
         ("COMPILE", Request::Compile(job), job_fields),
         ("STATUS", Request::Status, json!({})),
     ];
-    let row = |(name, request, fields): (&str, Request, Value)| {
-        json!({"name": name, "id": 7, "descriptors": request.descriptors(), "fields": fields, "hex": hex(&request.encode(7))})
-    };
+    let row = |(name, request, fields): (&str, Request, Value)| json!({"name": name, "id": 7, "descriptors": request.descriptors(), "fields": fields, "hex": hex(&request.encode(7))});
     cases.into_iter().map(row).collect()
 }
 
@@ -111,22 +119,30 @@ fn answer_rows() -> Vec<Value> {
     };
     let ready_fields = json!({"version": 1, "on": ready.on.0, "missing": ready.missing.0, "cgroup_mode": ready.cgroup_mode, "fingerprint": ready.fingerprint,
         "pool_ready": ready.pool_ready, "pool_size": ready.pool_size, "programs": ready.programs, "generation": ready.generation});
-    let mut rows = vec![json!({"name": "READY", "id": 0, "fields": ready_fields, "hex": hex(&Answer::Ready(ready).encode(0))})];
-    for (why, wait_status) in [(Why::Itself, 0x0100), (Why::Kill, 9), (Why::Wall, 9), (Why::Memory, 9), (Why::Itself, 31)] {
+    let mut rows =
+        vec![json!({"name": "READY", "id": 0, "fields": ready_fields, "hex": hex(&Answer::Ready(ready).encode(0))})];
+    for (why, wait_status) in
+        [(Why::Itself, 0x0100), (Why::Kill, 9), (Why::Wall, 9), (Why::Memory, 9), (Why::Itself, 31)]
+    {
         let ended = Ended { wait_status, why, user_us: 1 << 33, system_us: 20, max_rss: 4096 };
         let fields = json!({"wait_status": wait_status, "why": why as u32, "user_us": ended.user_us, "system_us": ended.system_us, "max_rss": ended.max_rss});
         rows.push(json!({"name": "ENDED", "id": 9, "fields": fields, "hex": hex(&Answer::Ended(ended).encode(9))}));
     }
     for reason in [Reason::BadRequest, Reason::NoProcess, Reason::TooMany, Reason::SpawnerLost, Reason::NoStackClass] {
         let fields = json!({"reason": reason as u32, "errno": 11});
-        rows.push(json!({"name": "FAILED", "id": 9, "fields": fields, "hex": hex(&Answer::Failed(reason, 11).encode(9))}));
+        rows.push(
+            json!({"name": "FAILED", "id": 9, "fields": fields, "hex": hex(&Answer::Failed(reason, 11).encode(9))}),
+        );
     }
     rows
 }
 
 fn vectors() -> Value {
-    let statuses = status::TABLE.iter().map(|row| json!({"number": row.number, "name": row.name, "meaning": row.meaning}));
-    let layers = layers::TABLE.iter().map(|row| json!({"bit": row.bit.0.trailing_zeros(), "name": row.name, "purpose": row.purpose}));
+    let statuses =
+        status::TABLE.iter().map(|row| json!({"number": row.number, "name": row.name, "meaning": row.meaning}));
+    let layers = layers::TABLE
+        .iter()
+        .map(|row| json!({"bit": row.bit.0.trailing_zeros(), "name": row.name, "purpose": row.purpose}));
     let mut top = Map::new();
     top.insert("packets".into(), packet_rows().into());
     top.insert("refused_headers".into(), refused_header_rows().into());
@@ -146,5 +162,8 @@ fn the_committed_vectors_are_what_this_crate_writes() {
         std::fs::write(path, &made).expect("written");
     }
     let committed = std::fs::read_to_string(path).expect("vectors.json (make it with BLESS=1)");
-    assert_eq!(committed, made, "vectors.json is not what the code writes: BLESS=1 if the protocol was meant to change");
+    assert_eq!(
+        committed, made,
+        "vectors.json is not what the code writes: BLESS=1 if the protocol was meant to change"
+    );
 }

@@ -15,7 +15,15 @@ pub const MIB: u64 = 1 << 20;
 
 /// A start with roomy limits.
 pub fn start(flags: u32) -> Start {
-    Start { memory_limit: 16 * MIB, data_limit: 256 * MIB, cpu_ms: 10_000, wall_ms: 20_000, table_limit: 1000, stack_class: 0, flags }
+    Start {
+        memory_limit: 16 * MIB,
+        data_limit: 256 * MIB,
+        cpu_ms: 10_000,
+        wall_ms: 20_000,
+        table_limit: 1000,
+        stack_class: 0,
+        flags,
+    }
 }
 
 /// A compilation with roomy limits.
@@ -49,10 +57,25 @@ impl Host {
         let number = theirs.as_raw_fd();
         command.arg("keeper").args(words).stdin(Stdio::null());
         // SAFETY: dup2 is allowed between fork and exec.
-        unsafe { command.pre_exec(move || if libc::dup2(number, 3) == 3 && libc::fcntl(3, libc::F_SETFD, 0) == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }) };
+        unsafe {
+            command.pre_exec(move || {
+                if libc::dup2(number, 3) == 3 && libc::fcntl(3, libc::F_SETFD, 0) == 0 {
+                    Ok(())
+                } else {
+                    Err(std::io::Error::last_os_error())
+                }
+            })
+        };
         let keeper = command.spawn().expect("keeper");
         drop(theirs);
-        let mut host = Host { keeper, socket: ours, ready: Ready::default(), image: sealed_memfd(image).expect("image"), next: 1, ended: Vec::new() };
+        let mut host = Host {
+            keeper,
+            socket: ours,
+            ready: Ready::default(),
+            image: sealed_memfd(image).expect("image"),
+            next: 1,
+            ended: Vec::new(),
+        };
         match host.next_answer() {
             Some((0, Answer::Ready(ready))) => host.ready = ready,
             other => panic!("the keeper did not say READY but {other:?}"),
@@ -91,7 +114,8 @@ impl Host {
 
     /// Runs a compile worker; its end, its image and its facts.
     pub fn compile(&mut self, job: Compile, source: &[u8]) -> (Answer, Vec<u8>, Vec<u8>) {
-        let (wasm, image, facts) = (sealed_memfd(source).expect("source"), memfd().expect("image"), memfd().expect("facts"));
+        let (wasm, image, facts) =
+            (sealed_memfd(source).expect("source"), memfd().expect("image"), memfd().expect("facts"));
         let id = self.next;
         self.next += 1;
         self.ask(id, Request::Compile(job), &[wasm.as_raw_fd(), image.as_raw_fd(), facts.as_raw_fd()]);

@@ -49,13 +49,19 @@ pub fn is_root() -> bool {
 /// Whether the test can go on. A missing layer is a skip, unless GATEBUS_REQUIRE_LAYERS names it.
 pub fn has(host: &Host, layers: Layers) -> bool {
     let missing = layers.without(host.ready.on);
-    let words = std::env::var("GATEBUS_REQUIRE_LAYERS").unwrap_or_default();
-    let required = Layers::parse(&words).expect("GATEBUS_REQUIRE_LAYERS");
+    let required = required_layers(&std::env::var("GATEBUS_REQUIRE_LAYERS").unwrap_or_default());
     assert!(missing.and(required).is_empty(), "required layers are missing: {}", missing.and(required));
     if !missing.is_empty() {
         eprintln!("SKIPPED: this machine lacks {missing}");
     }
     missing.is_empty()
+}
+
+/// The words of `.ci/run`: names of layers, and two that stand for several.
+fn required_layers(words: &str) -> Layers {
+    let namespaces = "user,pid,mount,network,ipc,uts,cgroup-namespace";
+    let words = words.replace("namespaces", namespaces).replace("cgroup-v1", "cgroup");
+    Layers::parse(&words).expect("GATEBUS_REQUIRE_LAYERS")
 }
 
 /// Processes whose parent this is.
@@ -95,7 +101,10 @@ pub fn group_folders(pid: u32) -> Vec<PathBuf> {
             let parent = PathBuf::from("/sys/fs/cgroup").join(mount).join(path);
             for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
                 let name = entry.file_name().to_string_lossy().into_owned();
-                if name.starts_with("gatebus-") && name.split('-').nth(2) == Some(&pid.to_string()) && !found.contains(&entry.path()) {
+                if name.starts_with("gatebus-")
+                    && name.split('-').nth(2) == Some(&pid.to_string())
+                    && !found.contains(&entry.path())
+                {
                     found.push(entry.path());
                 }
             }
