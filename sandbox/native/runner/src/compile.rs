@@ -47,7 +47,7 @@ fn not_compiled(error: &wasmtime::Error) -> Refusal {
 }
 
 /// The worker's whole life between its start and `exit_group(0)`. Facts last: they say that the image is complete.
-pub fn work(engine: &Engine, wasm: &File, mut image: &File, mut facts: &File, max_code: u64) -> std::io::Result<()> {
+pub fn work(engine: &Engine, [wasm, mut image, mut facts]: [&File; 3], max_code: u64) -> std::io::Result<()> {
     let compiled = compile_untrusted(engine, &read_untrusted(wasm)?, max_code);
     image.write_all(&compiled.image)?;
     facts.write_all(compiled.facts.to_string().as_bytes())

@@ -17,8 +17,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Addresses set aside. No process may open more; a compile worker with the largest limit stays well below.
 const RESERVED: usize = 16 << 30;
 /// Open from the start: enough for the keeper, the spawner with two engines, and the linkers (about 1 MiB is touched).
-/// The test harness compiles and prints backtraces in threads.
-const AT_START: usize = if cfg!(test) { 2 << 30 } else { 32 << 20 };
+/// A process that is not armed yet opens more by itself.
+const AT_START: usize = 32 << 20;
 /// Exit status of a process whose heap is used up (PROTOCOL.md).
 pub const EXHAUSTED: i32 = 62;
 
@@ -348,6 +348,7 @@ impl FixedHeap {
         result
     }
 
+    /// No memory left: an armed process ends.
     fn or_end(&self, pointer: *mut u8) -> *mut u8 {
         if pointer.is_null() && self.armed.load(Ordering::Relaxed) {
             // SAFETY: ends the process; no memory is involved.
@@ -361,10 +362,12 @@ impl FixedHeap {
 unsafe impl GlobalAlloc for FixedHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.or_end(self.with(|heap| {
-            if heap.base == 0 && !heap.open(AT_START) {
-                return null_mut();
+            let first = heap.allocate(layout.size(), layout.align());
+            if !first.is_null() || self.armed.load(Ordering::Relaxed) {
+                return first;
             }
-            heap.allocate(layout.size(), layout.align())
+            let more = (heap.end - heap.base).saturating_add(layout.size()).saturating_add(layout.align()) + AT_START;
+            if heap.open(more) { heap.allocate(layout.size(), layout.align()) } else { first }
         }))
     }
 

@@ -26,3 +26,4 @@ pub mod rehearsal;
 pub mod workload;
 pub mod bench;
 pub mod client;
+pub mod clocks;

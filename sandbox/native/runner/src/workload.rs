@@ -1,6 +1,7 @@
 //! What the jail runs: two engines made once in the spawner, programs and compile workers in its children.
 
 use crate::channel::Socket;
+use crate::clocks;
 use crate::compile;
 use crate::engine::{config, fingerprint};
 use crate::heap;
@@ -14,6 +15,7 @@ use gatebus_jail::{
 use gatebus_wire::{Compile, Start, status};
 use std::fs::File;
 use std::io::Write;
+use std::mem::ManuallyDrop;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::Arc;
 use wasmtime::Engine;
@@ -114,6 +116,7 @@ impl Workload for Native {
         let room = start.data_limit.saturating_sub(HEADROOM.max(start.data_limit / 4));
         heap::allow_at_most(usize::try_from(room).unwrap_or(usize::MAX));
         heap::arm();
+        clocks::only_coarse();
         silent_panics();
         exit(program::run(self.stage(class), order, Box::new(socket), |ranges| lock.enter(ranges)))
     }
@@ -128,9 +131,9 @@ impl Workload for Native {
         heap::arm();
         silent_panics();
         lock.enter();
-        // SAFETY: the three descriptors are this process's own, and nobody else closes them.
-        let [wasm, image, facts] = [fds.wasm, fds.image, fds.facts].map(|fd| unsafe { File::from_raw_fd(fd) });
-        let done = compile::work(&self.small.engine, &wasm, &image, &facts, job.max_code);
+        // SAFETY: the three descriptors are this process's own. They are never closed: that call is not allowed.
+        let files = [fds.wasm, fds.image, fds.facts].map(|fd| ManuallyDrop::new(unsafe { File::from_raw_fd(fd) }));
+        let done = compile::work(&self.small.engine, files.each_ref().map(|file| &**file), job.max_code);
         exit(u32::from(if done.is_ok() { status::HALTED } else { status::PANIC }))
     }
 }
