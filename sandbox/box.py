@@ -22,6 +22,7 @@ from sandbox.limits import Limits
 from sandbox.program import Program
 from sandbox.settings import Settings
 from sandbox.setup import Setup
+from sandbox.traffic import Traffic, default_spin
 from sandbox.tree import check_limits
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Sandbox:
         self._settings = settings
         self._admission = Admission(backend, store, settings.compile_limits, settings.host_limits)
         self._scratch = memoryview(bytearray(settings.host_limits.read_size))
+        self._spin = default_spin() if settings.spin is None else settings.spin
         self._started = self._ended = 0
 
     @property
@@ -106,9 +108,9 @@ class Sandbox:
             first += GO_PACKET
         started, unsent = await self._backend.start_process(cast("Blob", image.handle), first, limits)
         self._started += 1
-        program = Program(
-            started, Inlet(self._scratch, limits, wants_tree=setup.tree is not None), limits, self._count_end, instance
-        )
+        inlet = Inlet(self._scratch, limits, wants_tree=setup.tree is not None)
+        program = Program(started, inlet, Traffic(self._spin), limits, self._count_end)
+        program.instance = instance
         if unsent or setup.tree is not None:
             await self._feed(program, setup, unsent)
         return program

@@ -11,6 +11,7 @@ times the CPU when streaming, and a queue that needs a bound).
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from sandbox.inlet import Inlet
     from sandbox.limits import Limits
     from sandbox.packets import Buffer
+    from sandbox.traffic import Traffic
     from sandbox.tree import Tree
 
 
@@ -65,21 +67,23 @@ class Program:
         "_started",
         "_started_at",
         "_stopped_at",
+        "_traffic",
         "_transport",
         "_wish",
         "instance",
     )  # fmt: skip
 
     def __init__(
-        self, started: Started, inlet: Inlet, limits: Limits, on_ended: Callable[[], None], instance: bytes
+        self, started: Started, inlet: Inlet, traffic: Traffic, limits: Limits, on_ended: Callable[[], None]
     ) -> None:
-        self.instance = instance
+        self.instance = b""
         self._started = started
         self._transport = started.transport
         self._inlet = inlet
         self._limits = limits
         self._on_ended = on_ended
         self._receiving, self._sending = _OneTask("receiving from"), _OneTask("sending to")
+        self._traffic = traffic
         self._counter, self._bytes_in = PacketCounter(), 0
         self._wish = Wish()
         self._record: EndRecord | None = None
@@ -105,6 +109,7 @@ class Program:
                 if packets is None:
                     await self._until_readable()
                 elif packets or self._inlet.at_end:
+                    self._traffic.came()
                     await trio.lowlevel.cancel_shielded_checkpoint()
                     return packets
                 else:
@@ -130,6 +135,10 @@ class Program:
             raise
 
     async def _until_readable(self) -> None:
+        if self._traffic.is_dense():
+            os.sched_yield()
+            await trio.lowlevel.checkpoint()
+            return
         try:
             await self._transport.wait_readable()
         except trio.ClosedResourceError:
