@@ -3,8 +3,11 @@
 In:  argv. Out: an exit code. What is not foreseen is said in one line; GATEBUS_DEBUG=1 shows where it happened.
 """
 
+import gc
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
 
 HELP = """usage: gatebus COMMAND ...
 
@@ -18,6 +21,16 @@ Send programs instead of messages: WebAssembly, each program in a sandbox of its
 
 OURS = 125
 CONTROL_C = 130
+
+
+def quickly_imported(module: str) -> ModuleType:
+    """Without the collector, which would look through everything again and again for nothing: a tenth of the time."""
+    gc.disable()
+    try:
+        return import_module(module)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,6 +62,7 @@ def _dispatch(command: str, rest: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    running = quickly_imported("gatebus.cli.running")
     from gatebus.cli.options import run_options
     from gatebus.faults import UsageError
 
@@ -56,12 +70,11 @@ def _run(arguments: list[str]) -> int:
         options = run_options(arguments)
     except UsageError as fault:
         return _say(fault.text)
-    from gatebus.cli.running import run_command
-
-    return run_command(options)
+    return int(running.run_command(options))
 
 
 def _doctor(arguments: list[str]) -> int:
+    command = quickly_imported("gatebus.cli.doctor_command")
     from gatebus.cli.options import doctor_options
     from gatebus.faults import UsageError
 
@@ -69,9 +82,7 @@ def _doctor(arguments: list[str]) -> int:
         options = doctor_options(arguments)
     except UsageError as fault:
         return _say(fault.text)
-    from gatebus.cli.doctor_command import doctor
-
-    return doctor(options)
+    return int(command.doctor(options))
 
 
 def _version() -> int:

@@ -9,23 +9,21 @@ packet without bytes), the reader says "closed" (a flow entry of 0). Only after 
 be used again.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gatebus.bounds import MAX_CREDIT
 from gatebus.faults import Violation
 from sandbox.packets import PAIR
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One entry of a flow packet: value > 0 is credit in bytes, 0 means that the reader has closed, < 0 is a note."""
 
     stream: int
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """One data packet; no bytes means that the writer has ended."""
 
     stream: int

@@ -7,35 +7,32 @@ Out: replies, information, flow and data, through the Outlet that the service wa
 
 One Service object belongs to one program. It is made at the first packet for it. It gets everything that it uses as
 arguments of its constructor: the outlet first, then its collaborators (clock, randomness, principal, connections); it
-asks nobody for anything else. `gatebus.checks.check_service` is the contract as a test that anyone can run on a
-service of their own.
+asks nobody for anything else. What is made for every packet is a NamedTuple (a third of a dataclass' time).
+`gatebus.checks.check_service` is the contract as a test that anyone can run on a service of their own.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gatebus.faults import StateRefused, Violation
 from gatebus.flow import Change, Chunk
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """Wants exactly one reply, now or later, in any order: `outlet.reply(call.ticket, content)`."""
 
     ticket: int
     content: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Info:
+class Info(NamedTuple):
     """Wants none."""
 
     content: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(NamedTuple):
     """Changes of the program's credit for what we send, in order."""
 
     changes: tuple[Change, ...]
