@@ -28,9 +28,10 @@ from gatebus.cli.surroundings import (
     choose,
     read_interpreters,
     read_tree,
+    reason,
     write_out,
 )
-from gatebus.cli.terminal import Sink, Source, Terminal
+from gatebus.cli.terminal import Sink, Source, Terminal, open_missing_descriptors
 from gatebus.cli.wording import Result, ended, failed, not_found, result_json, stopped, usage_lines
 from gatebus.exchange import Exchange
 from gatebus.faults import UsageError
@@ -68,20 +69,30 @@ class Run:
     """What becomes known while it runs."""
 
     signal: int = 0
+    problem: str = ""
     program: Program | None = None
     outcome: Outcome | None = None
     notes: list[str] = field(default_factory=list)
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
     def stop(self, number: int) -> None:
-        """By a signal, or as one would have done it (`gatebus run ... | head`: SIGPIPE). The first one counts."""
+        """By a signal. The first one counts."""
         self.signal = self.signal or number
         self.scope.cancel()
+
+    def cannot_write(self, problem: OSError) -> None:
+        """`gatebus run ... | head` ends as SIGPIPE would have done it; a full disk is told."""
+        if isinstance(problem, BrokenPipeError):
+            self.stop(_SIGPIPE)
+        else:
+            self.problem = f"Its output cannot be written: {reason(problem)}."
+            self.scope.cancel()
 
 
 def run_command(options: RunOptions) -> int:
     """The whole command. The exit code."""
     run = Run()
+    open_missing_descriptors()
     try:
         plan = prepare(options, run)
         result = trio.run(_execute, plan, run, restrict_keyboard_interrupt_to_checkpoints=True)
@@ -135,6 +146,8 @@ async def _execute(plan: Plan, run: Run) -> Result:
             nursery.cancel_scope.cancel()
     if run.outcome is None and run.program is not None:
         run.outcome = await run.program.wait()
+    if run.problem:
+        raise UsageError(run.problem)
     if run.signal or run.outcome is None:
         return stopped(run.signal, run.outcome)
     return ended(plan.options.file, run.outcome, plan.options.limits)
@@ -181,7 +194,7 @@ async def _attend(program: Program, image: Image, instance: UUID, run: Run) -> N
     program.on_log = lambda _stream, data: log.put(data)
     exchange = Exchange(program, _switchboard(image, instance, terminal))
     async with trio.open_nursery() as nursery:
-        output.on_broken = lambda: run.stop(_SIGPIPE)
+        output.on_broken = run.cannot_write
         reading = trio.CancelScope()
         nursery.start_soon(_within, reading, terminal.read_input)
         nursery.start_soon(output.run)

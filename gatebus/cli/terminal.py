@@ -69,7 +69,7 @@ class Sink:
         self._ended = False
         self.broken = False
         self.on_written: Callable[[int], None] = _nobody
-        self.on_broken: Callable[[], None] = _nobody
+        self.on_broken: Callable[[OSError], None] = _not_told
 
     def put(self, data: bytes) -> None:
         self._queue.append(data)
@@ -95,9 +95,9 @@ class Sink:
         try:
             if not self.broken:
                 await self._write_all(data)
-        except OSError:  # the reader has gone (EPIPE), or there is no such descriptor, or the disk is full
+        except OSError as problem:  # the reader has gone (EPIPE), or the disk is full
             self.broken = True
-            self.on_broken()
+            self.on_broken(problem)
 
     async def _write_all(self, data: bytes) -> None:
         if self._never_waits:
@@ -128,8 +128,21 @@ def _never_waits(descriptor: int) -> bool:
     return not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(descriptor))
 
 
-def _nobody(_size: int = 0) -> None:
+def _nobody(_size: int) -> None:
     pass
+
+
+def _not_told(_problem: OSError) -> None:
+    """What cannot be said on stderr cannot be said."""
+
+
+def open_missing_descriptors() -> None:
+    """Of a caller who closed some of 0, 1 and 2: else the next file that is opened would take their place."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 class Terminal:

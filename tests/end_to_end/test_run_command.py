@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -256,6 +257,67 @@ def test_one_signal_ends_everything_at_once(
     assert process.wait(PATIENCE) == code
     out, err = process.communicate()
     assert (out, err) == (b"", b"")
+
+
+def test_a_signal_ends_a_program_whose_output_nobody_takes(backend: str, tmp_path: Path) -> None:
+    process = start(backend, programs.YES, tmp_path, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.read(1)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(PATIENCE) == 130
+    process.stdout.close()
+
+
+def test_a_full_disk_is_told(backend: str, tmp_path: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        process = start(backend, programs.HELLO, tmp_path, stdout=full.fileno(), stderr=subprocess.PIPE)
+        _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 125
+    assert err == b"gatebus: it.wat: Its output cannot be written: no space left on device.\n"
+
+
+def test_closed_descriptors_are_an_empty_input_and_a_void(backend: str, tmp_path: Path) -> None:
+    (tmp_path / "it.wat").write_text(programs.CAT)
+    line = [sys.executable, "-c", CLOSED, *command("--backend", backend, "it.wat")]
+    done = subprocess.run(
+        line, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=PATIENCE, check=False
+    )
+    assert done.returncode == 0
+
+
+CLOSED = "import os, sys; os.closerange(0, 3); os.execv(sys.argv[1], sys.argv[1:])"
+
+
+def typed(backend: str, folder: Path, keys: bytes) -> tuple[int, bytes]:
+    """The command on a terminal: what is shown, after the program has said that it runs and the keys were typed."""
+    (folder / "it.wat").write_text(IDLE)
+    child, screen = pty.fork()
+    if child == 0:
+        os.chdir(folder)
+        os.execve(sys.executable, command("--backend", backend, "it.wat"), {**os.environ, "PYTHONPATH": str(ROOT)})
+    shown = b""
+    while b"running" not in shown:
+        shown += os.read(screen, 1000)
+    os.write(screen, keys)
+    try:
+        while piece := os.read(screen, 1000):
+            shown += piece
+    except OSError:  # Linux says EIO when the other side of a terminal has gone
+        pass
+    os.close(screen)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), shown
+
+
+def test_on_a_terminal_one_types_lines_and_ends_with_control_d(backend: str, tmp_path: Path) -> None:
+    code, shown = typed(backend, tmp_path, b"some words\n\x04")
+    assert code == 0
+    assert shown.count(b"some words") == 2  # echoed by the terminal, and sent back by the program
+
+
+def test_on_a_terminal_control_c_ends_the_program(backend: str, tmp_path: Path) -> None:
+    code, shown = typed(backend, tmp_path, b"\x03")
+    assert code == 130
+    assert b"Traceback" not in shown
 
 
 # What goes wrong before any sandbox.

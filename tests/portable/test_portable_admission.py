@@ -62,7 +62,7 @@ def test_what_is_not_offered_is_refused_by_name(text: str, said: str) -> None:
         '(global (mut i32) (i32.const 1)) (export "g" (global 0))',
         "(func (drop (i32.extend8_s (i32.const 1))) (drop (i32.trunc_sat_f32_s (f32.const 1))))",
         '(memory 1) (data "x") (func (memory.fill (i32.const 0) (i32.const 1) (i32.const 2)) (memory.init 0 '
-        '(i32.const 0) (i32.const 0) (i32.const 1)))',
+        "(i32.const 0) (i32.const 0) (i32.const 1)))",
         "(table 1 externref) (func (param externref) (table.set (i32.const 0) (local.get 0)))",
         "(func (result v128) (v128.const i32x4 1 2 3 4))",
         "(func (result v128) (i32x4.relaxed_trunc_f32x4_s (v128.const i32x4 1 2 3 4)))",
