@@ -219,13 +219,7 @@ impl Gate {
     }
 
     /// Of no type; only the packet descriptor is non-blocking.
-    pub fn fd_fdstat_get(
-        &mut self,
-        memory: Memory<'_>,
-        _: &mut dyn Channel,
-        fd: u32,
-        stat: u32,
-    ) -> Result<i32, Exit> {
+    pub fn fd_fdstat_get(&mut self, memory: Memory<'_>, _: &mut dyn Channel, fd: u32, stat: u32) -> Result<i32, Exit> {
         answer((|| {
             not_null(&[stat])?;
             let (flags, rights) = match fd {

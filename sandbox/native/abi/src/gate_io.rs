@@ -129,6 +129,9 @@ impl Gate {
         let here = readable && !self.link.unread().is_empty();
         let timeout = if here { Some(0) } else { timeout };
         let ready = channel.wait(readable, writable || log, timeout);
+        if ready.readable && !readable {
+            return Err(orphaned());
+        }
         let free = if log && ready.writable { self.flush(channel)? } else { !log };
         Ok(Ready { readable: here || (readable && ready.readable), writable: writable && ready.writable && free })
     }
@@ -313,6 +316,9 @@ fn put_unless_null(memory: Memory<'_>, pointer: u32, bytes: &[u8]) -> Outcome<()
 
 const _: () = assert!(WAITING > PIECE && WAITING < 2 * PACKET_MAX);
 
+#[cfg(test)]
+#[path = "gate_log_tests.rs"]
+mod log_tests;
 #[cfg(test)]
 #[path = "gate_io_tests.rs"]
 mod tests;

@@ -66,13 +66,7 @@ impl Gate {
         })())
     }
 
-    fn poll(
-        &mut self,
-        memory: Memory<'_>,
-        channel: &mut dyn Channel,
-        wishes: Wishes,
-        events: u32,
-    ) -> Outcome<u32> {
+    fn poll(&mut self, memory: Memory<'_>, channel: &mut dyn Channel, wishes: Wishes, events: u32) -> Outcome<u32> {
         loop {
             let plan = self.plan(memory, channel, wishes)?;
             let ready = self.wait(channel, (plan.read, plan.write), plan.timeout)?;

@@ -13,6 +13,8 @@ mod gate;
 mod gate_io;
 mod gate_poll;
 mod gate_stubs;
+#[cfg(test)]
+mod hostile_tests;
 mod link;
 mod log;
 mod memory;
@@ -25,6 +27,7 @@ mod time;
 mod wasi;
 mod wasi_end;
 mod wasi_fd;
+mod wasi_handle;
 mod wasi_path;
 mod wasi_poll;
 mod wasi_stat;

@@ -161,7 +161,7 @@ fn a_read_fills_several_buffers() {
     let n = world.room(4);
     assert_eq!(call!(world, fd_read, 0, iovs, count, n), 0);
     assert_eq!(world.u32(n), 10);
-    assert_eq!(world.bytes(into, 20), *b"012\0\0\0\0\0\x33456\0\0\0\0789\0");
+    assert_eq!(world.bytes(into, 20), *b"012\x00\x00\x00\x00\x003456\x00\x00\x00\x00789\x00");
 }
 
 #[test]

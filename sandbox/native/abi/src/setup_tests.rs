@@ -59,8 +59,14 @@ fn the_setup_may_come_slowly_and_what_follows_is_the_guests() {
 #[test]
 fn a_host_that_breaks_the_rules_ends_the_program_with_74() {
     let cases = [
-        (vec![node(NodeType::File, "no/f", "")], "a node of the tree has no place: its parent is missing or its name is taken"),
-        (vec![node(NodeType::File, "f", ""), node(NodeType::File, "f", "")], "a node of the tree has no place: its parent is missing or its name is taken"),
+        (
+            vec![node(NodeType::File, "no/f", "")],
+            "a node of the tree has no place: its parent is missing or its name is taken",
+        ),
+        (
+            vec![node(NodeType::File, "f", ""), node(NodeType::File, "f", "")],
+            "a node of the tree has no place: its parent is missing or its name is taken",
+        ),
         (vec![(Kind::Content, b"x".to_vec())], "setup packet out of order"),
         (vec![node(NodeType::Directory, "d", ""), (Kind::Content, b"x".to_vec())], "setup packet out of order"),
         (vec![(Kind::Log, b"x".to_vec())], "setup packet out of order"),

@@ -71,7 +71,20 @@ fn gate_names_carry_a_number_of_at_least_one_packet() {
         assert!(gate_function("gate", name).is_some(), "{name}");
         assert!(gate_function("env", &format!("__gate_{name}")).is_some(), "{name}");
     }
-    for name in ["fd", "fd_", "fd_0", "fd_065536", "fd_65535", "fd_-65536", "fd_+65536", "fd_65536x", "fd__", "x_65536", "_65536", ""] {
+    for name in [
+        "fd",
+        "fd_",
+        "fd_0",
+        "fd_065536",
+        "fd_65535",
+        "fd_-65536",
+        "fd_+65536",
+        "fd_65536x",
+        "fd__",
+        "x_65536",
+        "_65536",
+        "",
+    ] {
         assert!(gate_function("gate", name).is_none(), "{name}");
         assert!(gate_function("env", &format!("__gate_{name}")).is_none(), "{name}");
     }
@@ -91,9 +104,17 @@ fn gate_reaches_wasi_functions_under_three_names() {
 #[test]
 fn gate_refuses_other_names() {
     for (module, name) in [
-        ("env", "fd_write"), ("env", "rt_debug"), ("env", "__gate_fd"), ("env", "__wasi_sock_accept"), ("env", "memory"),
-        ("wasi_snapshot_preview1", "sock_accept"), ("wasi_snapshot_preview1", "fd_65536"), ("gate", "fd_write"),
-        ("wasi_snapshot_preview2", "fd_write"), ("", ""), ("gate", "args_get"),
+        ("env", "fd_write"),
+        ("env", "rt_debug"),
+        ("env", "__gate_fd"),
+        ("env", "__wasi_sock_accept"),
+        ("env", "memory"),
+        ("wasi_snapshot_preview1", "sock_accept"),
+        ("wasi_snapshot_preview1", "fd_65536"),
+        ("gate", "fd_write"),
+        ("wasi_snapshot_preview2", "fd_write"),
+        ("", ""),
+        ("gate", "args_get"),
     ] {
         assert!(gate_function(module, name).is_none(), "{module}.{name}");
     }

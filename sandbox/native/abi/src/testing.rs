@@ -82,8 +82,8 @@ impl Fake {
 
     fn ready(&self, readable: bool, writable: bool) -> Ready {
         Ready {
-            readable: readable && (self.closed || !self.incoming.is_empty()),
-            writable: writable && (self.closed || self.room > 0),
+            readable: self.closed || (readable && !self.incoming.is_empty()),
+            writable: self.closed || (writable && self.room > 0),
         }
     }
 

@@ -31,7 +31,9 @@ fn a_resolution_is_between_a_nanosecond_and_a_second() {
 
 #[test]
 fn gates_resolution_is_the_next_power_of_two_and_reported_as_at_most_a_second() {
-    for (asked, answered) in [(0, 2), (1, 2), (1000, 1024), (1024, 2048), (10 * MS, 16_777_216), (SECOND, SECOND), (u64::MAX, SECOND)] {
+    for (asked, answered) in
+        [(0, 2), (1, 2), (1000, 1024), (1024, 2048), (10 * MS, 16_777_216), (SECOND, SECOND), (u64::MAX, SECOND)]
+    {
         assert_eq!(Clocks::masked(asked, 0).resolution(), answered, "{asked}");
     }
 }
@@ -48,7 +50,13 @@ fn gates_mask_is_applied_to_the_nanoseconds_of_a_second() {
 
 #[test]
 fn a_wait_ends_at_the_first_tick_that_shows_the_time() {
-    for clocks in [Clocks::every(10 * MS, 0), Clocks::every(7, 0), Clocks::masked(1000, 0), Clocks::masked(10 * MS, 0), Clocks::masked(SECOND, 0)] {
+    for clocks in [
+        Clocks::every(10 * MS, 0),
+        Clocks::every(7, 0),
+        Clocks::masked(1000, 0),
+        Clocks::masked(10 * MS, 0),
+        Clocks::masked(SECOND, 0),
+    ] {
         for time in (0..3000u64).map(|step| 2 * SECOND + step * 1_234_567) {
             let tick = clocks.tick_at(time);
             assert!(tick >= time, "{clocks:?} {time}");

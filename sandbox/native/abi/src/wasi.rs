@@ -1,6 +1,6 @@
 //! The WASI preview 1 personality: its state, and the functions that are not about files or waiting.
 //!
-//! Files: `wasi_fd.rs` (what is done with a descriptor), `wasi_stat.rs` (what is known about it), `wasi_path.rs`,
+//! Files: `wasi_fd.rs` (reading and writing), `wasi_handle.rs` (moving, closing, listing), `wasi_stat.rs` (what is known about it), `wasi_path.rs`,
 //! `wasi_poll.rs`, `wasi_end.rs` (what leaves at the end).
 //!
 //! Every function is called with the guest's memory and the channel, answers an errno, and can end the guest. Pointers

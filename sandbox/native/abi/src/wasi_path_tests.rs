@@ -155,7 +155,10 @@ fn every_function_needs_its_right() {
     assert_eq!(call!(world, fd_fdstat_set_rights, 3, 0, 0), 0);
     assert_eq!(open(&mut world, 3, "file", (0, 0), 0).0, 76);
     assert_eq!((mkdir(&mut world, "d"), rmdir(&mut world, "d"), unlink(&mut world, "file")), (76, 76, 76));
-    assert_eq!((symlink(&mut world, "a", "b"), link(&mut world, "file", "b", 0), rename(&mut world, "file", "b")), (76, 76, 76));
+    assert_eq!(
+        (symlink(&mut world, "a", "b"), link(&mut world, "file", "b", 0), rename(&mut world, "file", "b")),
+        (76, 76, 76)
+    );
     assert_eq!(stat(&mut world, "file", 0), Err(76));
     assert_eq!(call!(world, path_filestat_set_times, 3, 0, 64, 1, 0, 0, 0), 76);
     assert_eq!(call!(world, path_readlink, 3, 64, 1, 64, 1, 64), 76);
@@ -167,7 +170,10 @@ fn rights_are_handed_down() {
     let mut world = World::ordinary();
     mkdir(&mut world, "dir");
     create(&mut world, "dir/file");
-    assert_eq!(call!(world, fd_fdstat_set_rights, 3, right::DIRECTORY, right::DIRECTORY | right::FILE & !right::WRITING), 0);
+    assert_eq!(
+        call!(world, fd_fdstat_set_rights, 3, right::DIRECTORY, right::DIRECTORY | right::FILE & !right::WRITING),
+        0
+    );
     let (errno, dir) = open(&mut world, 3, "dir", (0, DIRECTORY), 0);
     assert_eq!(errno, 0);
     let (errno, file) = open(&mut world, dir, "file", (0, 0), right::FD_READ | right::FD_WRITE);
@@ -358,7 +364,10 @@ fn a_full_file_system_says_so() {
     let mut world = World::wasi(&Begin { nodes_limit: 1, ..begin() }, &[]);
     create(&mut world, "one");
     assert_eq!(open(&mut world, 3, "two", (0, CREATE), 0).0, 51);
-    assert_eq!((mkdir(&mut world, "two"), symlink(&mut world, "a", "two"), link(&mut world, "one", "two", 0)), (51, 51, 51));
+    assert_eq!(
+        (mkdir(&mut world, "two"), symlink(&mut world, "a", "two"), link(&mut world, "one", "two", 0)),
+        (51, 51, 51)
+    );
     assert_eq!((rename(&mut world, "one", "two"), unlink(&mut world, "two"), mkdir(&mut world, "two")), (0, 0, 0));
 }
 

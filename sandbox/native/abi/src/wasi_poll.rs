@@ -224,13 +224,7 @@ impl Wasi {
         Ok(round)
     }
 
-    fn report(
-        &self,
-        memory: Memory<'_>,
-        channel: &mut dyn Channel,
-        lists: Lists,
-        started: u64,
-    ) -> Outcome<u32> {
+    fn report(&self, memory: Memory<'_>, channel: &mut dyn Channel, lists: Lists, started: u64) -> Outcome<u32> {
         let mut count = 0;
         for index in 0..lists.count {
             let subscription = subscription(memory, lists.subscriptions, index, lists.layout)?;
@@ -253,13 +247,7 @@ impl Wasi {
         }
     }
 
-    fn clock_state(
-        &self,
-        channel: &mut dyn Channel,
-        (id, absolute): (u32, bool),
-        timeout: u64,
-        started: u64,
-    ) -> State {
+    fn clock_state(&self, channel: &mut dyn Channel, (id, absolute): (u32, bool), timeout: u64, started: u64) -> State {
         let clock = match clock_untrusted(id) {
             Ok(clock) => clock,
             Err(errno) => return State::Happened(Happened::error(errno)),

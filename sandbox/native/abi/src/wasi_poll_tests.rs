@@ -56,7 +56,8 @@ fn events(world: &World<Wasi>, at: u32, count: u32) -> Vec<Found> {
 
 /// Polls; the userdata of a subscription is 100 + its place.
 fn poll(world: &mut World<Wasi>, wants: &[Want]) -> Vec<Found> {
-    let bytes: Vec<u8> = wants.iter().zip(100..).flat_map(|(want, userdata)| encode(*want, userdata, PREVIEW1)).collect();
+    let bytes: Vec<u8> =
+        wants.iter().zip(100..).flat_map(|(want, userdata)| encode(*want, userdata, PREVIEW1)).collect();
     let count = u32::try_from(wants.len()).expect("small");
     let (subscriptions, into, n) = (world.put(&bytes), world.put(&vec![0xff; wants.len() * 32]), world.room(4));
     assert_eq!(call!(world, poll_oneoff, subscriptions, into, count, n), 0);
@@ -99,7 +100,10 @@ fn a_duration_of_nothing_is_over_at_once() {
 #[test]
 fn the_earliest_of_several_clocks_ends_the_wait() {
     let mut world = World::ordinary();
-    let found = poll(&mut world, &[Want::After(50 * MS), Want::After(20 * MS), Want::At(1, SECOND + 20 * MS), Want::After(u64::MAX)]);
+    let found = poll(
+        &mut world,
+        &[Want::After(50 * MS), Want::After(20 * MS), Want::At(1, SECOND + 20 * MS), Want::After(u64::MAX)],
+    );
     assert_eq!(found, [(101, 0, 0, 0, 0), (102, 0, 0, 0, 0)]);
     assert_eq!(elapsed(&world), 20 * MS);
 }
@@ -235,4 +239,13 @@ fn an_orphan_does_not_wait_for_ever() {
     let bytes = encode(Want::Read(0), 1, PREVIEW1);
     let at = world.put(&bytes);
     assert_eq!(ended(ask!(world, poll_oneoff, at, 4096, 1, 64)), 75);
+}
+
+#[test]
+fn an_orphan_does_not_sleep_to_the_end() {
+    let mut world = World::ordinary();
+    world.channel.later(MS, Event::Close);
+    let at = world.put(&encode(Want::After(1 << 60), 1, PREVIEW1));
+    assert_eq!(ended(ask!(world, poll_oneoff, at, 4096, 1, 64)), 75);
+    assert_eq!(elapsed(&world), MS);
 }

@@ -82,13 +82,7 @@ pub(crate) fn times_untrusted(
 #[allow(clippy::too_many_arguments)]
 impl Wasi {
     /// `u8 type, u8 0, u16 flags, u32 0, u64 rights, u64 inheriting`.
-    pub fn fd_fdstat_get(
-        &mut self,
-        memory: Memory<'_>,
-        _: &mut dyn Channel,
-        fd: u32,
-        stat: u32,
-    ) -> Result<i32, Exit> {
+    pub fn fd_fdstat_get(&mut self, memory: Memory<'_>, _: &mut dyn Channel, fd: u32, stat: u32) -> Result<i32, Exit> {
         answer((|| {
             let Descriptor { flags, base, inheriting, .. } = *self.table.get(fd)?;
             let mut bytes = vec![self.table.get(fd)?.file_type(), 0];

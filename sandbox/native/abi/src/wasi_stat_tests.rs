@@ -34,9 +34,11 @@ fn filestat(world: &mut World<Wasi>, fd: u32) -> [u64; 8] {
 fn outputs_look_like_a_terminal_and_input_like_a_pipe() {
     let mut world = World::ordinary();
     let seeking = right::FD_SEEK | right::FD_TELL;
-    for (fd, kind, may, may_not) in
-        [(0, 0, right::FD_READ, right::FD_WRITE), (1, 2, right::FD_WRITE, right::FD_READ), (2, 2, right::FD_WRITE, right::FD_READ)]
-    {
+    for (fd, kind, may, may_not) in [
+        (0, 0, right::FD_READ, right::FD_WRITE),
+        (1, 2, right::FD_WRITE, right::FD_READ),
+        (2, 2, right::FD_WRITE, right::FD_READ),
+    ] {
         let (found, flags, base, inheriting) = fdstat(&mut world, fd);
         assert_eq!((found, flags, inheriting), (kind, 0, 0), "{fd}");
         assert_eq!((base & may, base & may_not, base & seeking), (may, 0, 0), "{fd}");
@@ -144,7 +146,9 @@ fn a_size_can_be_set() {
 fn times_are_set_given_now_or_not_at_all() {
     let (mut world, fd) = with_file();
     let now = (EPOCH + BOOT) / (10 * MS) * (10 * MS);
-    for (flags, accessed, modified) in [(1, 100, 42), (4, 100, 200), (0, 100, 200), (2, now, 200), (8, now, now), (5, 100, 200), (10, now, now)] {
+    for (flags, accessed, modified) in
+        [(1, 100, 42), (4, 100, 200), (0, 100, 200), (2, now, 200), (8, now, now), (5, 100, 200), (10, now, now)]
+    {
         assert_eq!(call!(world, fd_filestat_set_times, fd, 100, 200, flags), 0);
         let stat = filestat(&mut world, fd);
         assert_eq!((stat[5], stat[6], stat[7]), (accessed, modified, now), "{flags}");

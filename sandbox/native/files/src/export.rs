@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::Files;
 use crate::node::{Body, Id, Kind};
 use crate::resolve::PATH_LIMIT;
-use crate::Files;
 
 /// One node on its way out.
 #[derive(Clone, Debug, PartialEq, Eq)]

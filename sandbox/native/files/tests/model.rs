@@ -130,7 +130,8 @@ impl Model {
 
     fn move_all(&mut self, from: &str, to: &str) {
         let below = format!("{from}/");
-        let moving: Vec<_> = self.things.keys().filter(|path| *path == from || path.starts_with(&below)).cloned().collect();
+        let moving: Vec<_> =
+            self.things.keys().filter(|path| *path == from || path.starts_with(&below)).cloned().collect();
         for path in moving {
             let thing = self.things.remove(&path).expect("listed");
             self.things.insert(format!("{to}{}", &path[from.len()..]), thing);

@@ -18,7 +18,9 @@ fn nothing_leads_above_the_base() {
     let mut files = with(&["dir/", "dir/sub/", "secret", "dir/up -> ..", "dir/out -> ../secret", "dir/abs -> /secret"]);
     let base = held(&mut files, "dir");
     let from_base = |path| files.find(At { base, path }, Follow::Links);
-    for path in ["..", "../secret", "sub/../..", "sub/../../secret", "up", "up/secret", "out", "abs", "/", "/secret", "//"] {
+    for path in
+        ["..", "../secret", "sub/../..", "sub/../../secret", "up", "up/secret", "out", "abs", "/", "/secret", "//"]
+    {
         assert_eq!(problem(from_base(path)), Problem::NotCapable, "{path}");
     }
     assert_eq!(problem(files.find(at(&files, ".."), Follow::Links)), Problem::NotCapable);
