@@ -14,7 +14,7 @@ pub enum Io {
     Closed,
 }
 
-/// What `wait` found. All false: the time is over.
+/// What `wait` found. All false: the time is over. When the other end is gone both are true, wanted or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ready {
     /// A read will not answer `WouldBlock`.
@@ -38,7 +38,8 @@ pub trait Channel {
     fn read(&mut self, into: &mut [u8]) -> Io;
     /// Writes what fits; `from` is not empty and at most 65,536 bytes are taken at once.
     fn write(&mut self, from: &[u8]) -> Io;
-    /// Waits until one of the wanted things holds or the time (None: no limit) is over. May come back early with nothing.
+    /// Waits until one of the wanted things holds, the other end is gone, or the time (None: no limit) is over. May come
+    /// back early with nothing. Waiting for nothing is a sleep, which still ends when the other end is gone.
     fn wait(&mut self, readable: bool, writable: bool, timeout_ns: Option<u64>) -> Ready;
     /// The time now, as precise as the machine has it: the personalities make it coarse.
     fn clock(&mut self, clock: Clock) -> u64;

@@ -71,11 +71,11 @@ impl Channel for Socket {
         });
         let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
         // SAFETY: one entry, a timespec or null, no mask: the C library passes the kernel's own size of it.
-        unsafe { libc::ppoll(&mut poll, libc::nfds_t::from(events != 0), timeout, std::ptr::null()) };
+        unsafe { libc::ppoll(&mut poll, 1, timeout, std::ptr::null()) };
         let over = poll.revents & (libc::POLLHUP | libc::POLLERR) != 0;
         Ready {
-            readable: readable && (over || poll.revents & libc::POLLIN != 0),
-            writable: writable && (over || poll.revents & libc::POLLOUT != 0),
+            readable: over || poll.revents & libc::POLLIN != 0,
+            writable: over || poll.revents & libc::POLLOUT != 0,
         }
     }
 
