@@ -7,22 +7,13 @@ const CAUSES: [(&str, &str); 14] = [
     ("unreachable", "UNREACHABLE"),
     ("call stack exhausted", "CALL_STACK_EXHAUSTED"),
     ("out of bounds memory access", "MEMORY_ACCESS_OUT_OF_BOUNDS"),
-    (
-        "out of bounds table access",
-        "INDIRECT_CALL_INDEX_OUT_OF_BOUNDS",
-    ),
+    ("out of bounds table access", "INDIRECT_CALL_INDEX_OUT_OF_BOUNDS"),
     ("undefined element", "INDIRECT_CALL_INDEX_OUT_OF_BOUNDS"),
     ("undefined", "INDIRECT_CALL_INDEX_OUT_OF_BOUNDS"),
     ("uninitialized element", "INDIRECT_CALL_INDEX_OUT_OF_BOUNDS"),
-    (
-        "uninitialized element 2",
-        "INDIRECT_CALL_INDEX_OUT_OF_BOUNDS",
-    ),
+    ("uninitialized element 2", "INDIRECT_CALL_INDEX_OUT_OF_BOUNDS"),
     ("uninitialized", "INDIRECT_CALL_INDEX_OUT_OF_BOUNDS"),
-    (
-        "indirect call type mismatch",
-        "INDIRECT_CALL_SIGNATURE_MISMATCH",
-    ),
+    ("indirect call type mismatch", "INDIRECT_CALL_SIGNATURE_MISMATCH"),
     ("integer divide by zero", "INTEGER_DIVIDE_BY_ZERO"),
     ("integer overflow", "INTEGER_OVERFLOW"),
     ("invalid conversion to integer", "INTEGER_OVERFLOW"),
@@ -44,21 +35,14 @@ const REFUSED: [&str; 9] = [
 
 /// The cause for a message, or nothing for one that this table does not know.
 pub fn of(message: &str) -> Option<&'static str> {
-    let known = CAUSES
-        .iter()
-        .find(|(text, _)| *text == message)
-        .map(|(_, cause)| *cause);
+    let known = CAUSES.iter().find(|(text, _)| *text == message).map(|(_, cause)| *cause);
     known.or_else(|| REFUSED.contains(&message).then_some("TRAP"))
 }
 
 /// The cause when a module is killed while its instance is made. A segment that does not fit is one cause for memories
 /// and tables (status 76 of PROTOCOL.md).
 pub fn at_start(message: &str) -> Option<&'static str> {
-    if message == "out of bounds table access" {
-        Some("MEMORY_ACCESS_OUT_OF_BOUNDS")
-    } else {
-        of(message)
-    }
+    if message == "out of bounds table access" { Some("MEMORY_ACCESS_OUT_OF_BOUNDS") } else { of(message) }
 }
 
 #[cfg(test)]
@@ -67,26 +51,14 @@ mod tests {
 
     #[test]
     fn messages_of_the_suite_have_the_causes_of_the_protocol() {
-        assert_eq!(
-            of("invalid conversion to integer"),
-            Some("INTEGER_OVERFLOW")
-        );
-        assert_eq!(
-            of("uninitialized element 2"),
-            Some("INDIRECT_CALL_INDEX_OUT_OF_BOUNDS")
-        );
+        assert_eq!(of("invalid conversion to integer"), Some("INTEGER_OVERFLOW"));
+        assert_eq!(of("uninitialized element 2"), Some("INDIRECT_CALL_INDEX_OUT_OF_BOUNDS"));
     }
 
     #[test]
     fn a_segment_that_does_not_fit_has_one_cause() {
-        assert_eq!(
-            at_start("out of bounds table access"),
-            at_start("out of bounds memory access")
-        );
-        assert_ne!(
-            of("out of bounds table access"),
-            of("out of bounds memory access")
-        );
+        assert_eq!(at_start("out of bounds table access"), at_start("out of bounds memory access"));
+        assert_ne!(of("out of bounds table access"), of("out of bounds memory access"));
     }
 
     #[test]

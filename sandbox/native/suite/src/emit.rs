@@ -11,9 +11,7 @@
 
 use std::collections::HashMap;
 
-use wasm_encoder::{
-    AbstractHeapType, BlockType, Function, HeapType, Ieee32, Ieee64, InstructionSink, ValType,
-};
+use wasm_encoder::{AbstractHeapType, BlockType, Function, HeapType, Ieee32, Ieee64, InstructionSink, ValType};
 
 use crate::shape::{Shape, Target};
 use crate::splice::Addition;
@@ -102,10 +100,7 @@ impl Emitter {
             next: shape.functions,
             chunks: Vec::new(),
             upto: Vec::new(),
-            addition: Addition {
-                types,
-                ..Addition::default()
-            },
+            addition: Addition { types, ..Addition::default() },
         }
     }
 
@@ -117,10 +112,7 @@ impl Emitter {
 
     fn chunk(&mut self, steps: &[(usize, &Step)]) -> Result<(), String> {
         let mut locals = Locals::default();
-        let plans: Vec<Vec<u32>> = steps
-            .iter()
-            .map(|(_, step)| locals.for_results(step))
-            .collect();
+        let plans: Vec<Vec<u32>> = steps.iter().map(|(_, step)| locals.for_results(step)).collect();
         let mut function = Function::new_with_locals_types(locals.types);
         let mut out = function.instructions();
         for ((number, step), locals) in steps.iter().zip(&plans) {
@@ -150,12 +142,7 @@ impl Emitter {
         let mut function = Function::new_with_locals_types([ValType::I32]);
         let mut out = function.instructions();
         for chunk in &self.chunks {
-            out.call(*chunk)
-                .local_tee(0)
-                .if_(BlockType::Empty)
-                .local_get(0)
-                .return_()
-                .end();
+            out.call(*chunk).local_tee(0).if_(BlockType::Empty).local_get(0).return_().end();
         }
         out.i32_const(0).end();
         let index = self.push(self.checked, function);
@@ -195,10 +182,7 @@ impl Locals {
             (End::Returns(_), Target::Global { value, .. }) => vec![*value],
             _ => Vec::new(),
         };
-        types
-            .iter()
-            .map(|ty| self.nth(*ty, used.entry(*ty).or_default()))
-            .collect()
+        types.iter().map(|ty| self.nth(*ty, used.entry(*ty).or_default())).collect()
     }
 
     fn nth(&mut self, ty: ValType, used: &mut usize) -> u32 {
@@ -236,10 +220,7 @@ fn constant(out: &mut InstructionSink<'_>, value: &Value) {
         Value::V128(bits) => out.v128_const(bits.cast_signed()),
         Value::Null(NullOf::Func) => out.ref_null(HeapType::FUNC),
         Value::Null(NullOf::Extern) => out.ref_null(HeapType::EXTERN),
-        Value::Null(NullOf::Exn) => out.ref_null(HeapType::Abstract {
-            shared: false,
-            ty: AbstractHeapType::Exn,
-        }),
+        Value::Null(NullOf::Exn) => out.ref_null(HeapType::Abstract { shared: false, ty: AbstractHeapType::Exn }),
     };
 }
 
@@ -255,11 +236,7 @@ fn check_results(
     });
     for (expect, local) in expects.iter().zip(locals) {
         matches(out, expect, *local);
-        out.i32_eqz()
-            .if_(BlockType::Empty)
-            .i32_const(number)
-            .return_()
-            .end();
+        out.i32_eqz().if_(BlockType::Empty).i32_const(number).return_().end();
     }
     Ok(())
 }
@@ -278,18 +255,12 @@ fn matches(out: &mut InstructionSink<'_>, expect: &Expect, local: u32) {
     match expect {
         Expect::I32(x) => out.i32_const(*x).i32_eq(),
         Expect::I64(x) => out.i64_const(*x).i64_eq(),
-        Expect::F32 { mask, bits } => out
-            .i32_reinterpret_f32()
-            .i32_const(mask.cast_signed())
-            .i32_and()
-            .i32_const(bits.cast_signed())
-            .i32_eq(),
-        Expect::F64 { mask, bits } => out
-            .i64_reinterpret_f64()
-            .i64_const(mask.cast_signed())
-            .i64_and()
-            .i64_const(bits.cast_signed())
-            .i64_eq(),
+        Expect::F32 { mask, bits } => {
+            out.i32_reinterpret_f32().i32_const(mask.cast_signed()).i32_and().i32_const(bits.cast_signed()).i32_eq()
+        }
+        Expect::F64 { mask, bits } => {
+            out.i64_reinterpret_f64().i64_const(mask.cast_signed()).i64_and().i64_const(bits.cast_signed()).i64_eq()
+        }
         Expect::V128 { mask, bits } => out
             .v128_const(mask.cast_signed())
             .v128_and()

@@ -8,10 +8,12 @@
 pub mod causes;
 pub mod emit;
 pub mod lines;
+pub mod link;
 pub mod mutate;
 pub mod output;
 pub mod policy;
 pub mod script;
+pub mod sections;
 pub mod shape;
 pub mod source;
 pub mod splice;
@@ -25,9 +27,7 @@ pub fn generate(directory: &Path, sources: &[source::Source]) -> Result<(), Stri
     let mut manifest = output::Manifest::default();
     for source in sources {
         let script = script::read(&source.text).map_err(|e| format!("{}: {e}", source.name))?;
-        manifest
-            .add(directory, &source.name, script)
-            .map_err(|e| format!("{}: {e}", source.name))?;
+        manifest.add(directory, &source.name, script).map_err(|e| format!("{}: {e}", source.name))?;
     }
     std::fs::write(directory.join("manifest.json"), manifest.text()).map_err(|e| e.to_string())
 }

@@ -10,11 +10,7 @@ impl Lines {
     /// Reads the text once.
     pub fn of(text: &str) -> Lines {
         let after = |(at, byte): (usize, u8)| (byte == b'\n').then_some(at + 1);
-        Lines {
-            starts: std::iter::once(0)
-                .chain(text.bytes().enumerate().filter_map(after))
-                .collect(),
-        }
+        Lines { starts: std::iter::once(0).chain(text.bytes().enumerate().filter_map(after)).collect() }
     }
 
     /// The line, counted from 1, of the byte at `offset`.

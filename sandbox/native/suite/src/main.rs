@@ -11,9 +11,7 @@ fn main() -> ExitCode {
         eprintln!("usage: gatebus-suite DIRECTORY [SCRIPT.wast ..]");
         return ExitCode::from(2);
     };
-    match read(arguments)
-        .and_then(|sources| gatebus_suite::generate(Path::new(&directory), &sources))
-    {
+    match read(arguments).and_then(|sources| gatebus_suite::generate(Path::new(&directory), &sources)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("gatebus-suite: {error}");
@@ -24,10 +22,7 @@ fn main() -> ExitCode {
 
 fn read(paths: impl Iterator<Item = String>) -> Result<Vec<Source>, String> {
     let open = |name: String| match std::fs::read_to_string(&name) {
-        Ok(text) => Ok(Source {
-            name,
-            text: text.into(),
-        }),
+        Ok(text) => Ok(Source { name, text: text.into() }),
         Err(error) => Err(format!("{name}: {error}")),
     };
     let own = paths.map(open).collect::<Result<Vec<_>, _>>()?;

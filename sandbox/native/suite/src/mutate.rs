@@ -8,24 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
 /// Values at which decoders change their minds: zero, limits of the packet protocol, signs, overflows.
-const NUMBERS: [u32; 16] = [
-    0,
-    1,
-    7,
-    8,
-    9,
-    15,
-    16,
-    127,
-    128,
-    255,
-    65_535,
-    65_536,
-    65_537,
-    0x7fff_ffff,
-    0x8000_0000,
-    0xffff_ffff,
-];
+const NUMBERS: [u32; 16] =
+    [0, 1, 7, 8, 9, 15, 16, 127, 128, 255, 65_535, 65_536, 65_537, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff];
 
 /// Longer inputs only repeat what shorter ones do; every decoder refuses them by size first.
 const LONGEST: usize = 1 << 17;
@@ -39,9 +23,7 @@ pub struct Mutator {
 impl Mutator {
     /// Any seed will do.
     pub fn new(seed: u64) -> Mutator {
-        Mutator {
-            state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
-        }
+        Mutator { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 }
     }
 
     /// A number below `bound`, or 0 when that is 0 (xorshift64*: no crate is worth it here).
@@ -89,10 +71,7 @@ impl Mutator {
     }
 
     fn change(&mut self, bytes: &mut [u8], how: impl Fn(u8, u8) -> u8) {
-        let (at, random) = (
-            self.below(bytes.len()),
-            u8::try_from(self.below(256)).unwrap_or(0),
-        );
+        let (at, random) = (self.below(bytes.len()), u8::try_from(self.below(256)).unwrap_or(0));
         if let Some(byte) = bytes.get_mut(at) {
             *byte = how(*byte, random);
         }
@@ -112,13 +91,8 @@ impl Mutator {
 ///
 /// A panic of the target is passed on, after the input that caused it was printed.
 pub fn campaign(seeds: &[Vec<u8>], rounds: u64, mut target: impl FnMut(&[u8])) {
-    let number = |name: &str| {
-        std::env::var(name)
-            .ok()
-            .and_then(|text| text.parse::<u64>().ok())
-    };
-    let until =
-        number("GATEBUS_FUZZ_SECONDS").map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let until = number("GATEBUS_FUZZ_SECONDS").map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let mut mutator = Mutator::new(number("GATEBUS_FUZZ_SEED").unwrap_or(1));
     seeds.iter().for_each(|seed| attempt(seed, &mut target));
     let mut round = 0;
@@ -145,9 +119,7 @@ mod tests {
     fn the_same_seed_breaks_in_the_same_way() {
         let make = |seed| {
             let mut mutator = Mutator::new(seed);
-            (0..50)
-                .map(|_| mutator.mutate(b"some input", b"another one"))
-                .collect::<Vec<_>>()
+            (0..50).map(|_| mutator.mutate(b"some input", b"another one")).collect::<Vec<_>>()
         };
         assert_eq!(make(7), make(7));
         assert_ne!(make(7), make(8));
@@ -156,9 +128,7 @@ mod tests {
     #[test]
     fn every_seed_and_every_round_reaches_the_target() {
         let mut inputs = Vec::new();
-        campaign(&[b"one".to_vec(), b"two".to_vec()], 100, |input| {
-            inputs.push(input.to_vec())
-        });
+        campaign(&[b"one".to_vec(), b"two".to_vec()], 100, |input| inputs.push(input.to_vec()));
         if std::env::var_os("GATEBUS_FUZZ_SECONDS").is_none() {
             assert_eq!(inputs.len(), 102);
         }
@@ -176,8 +146,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "found it")]
     fn what_the_target_cannot_bear_is_passed_on() {
-        campaign(&[b"\0".to_vec()], 10_000, |input| {
-            assert!(input.len() < 3, "found it")
-        });
+        campaign(&[b"\0".to_vec()], 10_000, |input| assert!(input.len() < 3, "found it"));
     }
 }

@@ -1,7 +1,8 @@
 //! Writes the modules of all scripts into one directory, with a manifest that says what each must do.
 //!
 //! ```text
-//! {"runs":    [{"module", "file", "line", "check": asserts, "steps": [lines], "entries": [{"name", "line", "kind", "cause"}], "trap": cause|null}],
+//! {"runs":    [{"module", "file", "line", "check": asserts, "steps": [lines], "entries": [{"name", "line", "kind", "cause"}],
+//!               "trap": cause|null, "linked": bool}],
 //!  "refuse":  [{"module", "file", "line", "kind": "invalid"|"malformed"|"policy", "reason"}],
 //!  "skipped": [{"kind", "reason", "count"}], "files": n}
 //! ```
@@ -35,8 +36,7 @@ impl Manifest {
     pub fn add(&mut self, directory: &Path, name: &str, script: Script) -> Result<(), String> {
         self.files += 1;
         for instance in &script.instances {
-            self.instance(directory, name, instance)
-                .map_err(|e| format!("line {}: {e}", instance.line))?;
+            self.instance(directory, name, instance).map_err(|e| format!("line {}: {e}", instance.line))?;
         }
         for refusal in &script.refusals {
             self.refusal(directory, name, refusal)?;
@@ -54,35 +54,21 @@ impl Manifest {
             .iter()
             .map(|((kind, reason), count)| json!({"kind": kind, "reason": reason, "count": count}))
             .collect();
-        json!({"files": self.files, "runs": self.runs, "refuse": self.refuse, "skipped": skipped})
-            .to_string()
+        json!({"files": self.files, "runs": self.runs, "refuse": self.refuse, "skipped": skipped}).to_string()
     }
 
-    fn instance(
-        &mut self,
-        directory: &Path,
-        name: &str,
-        instance: &Instance,
-    ) -> Result<(), String> {
+    fn instance(&mut self, directory: &Path, name: &str, instance: &Instance) -> Result<(), String> {
         let fails: Vec<usize> = killed(&instance.steps).collect();
-        let returns = instance
-            .steps
-            .iter()
-            .filter(|step| matches!(step.end, End::Returns(_)))
-            .count();
+        let returns = instance.steps.iter().filter(|step| matches!(step.end, End::Returns(_))).count();
         let lines: Vec<usize> = instance.steps.iter().map(|step| step.line).collect();
-        let shares: Vec<&[usize]> = if fails.is_empty() {
-            vec![&[]]
-        } else {
-            fails.chunks(ENTRIES).collect()
-        };
+        let shares: Vec<&[usize]> = if fails.is_empty() { vec![&[]] } else { fails.chunks(ENTRIES).collect() };
         for (number, share) in shares.into_iter().enumerate() {
             let addition = emit::functions(&instance.shape, &instance.steps, share)?;
             let module = self.write(directory, "wasm", &splice(&instance.wasm, &addition)?)?;
             let first = number == 0;
             self.runs.push(json!({
-                "module": module, "file": name, "line": instance.line, "trap": instance.trap,
-                "check": if first { returns } else { 0 }, "steps": if first { lines.clone() } else { vec![] }, 
+                "module": module, "file": name, "line": instance.line, "trap": instance.trap, "linked": instance.linked,
+                "check": if first { returns } else { 0 }, "steps": if first { lines.clone() } else { vec![] },
                 "entries": share.iter().map(|at| entry(*at, &instance.steps[*at])).collect::<Vec<_>>(),
             }));
         }
@@ -94,12 +80,8 @@ impl Manifest {
             QuoteWatTest::Binary(wasm) => self.write(directory, "wasm", wasm)?,
             QuoteWatTest::Text(text) => self.write(directory, "wat", &as_module(text))?,
         };
-        let Refusal {
-            line, kind, reason, ..
-        } = refusal;
-        self.refuse.push(
-            json!({"module": module, "file": name, "line": line, "kind": kind, "reason": reason}),
-        );
+        let Refusal { line, kind, reason, .. } = refusal;
+        self.refuse.push(json!({"module": module, "file": name, "line": line, "kind": kind, "reason": reason}));
         Ok(())
     }
 
@@ -111,11 +93,7 @@ impl Manifest {
 }
 
 fn killed(steps: &[Step]) -> impl Iterator<Item = usize> {
-    steps
-        .iter()
-        .enumerate()
-        .filter(|(_, step)| matches!(step.end, End::Killed { .. }))
-        .map(|(at, _)| at)
+    steps.iter().enumerate().filter(|(_, step)| matches!(step.end, End::Killed { .. })).map(|(at, _)| at)
 }
 
 fn entry(at: usize, step: &Step) -> Value {

@@ -13,18 +13,12 @@ pub const ACCEPTED: WasmFeatures = WasmFeatures::WASM2
 /// In the order of asking: the first that makes a module valid, alone, is the reason of its refusal.
 const REFUSED: [(&str, WasmFeatures); 7] = [
     ("function references", WasmFeatures::FUNCTION_REFERENCES),
-    (
-        "gc",
-        WasmFeatures::FUNCTION_REFERENCES.union(WasmFeatures::GC),
-    ),
+    ("gc", WasmFeatures::FUNCTION_REFERENCES.union(WasmFeatures::GC)),
     ("memory64", WasmFeatures::MEMORY64),
     ("threads", WasmFeatures::THREADS),
     ("custom page sizes", WasmFeatures::CUSTOM_PAGE_SIZES),
     ("wide arithmetic", WasmFeatures::WIDE_ARITHMETIC),
-    (
-        "custom descriptors",
-        WasmFeatures::CUSTOM_DESCRIPTORS.union(WasmFeatures::GC),
-    ),
+    ("custom descriptors", WasmFeatures::CUSTOM_DESCRIPTORS.union(WasmFeatures::GC)),
 ];
 
 /// Modules are refused for what they import, whatever it is: only `gate` and `wasi` have a host behind them.
@@ -53,14 +47,10 @@ pub fn judge(wasm: &[u8]) -> Verdict {
             () => Verdict::Accepted,
         };
     };
-    let named = REFUSED
-        .iter()
-        .find(|(_, features)| valid_with(wasm, ACCEPTED.union(*features)).is_ok());
+    let named = REFUSED.iter().find(|(_, features)| valid_with(wasm, ACCEPTED.union(*features)).is_ok());
     match named {
         Some((name, _)) => Verdict::Refused(name),
-        None if valid_with(wasm, WasmFeatures::all()).is_ok() => {
-            Verdict::Refused("several proposals")
-        }
+        None if valid_with(wasm, WasmFeatures::all()).is_ok() => Verdict::Refused("several proposals"),
         None => Verdict::Unknown(error),
     }
 }
@@ -78,12 +68,7 @@ pub fn import_modules(wasm: &[u8]) -> Vec<String> {
     let mut names = Vec::new();
     for payload in Parser::new(0).parse_all(wasm).map_while(Result::ok) {
         if let Payload::ImportSection(section) = payload {
-            names.extend(
-                section
-                    .into_imports()
-                    .map_while(Result::ok)
-                    .map(|import| import.module.to_owned()),
-            );
+            names.extend(section.into_imports().map_while(Result::ok).map(|import| import.module.to_owned()));
         }
     }
     names
@@ -91,17 +76,9 @@ pub fn import_modules(wasm: &[u8]) -> Vec<String> {
 
 fn memories(wasm: &[u8]) -> u32 {
     let count = |payload| {
-        if let Payload::MemorySection(section) = payload {
-            section.count()
-        } else {
-            0
-        }
+        if let Payload::MemorySection(section) = payload { section.count() } else { 0 }
     };
-    Parser::new(0)
-        .parse_all(wasm)
-        .map_while(Result::ok)
-        .map(count)
-        .sum()
+    Parser::new(0).parse_all(wasm).map_while(Result::ok).map(count).sum()
 }
 
 fn has_imports(wasm: &[u8]) -> bool {
@@ -126,20 +103,14 @@ mod tests {
 
     #[test]
     fn imports_are_refused_by_that_name() {
-        assert_eq!(
-            verdict(r#"(module (import "spectest" "print" (func)))"#),
-            Verdict::Refused(IMPORTS)
-        );
+        assert_eq!(verdict(r#"(module (import "spectest" "print" (func)))"#), Verdict::Refused(IMPORTS));
     }
 
     #[test]
     fn too_many_memories_are_refused() {
         let module = |count: usize| format!("(module {})", "(memory 0)".repeat(count));
         assert_eq!(verdict(&module(8)), Verdict::Accepted);
-        assert_eq!(
-            verdict(&module(9)),
-            Verdict::Refused("more than 8 memories")
-        );
+        assert_eq!(verdict(&module(9)), Verdict::Refused("more than 8 memories"));
     }
 
     #[test]
@@ -148,10 +119,7 @@ mod tests {
             ("(module (memory i64 1))", "memory64"),
             ("(module (memory 1 1 shared))", "threads"),
             ("(module (type (struct)))", "gc"),
-            (
-                "(module (type $t (func)) (func (param (ref $t))))",
-                "function references",
-            ),
+            ("(module (type $t (func)) (func (param (ref $t))))", "function references"),
         ] {
             assert_eq!(verdict(text), Verdict::Refused(name), "{text}");
         }
@@ -159,9 +127,7 @@ mod tests {
 
     #[test]
     fn an_invalid_module_is_unknown_with_its_error() {
-        let Verdict::Unknown(error) = verdict("(module (func (result i32)))") else {
-            panic!("judged valid")
-        };
+        let Verdict::Unknown(error) = verdict("(module (func (result i32)))") else { panic!("judged valid") };
         assert!(error.contains("type mismatch"), "{error}");
     }
 }

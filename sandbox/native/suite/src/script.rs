@@ -9,6 +9,7 @@ use wast::{QuoteWat, QuoteWatTest, Wast, WastDirective, WastExecute, WastInvoke,
 use crate::causes;
 use crate::emit::{End, Step};
 use crate::lines::Lines;
+use crate::link::Providers;
 use crate::policy::{self, Verdict};
 use crate::shape::{Shape, Target};
 use crate::value::{self, Reason};
@@ -33,6 +34,8 @@ pub struct Instance {
     pub wasm: Vec<u8>,
     /// Counts and exports.
     pub shape: Shape,
+    /// Its imports have been replaced by definitions.
+    pub linked: bool,
     /// In the order of the script.
     pub steps: Vec<Step>,
     /// The cause with which making the instance itself must be killed.
@@ -74,6 +77,7 @@ struct Reader {
     named: HashMap<String, Link>,
     definitions: HashMap<String, (usize, Vec<u8>)>,
     registered: HashMap<String, Link>,
+    providers: Providers,
 }
 
 /// Reads a whole script.
@@ -89,6 +93,7 @@ pub fn read(text: &str) -> Result<Script, String> {
         named: HashMap::new(),
         definitions: HashMap::new(),
         registered: HashMap::new(),
+        providers: Providers::default(),
     };
     for directive in wast.directives {
         let line = reader.lines.at(directive.span().offset());
@@ -102,56 +107,40 @@ impl Reader {
         match directive {
             WastDirective::Module(module) => self.module(line, module)?,
             WastDirective::ModuleDefinition(module) => self.definition(line, module)?,
-            WastDirective::ModuleInstance {
-                instance, module, ..
-            } => self.instance_of(instance, module)?,
+            WastDirective::ModuleInstance { instance, module, .. } => self.instance_of(instance, module)?,
             WastDirective::Register { name, module, .. } => {
                 if let Some(link) = self.link(module) {
+                    if let Link::Instance(at) = link {
+                        self.providers.register(name, &self.script.instances[at].wasm);
+                    }
                     self.registered.insert(name.to_owned(), link);
                 }
             }
-            WastDirective::AssertMalformed {
-                module, message, ..
-            } => self.refusal(line, "malformed", module, message),
-            WastDirective::AssertInvalid {
-                module, message, ..
-            } => self.refusal(line, "invalid", module, message),
+            WastDirective::AssertMalformed { module, message, .. } => self.refusal(line, "malformed", module, message),
+            WastDirective::AssertInvalid { module, message, .. } => self.refusal(line, "invalid", module, message),
             WastDirective::AssertUnlinkable { mut module, .. } => {
                 let wasm = module.encode().map_err(|e| e.to_string())?;
                 self.policy_refusal(line, policy::IMPORTS, wasm);
                 self.skip("unlinkable", refused(policy::IMPORTS));
             }
             WastDirective::Invoke(call) => self.call(line, "action", call, End::Any),
-            WastDirective::AssertReturn { exec, results, .. } => {
-                self.assert_return(line, exec, &results)
-            }
-            WastDirective::AssertTrap { exec, message, .. } => {
-                self.assert_trap(line, exec, message)?
-            }
+            WastDirective::AssertReturn { exec, results, .. } => self.assert_return(line, exec, &results),
+            WastDirective::AssertTrap { exec, message, .. } => self.assert_trap(line, exec, message)?,
             WastDirective::AssertExhaustion { call, message, .. } => {
                 let cause = causes::of(message).ok_or(message)?;
                 self.killed(line, "exhaustion", call, cause);
             }
             WastDirective::AssertException { exec, .. } => match exec {
-                WastExecute::Invoke(call) => {
-                    self.killed(line, "exception", call, causes::EXCEPTION)
-                }
+                WastExecute::Invoke(call) => self.killed(line, "exception", call, causes::EXCEPTION),
                 _ => {
-                    return Err(format!(
-                        "line {line}: an exception from something else than a call"
-                    ));
+                    return Err(format!("line {line}: an exception from something else than a call"));
                 }
             },
-            WastDirective::AssertMalformedCustom { .. }
-            | WastDirective::AssertInvalidCustom { .. } => {
+            WastDirective::AssertMalformedCustom { .. } | WastDirective::AssertInvalidCustom { .. } => {
                 self.skip("custom", CUSTOM.to_owned());
             }
-            WastDirective::AssertSuspension { .. } => {
-                self.skip("suspension", refused("stack switching"))
-            }
-            WastDirective::Thread(_) | WastDirective::Wait { .. } => {
-                self.skip("thread", refused("threads"))
-            }
+            WastDirective::AssertSuspension { .. } => self.skip("suspension", refused("stack switching")),
+            WastDirective::Thread(_) | WastDirective::Wait { .. } => self.skip("thread", refused("threads")),
         }
         Ok(())
     }
@@ -172,17 +161,9 @@ impl Reader {
         Ok(())
     }
 
-    fn instance_of(
-        &mut self,
-        instance: Option<Id<'_>>,
-        module: Option<Id<'_>>,
-    ) -> Result<(), String> {
+    fn instance_of(&mut self, instance: Option<Id<'_>>, module: Option<Id<'_>>) -> Result<(), String> {
         let name = module.map_or("", |id| id.name());
-        let (line, wasm) = self
-            .definitions
-            .get(name)
-            .ok_or("an instance of no module")?
-            .clone();
+        let (line, wasm) = self.definitions.get(name).ok_or("an instance of no module")?.clone();
         let link = self.instantiate(line, wasm)?;
         self.bind(instance, link);
         Ok(())
@@ -199,66 +180,48 @@ impl Reader {
         match policy::judge(&wasm) {
             Verdict::Unknown(error) => Err(format!("line {line}: {error}")),
             Verdict::Refused(reason) => {
+                let linked = self.providers.link(&wasm).filter(|linked| policy::judge(linked) == Verdict::Accepted);
+                if linked.is_none() {
+                    self.close_exporters(&wasm);
+                }
                 self.policy_refusal(line, reason, wasm);
-                Ok(Link::Refused(reason))
+                linked.map_or(Ok(Link::Refused(reason)), |wasm| self.instance(line, wasm, true))
             }
-            Verdict::Accepted => {
-                let shape = Shape::of(&wasm)?;
-                self.script.instances.push(Instance {
-                    line,
-                    wasm,
-                    shape,
-                    steps: vec![],
-                    trap: None,
-                    closed: None,
-                });
-                Ok(Link::Instance(self.script.instances.len() - 1))
+            Verdict::Accepted => self.instance(line, wasm, false),
+        }
+    }
+
+    fn instance(&mut self, line: usize, wasm: Vec<u8>, linked: bool) -> Result<Link, String> {
+        let shape = Shape::of(&wasm)?;
+        self.script.instances.push(Instance { line, wasm, shape, linked, steps: vec![], trap: None, closed: None });
+        Ok(Link::Instance(self.script.instances.len() - 1))
+    }
+
+    /// An importer that does not run would have changed what it shares with these.
+    fn close_exporters(&mut self, wasm: &[u8]) {
+        for name in policy::import_modules(wasm) {
+            if let Some(Link::Instance(at)) = self.registered.get(&name) {
+                self.script.instances[*at].closed.get_or_insert(SHARED);
             }
         }
     }
 
     fn policy_refusal(&mut self, line: usize, reason: &str, wasm: Vec<u8>) {
-        for name in policy::import_modules(&wasm) {
-            if let Some(Link::Instance(at)) = self.registered.get(&name) {
-                self.script.instances[*at].closed.get_or_insert(SHARED);
-            }
-        }
         let module = QuoteWatTest::Binary(wasm);
-        self.script.refusals.push(Refusal {
-            line,
-            kind: "policy",
-            reason: reason.to_owned(),
-            module,
-        });
+        self.script.refusals.push(Refusal { line, kind: "policy", reason: reason.to_owned(), module });
     }
 
-    fn refusal(
-        &mut self,
-        line: usize,
-        kind: &'static str,
-        mut module: QuoteWat<'_>,
-        message: &str,
-    ) {
+    fn refusal(&mut self, line: usize, kind: &'static str, mut module: QuoteWat<'_>, message: &str) {
         match module.to_test() {
-            Ok(module) => self.script.refusals.push(Refusal {
-                line,
-                kind,
-                reason: message.to_owned(),
-                module,
-            }),
+            Ok(module) => self.script.refusals.push(Refusal { line, kind, reason: message.to_owned(), module }),
             Err(_) => self.skip(kind, "its text has no binary form".to_owned()),
         }
     }
 
     fn assert_return(&mut self, line: usize, exec: WastExecute<'_>, results: &[WastRet<'_>]) {
-        let expects = results
-            .iter()
-            .map(value::expectation)
-            .collect::<Result<Vec<_>, _>>();
+        let expects = results.iter().map(value::expectation).collect::<Result<Vec<_>, _>>();
         match (exec, expects) {
-            (WastExecute::Invoke(call), Ok(expects)) => {
-                self.call(line, "return", call, End::Returns(expects))
-            }
+            (WastExecute::Invoke(call), Ok(expects)) => self.call(line, "return", call, End::Returns(expects)),
             (WastExecute::Invoke(call), Err(reason)) => {
                 let done = self.try_call(line, call, End::Any);
                 self.skip("return", done.err().unwrap_or_else(|| reason.to_owned()));
@@ -274,33 +237,17 @@ impl Reader {
         }
     }
 
-    fn assert_trap(
-        &mut self,
-        line: usize,
-        exec: WastExecute<'_>,
-        message: &str,
-    ) -> Result<(), String> {
-        let known = |cause: Option<_>| {
-            cause.ok_or_else(|| format!("line {line}: no cause for «{message}»"))
-        };
+    fn assert_trap(&mut self, line: usize, exec: WastExecute<'_>, message: &str) -> Result<(), String> {
+        let known = |cause: Option<_>| cause.ok_or_else(|| format!("line {line}: no cause for «{message}»"));
         match exec {
-            WastExecute::Invoke(call) => {
-                self.killed(line, "trap", call, known(causes::of(message))?)
-            }
-            WastExecute::Wat(module) => {
-                self.assert_trap_at_start(line, module, known(causes::at_start(message))?)?
-            }
+            WastExecute::Invoke(call) => self.killed(line, "trap", call, known(causes::of(message))?),
+            WastExecute::Wat(module) => self.assert_trap_at_start(line, module, known(causes::at_start(message))?)?,
             WastExecute::Get { .. } => return Err(format!("line {line}: a trap from a global")),
         }
         Ok(())
     }
 
-    fn assert_trap_at_start(
-        &mut self,
-        line: usize,
-        mut module: Wat<'_>,
-        cause: &'static str,
-    ) -> Result<(), String> {
+    fn assert_trap_at_start(&mut self, line: usize, mut module: Wat<'_>, cause: &'static str) -> Result<(), String> {
         let wasm = module.encode().map_err(|e| e.to_string())?;
         match self.instantiate(line, wasm)? {
             Link::Instance(at) => self.script.instances[at].trap = Some(cause),
@@ -309,13 +256,7 @@ impl Reader {
         Ok(())
     }
 
-    fn killed(
-        &mut self,
-        line: usize,
-        kind: &'static str,
-        call: WastInvoke<'_>,
-        cause: &'static str,
-    ) {
+    fn killed(&mut self, line: usize, kind: &'static str, call: WastInvoke<'_>, cause: &'static str) {
         self.call(line, kind, call, End::Killed { kind, cause });
     }
 
@@ -327,26 +268,11 @@ impl Reader {
 
     fn try_call(&mut self, line: usize, call: WastInvoke<'_>, end: End) -> Result<(), String> {
         let link = self.link(call.module);
-        let made = call
-            .args
-            .iter()
-            .map(value::argument)
-            .collect::<Result<Vec<_>, _>>();
-        self.step(
-            line,
-            link,
-            call.name,
-            made.map(|arguments| (arguments, end)),
-        )
+        let made = call.args.iter().map(value::argument).collect::<Result<Vec<_>, _>>();
+        self.step(line, link, call.name, made.map(|arguments| (arguments, end)))
     }
 
-    fn step(
-        &mut self,
-        line: usize,
-        link: Option<Link>,
-        name: &str,
-        made: Made,
-    ) -> Result<(), String> {
+    fn step(&mut self, line: usize, link: Option<Link>, name: &str, made: Made) -> Result<(), String> {
         let at = match link {
             Some(Link::Instance(at)) => at,
             Some(Link::Refused(reason)) => return Err(refused(reason)),
@@ -357,14 +283,8 @@ impl Reader {
             return Err(reason.to_owned());
         }
         let target = instance.shape.target(name)?;
-        let (arguments, end) =
-            made.inspect_err(|_| instance.closed = instance.closed_by_skip(&target))?;
-        instance.steps.push(Step {
-            line,
-            target,
-            arguments,
-            end,
-        });
+        let (arguments, end) = made.inspect_err(|_| instance.closed = instance.closed_by_skip(&target))?;
+        instance.steps.push(Step { line, target, arguments, end });
         Ok(())
     }
 

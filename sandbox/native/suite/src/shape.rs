@@ -45,9 +45,7 @@ pub const NO_TARGET: Reason = "names no function or global";
 impl Shape {
     /// Reads a module that `policy::judge` has accepted.
     pub fn of(wasm: &[u8]) -> Result<Shape, String> {
-        let types = Validator::new_with_features(ACCEPTED)
-            .validate_all(wasm)
-            .map_err(|e| e.to_string())?;
+        let types = Validator::new_with_features(ACCEPTED).validate_all(wasm).map_err(|e| e.to_string())?;
         let types = types.as_ref();
         let mut shape = Shape {
             types: types.core_type_count_in_module(),
@@ -66,10 +64,7 @@ impl Shape {
                         function(export.index, ty.params(), ty.results())
                     }
                     Some(EntityType::Global(ty)) => {
-                        val_type(ty.content_type).map(|value| Target::Global {
-                            index: export.index,
-                            value,
-                        })
+                        val_type(ty.content_type).map(|value| Target::Global { index: export.index, value })
                     }
                     _ => Err(NO_TARGET),
                 };
@@ -85,22 +80,9 @@ impl Shape {
     }
 }
 
-fn function(
-    index: u32,
-    params: &[wasmparser::ValType],
-    results: &[wasmparser::ValType],
-) -> Result<Target, Reason> {
-    let all = |list: &[wasmparser::ValType]| {
-        list.iter()
-            .copied()
-            .map(val_type)
-            .collect::<Result<Vec<_>, _>>()
-    };
-    Ok(Target::Function {
-        index,
-        params: all(params)?,
-        results: all(results)?,
-    })
+fn function(index: u32, params: &[wasmparser::ValType], results: &[wasmparser::ValType]) -> Result<Target, Reason> {
+    let all = |list: &[wasmparser::ValType]| list.iter().copied().map(val_type).collect::<Result<Vec<_>, _>>();
+    Ok(Target::Function { index, params: all(params)?, results: all(results)? })
 }
 
 fn val_type(ty: wasmparser::ValType) -> Result<ValType, Reason> {
@@ -111,9 +93,7 @@ fn val_type(ty: wasmparser::ValType) -> Result<ValType, Reason> {
         wasmparser::ValType::F64 => ValType::F64,
         wasmparser::ValType::V128 => ValType::V128,
         wasmparser::ValType::Ref(wasmparser::RefType::FUNCREF) => ValType::Ref(RefType::FUNCREF),
-        wasmparser::ValType::Ref(wasmparser::RefType::EXTERNREF) => {
-            ValType::Ref(RefType::EXTERNREF)
-        }
+        wasmparser::ValType::Ref(wasmparser::RefType::EXTERNREF) => ValType::Ref(RefType::EXTERNREF),
         wasmparser::ValType::Ref(wasmparser::RefType::EXNREF) => ValType::Ref(RefType::EXNREF),
         wasmparser::ValType::Ref(_) => return Err(REFUSED_TYPE),
     })

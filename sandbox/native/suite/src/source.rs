@@ -41,10 +41,7 @@ pub fn scripts() -> Vec<Source> {
         folder.sort_by(|a, b| a.name.cmp(&b.name));
         for file in folder {
             if seen.insert(file.name.clone()) {
-                scripts.push(Source {
-                    name: format!("{}/{}", file.parent, file.name),
-                    text: file.contents.into(),
-                });
+                scripts.push(Source { name: format!("{}/{}", file.parent, file.name), text: file.contents.into() });
             }
         }
     }
@@ -60,12 +57,9 @@ mod tests {
         let scripts = scripts();
         let names: HashSet<_> = scripts.iter().map(|s| s.name.as_str()).collect();
         assert_eq!(names.len(), scripts.len());
-        for name in [
-            "wasm-v3/i32.wast",
-            "simd/simd_f32x4.wast",
-            "multi-memory/memory_copy0.wast",
-            "exceptions/try_table.wast",
-        ] {
+        for name in
+            ["wasm-v3/i32.wast", "simd/simd_f32x4.wast", "multi-memory/memory_copy0.wast", "exceptions/try_table.wast"]
+        {
             assert!(names.contains(name), "{name}");
         }
     }

@@ -93,18 +93,9 @@ pub fn argument(arg: &WastArg<'_>) -> Result<Value, Reason> {
 
 fn null_of(heap: &HeapType<'_>) -> Result<NullOf, Reason> {
     match heap {
-        HeapType::Abstract {
-            shared: false,
-            ty: AbstractHeapType::Func,
-        } => Ok(NullOf::Func),
-        HeapType::Abstract {
-            shared: false,
-            ty: AbstractHeapType::Extern,
-        } => Ok(NullOf::Extern),
-        HeapType::Abstract {
-            shared: false,
-            ty: AbstractHeapType::Exn,
-        } => Ok(NullOf::Exn),
+        HeapType::Abstract { shared: false, ty: AbstractHeapType::Func } => Ok(NullOf::Func),
+        HeapType::Abstract { shared: false, ty: AbstractHeapType::Extern } => Ok(NullOf::Extern),
+        HeapType::Abstract { shared: false, ty: AbstractHeapType::Exn } => Ok(NullOf::Exn),
         _ => Err(REFUSED_TYPE),
     }
 }
@@ -133,12 +124,7 @@ fn core_expectation(ret: &WastRetCore<'_>) -> Result<Expect, Reason> {
         WastRetCore::RefNull(_) => Expect::Null,
         WastRetCore::RefFunc(_) | WastRetCore::RefExtern(None) => Expect::NotNull,
         WastRetCore::RefExtern(Some(_)) | WastRetCore::RefHost(_) => return Err(HOST_REFERENCE),
-        WastRetCore::Either(cases) => Expect::Either(
-            cases
-                .iter()
-                .map(core_expectation)
-                .collect::<Result<_, _>>()?,
-        ),
+        WastRetCore::Either(cases) => Expect::Either(cases.iter().map(core_expectation).collect::<Result<_, _>>()?),
         _ => return Err(REFUSED_TYPE),
     })
 }
@@ -161,10 +147,7 @@ fn f64_pattern(pattern: &NanPattern<wast::token::F64>) -> (u64, u64) {
 }
 
 fn v128_pattern(pattern: &V128Pattern) -> Expect {
-    let exact = |bytes: Vec<u8>| Expect::V128 {
-        mask: u128::MAX,
-        bits: joined(&bytes),
-    };
+    let exact = |bytes: Vec<u8>| Expect::V128 { mask: u128::MAX, bits: joined(&bytes) };
     match pattern {
         V128Pattern::I8x16(lanes) => exact(lanes.iter().flat_map(|x| x.to_le_bytes()).collect()),
         V128Pattern::I16x8(lanes) => exact(lanes.iter().flat_map(|x| x.to_le_bytes()).collect()),
@@ -188,10 +171,7 @@ fn v128_pattern(pattern: &V128Pattern) -> Expect {
 }
 
 fn joined(bytes: &[u8]) -> u128 {
-    bytes
-        .iter()
-        .rev()
-        .fold(0, |sum, byte| (sum << 8) | u128::from(*byte))
+    bytes.iter().rev().fold(0, |sum, byte| (sum << 8) | u128::from(*byte))
 }
 
 #[cfg(test)]
@@ -206,57 +186,30 @@ mod tests {
 
     #[test]
     fn a_canonical_nan_leaves_only_the_sign_free() {
-        assert_eq!(
-            expected("f32.const nan:canonical"),
-            Ok(Expect::F32 {
-                mask: 0x7fff_ffff,
-                bits: 0x7fc0_0000
-            })
-        );
+        assert_eq!(expected("f32.const nan:canonical"), Ok(Expect::F32 { mask: 0x7fff_ffff, bits: 0x7fc0_0000 }));
     }
 
     #[test]
     fn an_arithmetic_nan_asks_for_the_quiet_bit() {
         let bits = 0x7ff8_0000_0000_0000;
-        assert_eq!(
-            expected("f64.const nan:arithmetic"),
-            Ok(Expect::F64 { mask: bits, bits })
-        );
+        assert_eq!(expected("f64.const nan:arithmetic"), Ok(Expect::F64 { mask: bits, bits }));
     }
 
     #[test]
     fn an_exact_float_counts_every_bit() {
-        assert_eq!(
-            expected("f32.const -0.0"),
-            Ok(Expect::F32 {
-                mask: u32::MAX,
-                bits: 0x8000_0000
-            })
-        );
+        assert_eq!(expected("f32.const -0.0"), Ok(Expect::F32 { mask: u32::MAX, bits: 0x8000_0000 }));
     }
 
     #[test]
     fn lanes_are_joined_from_the_lowest() {
         let bits = 0x0000_0004_0000_0003_0000_0002_0000_0001;
-        assert_eq!(
-            expected("v128.const i32x4 1 2 3 4"),
-            Ok(Expect::V128 {
-                mask: u128::MAX,
-                bits
-            })
-        );
+        assert_eq!(expected("v128.const i32x4 1 2 3 4"), Ok(Expect::V128 { mask: u128::MAX, bits }));
     }
 
     #[test]
     fn a_lane_may_be_a_pattern() {
-        let Ok(Expect::V128 { mask, bits }) = expected("v128.const f64x2 nan:arithmetic 1.0")
-        else {
-            panic!("v128")
-        };
-        assert_eq!(
-            (mask & u128::from(u64::MAX), bits >> 64),
-            (0x7ff8_0000_0000_0000, u128::from(1.0_f64.to_bits()))
-        );
+        let Ok(Expect::V128 { mask, bits }) = expected("v128.const f64x2 nan:arithmetic 1.0") else { panic!("v128") };
+        assert_eq!((mask & u128::from(u64::MAX), bits >> 64), (0x7ff8_0000_0000_0000, u128::from(1.0_f64.to_bits())));
     }
 
     #[test]

@@ -10,14 +10,7 @@ use gatebus_suite::script::read;
 use gatebus_suite::source::scripts;
 use wast::QuoteWatTest;
 
-const CODES: [&str; 6] = [
-    "malformed",
-    "invalid",
-    "unsupported",
-    "too-large",
-    "bad-import",
-    "code-too-large",
-];
+const CODES: [&str; 6] = ["malformed", "invalid", "unsupported", "too-large", "bad-import", "code-too-large"];
 
 /// Of each script of the suite a few modules, good and bad; large ones only slow the loop down.
 fn modules() -> Vec<Vec<u8>> {
@@ -25,21 +18,11 @@ fn modules() -> Vec<Vec<u8>> {
     let mut modules = Vec::new();
     for source in scripts() {
         let script = read(&source.text).expect("a script of the suite");
-        modules.extend(
-            script
-                .instances
-                .into_iter()
-                .map(|instance| instance.wasm)
-                .filter(small)
-                .take(4),
-        );
-        let refused = script
-            .refusals
-            .into_iter()
-            .filter_map(|refusal| match refusal.module {
-                QuoteWatTest::Binary(wasm) => Some(wasm),
-                QuoteWatTest::Text(_) => None,
-            });
+        modules.extend(script.instances.into_iter().map(|instance| instance.wasm).filter(small).take(4));
+        let refused = script.refusals.into_iter().filter_map(|refusal| match refusal.module {
+            QuoteWatTest::Binary(wasm) => Some(wasm),
+            QuoteWatTest::Text(_) => None,
+        });
         modules.extend(refused.filter(small).take(4));
     }
     modules
@@ -51,17 +34,9 @@ fn texts() -> Vec<Vec<u8>> {
         include_bytes!("../../../../bench/kernels/indirect.wat"),
         include_bytes!("../../../../bench/kernels/interpreter.wat"),
     ];
-    let short = [
-        &b"(module)"[..],
-        b"(module (func (export \"_start\")))",
-        b";; nothing\n(module (memory 1))",
-        b"(component)",
-    ];
-    kernels
-        .into_iter()
-        .chain(short)
-        .map(<[u8]>::to_vec)
-        .collect()
+    let short =
+        [&b"(module)"[..], b"(module (func (export \"_start\")))", b";; nothing\n(module (memory 1))", b"(component)"];
+    kernels.into_iter().chain(short).map(<[u8]>::to_vec).collect()
 }
 
 fn judge(given: &[u8]) {
@@ -69,20 +44,11 @@ fn judge(given: &[u8]) {
         Ok(admitted) => {
             assert_eq!(valid_with(&admitted.wasm, ACCEPTED), Ok(()));
             assert!(admitted.entries.len() <= bounds::ENTRIES);
-            assert!(
-                admitted
-                    .scan
-                    .imports
-                    .iter()
-                    .all(|import| import.function.is_some())
-            );
+            assert!(admitted.scan.imports.iter().all(|import| import.function.is_some()));
         }
         Err(refusal) => {
             assert!(CODES.contains(&refusal.code), "{refusal:?}");
-            assert!(
-                !refusal.text.is_empty() && refusal.text.len() <= 1200,
-                "{refusal:?}"
-            );
+            assert!(!refusal.text.is_empty() && refusal.text.len() <= 1200, "{refusal:?}");
             assert!(!refusal.text.chars().any(|c| c.is_control()), "{refusal:?}");
         }
     }
@@ -101,8 +67,5 @@ fn texts_of_any_bytes() {
 /// The policy by which the suite's expectations are made is the one that admission has.
 #[test]
 fn the_suite_expects_what_admission_accepts() {
-    assert_eq!(
-        gatebus_suite::policy::ACCEPTED.bits() | ACCEPTED.bits(),
-        ACCEPTED.bits()
-    );
+    assert_eq!(gatebus_suite::policy::ACCEPTED.bits() | ACCEPTED.bits(), ACCEPTED.bits());
 }

@@ -14,27 +14,18 @@ const ROUNDS: u64 = 20_000;
 
 /// The bytes of every example of `vectors.json` in this list.
 fn vectors(list: &str) -> Vec<Vec<u8>> {
-    let all: Value =
-        serde_json::from_str(include_str!("../../wire/vectors.json")).expect("vectors");
+    let all: Value = serde_json::from_str(include_str!("../../wire/vectors.json")).expect("vectors");
     let examples = all[list].as_array().expect("a list");
-    examples
-        .iter()
-        .map(|example| bytes(example["hex"].as_str().expect("hex")))
-        .collect()
+    examples.iter().map(|example| bytes(example["hex"].as_str().expect("hex"))).collect()
 }
 
 fn bytes(hex: &str) -> Vec<u8> {
-    (0..hex.len() / 2)
-        .map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).expect("hex"))
-        .collect()
+    (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).expect("hex")).collect()
 }
 
 /// The same without the header of a packet.
 fn contents() -> Vec<Vec<u8>> {
-    vectors("control")
-        .into_iter()
-        .map(|packet| packet[8..].to_vec())
-        .collect()
+    vectors("control").into_iter().map(|packet| packet[8..].to_vec()).collect()
 }
 
 #[test]
@@ -42,10 +33,7 @@ fn requests_to_the_keeper() {
     campaign(&vectors("requests"), ROUNDS, |datagram| {
         for descriptors in 0..4 {
             if let Ok((id, request)) = Request::decode_untrusted(datagram, descriptors) {
-                assert_eq!(
-                    (request.encode(id).as_slice(), request.descriptors()),
-                    (datagram, descriptors)
-                );
+                assert_eq!((request.encode(id).as_slice(), request.descriptors()), (datagram, descriptors));
             }
         }
     });
@@ -62,9 +50,7 @@ fn answers_of_the_keeper() {
 
 #[test]
 fn news_of_the_spawner() {
-    let mut seeds: Vec<Vec<u8>> = (0..8_u8)
-        .map(|kind| [&[kind, 0, 0, 0][..], &[1; 60]].concat())
-        .collect();
+    let mut seeds: Vec<Vec<u8>> = (0..8_u8).map(|kind| [&[kind, 0, 0, 0][..], &[1; 60]].concat()).collect();
     seeds.extend((0..8_u8).flat_map(|kind| (4..64).map(move |length| vec![kind; length])));
     campaign(&seeds, ROUNDS, |datagram| {
         if let Ok(news) = News::decode_untrusted(datagram) {
@@ -76,12 +62,7 @@ fn news_of_the_spawner() {
 
 #[test]
 fn headers_of_packets() {
-    let seeds = [
-        vectors("packets"),
-        vectors("refused_headers"),
-        vectors("control"),
-    ]
-    .concat();
+    let seeds = [vectors("packets"), vectors("refused_headers"), vectors("control")].concat();
     campaign(&seeds, ROUNDS, |bytes| {
         let Some(first) = bytes.first_chunk() else {
             return;
@@ -132,19 +113,11 @@ fn read_setup(stream: &[u8], cuts: &[usize]) -> (String, Given) {
         while at < end {
             match reader.feed_untrusted(&stream[at..end], &mut given) {
                 Ok(progress) if progress.done => {
-                    let text = format!(
-                        "done after {} {:?}",
-                        at + progress.consumed,
-                        reader.finish()
-                    );
+                    let text = format!("done after {} {:?}", at + progress.consumed, reader.finish());
                     return (text, given);
                 }
                 Ok(progress) => {
-                    assert_eq!(
-                        progress.consumed,
-                        end - at,
-                        "a piece that does not end the setup is taken whole"
-                    );
+                    assert_eq!(progress.consumed, end - at, "a piece that does not end the setup is taken whole");
                     at = end;
                 }
                 Err(error) => return (format!("{error:?}"), given),
@@ -157,19 +130,12 @@ fn read_setup(stream: &[u8], cuts: &[usize]) -> (String, Given) {
 #[test]
 fn setup_streams_in_any_pieces_come_to_the_same() {
     let control = vectors("control");
-    let setup: Vec<Vec<u8>> = control
-        .into_iter()
-        .filter(|packet| packet[7] <= 6)
-        .collect();
-    let mut seeds: Vec<Vec<u8>> = (1..=setup.len())
-        .map(|count| setup[..count].concat())
-        .collect();
+    let setup: Vec<Vec<u8>> = control.into_iter().filter(|packet| packet[7] <= 6).collect();
+    let mut seeds: Vec<Vec<u8>> = (1..=setup.len()).map(|count| setup[..count].concat()).collect();
     seeds.extend(setup);
     let mut cutter = Mutator::new(2);
     campaign(&seeds, ROUNDS, |stream| {
-        let mut cuts: Vec<usize> = (0..cutter.below(5))
-            .map(|_| cutter.below(stream.len() + 1))
-            .collect();
+        let mut cuts: Vec<usize> = (0..cutter.below(5)).map(|_| cutter.below(stream.len() + 1)).collect();
         cuts.sort_unstable();
         let (whole, pieces) = (read_setup(stream, &[]), read_setup(stream, &cuts));
         assert_eq!(whole.0, pieces.0, "cut at {cuts:?}");
@@ -181,20 +147,13 @@ fn setup_streams_in_any_pieces_come_to_the_same() {
 
 #[test]
 fn boundaries_of_packets_in_any_pieces_come_to_the_same() {
-    let seeds = [
-        vectors("packets"),
-        vec![vectors("packets").concat()],
-        vectors("refused_headers"),
-    ]
-    .concat();
+    let seeds = [vectors("packets"), vec![vectors("packets").concat()], vectors("refused_headers")].concat();
     let mut cutter = Mutator::new(3);
     campaign(&seeds, ROUNDS, |stream| {
         let cut = cutter.below(stream.len() + 1);
         let (mut whole, mut pieces) = (Boundary::new(), Boundary::new());
         let at_once = whole.feed(stream);
-        let in_two = pieces
-            .feed(&stream[..cut])
-            .and_then(|()| pieces.feed(&stream[cut..]));
+        let in_two = pieces.feed(&stream[..cut]).and_then(|()| pieces.feed(&stream[cut..]));
         assert_eq!(at_once.is_ok(), in_two.is_ok(), "cut at {cut}");
         if at_once.is_ok() {
             assert_eq!(whole.at_boundary(), pieces.at_boundary(), "cut at {cut}");

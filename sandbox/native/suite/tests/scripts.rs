@@ -18,11 +18,7 @@ fn script(rest: &str) -> Script {
 }
 
 fn reasons(script: &Script) -> Vec<(&str, &str)> {
-    script
-        .skipped
-        .iter()
-        .map(|(kind, reason)| (*kind, reason.as_str()))
-        .collect()
+    script.skipped.iter().map(|(kind, reason)| (*kind, reason.as_str())).collect()
 }
 
 #[test]
@@ -33,22 +29,10 @@ fn assertions_become_steps_in_order_with_their_lines() {
          (assert_trap (invoke \"fail\") \"unreachable\")",
     );
     let steps = &script.instances[0].steps;
-    assert_eq!(
-        steps
-            .iter()
-            .map(|step| step.line - steps[0].line)
-            .collect::<Vec<_>>(),
-        [0, 1, 2]
-    );
+    assert_eq!(steps.iter().map(|step| step.line - steps[0].line).collect::<Vec<_>>(), [0, 1, 2]);
     assert!(matches!(steps[0].end, End::Returns(_)));
     assert!(matches!(steps[1].end, End::Any));
-    assert!(matches!(
-        steps[2].end,
-        End::Killed {
-            cause: "UNREACHABLE",
-            ..
-        }
-    ));
+    assert!(matches!(steps[2].end, End::Killed { cause: "UNREACHABLE", .. }));
     assert!(reasons(&script).is_empty());
 }
 
@@ -64,11 +48,7 @@ fn added_functions_are_valid_whatever_the_results_are() {
     let addition = emit::functions(&instance.shape, &instance.steps, &[2]).expect("functions");
     let wasm = splice(&instance.wasm, &addition).expect("a module");
     assert_eq!(valid_with(&wasm, ACCEPTED), Ok(()));
-    let names: Vec<&str> = addition
-        .exports
-        .iter()
-        .map(|(name, _)| name.as_str())
-        .collect();
+    let names: Vec<&str> = addition.exports.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, [emit::CHECK, "gatebus-fail-3"]);
 }
 
@@ -78,13 +58,7 @@ fn what_follows_a_call_that_was_left_out_is_left_out() {
         "(assert_return (invoke \"host\" (ref.extern 1)))\n\
          (assert_return (invoke \"add\" (i32.const 1)) (i32.const 1))",
     );
-    assert_eq!(
-        reasons(&script),
-        [
-            ("return", "needs a host reference"),
-            ("return", "after a call that was left out")
-        ]
-    );
+    assert_eq!(reasons(&script), [("return", "needs a host reference"), ("return", "after a call that was left out")]);
     assert!(script.instances[0].steps.is_empty());
 }
 
@@ -96,16 +70,10 @@ fn a_module_that_imports_is_for_refusal_and_its_assertions_are_counted() {
          (assert_return (invoke \"f\"))\n\
          (assert_return (invoke $m \"add\" (i32.const 1)) (i32.const 1))",
     );
-    assert_eq!(
-        (script.refusals[0].kind, script.refusals[0].reason.as_str()),
-        ("policy", "imports")
-    );
+    assert_eq!((script.refusals[0].kind, script.refusals[0].reason.as_str()), ("policy", "imports"));
     assert_eq!(
         reasons(&script),
-        [
-            ("return", "module refused by policy: imports"),
-            ("return", "state shared with a module that imports it")
-        ]
+        [("return", "module refused by policy: imports"), ("return", "state shared with a module that imports it")]
     );
 }
 
@@ -122,14 +90,7 @@ fn an_instance_of_a_definition_starts_afresh() {
          (module instance $a $d) (module instance $b $d)\n\
          (assert_return (invoke $a \"f\") (i32.const 1))",
     );
-    assert_eq!(
-        script
-            .instances
-            .iter()
-            .map(|instance| instance.steps.len())
-            .collect::<Vec<_>>(),
-        [0, 1, 0]
-    );
+    assert_eq!(script.instances.iter().map(|instance| instance.steps.len()).collect::<Vec<_>>(), [0, 1, 0]);
 }
 
 #[test]
@@ -138,14 +99,7 @@ fn invalid_and_malformed_modules_are_for_refusal() {
         "(assert_invalid (module (func (result i32))) \"type mismatch\")\n\
          (assert_malformed (module quote \"(func\") \"unexpected token\")",
     );
-    assert_eq!(
-        script
-            .refusals
-            .iter()
-            .map(|refusal| refusal.kind)
-            .collect::<Vec<_>>(),
-        ["invalid", "malformed"]
-    );
+    assert_eq!(script.refusals.iter().map(|refusal| refusal.kind).collect::<Vec<_>>(), ["invalid", "malformed"]);
 }
 
 #[test]

@@ -39,10 +39,6 @@ fn measure(file: &str) -> Result<(f64, i32), Box<dyn Error>> {
 /// Processor time of this thread, user and system, in the kernel's nanoseconds (getrusage would need unsafe code).
 fn cpu_seconds() -> Result<f64, Box<dyn Error>> {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
-    let nanoseconds: f64 = text
-        .split_whitespace()
-        .next()
-        .ok_or("no schedstat")?
-        .parse()?;
+    let nanoseconds: f64 = text.split_whitespace().next().ok_or("no schedstat")?.parse()?;
     Ok(nanoseconds / 1e9)
 }
