@@ -5,7 +5,11 @@ In:  bits (READY) or JSON (`gatebus-sandbox probe`). Out: Layers, for `gatebus d
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from typing import Any
+
+from sandbox.errors import SandboxBroken, public_text_untrusted
 
 # PROTOCOL.md section A; the position is the bit.
 LAYER_NAMES = (
@@ -29,7 +33,7 @@ LAYER_NAMES = (
 )
 
 # Without these nothing runs; the others are warnings (architecture, decision 3).
-REQUIRED = ("user", "seccomp", "rlimits")
+REQUIRED = ("user", "pid", "mount", "network", "capabilities", "seccomp", "rlimits")
 
 CGROUP_MODES = {0: "none", 1: "v1", 2: "v2"}
 
@@ -97,12 +101,24 @@ def layers_from_bits(on: int, missing: int, cgroup_mode: int, required: tuple[st
     return Layers("native", names_of(on), absent, CGROUP_MODES.get(cgroup_mode, "none"), required)
 
 
-PORTABLE_LAYERS = Layers(
-    "portable",
-    ("process", "engine"),
-    tuple(
-        Missing(name, "the portable back-end has no such layer", "Use the native back-end on Linux.")
-        for name in LAYER_NAMES
-    ),
-    required=(),
-)
+def parse_probe_untrusted(data: bytes, required: tuple[str, ...] = REQUIRED) -> Layers:
+    """What `gatebus-sandbox probe` printed.
+
+    Raises SandboxBroken. Untrusted: the file at that place may be any program.
+    """
+    try:
+        said: dict[str, Any] = json.loads(data.decode())
+        rows: list[dict[str, Any]] = list(said["layers"])
+        on = tuple(str(row["name"]) for row in rows if row["on"] is True)
+        missing = tuple(_missing_untrusted(row) for row in rows if row["on"] is not True)
+        cgroups = str(said["cgroups"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise SandboxBroken("probe-answer", "The native part's list of layers is not understood.") from None
+    if not set(on) | {each.name for each in missing} >= set(LAYER_NAMES) or cgroups not in CGROUP_MODES.values():
+        raise SandboxBroken("probe-answer", "The native part's list of layers is not understood.")
+    return Layers("native", on, missing, cgroups, required)
+
+
+def _missing_untrusted(row: dict[str, Any]) -> Missing:
+    name, why = str(row["name"]), public_text_untrusted(str(row.get("why") or "not available here"))
+    return Missing(name, why, public_text_untrusted(str(row.get("advice") or ADVICE.get(name, _KERNEL))))

@@ -29,7 +29,8 @@ from sandbox.image import FACTS_MAX
 from sandbox.keeper import Keeper
 from sandbox.keeperprocess import KeeperProcess, find_executable
 from sandbox.keeperwire import Failed
-from sandbox.layers import ADVICE, Layers, layers_from_bits
+from sandbox.layerprobe import why_unavailable
+from sandbox.layers import Layers, layers_from_bits
 from sandbox.memfd import MemfdBlob, allocated, empty_memfd, memory_memfd, read_all, seal, sealed_memfd
 from sandbox.transport import SocketTransport
 
@@ -98,7 +99,11 @@ class NativeBackend:
     @property
     def layers(self) -> Layers:
         ready = self._ready
-        return layers_from_bits(ready.on, ready.missing, ready.cgroup_mode, self._settings.require)
+        return layers_from_bits(ready.on, ready.missing, ready.cgroup_mode, self._required)
+
+    @property
+    def _required(self) -> tuple[str, ...]:
+        return tuple(name for name in self._settings.require if name not in self._settings.without)
 
     @property
     def fingerprint(self) -> str:
@@ -113,13 +118,12 @@ class NativeBackend:
 
     async def open(self) -> None:
         """Raises BackendUnavailable: not ready, or a required layer is missing."""
-        await self._new_keeper()
-        missing = self.layers.required_missing
-        if missing:
-            raise BackendUnavailable(
-                "layers-missing",
-                f"Required layers of the sandbox are missing here: {', '.join(missing)}. {ADVICE[missing[0]]}",
-            )
+        try:
+            await self._new_keeper()
+        except BackendUnavailable as silent:
+            raise await why_unavailable(self._executable, self._required) from silent
+        if self.layers.required_missing:
+            raise await why_unavailable(self._executable, self._required)
 
     async def _new_keeper(self) -> Keeper:
         process = KeeperProcess(self._executable, keeper_arguments(self._settings))
@@ -224,8 +228,9 @@ def _harvest(fds: list[int]) -> Compiled:
 def keeper_arguments(settings: Settings) -> list[str]:
     """The keeper's command line."""
     arguments = ["keeper", "--pool", str(settings.pool)]
-    if settings.require:
-        arguments += ["--require", ",".join(settings.require)]
+    required = [name for name in settings.require if name not in settings.without]
+    if required:
+        arguments += ["--require", ",".join(required)]
     if settings.without:
         arguments += ["--without", ",".join(settings.without)]
     return arguments

@@ -14,6 +14,8 @@ import trio
 
 import sandbox
 from sandbox import Cause, HostLimits, Limits, Settings, Setup, State
+from sandbox.layerprobe import probe_layers
+from sandbox.layers import LAYER_NAMES, Missing
 from sandbox.packets import encode
 
 if TYPE_CHECKING:
@@ -282,19 +284,35 @@ async def test_an_executable_that_is_no_keeper_is_unavailable(program: str) -> N
     assert not children()
 
 
-async def test_a_required_layer_that_is_missing_forbids_the_back_end(tmp_path: Path) -> None:
+PROBE = """
+if sys.argv[1:] == ["probe"]:
+    names = {names!r}
+    row = {{"why": "the kernel lacks it", "advice": "Ask\\x1b for it."}}
+    rows = [{{"name": name, "on": name != "seccomp", **row}} for name in names]
+    print(json.dumps({{"layers": rows, "cgroups": "v1"}}))
+    sys.exit(78)
+"""
+
+
+async def test_a_required_layer_that_is_missing_forbids_the_back_end_and_says_why(tmp_path: Path) -> None:
     executable = tmp_path / "keeper"
     weaker = FAKE.read_text().replace("0x1FFFF, 0, 1, 77", "0x1FEFF, 0x100, 1, 77")
-    executable.write_text(f"#!{sys.executable} -E\n{weaker}")
+    probing = weaker.replace("\nSTART, KILL", PROBE.format(names=LAYER_NAMES) + "\nSTART, KILL")
+    executable.write_text(f"#!{sys.executable} -E\n{probing}")
     executable.chmod(0o755)
     with pytest.raises(sandbox.BackendUnavailable) as caught:
         async with sandbox.open_sandbox("native", Settings(executable=str(executable), cache_directory="")):
             pytest.fail("the body must not run")
     assert caught.value.code == "layers-missing"
-    assert "seccomp" in caught.value.text
+    assert caught.value.text == (
+        "Required layers of the sandbox are missing: seccomp (seccomp: the kernel lacks it). What helps: Ask  for it."
+    )
     settings = Settings(executable=str(executable), cache_directory="", require=("user",))
     async with sandbox.open_sandbox("native", settings) as box:
         assert [missing.name for missing in box.layers.missing] == ["seccomp"]
+    layers = await probe_layers(str(executable))
+    assert layers.required_missing == ("seccomp",)
+    assert layers.missing == (Missing("seccomp", "the kernel lacks it", "Ask  for it."),)
 
 
 async def test_there_are_two_back_ends() -> None:

@@ -5,14 +5,15 @@ import json
 import pytest
 
 from gatebus.cli.diagnosis import BackendState, Diagnosis, InterpreterState, as_json, lines
-from sandbox.layers import PORTABLE_LAYERS, Layers, Missing
+from sandbox.layers import Layers, Missing
+from sandbox.portable.portable_layers import portable_layers
 
 LAYERS = Layers(
     "native", ("user", "seccomp", "newest"), (Missing("landlock", "kernel too old", "Use Linux 5.13."),), "v1"
 )
 NATIVE = BackendState("native", "", 1.234, LAYERS)
 NO_NATIVE = BackendState("native", "The native part is missing: run make build.", 0.0, None)
-PORTABLE = BackendState("portable", "", 50.0, PORTABLE_LAYERS)
+PORTABLE = BackendState("portable", "", 50.0, portable_layers(has_rlimits=True))
 NO_PORTABLE = BackendState("portable", "The package wasmtime is missing.", 0.0, None)
 
 

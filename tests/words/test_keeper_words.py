@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from sandbox.errors import SandboxBroken
 from sandbox.keeperwire import Ended, Failed, Ready, decode_untrusted, decode_wait_status
-from sandbox.layers import ADVICE, LAYER_NAMES, REQUIRED, layers_from_bits, names_of
+from sandbox.layers import ADVICE, LAYER_NAMES, REQUIRED, Missing, layers_from_bits, names_of, parse_probe_untrusted
 from sandbox.outcome import EndRecord, Why
 
 READY = struct.pack("<IIIIIIQIIII", 16, 0, 1, 0x1FFFF, 0, 1, 7, 4, 4, 0, 1)
@@ -92,3 +93,20 @@ def test_a_missing_layer_says_how_to_get_it() -> None:
 
 def test_a_layer_of_a_newer_keeper_is_named_by_its_number() -> None:
     assert names_of(1 << 16 | 1 << 20) == ("tsc", "layer-20")
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b"{}", b'{"layers": 1}', b'{"layers": [], "cgroups": "v1"}', b"\xff", b"[" * 100_000]
+)
+def test_a_probe_that_is_no_list_of_layers_is_broken(data: bytes) -> None:
+    with pytest.raises(SandboxBroken) as caught:
+        parse_probe_untrusted(data)
+    assert caught.value.code == "probe-answer"
+
+
+def test_a_probe_says_why_a_layer_is_missing() -> None:
+    rows = [{"name": name, "on": name != "landlock", "why": "too old"} for name in LAYER_NAMES]
+    layers = parse_probe_untrusted(json.dumps({"layers": rows, "cgroups": "none"}).encode())
+    assert len(layers.on) == len(LAYER_NAMES) - 1
+    assert layers.missing == (Missing("landlock", "too old", ADVICE["landlock"]),)
+    assert layers.required_missing == ()
