@@ -2,11 +2,14 @@
 
 use crate::client::{Client, Program, Result, begin, setup, start};
 use crate::rehearsal::MODULE;
+use crate::workload::Native;
+use gatebus_jail::Workload;
 use gatebus_jail::descriptors::sealed_memfd;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 /// Starts with an idle pause between them, as in life: control groups are slow only then.
@@ -41,14 +44,16 @@ pub fn main() -> Result<()> {
     bench.image = bench.compiled(IDLE)?;
     let idle = bench.idle_kib()?;
     bench.image = bench.compiled(MODULE)?;
-    let mut paused = bench.paused()?;
+    let (mut paused, mut forks) = bench.paused()?;
     let mut row = bench.in_a_row()?;
     let rate = bench.rate()?;
     let result = json!({
         "spawn_ms": percentile(&mut paused, 50),
+        "spawn_p10_ms": percentile(&mut paused, 10),
         "spawn_p99_ms": percentile(&mut paused, 99),
         "spawn_row_ms": percentile(&mut row, 50),
-        "fork_ms": fork_ms()?,
+        "fork_ms": percentile(&mut forks, 50),
+        "fork_p10_ms": percentile(&mut forks, 10),
         "spawn_rate": rate,
         "idle_kib": idle,
         "layers": bench.client.ready.on.to_string(),
@@ -95,14 +100,18 @@ impl Bench {
         Ok(first)
     }
 
-    fn paused(&mut self) -> Result<Vec<Duration>> {
-        (0..PAUSED)
-            .map(|_| {
-                std::thread::sleep(PAUSE);
-                self.client.settle()?;
-                self.one()
-            })
-            .collect()
+    /// Starts with pauses, and forks with the same pauses between them, in turn: both meet the same machine.
+    fn paused(&mut self) -> Result<(Vec<Duration>, Vec<Duration>)> {
+        let mut forks = Forks::new()?;
+        let (mut starts, mut bare) = (Vec::new(), Vec::new());
+        for _ in 0..PAUSED {
+            std::thread::sleep(PAUSE);
+            self.client.settle()?;
+            starts.push(self.one()?);
+            std::thread::sleep(PAUSE);
+            bare.push(forks.one()?);
+        }
+        Ok((starts, bare))
     }
 
     fn in_a_row(&mut self) -> Result<Vec<Duration>> {
@@ -158,22 +167,47 @@ fn held_by_a_waiting_program(pid: u32) -> Option<u64> {
     Some(field(&smaps, "Private_Dirty:")? + field(&smaps, "Private_Clean:")? + field(&status, "VmPTE:")?)
 }
 
-/// A plain fork, exit and wait of this small process: the machine's own price of a process.
-fn fork_ms() -> Result<f64> {
-    let mut samples = Vec::new();
-    for _ in 0..500 {
-        let begin = Instant::now();
-        // SAFETY: the child only exits.
-        let pid = unsafe { libc::fork() };
-        if pid == 0 {
-            // SAFETY: ends the child at once.
-            unsafe { libc::_exit(0) };
+/// What a process costs on this machine when asked for as the keeper asks its spawner: request, fork, exit, wait,
+/// answer. The process that forks is as large as a spawner.
+struct Forks(UnixStream);
+
+impl Forks {
+    fn new() -> Result<Forks> {
+        let (ours, theirs) = UnixStream::pair()?;
+        // SAFETY: this process has one thread; the child never returns from `serve`.
+        match unsafe { libc::fork() } {
+            0 => serve(&theirs),
+            -1 => Err(std::io::Error::last_os_error().into()),
+            _ => {
+                let mut forks = Forks(ours);
+                forks.one()?;
+                Ok(forks)
+            }
         }
-        // SAFETY: waits for the child just made.
-        if unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) } != pid {
-            return Err(std::io::Error::last_os_error().into());
-        }
-        samples.push(begin.elapsed());
     }
-    Ok(percentile(&mut samples, 50))
+
+    fn one(&mut self) -> Result<Duration> {
+        let begin = Instant::now();
+        self.0.write_all(b"?")?;
+        self.0.read_exact(&mut [0])?;
+        Ok(begin.elapsed())
+    }
+}
+
+fn serve(mut requests: &UnixStream) -> ! {
+    let native = Native::initialise();
+    while native.is_ok() && requests.read_exact(&mut [0]).is_ok() {
+        // SAFETY: one thread; the child only exits, the parent waits for it.
+        unsafe {
+            let pid = libc::fork();
+            if pid == 0 {
+                libc::_exit(0);
+            }
+            libc::waitpid(pid, std::ptr::null_mut(), 0);
+        }
+        if requests.write_all(b"!").is_err() {
+            break;
+        }
+    }
+    crate::workload::exit(0)
 }
