@@ -95,8 +95,9 @@ static inline void check(bool right, const char *what, int line)
 }
 
 #define CHECK(condition) check(condition, #condition, __LINE__)
-#define TEST(name, ...) ENTRY(test_##name) { __VA_ARGS__ log_text("PASS\n"); }
-#define TRAP(name, call) ENTRY(testtrap_##name) { call; log_text("still here\n"); }
+// The import of `gate` in each of them is what makes these programs Gate's.
+#define TEST(name, ...) ENTRY(test_##name) { CHECK(gb_fd() == GATE_FD); __VA_ARGS__ log_text("PASS\n"); }
+#define TRAP(name, call) ENTRY(testtrap_##name) { CHECK(gb_fd() == GATE_FD); call; log_text("still here\n"); }
 
 // The four descriptors that exist, and some that do not.
 static const fd_t there[] = {0, 1, 2, GATE_FD};

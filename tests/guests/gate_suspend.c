@@ -16,10 +16,10 @@ ENTRY(loop)
     discover(names, sizeof names - 1, 3);
     for (uint64_t calls = 1;; calls++) {
         gb_io(NULL, 0, NULL, NULL, 0, NULL, 0, NULL);
-        if (calls % 1000000 != 0)
+        if (calls % 100000 != 0)
             continue;
         log_text("running: ");
-        log_number(calls / 1000000, 10);
+        log_number(calls / 100000, 10);
         log_text("\n");
     }
 }

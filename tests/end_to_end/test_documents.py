@@ -1,0 +1,78 @@
+"""Every command that a document tells the reader to type is run by some test: here, or where the table says."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from guestfiles import require_guest
+
+ROOT = Path(__file__).parent.parent.parent
+DOCUMENTS = sorted(
+    path for pattern in ("*.md", "docs/*.md", "examples/*/README.md", "sdk/*/README.md") for path in ROOT.glob(pattern)
+)
+
+# Command -> where it is run: a file, and a word in it that finds the place.
+RUN_ELSEWHERE = {
+    "make test": (".ci/run", "make test"),
+    "make -C examples": ("Makefile", "-C examples"),
+    "make -C examples/js": ("Makefile", "-C examples/js"),
+    "gatebus run examples/js/hello.js Ada": ("examples/js/run.sh", "gatebus run hello.js Ada"),
+    **{
+        f"examples/{path.parent.name}/run.sh": ("tests/end_to_end/test_examples.py", '"run.sh"')
+        for path in ROOT.glob("examples/*/run.sh")
+    },
+}
+
+# Command -> the exit codes that are right for it.
+RUN_HERE: dict[str, tuple[int, ...]] = {"gatebus doctor": (0,)}
+
+
+def commands(document: Path) -> list[str]:
+    """Lines of the fenced `sh` blocks, without comments; a line that ends in a backslash goes on."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", document.read_text(), re.M | re.S)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [bare for line in lines if (bare := re.sub(r"(^|\s+)#.*$", "", line).strip())]
+
+
+def test_there_are_documents_with_commands() -> None:
+    assert sum(len(commands(path)) for path in DOCUMENTS) >= 5
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_of_a_document_is_run_somewhere(document: Path) -> None:
+    untested = set(commands(document)) - set(RUN_ELSEWHERE) - set(RUN_HERE)
+    assert not untested, "tell tests/end_to_end/test_documents.py which test runs this"
+
+
+@pytest.mark.parametrize("command", RUN_ELSEWHERE)
+def test_the_table_points_to_places_that_exist(command: str) -> None:
+    file, word = RUN_ELSEWHERE[command]
+    assert word in (ROOT / file).read_text()
+
+
+@pytest.mark.parametrize("command", RUN_HERE)
+def test_a_documented_command_works(command: str, tmp_path: Path) -> None:
+    for program in re.findall(r"build/guests/(\S+\.wasm)", command):
+        require_guest(program)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    done = subprocess.run(command, shell=True, cwd=ROOT, env=environment, capture_output=True, check=False, timeout=50)
+    assert done.returncode in RUN_HERE[command], done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("```sh\nmake test   # all of it\n```", ["make test"]),
+        ("```sh\na \\\n  b\n\nc\n```\n```text\nd\n```", ["a    b", "c"]),
+        ("```\nnot a command\n```", []),
+    ],
+)
+def test_commands_are_found_in_fenced_blocks(text: str, found: list[str], tmp_path: Path) -> None:
+    (tmp_path / "x.md").write_text(text)
+    assert commands(tmp_path / "x.md") == found

@@ -1,0 +1,55 @@
+"""The examples, each by its own run script, compared with the output that stands beside it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from guestfiles import require_guest
+
+from sandbox.errors import BackendUnavailable
+from sandbox.keeperprocess import find_executable
+
+ROOT = Path(__file__).parent.parent.parent
+EXAMPLES = sorted(path.parent for path in (ROOT / "examples").glob("*/run.sh"))
+PATIENCE = 50  # seconds; compiling the interpreter takes two
+
+
+def native_is_missing() -> bool:
+    try:
+        find_executable(None)
+    except BackendUnavailable:
+        return "GATEBUS_REQUIRE_LAYERS" not in os.environ
+    return False
+
+
+NATIVE = pytest.param("native", marks=pytest.mark.skipif(native_is_missing(), reason="the native part is not built"))
+
+
+@pytest.fixture(params=[NATIVE, "portable"])
+def surroundings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """The command `gatebus` of this checkout, with a back-end chosen, first on the PATH."""
+    command = tmp_path / "gatebus"
+    command.write_text(f'#!/bin/sh\nshift\nexec "{sys.executable}" -m gatebus run --backend {request.param} "$@"\n')
+    command.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_prints_what_it_promises(example: Path, surroundings: dict[str, str]) -> None:
+    require_guest({"1_hello_wat": None, "js": "qjs.wasm"}.get(example.name, f"{example.name}.wasm"))
+    done = subprocess.run([example / "run.sh"], env=surroundings, capture_output=True, check=False, timeout=PATIENCE)
+    assert done.stderr == b""
+    assert done.stdout.decode() == (example / "expected.txt").read_text()
+    assert done.returncode == 0
+
+
+def test_every_example_is_whole() -> None:
+    assert [path.name for path in EXAMPLES] == ["1_hello_wat", "2_hello_c", "3_echo_stream", "4_use_services", "js"]
+    for example in EXAMPLES:
+        assert {"README.md", "run.sh", "expected.txt"} <= {path.name for path in example.iterdir()}
+        assert len((example / "README.md").read_text().splitlines()) <= 25
