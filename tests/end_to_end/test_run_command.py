@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import command_programs as programs
 import pytest
-import wat_programs as programs
 
 from sandbox.errors import BackendUnavailable
 from sandbox.keeperprocess import find_executable
