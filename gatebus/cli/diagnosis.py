@@ -100,7 +100,8 @@ def _backend(backend: BackendState) -> Iterator[tuple[str, str]]:
     if backend.name == "portable":
         yield "", "an ordinary process for each program, without the layers of the native one"
         return
-    yield "  on", ", ".join(_layer(name) for name in backend.layers.on)
+    for name in backend.layers.on:
+        yield "  on", _layer(name)
     yield "  cgroups", backend.layers.cgroups
     for missing in backend.layers.missing:
         need = "required" if missing.name in backend.layers.required else "programs run without it"

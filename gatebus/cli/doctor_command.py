@@ -8,8 +8,9 @@ started in differ.
 
 import platform
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal, cast
 
 import trio
 
@@ -19,11 +20,10 @@ from gatebus.cli.surroundings import module_path, read_interpreters
 from gatebus.faults import UsageError
 from sandbox.box import open_sandbox
 from sandbox.errors import SandboxError
+from sandbox.layerprobe import probe_layers
+from sandbox.layers import Layers
 from sandbox.outcome import Outcome
 from sandbox.settings import Settings
-
-if TYPE_CHECKING:
-    from sandbox.layers import Layers
 
 # The smallest program: returns at once.
 _PROGRAM = b'(module (func (export "_start")))'
@@ -52,11 +52,20 @@ def doctor(options: DoctorOptions) -> int:
 def _examine(name: str) -> BackendState:
     """What is wrong with one back-end must not keep the other one from being told about."""
     try:
-        return trio.run(_try, name)
+        state = trio.run(_try, name)
+        return state if name != "native" else replace(state, layers=_probed(state.layers))
     except Exception as fault:
         return BackendState(
             name, f"It failed in an unforeseen way ({type(fault).__name__}); please report it.", 0.0, None
         )
+
+
+def _probed(said: Layers | None) -> Layers | None:
+    """The probe knows why a layer is missing, and answers also when no program can be started."""
+    try:
+        return trio.run(probe_layers)
+    except SandboxError:
+        return said
 
 
 async def _try(name: str) -> BackendState:

@@ -18,6 +18,7 @@ from sandbox.limits import CompileLimits, Limits
 from sandbox.tree import Directory, File, Node, Tree
 from sandbox.treedisk import from_directory, write_to
 
+_MODULE_EXTENSIONS = ("", ".wasm", ".wat")
 # Files of a directory that could not be copied are named one by one up to here.
 _NOTES = 5
 
@@ -154,7 +155,16 @@ def choose(
     """
     extension = extension_of(name)
     if extension not in table:
-        return read_module(name), (os.path.basename(name), *arguments), {}
+        wasm = read_module(name)
+        _check_looks_like_one_untrusted(wasm, extension)
+        return wasm, (os.path.basename(name), *arguments), {}
     inside, script = read_script(name)
     wasm = read_interpreter(extension, table[extension])
     return wasm, command_line(table[extension], inside, arguments), {inside: script}
+
+
+def _check_looks_like_one_untrusted(wasm: bytes, extension: str) -> None:
+    """A script of a language without a module deserves a better answer than "malformed". The sandbox judges the rest."""
+    looks = wasm.startswith(b"\0asm") or wasm.lstrip().startswith((b"(", b";"))
+    if not looks and extension not in _MODULE_EXTENSIONS:
+        raise UsageError(f"It is no WebAssembly module, and the configuration has no module for {extension} files.")

@@ -367,6 +367,12 @@ def test_the_owners_table_says_what_runs_a_file(tmp_path: Path) -> None:
     assert ended == Ended(0, b"p\0/poem.txt\0001\0002\0", "")
 
 
+def test_a_script_that_no_module_is_named_for(tmp_path: Path) -> None:
+    (tmp_path / "it.py").write_text("print('hello')")
+    line = "gatebus: it.py: It is no WebAssembly module, and the configuration has no module for .py files.\n"
+    assert ours("it.py", folder=tmp_path) == Ended(125, b"", line)
+
+
 def test_a_broken_table_is_told(tmp_path: Path) -> None:
     (tmp_path / "table.toml").write_text("[run")
     ended = ours("--config", "table.toml", "x.wasm", folder=tmp_path)

@@ -43,7 +43,7 @@ def test_the_exit_code_says_whether_programs_run(
 def test_layers_are_listed_with_what_is_missing_why_and_how_to_get_it() -> None:
     text = lines(diagnosis(NATIVE, PORTABLE))
     assert "works: a program ran in 1.2 ms" in text
-    assert "on         user namespace, system call filter (seccomp), newest" in text
+    assert "on         user namespace\n  on         system call filter (seccomp)\n  on         newest\n" in text
     assert "cgroups    v1" in text
     assert "file rules (Landlock) (programs run without it): kernel too old" in text
     assert "Use Linux 5.13." in text
