@@ -164,7 +164,7 @@ def choose(
 
 
 def _check_looks_like_one_untrusted(wasm: bytes, extension: str) -> None:
-    """A script of a language without a module deserves a better answer than "malformed". The sandbox judges the rest."""
+    """A script without a module deserves a better answer than "malformed". The sandbox judges the rest."""
     looks = wasm.startswith(b"\0asm") or wasm.lstrip().startswith((b"(", b";"))
     if not looks and extension not in _MODULE_EXTENSIONS:
         raise UsageError(f"It is no WebAssembly module, and the configuration has no module for {extension} files.")
