@@ -268,7 +268,7 @@ class Program:
         return Usage(
             cpu_user=end.user_us / 1e6 if end else 0.0,
             cpu_system=end.system_us / 1e6 if end else 0.0,
-            peak_memory=end.peak_memory if end else self._started.peak_memory,
+            peak_memory=self._peak_memory(),
             max_rss=end.max_rss if end else 0,
             bytes_in=self._bytes_in,
             bytes_out=inlet.bytes,
@@ -277,6 +277,11 @@ class Program:
             log_dropped=inlet.report.log_dropped if inlet.report else 0,
             wall=(self._stopped_at or trio.current_time()) - self._started_at,
         )
+
+    def _peak_memory(self) -> int:
+        """Measured, or what the runtime said at the end (memories never shrink); never more than the limit."""
+        said = min(self._inlet.report.memory, self._limits.memory) if self._inlet.report else 0
+        return max(said, self._record.peak_memory if self._record else self._started.peak_memory)
 
     def tree(self) -> Tree | None:
         """What it left in its file system:

@@ -25,8 +25,9 @@ import trio
 
 from sandbox.backend import Compiled
 from sandbox.background import background_tasks
-from sandbox.errors import BackendUnavailable, CompileLimit, SandboxBroken, StartFailed
-from sandbox.outcome import SIGXCPU, EndRecord, Why
+from sandbox.compilefailure import compile_failure
+from sandbox.errors import BackendUnavailable, SandboxBroken, StartFailed
+from sandbox.outcome import EndRecord, Why
 from sandbox.portable.child_orders import CompileOrders, ProgramOrders, encode_orders
 from sandbox.portable.child_process import ChildEnd, EndOfChild, command, start_child
 from sandbox.portable.portable_engine_name import engine_fingerprint
@@ -50,16 +51,16 @@ KILL_DEADLINE = 10.0
 FACTS_MAX = 64 << 10  # PROTOCOL.md section A
 # How the engine ends a process that gets no memory; nothing else in a compile worker aborts.
 SIGABRT = 6
+SYSTEM = os.name
 STATUS_NO_MEMORY = 62  # compiler.py
 
 
 class ImageFile:
     """A compiled program as a file in the back-end's private directory. Implements backend.Blob."""
 
-    def __init__(self, path: Path) -> None:
-        data = path.read_bytes()
-        self.path, self.sha256 = path, hashlib.sha256(data).hexdigest()
-        self._size = len(data)
+    def __init__(self, path: Path, size: int, sha256: str) -> None:
+        self.path, self.sha256 = path, sha256
+        self._size = size
 
     @property
     def size(self) -> int:
@@ -147,14 +148,16 @@ class PortableBackend:
         try:
             await trio.to_thread.run_sync((job / "wasm").write_bytes, wasm)
             await self._run_compiler(job, limits)
-            return await trio.to_thread.run_sync(self._take_result, job)
+            facts, image = await trio.to_thread.run_sync(self._take_result, job)
+            # made here: a thread of trio's holds on to its last result
+            return Compiled(ImageFile(*image) if image is not None else None, facts)
         finally:
             _remove(job)
 
     def blob(self, data: bytes) -> Blob:
         path = self._new_image()
         path.write_bytes(data)
-        return ImageFile(path)
+        return ImageFile(path, len(data), hashlib.sha256(data).hexdigest())
 
     async def start_process(self, image: Blob, setup: bytes, limits: Limits) -> tuple[ChildProgram, bytes]:
         assert isinstance(image, ImageFile)
@@ -188,15 +191,16 @@ class PortableBackend:
             raise SandboxBroken("no-process", "No process could be made for the compiler; try again later.") from error
         _judge_compiler(await _wait_or_kill(ChildEnd(process), limits.wall_time), limits)
 
-    def _take_result(self, job: Path) -> Compiled:
+    def _take_result(self, job: Path) -> tuple[bytes, tuple[Path, int, str] | None]:
         """The worker is gone; its image is moved to where only this process writes, and its checksum taken at once."""
         with (job / "facts").open("rb") as file:
             facts = file.read(FACTS_MAX + 1)
         if (job / "image").stat().st_size == 0:
-            return Compiled(None, facts)
+            return facts, None
         path = self._new_image()
         (job / "image").replace(path)
-        return Compiled(ImageFile(path), facts)
+        data = path.read_bytes()
+        return facts, (path, len(data), hashlib.sha256(data).hexdigest())
 
     def _new_image(self) -> Path:
         return self._directory / f"image-{os.urandom(8).hex()}"
@@ -235,22 +239,13 @@ async def _wait_or_kill(end: ChildEnd, wall: float) -> EndOfChild | None:
 
 
 def _judge_compiler(end: EndOfChild | None, limits: CompileLimits) -> None:
-    """A worker that ended without an answer, in the native back-end's words."""
+    """A worker that ended without an answer, in the words that both back-ends have."""
     if end is None:
-        raise CompileLimit("compile-wall-time", f"Compiling the program took longer than {limits.wall_time:g} seconds.")
-    if end.signal == SIGXCPU:
-        raise CompileLimit(
-            "compile-cpu-time", f"Compiling the program needs more than {limits.cpu_time:g} seconds of a CPU."
-        )
-    if end.signal == SIGABRT or end.exit_code == STATUS_NO_MEMORY:
-        raise CompileLimit(
-            "compile-memory", f"Compiling the program needs more than {limits.memory >> 20} MiB of memory."
-        )
+        raise compile_failure(EndRecord(None, None, Why.WALL), limits)
+    if end.signal == SIGABRT:
+        raise compile_failure(EndRecord(STATUS_NO_MEMORY, None), limits)
     if end.exit_code != 0:
-        how = f"signal {end.signal}" if end.signal is not None else f"status {end.exit_code}"
-        raise CompileLimit(
-            "compile-crashed", f"The compiler stopped unexpectedly ({how}); the program was not admitted."
-        )
+        raise compile_failure(EndRecord(end.exit_code, end.signal, Why.ITSELF, end.user_us, end.system_us), limits)
 
 
 def _remove(job: Path) -> None:
@@ -261,7 +256,7 @@ def _remove(job: Path) -> None:
 
 def find_engine() -> str:
     """The directory that holds the package `wasmtime`. Raises BackendUnavailable."""
-    if os.name != "posix":
+    if SYSTEM != "posix":
         raise BackendUnavailable(
             "portable-system", "The portable back-end needs a POSIX system (Linux, macOS) so far; on Windows use WSL."
         )

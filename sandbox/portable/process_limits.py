@@ -31,7 +31,7 @@ def limit_program(data: int, cpu_ms: int) -> None:
     _set("RLIMIT_CORE", 0)
     _set("RLIMIT_FSIZE", 0)
     _set("RLIMIT_DATA", data + OWN_DATA)
-    _set("RLIMIT_CPU", math.ceil(cpu_ms / 1000) + OWN_CPU_SECONDS)
+    _set_cpu(math.ceil(cpu_ms / 1000) + OWN_CPU_SECONDS)
     _set("RLIMIT_NOFILE", OWN_DESCRIPTORS)
 
 
@@ -43,20 +43,26 @@ def limit_processes() -> None:
 def limit_compiler(memory: int, cpu_ms: int, largest_file: int) -> None:
     _set("RLIMIT_CORE", 0)
     _set("RLIMIT_AS", memory)
-    _set("RLIMIT_CPU", math.ceil(cpu_ms / 1000))
+    _set_cpu(math.ceil(cpu_ms / 1000))
     _set("RLIMIT_FSIZE", largest_file)
     _set("RLIMIT_NOFILE", OWN_DESCRIPTORS)
 
 
-def _set(name: str, value: int) -> None:
+def _set_cpu(seconds: int) -> None:
+    """First the signal that says why (SIGXCPU), a second later the one that cannot be ignored."""
+    _set("RLIMIT_CPU", seconds, seconds + 1)
+
+
+def _set(name: str, value: int, hardest: int | None = None) -> None:
     kind = getattr(resource, name, None)
     if resource is None or kind is None:
         return
     hard = resource.getrlimit(kind)[1]
+    hardest = value if hardest is None else hardest
     if hard != resource.RLIM_INFINITY:
-        value = min(value, hard)
+        value, hardest = min(value, hard), min(hardest, hard)
     try:
-        resource.setrlimit(kind, (value, value))
+        resource.setrlimit(kind, (value, hardest))
     except (ValueError, OSError):
         # macOS refuses some values of limits that it does not enforce anyway
         return
