@@ -28,8 +28,16 @@ CODES = {"malformed", "invalid", "unsupported", "too-large", "bad-import", "code
 
 @asynccontextmanager
 async def open_native(**settings: object) -> AsyncIterator[sandbox.Sandbox]:
-    async with sandbox.open_sandbox("native", sandbox.Settings(cache_directory="", **settings)) as box:  # type: ignore[arg-type]
-        yield box
+    """Skips, as conftest.py does, where this class of machine need not have it."""
+    opened = False
+    try:
+        async with sandbox.open_sandbox("native", sandbox.Settings(cache_directory="", **settings)) as box:  # type: ignore[arg-type]
+            opened = True
+            yield box
+    except sandbox.BackendUnavailable as missing:
+        if opened or os.environ.get("GATEBUS_REQUIRE_LAYERS"):
+            raise
+        pytest.skip(f"native: {missing.text}")
 
 
 async def run(
