@@ -7,17 +7,21 @@ from struct import pack
 import pytest
 import trio
 import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gatebus.bounds import OUTBOX_BYTES
 from gatebus.checks import FakeProgram
+from gatebus.discovery import request_content
 from gatebus.exchange import Exchange
 from gatebus.faults import ServiceBroken, Violation
 from gatebus.services import World, offers
 from gatebus.services.base import Call, Offer, Outlet, Service
 from gatebus.services.origin import Stream
 from gatebus.switchboard import Switchboard
-from sandbox.outcome import Cause
+from sandbox.outcome import Cause, State
 from sandbox.packets import CALL, CODE_DISCOVERY, DATA, FLOW, INFO, Packet, encode, encode_data, encode_flow
+from sandbox.testing import FakeGuest, open_fake_sandbox
 
 
 class Echo(Service):
@@ -307,3 +311,59 @@ async def test_a_program_that_is_gone_while_an_answer_waits_ends_the_exchange() 
         program.write(*[encode(0, CALL, bytes(60_000))] * 20)
         await trio.testing.wait_all_tasks_blocked()
         assert program.unread == 0
+
+
+@given(st.lists(st.binary(max_size=40), max_size=8))
+def test_whatever_a_program_writes_only_it_is_lost(batches: list[bytes]) -> None:
+    program = FakeProgram()
+
+    async def main() -> Exchange:
+        exchange = Exchange(program, board_of(world()))
+        program.discover("origin", "random", "scope")
+        for batch in batches:
+            program.write(batch)
+        program.end()
+        await exchange.run()
+        return exchange
+
+    exchange = trio.run(main)
+    assert (exchange.fault is None) == (program.killed is None)
+    assert exchange.fault is None or 0 < len(exchange.fault.text) <= 200
+
+
+async def asking_for_randomness(guest: FakeGuest) -> int:
+    await guest.send(encode(CODE_DISCOVERY, CALL, request_content(("random",))))
+    await guest.receive()
+    await guest.send(encode(0, CALL, b"\x08") * 20)
+    answers = [(await guest.receive()).content for _ in range(20)]
+    return 0 if set(answers) == {b"r" * 8} else 1
+
+
+async def breaking_the_rules(guest: FakeGuest) -> int:
+    await guest.send(encode(9, CALL))
+    await guest.receive()
+    return 0
+
+
+async def test_a_real_program_object_waits_for_its_answers(autojump_clock: trio.testing.MockClock) -> None:
+    """The pump is interrupted in the middle of a receive, and goes on inside a nursery."""
+    async with open_fake_sandbox({b"ask": asking_for_randomness}) as box:
+        image = await box.compile(b"ask")
+        async with box.start(image) as program:
+            exchange = Exchange(program, board_of(world()))
+            await exchange.run()
+            assert (await program.wait()).ok
+            assert exchange._nursery is None
+            assert trio.current_time() == pytest.approx(20 * 8 / 16)
+
+
+async def test_a_real_program_object_that_breaks_the_rules_is_killed() -> None:
+    async with open_fake_sandbox({b"break": breaking_the_rules}) as box:
+        image = await box.compile(b"break")
+        async with box.start(image) as program:
+            exchange = Exchange(program, board_of(world()))
+            await exchange.run()
+            outcome = await program.wait()
+    assert (outcome.state, outcome.cause) == (State.KILLED, Cause.ABI_VIOLATION)
+    assert exchange.fault is not None
+    assert exchange.fault.text == "A packet is for service number 9; 0 were discovered."
