@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
 
 import sandbox
 
@@ -26,6 +27,22 @@ def image_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("images")
     directory.chmod(0o700)
     return directory
+
+
+@pytest.fixture(scope="session")
+def native() -> None:
+    """For tests of the native back-end alone; outside of trio, so that the reason of a skip is shown."""
+
+    async def opens() -> None:
+        async with sandbox.open_sandbox("native", sandbox.Settings(cache_directory="")):
+            pass
+
+    try:
+        trio.run(opens)
+    except sandbox.BackendUnavailable as missing:
+        if os.environ.get("GATEBUS_REQUIRE_LAYERS"):
+            raise
+        pytest.skip(f"native: {missing.text}")
 
 
 @pytest.fixture(params=["native", "portable"])

@@ -1,6 +1,7 @@
 """What the tests share that throw outside material at the native sandbox: opening it, running to the end, measuring us.
 
-Every test opens its own sandbox with an empty cache, so that what is measured is admission and not a look-up.
+Every test opens its own sandbox with an empty cache, so that what is measured is admission and not a look-up. Modules
+say `pytestmark = pytest.mark.usefixtures("native")`: without a native back-end they skip (conftest.py).
 """
 
 from __future__ import annotations
@@ -28,16 +29,8 @@ CODES = {"malformed", "invalid", "unsupported", "too-large", "bad-import", "code
 
 @asynccontextmanager
 async def open_native(**settings: object) -> AsyncIterator[sandbox.Sandbox]:
-    """Skips, as conftest.py does, where this class of machine need not have it."""
-    opened = False
-    try:
-        async with sandbox.open_sandbox("native", sandbox.Settings(cache_directory="", **settings)) as box:  # type: ignore[arg-type]
-            opened = True
-            yield box
-    except sandbox.BackendUnavailable as missing:
-        if opened or os.environ.get("GATEBUS_REQUIRE_LAYERS"):
-            raise
-        pytest.skip(f"native: {missing.text}")
+    async with sandbox.open_sandbox("native", sandbox.Settings(cache_directory="", **settings)) as box:  # type: ignore[arg-type]
+        yield box
 
 
 async def run(

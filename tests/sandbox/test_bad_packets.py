@@ -20,6 +20,8 @@ import sandbox
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+pytestmark = pytest.mark.usefixtures("native")
+
 # u32 size, i16 code, u8 domain, u8 index
 HEADER = struct.Struct("<IhBB")
 CALL, INFO, FLOW, DATA = range(4)

@@ -12,6 +12,8 @@ from outside import MIB, binary, little_growth, open_native, run
 
 import sandbox
 
+pytestmark = pytest.mark.usefixtures("native")
+
 FILL = binary(
     """(module (memory 1)
   (func (export "_start")

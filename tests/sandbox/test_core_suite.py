@@ -23,6 +23,8 @@ import sandbox
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+pytestmark = pytest.mark.usefixtures("native")
+
 EXPECTATION = Path(__file__).parents[1] / "data" / "core_suite.json"
 WORKERS = 8  # more than the compile workers and cores, so that neither waits for the other
 # The suite has modules with large memories and tables, and functions without end that must run out of stack.
