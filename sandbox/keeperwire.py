@@ -39,11 +39,12 @@ _FAILED = Struct("<IIII")
 DATAGRAM_MAX = 64
 IDS = 1 << 32
 
+SPAWNER_LOST = 4
 FAIL_TEXTS = {
     1: ("bad-request", "The sandbox's keeper did not understand the request; this is a bug, please report it."),
     2: ("no-process", "No process could be made; the machine is short of memory or of processes. Try again later."),
     3: ("too-many-programs", "Too many programs run at once. Try again when some have ended."),
-    4: ("spawner-lost", "The process that starts programs ended; a new one is being made. Try again."),
+    SPAWNER_LOST: ("spawner-lost", "The process that starts programs ended; a new one is being made. Try again."),
     5: ("no-such-stack", "Programs with the large stack cannot run on this machine. Use the small one (256KiB)."),
 }
 

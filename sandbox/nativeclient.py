@@ -26,9 +26,9 @@ from sandbox.background import background_tasks
 from sandbox.compilefailure import compile_failure
 from sandbox.errors import BackendUnavailable, SandboxBroken, StartFailed
 from sandbox.image import FACTS_MAX
-from sandbox.keeper import Keeper
+from sandbox.keeper import LOST, Keeper
 from sandbox.keeperprocess import KeeperProcess, find_executable
-from sandbox.keeperwire import Failed
+from sandbox.keeperwire import SPAWNER_LOST, Failed
 from sandbox.layerprobe import why_unavailable
 from sandbox.layers import Layers, layers_from_bits
 from sandbox.memfd import MemfdBlob, allocated, empty_memfd, memory_memfd, read_all, seal, sealed_memfd
@@ -69,6 +69,8 @@ class NativeProcess:
     async def wait(self) -> EndRecord:
         answer = await self.job.ended()
         if isinstance(answer, Failed):
+            if answer.reason == SPAWNER_LOST:
+                return LOST  # it may have run: whoever starts it again must know that
             raise StartFailed(*answer.code_and_text)
         return replace(answer, peak_memory=self.peak_memory)
 

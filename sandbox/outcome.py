@@ -192,7 +192,7 @@ def decide(end: EndRecord, report: Report | None, wish: Wish, cpu_limit: float |
         return killed(Cause.ABI_VIOLATION, wish.text)
     if end.why is Why.LOST:
         return killed(
-            Cause.INTERNAL, "The sandbox's keeper ended and took the program with it; start the program again."
+            Cause.INTERNAL, "The keeper or spawner that held the program ended and took it along; start it again."
         )
     if end.exit_code is not None:
         return _by_status(end.exit_code, report)  # it had ended by itself before the kill came

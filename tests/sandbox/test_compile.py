@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from sandbox.box import BackendName
 
 ACCEPTED = {
-    "multi-value": '(module (func (export "_start") (call $two) drop drop) (func $two (result i32 i32) (i32.const 1) (i32.const 2)))',
+    "multi-value": """(module (func (export "_start") (call $two) drop drop)
+        (func $two (result i32 i32) (i32.const 1) (i32.const 2)))""",
     "mutable globals": '(module (global (export "g") (mut i32) (i32.const 0)) (func (export "_start")))',
     "sign extension": '(module (func (export "_start") (drop (i32.extend8_s (i32.const 255)))))',
     "non-trapping conversions": '(module (func (export "_start") (drop (i32.trunc_sat_f32_s (f32.const 1e30)))))',
-    "bulk memory": '(module (memory 1) (func (export "_start") (memory.fill (i32.const 0) (i32.const 1) (i32.const 9))))',
+    "bulk memory": """(module (memory 1)
+        (func (export "_start") (memory.fill (i32.const 0) (i32.const 1) (i32.const 9))))""",
     "reference types": '(module (table 1 externref) (func (export "_start") (drop (ref.null extern))))',
     "SIMD": '(module (func (export "_start") (drop (i32x4.splat (i32.const 1)))))',
     "tail calls": '(module (func (export "_start") (return_call $f)) (func $f))',

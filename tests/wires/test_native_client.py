@@ -104,8 +104,7 @@ async def test_peak_memory_is_what_the_memory_file_holds(box: sandbox.Sandbox) -
 
 @pytest.mark.parametrize(
     ("name", "code"),
-    [("fail-1", "bad-request"), ("fail-2", "no-process"), ("fail-3", "too-many-programs"), ("fail-4", "spawner-lost"),
-     ("fail-5", "no-such-stack"), ("fail-99", "bad-request")],
+    [("fail-1", "bad-request"), ("fail-2", "no-process"), ("fail-3", "too-many-programs"), ("fail-5", "no-such-stack"), ("fail-99", "bad-request")],
 )  # fmt: skip
 async def test_a_failed_start_is_said_by_wait(box: sandbox.Sandbox, name: str, code: str) -> None:
     image = await box.compile(name.encode())
@@ -116,6 +115,12 @@ async def test_a_failed_start_is_said_by_wait(box: sandbox.Sandbox, name: str, c
                 await program.wait()
             assert caught.value.code == code
     assert box.statistics().running == 0
+
+
+async def test_a_lost_spawner_may_have_run_the_program(box: sandbox.Sandbox) -> None:
+    outcome = await outcome_of(box, "fail-4")
+    assert (outcome.state, outcome.cause) == (State.KILLED, Cause.INTERNAL)
+    assert outcome.text == "The keeper or spawner that held the program ended and took it along; start it again."
 
 
 async def test_a_failed_start_is_said_at_the_end_of_the_body_when_nobody_waited(box: sandbox.Sandbox) -> None:
