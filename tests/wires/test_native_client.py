@@ -104,7 +104,10 @@ async def test_peak_memory_is_what_the_memory_file_holds(box: sandbox.Sandbox) -
 
 @pytest.mark.parametrize(
     ("name", "code"),
-    [("fail-1", "bad-request"), ("fail-2", "no-process"), ("fail-3", "too-many-programs"), ("fail-5", "no-such-stack"), ("fail-99", "bad-request")],
+    [
+        ("fail-1", "bad-request"), ("fail-2", "no-process"), ("fail-3", "too-many-programs"),
+        ("fail-5", "no-such-stack"), ("fail-99", "bad-request"),
+    ],
 )  # fmt: skip
 async def test_a_failed_start_is_said_by_wait(box: sandbox.Sandbox, name: str, code: str) -> None:
     image = await box.compile(name.encode())
