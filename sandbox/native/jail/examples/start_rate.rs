@@ -32,12 +32,44 @@ fn row(name: &str, samples: &mut [Duration]) {
     );
 }
 
+/// CPU time of a process, in microseconds.
+fn cpu_us(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
+    text.split(' ').next().and_then(|word| word.parse::<u64>().ok()).unwrap_or(0) / 1000
+}
+
+/// What a start costs the processors, wherever the time goes: the figure that a busy machine does not blur.
+fn cpu_row(host: &mut Host) {
+    let pid = host.keeper.id();
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let spawners: Vec<u32> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let all = |_: ()| (cpu_us(pid), spawners.iter().map(|pid| cpu_us(*pid)).sum::<u64>());
+    let (count, before) = (500u64, all(()));
+    let mut programs = 0;
+    for _ in 0..count {
+        let program = host.start(start(0));
+        first_word(&program);
+        let ended = host.end_of(&program);
+        programs += ended.user_us + ended.system_us;
+    }
+    let after = all(());
+    let each = |before: u64, after: u64| (after - before) / count;
+    println!(
+        "CPU per start: keeper {} us, spawner {} us, program {} us",
+        each(before.0, after.0),
+        each(before.1, after.1),
+        programs / count
+    );
+}
+
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let executable = words.first().expect("an executable");
     let rest: Vec<&str> = words[1..].iter().map(String::as_str).collect();
     let mut host = Host::with_image(Command::new(executable), &rest, b"no image");
     println!("layers on: {}; missing: {}; cgroups: {}", host.ready.on, host.ready.missing, host.ready.cgroup_mode);
+    host.settle();
+    cpu_row(&mut host);
     host.settle();
     let mut samples: Vec<Duration> = (0..1000).map(|_| one(&mut host)).collect();
     row("one after the other", &mut samples);

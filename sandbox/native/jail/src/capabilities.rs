@@ -32,6 +32,25 @@ pub(crate) fn drop_all() -> Result<(), Failure> {
     }
 }
 
+/// In root's keeper: what it needs to name ids in a new user namespace, to end processes that have them, and to remove
+/// its folders from the roots of version 1's control groups, which nobody may write (mode 555). Everything else that root can do goes, also for what it starts outside of a new user namespace.
+pub(crate) fn keep_what_a_keeper_needs() -> Result<(), Failure> {
+    const DAC_OVERRIDE: u32 = 1;
+    const KILL: u32 = 5;
+    const SETGID: u32 = 6;
+    const SETUID: u32 = 7;
+    let kept = 1 << DAC_OVERRIDE | 1 << KILL | 1 << SETGID | 1 << SETUID;
+    // SAFETY: as in `drop_all`.
+    unsafe {
+        for capability in (0..64).filter(|capability| kept >> capability & 1 == 0) {
+            libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0);
+        }
+        let header = [CAPABILITY_VERSION, 0];
+        let few = [kept, kept, 0, 0, 0, 0]; // effective, permitted, inheritable; then their upper halves
+        check("capset", syscall!(libc::SYS_capset, header.as_ptr(), few.as_ptr())).map(|_| ())
+    }
+}
+
 /// Needed by seccomp and Landlock too, so it is set whatever layers are wanted.
 pub(crate) fn no_new_privileges() -> Result<(), Failure> {
     // SAFETY: prctl with numbers only.

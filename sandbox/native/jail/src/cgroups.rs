@@ -15,6 +15,7 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Kernel memory, page tables, and the pages of the executable that a child is the first to touch.
 const OVERHEAD: u64 = 48 << 20;
@@ -23,6 +24,10 @@ const OVERHEAD: u64 = 48 << 20;
 const RESIDUE: u64 = 4 << 20;
 /// Empty groups that are kept: a burst needs them again, each costs the kernel some ten KiB.
 const FREE_MAX: usize = 256;
+
+/// At the end: a second for a kernel that is busy; on an idle machine it needs some milliseconds.
+const CLOSE_TRIES: u32 = 200;
+const CLOSE_PAUSE: Duration = Duration::from_millis(5);
 
 /// Which kind of control groups there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +56,8 @@ pub(crate) struct Groups {
     /// Our own folder per layer that is on; the same one three times in v2.
     folders: Vec<(Layers, PathBuf)>,
     free: Vec<Group>,
+    /// Groups that could not be removed yet: the kernel takes a task out of its group a moment after it was waited for.
+    stale: Vec<Group>,
     made: u32,
     /// The limit that was asked for last: most programs ask for the same, and then nothing is written on their way.
     usual_limit: u64,
@@ -70,7 +77,7 @@ impl Groups {
             }
         }
         let mode = if folders.is_empty() { Mode::None } else { placement.mode };
-        Groups { mode, folders, free: Vec::new(), made: 0, usual_limit: 512 << 20 }
+        Groups { mode, folders, free: Vec::new(), stale: Vec::new(), made: 0, usual_limit: 512 << 20 }
     }
 
     pub(crate) fn mode(&self) -> Mode {
@@ -124,18 +131,28 @@ impl Groups {
         if self.free.len() < FREE_MAX && self.charged(&group) <= RESIDUE {
             self.free.push(group);
         } else {
-            self.remove(&group);
+            self.stale.push(group);
         }
+        self.remove_stale();
     }
 
     /// Everything is gone: our folders too.
     pub(crate) fn close(&mut self) {
-        for group in std::mem::take(&mut self.free) {
-            self.remove(&group);
+        let free = std::mem::take(&mut self.free);
+        self.stale.extend(free);
+        for _ in 0..CLOSE_TRIES {
+            self.remove_stale(); // needs the folders: a group is a place in each
+            self.folders.retain(|(_, folder)| !remove_folder(folder));
+            if self.folders.is_empty() {
+                return;
+            }
+            std::thread::sleep(CLOSE_PAUSE);
         }
-        for (_, folder) in &self.folders {
-            remove_folder(folder);
-        }
+    }
+
+    fn remove_stale(&mut self) {
+        let stale = std::mem::take(&mut self.stale);
+        self.stale = stale.into_iter().filter(|group| !self.remove(group)).collect();
     }
 
     fn folder(&self, layer: Layers) -> Option<&Path> {
@@ -192,10 +209,9 @@ impl Groups {
         fs::read_to_string(folder.join(name)).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(u64::MAX)
     }
 
-    fn remove(&self, group: &Group) {
-        for (_, folder) in self.child_folders(group) {
-            let _ = fs::remove_dir(folder);
-        }
+    fn remove(&self, group: &Group) -> bool {
+        // Each of them is tried, whatever becomes of the others.
+        self.child_folders(group).fold(true, |all, (_, folder)| gone(fs::remove_dir(folder)) && all)
     }
 }
 
@@ -225,13 +241,18 @@ fn remove_leftovers(parent: &Path) {
     }
 }
 
-fn remove_folder(folder: &Path) {
+/// Whether the folder is no longer there.
+fn remove_folder(folder: &Path) -> bool {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             let _ = fs::remove_dir(entry.path());
         }
     }
-    let _ = fs::remove_dir(folder);
+    gone(fs::remove_dir(folder))
+}
+
+fn gone(removed: io::Result<()>) -> bool {
+    removed.map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |()| true)
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {

@@ -7,6 +7,7 @@
 //!
 //! Descriptors per running program: one (its pidfd). Per waiting one: three of the request, one of the child.
 
+use crate::capabilities;
 use crate::cgroups::{Group, Groups};
 use crate::descriptors::{raise_limit, receive, send};
 use crate::events::{Action, Event};
@@ -14,6 +15,7 @@ use crate::namespaces::Container;
 use crate::options::KeeperOptions;
 use crate::pool::Pool;
 use crate::sys::{Failure, check, now_ms, syscall};
+use gatebus_wire::Layers;
 use gatebus_wire::keeper::{Answer, DATAGRAM_MAX, Ready, Request};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
@@ -38,7 +40,11 @@ pub(crate) fn main(words: &[String]) -> ! {
     let options = KeeperOptions::parse(words).unwrap_or_else(|text| leave(&text));
     // SAFETY: the host gives us its socket as 3 and nobody else uses the number.
     let host = unsafe { OwnedFd::from_raw_fd(HOST) };
+    let rooted = options.wanted().has(Layers::USER) && is_root();
     let mut keeper = Keeper::new(host, options);
+    if rooted && let Err(failure) = capabilities::keep_what_a_keeper_needs() {
+        leave(&failure.to_string());
+    }
     let actions = keeper.pool.begin();
     keeper.act(actions);
     while keeper.end.is_none() {
@@ -49,6 +55,12 @@ pub(crate) fn main(words: &[String]) -> ! {
         Some(End::Broken(text)) => leave(&text),
         _ => std::process::exit(0),
     }
+}
+
+/// Others have no capabilities that could be given up.
+fn is_root() -> bool {
+    // SAFETY: cannot fail.
+    unsafe { libc::geteuid() == 0 }
 }
 
 /// The last line on stderr is for the operator; 78 is EX_CONFIG.

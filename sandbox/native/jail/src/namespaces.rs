@@ -17,6 +17,9 @@ pub(crate) const CONTROL: RawFd = 3;
 /// services, then `nobody`.
 const FOREIGN_IDS: [u32; 2] = [200_000, 65_534];
 
+/// Half of all memory is added to what the kernel thinks a program uses; raising needs no right.
+const OOM_SCORE: &str = "500";
+
 const FLAGS: &[(Layers, i32)] = &[
     (Layers::USER, libc::CLONE_NEWUSER),
     (Layers::PID, libc::CLONE_NEWPID),
@@ -133,6 +136,8 @@ fn enter(options: &SpawnerOptions, control: RawFd, command: &Command) -> Result<
     if received.length == 0 {
         exit_group(0);
     }
+    // When the machine runs out of memory, programs go before the host and everything else that is important.
+    let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE);
     if options.wanted.has(Layers::USER) {
         // Before any file is made (an unmapped id gets EOVERFLOW) and before exec (which would take the capabilities
         // from anyone but 0).

@@ -79,20 +79,30 @@ pub(crate) fn wait_readable_or_child(socket: c_int) -> bool {
     ready > 0
 }
 
-/// Starts the two clocks of a program; zero is no limit. Their handlers end it: exactly, with a status of its own.
+/// Starts the two clocks of a program; zero is no limit. Their handlers end it with a status of its own.
+///
+/// The CPU timer counts what the process really ran. (ITIMER_PROF counts ticks of the kernel: 87 ms for 100.)
 pub(crate) fn start_timers(cpu_ms: u32, wall_ms: u32) -> Result<(), Failure> {
-    set_timer(libc::ITIMER_PROF, cpu_ms)?;
-    set_timer(libc::ITIMER_REAL, wall_ms)
+    start_timer(libc::CLOCK_PROCESS_CPUTIME_ID, libc::SIGPROF, cpu_ms)?;
+    start_timer(libc::CLOCK_MONOTONIC, libc::SIGALRM, wall_ms)
 }
 
-fn set_timer(which: c_int, ms: u32) -> Result<(), Failure> {
+fn start_timer(clock: libc::clockid_t, signal: c_int, ms: u32) -> Result<(), Failure> {
     if ms == 0 {
         return Ok(());
     }
-    let never = libc::timeval { tv_sec: 0, tv_usec: 0 };
-    let once = libc::timeval { tv_sec: i64::from(ms / 1000), tv_usec: i64::from(ms % 1000) * 1000 };
-    let timer = libc::itimerval { it_interval: never, it_value: once };
-    // SAFETY: `timer` is valid; the old value is not wanted.
-    let result = unsafe { syscall!(libc::SYS_setitimer, which, &raw const timer, 0) };
-    check("setitimer", result).map(|_| ())
+    let mut timer = 0i32;
+    let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let once = libc::timespec { tv_sec: i64::from(ms / 1000), tv_nsec: i64::from(ms % 1000) * 1_000_000 };
+    let setting = libc::itimerspec { it_interval: never, it_value: once };
+    // SAFETY: an all-zero sigevent is valid, and everything that the kernel reads or writes is a local. Raw: the C
+    // library's timer is another thing (it may start a thread).
+    unsafe {
+        let mut event: libc::sigevent = std::mem::zeroed();
+        event.sigev_notify = libc::SIGEV_SIGNAL;
+        event.sigev_signo = signal;
+        check("timer_create", syscall!(libc::SYS_timer_create, clock, &raw const event, &raw mut timer))?;
+        let result = syscall!(libc::SYS_timer_settime, timer, 0, &raw const setting, 0);
+        check("timer_settime", result).map(|_| ())
+    }
 }

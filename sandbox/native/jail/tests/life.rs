@@ -63,7 +63,8 @@ fn cpu_time_and_wall_time_end_a_program_with_their_status() {
     let mut host = host(&[]);
     let (_, ended) = host.run(gatebus_wire::Start { cpu_ms: 100, ..start(SPIN) });
     assert_eq!(end(&ended), 60);
-    assert!((90_000..900_000).contains(&(ended.user_us + ended.system_us)), "{ended:?}");
+    // What the kernel reports is sampled, with an error of some ticks; the timer itself is exact.
+    assert!((70_000..900_000).contains(&(ended.user_us + ended.system_us)), "{ended:?}");
     let begin = Instant::now();
     let (_, ended) = host.run(gatebus_wire::Start { wall_ms: 100, ..start(WAIT) });
     assert_eq!(end(&ended), 61);
@@ -231,13 +232,54 @@ fn a_keeper_that_dies_takes_everything_along_and_the_next_one_cleans_up() {
         std::thread::sleep(Duration::from_millis(10));
     }
     assert!(!std::path::Path::new(&format!("/proc/{child}")).exists());
-    let _next = host(&[]);
-    assert!(folders.iter().all(|folder| !folder.exists()), "{folders:?}");
+    // The last task may leave its group a moment after its end.
+    let left = |_: &i32| folders.iter().any(|folder| folder.exists());
+    (0..20).take_while(left).for_each(|_| assert_eq!(host(&[]).close(), Some(0)));
+    assert!(!left(&0), "{folders:?}");
+}
+
+#[test]
+fn a_host_that_does_not_read_is_made_to_wait_and_loses_no_answer() {
+    let mut host = host(&[]);
+    let status = |id| Request::Status.encode(id);
+    let socket = host.socket.as_raw_fd();
+    let mut asked = 0;
+    let mut full = 0;
+    while full < 50 && asked < 50_000 {
+        match gatebus_jail::descriptors::send(socket, &status(asked + 10), &[], libc::MSG_DONTWAIT) {
+            Ok(()) => (asked, full) = (asked + 1, 0),
+            Err(_) => {
+                full += 1;
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+    }
+    assert!(asked < 50_000, "the keeper stops reading");
+    for id in 0..asked {
+        assert!(matches!(host.next_answer(), Some((other, Answer::Ready(_))) if other == id + 10));
+    }
+    assert_eq!(host.run(start(HELLO)).0, "hello\0\0\0");
+}
+
+#[test]
+fn the_keeper_of_root_keeps_four_capabilities_and_spawners_none() {
+    let mut host = host(&[]);
+    host.compile(common::compile(HELLO), b""); // the second container stands too
+    let expected = if rig::is_root() { "00000000000000e2" } else { "0000000000000000" };
+    assert_eq!(rig::status(host.keeper.id(), "CapEff"), expected);
+    for spawner in rig::children(host.keeper.id()) {
+        for name in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+            assert_eq!(rig::status(spawner, name), "0000000000000000", "{name}");
+        }
+        assert_eq!(rig::status(spawner, "Threads"), "1");
+    }
 }
 
 #[test]
 fn nonsense_is_answered_and_ends_nothing() {
     let mut host = host(&[]);
+    host.settle();
+    let held = rig::open_descriptors(host.keeper.id());
     let kept = host.start(start(WAIT));
     first_word(&kept);
     let mut seed = 88_172_645_463_325_252u64;
@@ -267,6 +309,9 @@ fn nonsense_is_answered_and_ends_nothing() {
     tell(&kept, b"x");
     assert_eq!(end(&host.end_of(&kept)), 0);
     assert_eq!(host.run(start(HELLO)).0, "hello\0\0\0");
+    host.settle();
+    let now = rig::open_descriptors(host.keeper.id());
+    assert!(now <= held + 8, "no descriptor is kept: {held} before, {now} after");
 }
 
 #[test]

@@ -41,6 +41,22 @@ fn out_of_memory_ends_only_the_program_whose_group_it_is() {
 }
 
 #[test]
+fn a_group_that_is_charged_for_memory_that_the_host_keeps_is_not_used_again() {
+    let mut host = host(&["--pool", "1"]);
+    if !rig::has(&host, Layers::CGROUP_MEMORY) {
+        return;
+    }
+    let small = gatebus_wire::Start { memory_limit: 64 * MIB, data_limit: 16 * MIB, ..start(TOUCH) };
+    let mut kept = Vec::new();
+    for _ in 0..6 {
+        let program = host.start(small);
+        assert_eq!(common::listen(&program), "touched, was zero");
+        assert_eq!(end(&host.end_of(&program)), 0);
+        kept.push(program);
+    }
+}
+
+#[test]
 fn without_a_group_the_data_limit_bounds_memory() {
     for mut host in [host(&["--without", "seccomp,cgroup"]), ordinary_host(&["--without", "seccomp"])] {
         let (words, ended) = attack(&mut host, TWO_GIBIBYTES);
