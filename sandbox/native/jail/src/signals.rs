@@ -21,13 +21,22 @@ extern "C" fn wall_time_used(_: c_int, _: *mut siginfo_t, _: *mut c_void) {
 
 extern "C" fn child_ended(_: c_int, _: *mut siginfo_t, _: *mut c_void) {}
 
-fn handle(signal: c_int, handler: extern "C" fn(c_int, *mut siginfo_t, *mut c_void)) -> Result<(), Failure> {
-    // SAFETY: an all-zero sigaction is valid; the handlers above only make one system call, which is allowed in a
-    // handler. SA_ONSTACK: the guest's stack may be used up when the signal comes.
+/// For signals that end the process. SA_ONSTACK: the guest's stack may be used up when the signal comes.
+const LAST: c_int = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
+/// For SIGCHLD. Not nested: a thousand children that end together would fill any stack with frames of the handler.
+const ORDINARY: c_int = libc::SA_SIGINFO;
+
+fn handle(
+    signal: c_int,
+    handler: extern "C" fn(c_int, *mut siginfo_t, *mut c_void),
+    flags: c_int,
+) -> Result<(), Failure> {
+    // SAFETY: an all-zero sigaction is valid; the handlers above make at most one system call, which is allowed in a
+    // handler.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = handler as *const () as usize;
-        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
+        action.sa_flags = flags;
         check("sigaction", libc::sigaction(signal, &action, std::ptr::null_mut())).map(|_| ())
     }
 }
@@ -36,10 +45,10 @@ fn handle(signal: c_int, handler: extern "C" fn(c_int, *mut siginfo_t, *mut c_vo
 /// would reset them by sigaction, which the final filter forbids: every native crash would read as SIGSYS.
 pub(crate) fn install_crash_handlers() -> Result<(), Failure> {
     for signal in [libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGBUS] {
-        handle(signal, crashed)?;
+        handle(signal, crashed, LAST)?;
     }
-    handle(libc::SIGPROF, cpu_time_used)?;
-    handle(libc::SIGALRM, wall_time_used)?;
+    handle(libc::SIGPROF, cpu_time_used, LAST)?;
+    handle(libc::SIGALRM, wall_time_used, LAST)?;
     // SAFETY: SIG_IGN has no code of ours. A write to a socket without reader is an error, not an end.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
     Ok(())
@@ -47,7 +56,7 @@ pub(crate) fn install_crash_handlers() -> Result<(), Failure> {
 
 /// In the spawner: SIGCHLD wakes ppoll and nothing else.
 pub(crate) fn see_children_only_while_waiting() -> Result<(), Failure> {
-    handle(libc::SIGCHLD, child_ended)?;
+    handle(libc::SIGCHLD, child_ended, ORDINARY)?;
     set_mask(1 << (libc::SIGCHLD - 1))
 }
 
