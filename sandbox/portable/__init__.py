@@ -1,7 +1,8 @@
 """The portable back-end: one ordinary child process per program, with the PyPI package `wasmtime` as the engine.
 
-For macOS, Windows and machines without namespaces. Never chosen silently: it has a process boundary and what limits the
-operating system offers, not a container (portable_layers.py says it in words).
+For macOS and Linux machines without namespaces (on Windows: WSL; the packet socket is a POSIX one). Never chosen
+silently: it has a process boundary and what limits the operating system offers, not a container (portable_layers.py
+says it in words).
 
     portable_parent    parent, wire: the back-end; compile jobs and programs as child processes
     compiler           child: admission and compilation of one module

@@ -40,7 +40,7 @@ class SocketChannel:
 
     def receive(self, limit: int) -> bytes:
         try:
-            data = self._socket.recv(limit)
+            data = self._receive(limit)
         except BlockingIOError:
             return b""
         except OSError:
@@ -48,6 +48,13 @@ class SocketChannel:
         if not data:
             raise GuestEnd(STATUS_ORPHANED)
         return data
+
+    def _receive(self, limit: int) -> bytes:
+        try:
+            return self._socket.recv(limit)
+        except ConnectionResetError:
+            # a peer that closed with unread input makes one read fail although its own packets are still queued
+            return self._socket.recv(limit)
 
     def clock(self) -> int:
         return time.monotonic_ns()

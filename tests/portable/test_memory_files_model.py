@@ -22,7 +22,8 @@ from sandbox.portable.path_walk import walk_untrusted
 # Without `/` at the end: what Linux does with a link before one depends on the call; ours is the same for all, and is
 # asserted in test_wasi_files.py.
 NAMES = st.sampled_from([b"a", b"b", b"c", b"a/b", b"a/c", b"b/a", b"a/b/c", b"a/../b", b"./c", b"b//a"])
-TARGETS = st.sampled_from([b"a", b"b", b"c", b"a/b", b"nowhere", b"."])
+# No link to `.`: `a/..` would then leave the root, which is NOTCAPABLE here and the parent directory on the machine.
+TARGETS = st.sampled_from([b"a", b"b", b"c", b"a/b", b"nowhere"])
 FLAGS = st.fixed_dictionaries(
     {name: st.booleans() for name in ("create", "exclusive", "truncate", "directory", "write")}
 )
