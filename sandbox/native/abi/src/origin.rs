@@ -21,8 +21,13 @@ use crate::{Channel, Exit, Io};
 const DATA_HEADER: usize = HEADER + 8;
 /// Most bytes of a stream in one packet.
 pub(crate) const DATA_MAX: usize = PACKET_MAX - DATA_HEADER;
-/// Credit for input: one full packet may wait in here while the guest works on another.
-const INPUT_CREDIT: usize = 65_536;
+/// Credit for input: one full packet may wait in here while another is on its way; a multiple of what a packet holds, so
+/// that no crumbs are left.
+const INPUT_CREDIT: usize = 2 * DATA_MAX;
+/// With less credit than this, and more to write, a write waits a moment for more: crumbs of credit would make crumbs of packets.
+const CRUMB: u64 = 4096;
+/// A moment: a few times what the host needs to answer when nobody else uses the processor.
+const MOMENT_NS: u64 = 200_000;
 /// The service and the stream.
 const ORIGIN: i16 = 0;
 const STREAM: i32 = 0;
@@ -136,7 +141,7 @@ impl Origin {
         Ok(())
     }
 
-    /// Lets the host send, as soon as half of what it may send is used up: one packet of credit per 32 KiB of input.
+    /// Lets the host send, as soon as half of what it may send is used up: one packet of credit per full packet of input.
     pub(crate) fn want_input(&mut self, channel: &mut dyn Channel) -> Result<(), Exit> {
         let room = INPUT_CREDIT.saturating_sub(self.granted.saturating_add(self.unread.len()));
         if self.input == Direction::Open && room >= INPUT_CREDIT / 2 {
@@ -218,9 +223,14 @@ impl Origin {
         }
     }
 
-    /// With less credit than wanted: looks whether more has come, and waits if there is none at all.
+    /// With less credit than wanted: looks whether more has come, waits a moment if there is little and for as long as it
+    /// takes if there is none.
     fn wait_credit(&mut self, channel: &mut dyn Channel, wanted: usize, patience: Patience) -> Result<(), Exit> {
         if self.credit < wanted as u64 {
+            self.pump(channel)?;
+        }
+        let crumb = 0 < self.credit && self.credit < CRUMB.min(wanted as u64);
+        if crumb && patience == Patience::Wait && channel.wait(true, false, Some(MOMENT_NS)).readable {
             self.pump(channel)?;
         }
         while self.credit == 0 && self.output == Direction::Open && patience == Patience::Wait {
