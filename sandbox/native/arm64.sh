@@ -11,6 +11,12 @@ here=$(cd "$(dirname "$0")" && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/gatebus
 tools=$cache/arm64-toolchain
 sysroot=/usr/aarch64-linux-gnu
+# Those that start no child process.
+portable_tests=(
+    tests/portable/test_gate_rules.py tests/portable/test_guest_setup.py tests/portable/test_portable_admission.py
+    tests/portable/test_portable_channel.py tests/portable/test_wasi_files.py tests/portable/test_wasi_plain.py
+    tests/portable/test_wasi_poll.py tests/portable/test_wasi_streams.py
+)
 packages=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user)
 
 say() { printf 'arm64: %s\n' "$*" >&2; }
@@ -64,7 +70,7 @@ try_portable() {
         for package in "$work"/*.deb; do dpkg -x "$package" "$python"; done
         rm -rf "$work"
         python3 -m pip install -q --target "$python/site" --platform manylinux2014_aarch64 --platform manylinux_2_17_aarch64 \
-            --python-version 3.11 --only-binary :all: wasmtime trio pytest
+            --python-version 3.11 --only-binary :all: wasmtime trio pytest pytest-trio pytest-timeout hypothesis
     fi
     say "running the portable back-end's tests in arm64 Python under qemu-user"
     (cd "$here/../.." && PYTHONPATH=$python/site PYTHONHOME=$python/usr LD_LIBRARY_PATH= \
@@ -87,7 +93,8 @@ main() {
     say "running the engine-side tests under qemu-user"
     # Without doc tests: cargo would run them with the machine's own rustdoc, which has no arm64 library.
     cargo test --release --locked --target aarch64-unknown-linux-gnu --lib --bins --tests \
-        -p gatebus-wire -p gatebus-files -p gatebus-abi -p gatebus-sandbox "$@"
+        -p gatebus-wire -p gatebus-files -p gatebus-abi -p gatebus-sandbox
+    try_portable -m pytest -q -p no:cacheprovider "${portable_tests[@]}"
 }
 
-main "$@"
+main
