@@ -24,3 +24,17 @@ $(ZIG):
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/pip install --quiet --disable-pip-version-check ziglang==$(ZIG_VERSION)
 	@ln -s "$$($(@D)/bin/python -c 'import pathlib, ziglang; print(pathlib.Path(ziglang.__file__).with_name("zig"))')" $@
+
+# $(eval $(call CRATE,NAME,VERSION,SHA256)): a rule for $(GUESTS)/NAME-VERSION/source, the unpacked sources of that crate. Many
+# carry the C code that they bind to; cargo fetches it wherever it works, and the hash of the crate file is checked.
+define CRATE
+$(GUESTS)/$(1)-$(2)/source:
+	@command -v cargo >/dev/null || { echo "fetching $(1) needs cargo: https://rustup.rs" >&2; exit 1; }
+	@mkdir -p $$(@D)/src && touch $$(@D)/src/lib.rs
+	@printf '[package]\nname = "fetch"\nversion = "0.0.0"\n[workspace]\n[dependencies]\n$(1) = { version = "=$(2)", default-features = false }\n' > $$(@D)/Cargo.toml
+	@cd $$(@D) && cargo metadata --quiet --format-version 1 > metadata.json
+	@crate=$$$$($(PYTHON) $(ROOT)/sdk/c/crate.py $$(@D)/metadata.json $(1)) && \
+	  echo "$(3)  $$$$crate" | sha256sum --check --status && rm -rf $$(@D)/unpacked && mkdir $$(@D)/unpacked && \
+	  tar -xzf "$$$$crate" -C $$(@D)/unpacked || { echo "the crate $(1) $(2) is not the one that was expected" >&2; exit 1; }
+	@mv $$(@D)/unpacked/$(1)-$(2) $$@
+endef

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,6 +114,46 @@ async def test_endless_recursion_of_a_script_is_an_error_of_the_script(box: Sand
 async def test_an_error_of_a_script_is_its_exit_code(box: Sandbox) -> None:
     run = await run_guest(box, guest("qjs.wasm"), Setup(arguments=(*QJS, "-e", "throw new Error('no')")))
     assert b"Error: no" in run.log
+    assert ended(run.outcome, 1)
+
+
+def database(script: str) -> bytes:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(script)
+        return connection.serialize()
+
+
+def rows(content: bytes, query: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.deserialize(content)
+        return connection.execute(query).fetchall()
+
+
+async def test_a_database_is_read_changed_and_left_behind(box: Sandbox) -> None:
+    people = database("create table people(name, born); insert into people values ('Ada', 1815)")
+    tree = Tree({"people.db": File(people)})
+    statements = b"""
+        insert into people values ('Grace', 1906);
+        create index by_birth on people(born);
+        with recursive n(i) as (select 1 union all select i + 1 from n where i < 5000)
+            insert into people select 'number ' || i, 2000 + i from n;
+        select name, born from people order by born limit 2;
+        select count(*), sum(born) from people;
+    """
+    setup = Setup(arguments=("sqlite", "/people.db"), tree=tree)
+    run = await run_guest(box, guest("tests/wasi_sqlite.wasm"), setup, Around([Caller(statements)]))
+    assert run.output == b"Ada|1815\nGrace|1906\n5002|22506221\n"
+    assert run.tree is not None
+    left = run.tree["people.db"]
+    assert isinstance(left, File)
+    assert rows(left.content, "select max(born), count(*) from people") == [(7000, 5002)]
+    assert rows(left.content, "pragma integrity_check") == [("ok",)]
+
+
+async def test_an_error_of_a_statement_is_told(box: Sandbox) -> None:
+    setup = Setup(arguments=("sqlite", "/new.db"), tree=Tree({}))
+    run = await run_guest(box, guest("tests/wasi_sqlite.wasm"), setup, Around([Caller(b"select * from absent;")]))
+    assert run.log == b"no such table: absent\n"
     assert ended(run.outcome, 1)
 
 
