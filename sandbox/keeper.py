@@ -148,7 +148,7 @@ class Keeper:
                 else:
                     return
         except (OSError, trio.ClosedResourceError):
-            self._process.terminate()  # a socket that is broken in one direction is of no use in the other
+            self.terminate()  # a socket that is broken in one direction is of no use in the other
         except BaseException:
             self._jobs.pop(job.identity, None)
             raise
@@ -192,4 +192,5 @@ class Keeper:
 
     def terminate(self) -> None:
         """It does not do its work: end it. Its programs end with it."""
+        self._lose()
         self._process.terminate()

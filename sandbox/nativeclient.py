@@ -53,10 +53,11 @@ class NativeProcess:
     a program of the keeper. Holds the packet socket and the guest's memory file, two descriptors.
     """
 
-    __slots__ = ("_keeper", "_memory", "job", "transport")
+    __slots__ = ("_keeper", "_memory", "asked", "job", "transport")
 
     def __init__(self, keeper: Keeper, job: Job, sock: socket.socket, memory: int) -> None:
         self._keeper, self.job, self._memory = keeper, job, memory
+        self.asked = False
         self.transport = SocketTransport(sock)
 
     @property
@@ -75,6 +76,9 @@ class NativeProcess:
         return replace(answer, peak_memory=self.peak_memory)
 
     def close(self) -> None:
+        """Of a program that was asked for and has not ended: nobody waits for it any longer, so its keeper is stuck."""
+        if self.asked and not self.job.done.is_set():
+            self._keeper.terminate()
         self.transport.close()
         if self._memory >= 0:
             os.close(self._memory)
@@ -180,6 +184,7 @@ class NativeBackend:
             sent = ours.send(setup)
             request = keeperwire.start(process.job.identity, limits)
             await keeper.send(process.job, request, (theirs.fileno(), image.fd, memory))
+            process.asked = True
         except BaseException:
             process.close()
             raise

@@ -93,6 +93,7 @@ class Keeper:
     def __init__(self, control):
         self.control = control
         self.programs = {}
+        self.stubborn = set()
 
     def answer(self, *parts):
         self.control.send(b"".join(parts))
@@ -139,6 +140,8 @@ class Keeper:
         kind, identity = struct.unpack_from("<II", data)
         if kind == START:
             self.start(identity, fds)
+        elif kind == KILL and identity in self.stubborn:
+            pass
         elif kind == KILL and identity in self.programs:
             self.programs[identity] = self.programs[identity][0], True
             os.kill(self.programs[identity][0], signal.SIGKILL)
@@ -160,6 +163,9 @@ class Keeper:
         if name.startswith("fail-"):
             self.failed(identity, int(name[5:]))
             return
+        if name == "stubborn":
+            self.stubborn.add(identity)
+            name = "hang"
         pid = os.fork()
         if not pid:
             in_child()

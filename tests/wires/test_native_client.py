@@ -220,6 +220,18 @@ async def test_keepers_that_die_again_and_again_are_given_up(settings: Settings)
         assert caught.value.code == "keeper-dies"
 
 
+async def test_a_keeper_that_does_not_kill_is_ended_itself(settings: Settings) -> None:
+    settings = replace(settings, host_limits=HostLimits(kill_seconds=0.2))
+    async with sandbox.open_sandbox("native", settings) as box:
+        image = await box.compile(b"stubborn")
+        with pytest.raises(sandbox.SandboxBroken) as caught:
+            async with box.start(image):
+                pass
+        assert caught.value.code == "kill-late"
+        assert (await outcome_of(box, "exit-0")).ok
+        assert box.statistics().running == 0
+
+
 async def test_a_cancelled_compilation_leaves_no_worker(box: sandbox.Sandbox) -> None:
     (keeper,) = children()
     with trio.move_on_after(0.1) as scope:
