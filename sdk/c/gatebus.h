@@ -16,14 +16,12 @@
 //
 // Everything is `static inline`, allocates nothing and needs no C library: any clang with a wasm32 target compiles it. All
 // functions take the bus, of which a program has one:
-//
 //     static gb_bus bus;
 //     gb_discover(&bus, "origin");                  // 0: the first discovered service
 //     gb_stream peer;
 //     gb_accept(&bus, 0, &peer);                    // waits until somebody connects
 //     gb_write(&bus, &peer, "hello\n", 6);
 //     gb_close(&bus, &peer);
-//
 // Errors are negative results, GB_...; a host that breaks the packet format ends the program with a trap. Times are in
 // nanoseconds. Not for several threads (the sandbox has none).
 
@@ -271,7 +269,9 @@ static inline gb_packet *gb_receive(gb_bus *bus, int64_t timeout)
 // exists all the same: bus->services - 1, and bus->state[] follows when it appears). Ask once for each name.
 static inline int gb_discover(gb_bus *bus, const char *name)
 {
-    size_t length = __builtin_strlen(name);
+    size_t length = 0;
+    for (; length <= GB_NAME_MAX && name[length]; length++)
+        ;
     if (length == 0 || length > GB_NAME_MAX)
         return GB_TOO_LARGE;
     const uint8_t head[] = {1, 0, (uint8_t)length};
