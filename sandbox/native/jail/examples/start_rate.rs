@@ -32,6 +32,20 @@ fn row(name: &str, samples: &mut [Duration]) {
     );
 }
 
+/// Holds this many idle programs at once, then kills them.
+fn many(host: &mut Host, count: usize) {
+    let begin = Instant::now();
+    let programs: Vec<_> = (0..count).map(|_| host.start(gatebus_wire::Start { wall_ms: 0, ..start(1) })).collect();
+    programs.iter().for_each(|program| drop(first_word(program)));
+    let held = begin.elapsed().as_secs_f64();
+    let begin = Instant::now();
+    programs.iter().for_each(|program| host.kill(program));
+    for program in &programs {
+        host.end_of(program);
+    }
+    println!("{count} idle programs held after {held:.2} s, killed within {:.2} s", begin.elapsed().as_secs_f64());
+}
+
 /// CPU time of a process, in microseconds.
 fn cpu_us(pid: u32) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
@@ -106,5 +120,6 @@ fn main() {
             f64::from(count) / begin.elapsed().as_secs_f64()
         );
     }
+    many(&mut host, 3000);
     println!("keeper's exit: {:?}", host.close());
 }
