@@ -76,6 +76,9 @@ impl Groups {
                 folders.push((*layer, folder));
             }
         }
+        if let Some((_, folder)) = folders.iter().find(|(layer, _)| *layer == Layers::CGROUP_CPU) {
+            share_cpu(placement.mode, folder);
+        }
         let mode = if folders.is_empty() { Mode::None } else { placement.mode };
         Groups { mode, folders, free: Vec::new(), stale: Vec::new(), made: 0, usual_limit: 512 << 20 }
     }
@@ -229,6 +232,17 @@ fn usable(mode: Mode, layer: Layers, folder: &Path) -> bool {
     }
     let controller = placement::controller(layer);
     write(&folder.join("cgroup.subtree_control"), &format!("+{controller}")).is_ok()
+}
+
+/// All programs together weigh as much as one ordinary process on each processor: the usual weight (1024, in v2 100) is
+/// divided among them. Where this is refused the usual weight stays, which is less.
+fn share_cpu(mode: Mode, folder: &Path) {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let (name, weight) = match mode {
+        Mode::V2 => ("cpu.weight", (100 * processors).min(10_000)),
+        _ => ("cpu.shares", (1024 * processors).min(262_144)),
+    };
+    let _ = write(&folder.join(name), &weight.to_string());
 }
 
 /// Folders of keepers of this pid namespace that no longer live. Only empty groups can be removed at all.
