@@ -16,17 +16,19 @@ pub fn host(words: &[&str]) -> Host {
     Host::new(REHEARSAL, words)
 }
 
-/// A copy that anybody may run: the build folder may be closed to others.
+/// A copy that anybody may run: the build folder may be closed to others. One place for all tests; each run replaces it.
 pub fn public_copy() -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("gatebus-jail-{}", std::process::id()));
+    let folder = std::env::temp_dir().join("gatebus-jail-test");
     let copy = folder.join("jail-rehearsal");
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
+        let fresh = folder.join(format!("fresh-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("folder");
-        std::fs::copy(REHEARSAL, &copy).expect("copy");
-        for path in [&folder, &copy] {
+        std::fs::copy(REHEARSAL, &fresh).expect("copy");
+        for path in [&folder, &fresh] {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("permissions");
         }
+        std::fs::rename(&fresh, &copy).expect("rename");
     });
     copy
 }
