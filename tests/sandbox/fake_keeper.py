@@ -83,8 +83,10 @@ def run(name, sock, memory):
     os._exit(70)
 
 
-def in_child():
+def in_child(keeper):
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: nothing outlives its keeper
+    if os.getppid() != keeper:
+        os._exit(75)  # which ended before that
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
@@ -166,17 +168,17 @@ class Keeper:
         if name == "stubborn":
             self.stubborn.add(identity)
             name = "hang"
-        pid = os.fork()
+        keeper, pid = os.getpid(), os.fork()
         if not pid:
-            in_child()
+            in_child(keeper)
             run(name, socket.socket(fileno=fds[0]), fds[2])
         self.programs[identity] = pid, False
 
     def compile(self, identity, fds):
         source = os.pread(fds[0], 1 << 20, 0)
-        pid = os.fork()
+        keeper, pid = os.getpid(), os.fork()
         if not pid:
-            in_child()
+            in_child(keeper)
             self.compile_in_child(source, fds)
         self.programs[identity] = pid, False
 
