@@ -29,8 +29,9 @@ ORIGIN_WAITING = 64
 ORIGIN_WINDOW = 64 * 1024
 """Bytes a program may have on the way to one client: a full packet, so that it need not wait for each small one."""
 
-TERMINAL_WINDOW = 256 * 1024
-"""The same for the one connection of `gatebus run`: four full packets, so that writing and computing overlap."""
+TERMINAL_WINDOW = 16 * 65_520
+"""The same for the one connection of `gatebus run`: sixteen full data packets of 65,520 bytes, about 1 MiB, so that
+writing and computing overlap."""
 
 RANDOM_BITS_PER_MINUTE = 7680
 """Allowance of the service `random`: 16 bytes per second, Gate's default."""

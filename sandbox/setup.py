@@ -22,6 +22,8 @@ ARGUMENTS_MAX, VARIABLES_MAX = 4_096, 4_096
 FUNCTION_MAX = 255
 # PROTOCOL.md section C: all setup packets without files.
 SETUP_MAX = 1 << 20
+# Four full data packets (65,520 bytes of data each): with one, a program that streams waits for credit after every packet.
+ORIGIN_CREDIT = 4 * 65_520
 # What a stream may hold in flight at most (Gate: 2^31-1).
 CREDIT_MAX = (1 << 31) - 1
 
@@ -40,7 +42,7 @@ class Setup:
     function: str | None = None
     tree: Tree | None = None
     debug_log: bool = True
-    origin_credit: int = 65_536
+    origin_credit: int = ORIGIN_CREDIT
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "arguments", tuple(self.arguments))
