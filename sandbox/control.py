@@ -16,7 +16,7 @@ from sandbox.errors import BadSetup, PacketViolation, public_text_untrusted
 from sandbox.outcome import Report
 from sandbox.packets import CALL, CODE_CONTROL, CONTENT_MAX, HEADER, HEADER_SIZE, encode
 from sandbox.setup import SETUP_MAX, Setup, encode_text
-from sandbox.tree import Directory, File, Link, Node, Tree, check_path
+from sandbox.tree import Directory, File, Link, Node, Tree, check_path, parent_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +37,9 @@ TYPE_DIRECTORY, TYPE_FILE, TYPE_LINK = 3, 4, 7
 # u32 status, i32 result, u64 memory, u64 log bytes dropped
 _REPORT = Struct("<IiQQ")
 REPORT_TEXT_MAX = 200
+# Bytes of path and link target that a node may have on average when it comes back. One may have 8 KiB, and text takes
+# up to four times that here: without a bound of the sum the limit `nodes` would be one of 130 MB.
+NAMES_PER_NODE = 1_024
 
 
 def _control(kind: int, content: bytes = b"") -> bytes:
@@ -168,24 +171,39 @@ def _report_untrusted(content: bytes) -> Report:
 class TreeCollector:
     """NODE and CONTENT packets of a program that ended -> Tree. Bounded by the limits that the program had."""
 
-    __slots__ = ("_bytes", "_files_max", "_nodes", "_nodes_max", "_open")
+    __slots__ = ("_bytes", "_files_max", "_names", "_nodes", "_nodes_max", "_open")
 
     def __init__(self, files_max: int, nodes_max: int) -> None:
         self._nodes: dict[str, tuple[Node, bytearray]] = {}
         self._open: bytearray | None = None
-        self._bytes = 0
+        self._bytes = self._names = 0
         self._files_max, self._nodes_max = files_max, nodes_max
 
     def add_untrusted(self, part: LeftNode | LeftContent) -> None:
-        """Raises PacketViolation: more than the limits allow, the same path twice, or content without a file."""
+        """Raises PacketViolation: more than the limits allow, the same path twice, a node without its directory
+        before it (whoever may leave out directories makes us invent 255 for each node), or content without a file.
+        """
         if isinstance(part, LeftContent):
             self._add_content(part.data)
             return
-        if part.path in self._nodes or len(self._nodes) >= self._nodes_max:
+        if part.path in self._nodes or len(self._nodes) >= self._nodes_max or not self._has_directory(part.path):
             raise _malformed()
+        self._count_names(part)
         content = bytearray()
         self._nodes[part.path] = (part.node, content)
         self._open = content if isinstance(part.node, File) else None
+
+    def _has_directory(self, path: str) -> bool:
+        parent = parent_of(path)
+        return not parent or (parent in self._nodes and isinstance(self._nodes[parent][0], Directory))
+
+    def _count_names(self, part: LeftNode) -> None:
+        target = part.node.target if isinstance(part.node, Link) else ""
+        self._names += len(part.path.encode()) + len(target.encode())
+        if self._names > self._nodes_max * NAMES_PER_NODE + CONTENT_MAX:
+            raise PacketViolation(
+                "packet-names", "The files that the program left have longer names than the limit `nodes` allows."
+            )
 
     def _add_content(self, data: bytes) -> None:
         self._bytes += len(data)
@@ -194,11 +212,13 @@ class TreeCollector:
         self._open += data
 
     def tree_untrusted(self) -> Tree:
-        """Raises PacketViolation when the nodes are no tree."""
-        nodes = {
-            path: File(bytes(content), node.modified) if isinstance(node, File) else node
-            for path, (node, content) in self._nodes.items()
-        }
+        """Once: what was collected is moved, so that contents are never here twice. Raises PacketViolation when the
+        nodes are no tree.
+        """
+        nodes: dict[str, Node] = {}
+        for path in list(self._nodes):
+            node, content = self._nodes.pop(path)
+            nodes[path] = File(bytes(content), node.modified) if isinstance(node, File) else node
         try:
             return Tree(nodes)
         except BadSetup:

@@ -92,6 +92,24 @@ async def invents_files(guest: FakeGuest) -> None:
         await guest.send(encode(CODE_CONTROL, 0, content, 4))
 
 
+def node(kind: int, path: str, target: str = "") -> bytes:
+    name = path.encode()
+    content = bytes((kind, 0, 0, 0)) + len(name).to_bytes(4, "little") + bytes(8) + name + target.encode()
+    return encode(CODE_CONTROL, 0, content, 4)
+
+
+async def invents_depths(guest: FakeGuest) -> None:
+    """No directory is sent: the host would have to think of 255 for each node."""
+    for number in range(4_096):
+        await guest.send(node(3, "/".join([f"{number:015x}"] * 255)))
+
+
+async def invents_names(guest: FakeGuest) -> None:
+    """Letters of which Python keeps each in four bytes, because one of them needs that."""
+    for number in range(4_096):
+        await guest.send(node(7, f"{number}", "\N{GRINNING FACE}" + "x" * 4_000))
+
+
 async def writes_one_file(guest: FakeGuest) -> None:
     await guest.send(encode(CODE_CONTROL, 0, b"\4" + bytes(3) + b"\1\0\0\0" + bytes(8) + b"a", 4))
     while True:
@@ -104,6 +122,8 @@ ATTACKERS: dict[str, Script] = {
     "content": writes_one_file,
     "headers": invents_headers,
     "files": invents_files,
+    "depths": invents_depths,
+    "names": invents_names,
     "half a packet": for_ever(HEADER.pack(65_536, 0, 0, 0)),
 }
 
