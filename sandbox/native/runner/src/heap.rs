@@ -69,6 +69,15 @@ fn rounded(size: usize) -> usize {
     (size + step - 1) & !(step - 1)
 }
 
+/// Bytes of the block for `size` bytes of content. Blocks have the sizes at which lists begin: a freed block is found
+/// again by a request for the same size, and not only by smaller ones.
+fn block_size(size: usize) -> Option<usize> {
+    if size > RESERVED {
+        return None;
+    }
+    Some(rounded(((size + HEADER + 15) & !15).max(SMALLEST)))
+}
+
 /// The heap's state. All pointers lie in the reserved range.
 struct Heap {
     base: usize,
@@ -183,7 +192,7 @@ impl Heap {
     }
 
     fn allocate(&mut self, size: usize, align: usize) -> *mut u8 {
-        let Some(size) = size.checked_add(HEADER + 15).map(|s| (s & !15).max(SMALLEST)) else { return null_mut() };
+        let Some(size) = block_size(size) else { return null_mut() };
         let extra = if align > 16 { align + SMALLEST } else { 0 };
         let block = self.find(size.saturating_add(extra));
         if block.is_null() {
@@ -222,7 +231,7 @@ impl Heap {
     /// Grows a block in place when the block behind it is free and large enough.
     /// SAFETY: `content` was given out by this heap and not freed.
     unsafe fn resize(&mut self, content: *mut u8, size: usize) -> bool {
-        let Some(size) = size.checked_add(HEADER + 15).map(|s| (s & !15).max(SMALLEST)) else { return false };
+        let Some(size) = block_size(size) else { return false };
         // SAFETY: the header stands right before the content.
         unsafe {
             let block: *mut Block = content.byte_sub(HEADER).cast();
@@ -442,6 +451,7 @@ pub fn used() -> usize {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test may stop")]
 mod tests {
     use super::*;
 
@@ -510,6 +520,18 @@ mod tests {
             let small: Vec<_> = (0..100).map(|_| heap.allocate(20_000, 8)).collect();
             // SAFETY: allocated above.
             small.into_iter().for_each(|content| unsafe { heap.free(content) });
+        }
+    }
+
+    #[test]
+    fn a_freed_block_serves_the_same_size_again() {
+        let mut heap = small_heap();
+        for size in [600, 1000, 5_000, 33_333, 100_001] {
+            let content = heap.allocate(size, 8);
+            let _behind = heap.allocate(16, 8);
+            // SAFETY: allocated above.
+            unsafe { heap.free(content) };
+            assert_eq!(heap.allocate(size, 8), content, "{size}");
         }
     }
 

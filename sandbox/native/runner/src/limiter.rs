@@ -62,6 +62,7 @@ impl ResourceLimiter for Limiter {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test may stop")]
 mod tests {
     use super::*;
 

@@ -57,8 +57,8 @@ impl Slots {
     }
 
     /// The addresses in which stage 2 allows `mprotect`.
-    pub fn range(&self) -> Range<usize> {
-        self.base..self.base + LENGTH
+    pub fn range(&self) -> Range<u64> {
+        self.base as u64..(self.base + LENGTH) as u64
     }
 
     fn start(&self, slot: usize) -> usize {

@@ -56,8 +56,7 @@ pub fn run(stage: &mut Stage, order: Order, mut channel: Box<dyn Channel>, lock:
         Ok(ready) => ready,
         Err(exit) => return exit.status,
     };
-    let range = ready.slots.range();
-    lock(&[range.start as u64..range.end as u64]);
+    lock(&[ready.slots.range()]);
     match Setup::receive_untrusted(&mut *channel) {
         Ok(setup) => perform(ready, setup, channel),
         // Without a setup there is nobody to report to.
