@@ -2,10 +2,12 @@
 //!
 //! Order, cheapest first: size; text becomes binary; a component is refused by name; one pass over the module counts
 //! and measures everything without validating (a function is only read); imports are looked up; then validation, whose
-//! work is linear in what the counts have bounded. Only then the compiler runs.
+//! work is linear in what the counts have bounded. Data segments are joined where nothing can tell the difference.
+//! Only then the compiler runs.
 
 use crate::bounds;
 use crate::features;
+use crate::merge::merge_segments;
 use crate::refusal::{Refusal, at_most};
 use crate::scan::{Scan, scan_untrusted};
 use gatebus_abi::table::{Function, Kind, Personality, function_untrusted, personality};
@@ -32,6 +34,7 @@ pub fn admit_untrusted(given: &[u8]) -> Result<Admitted<'_>, Refusal> {
     let scan = scan_untrusted(&wasm)?;
     let personality = imports_untrusted(&scan)?;
     features::validate_untrusted(&wasm)?;
+    let wasm = merge_segments(wasm)?;
     let entries = entries(&scan);
     Ok(Admitted { wasm, personality, entries, scan })
 }

@@ -44,8 +44,10 @@ pub const MEMORIES: u32 = 8;
 const _: () = assert!(MEMORIES as usize == crate::memory::MEMORIES, "one slot for each memory");
 /// Exception tags. C++ has one.
 pub const TAGS: u32 = 1_000;
-/// Data segments. One per section that a linker keeps apart; Go's largest outputs have about 10,000.
-pub const DATA_SEGMENTS: u32 = 100_000;
+/// Data segments as they come. Go's hello has 53,000, large programs several times that.
+pub const DATA_SEGMENTS: u32 = 500_000;
+/// Data segments after those that lie close together are joined (merge.rs): the engine compiles code for each.
+pub const DATA_SEGMENTS_APART: u32 = 10_000;
 /// Element segments.
 pub const ELEMENT_SEGMENTS: u32 = 10_000;
 /// Items of all element segments together: a function may be listed several times.

@@ -21,6 +21,7 @@ pub mod ending;
 pub mod host;
 pub mod link;
 pub mod entry;
+pub mod merge;
 pub mod program;
 pub mod rehearsal;
 pub mod workload;

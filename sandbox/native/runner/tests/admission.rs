@@ -314,7 +314,10 @@ fn imports_exports_and_segments_are_counted() {
         module.section(&data);
         module
     };
-    both_sides("data segments", bounds::DATA_SEGMENTS.into(), data);
+    // Passive ones lie nowhere, so the smaller limit is theirs.
+    both_sides("data segments that lie apart", bounds::DATA_SEGMENTS_APART.into(), data);
+    let refusal = refused(&data(u64::from(bounds::DATA_SEGMENTS) + 1).finish());
+    assert!(refusal.text.contains("data segments: 500001"), "{}", refusal.text);
 }
 
 #[test]
