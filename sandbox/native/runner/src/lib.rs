@@ -5,6 +5,7 @@
 //! This crate is the only one that links the engine.
 
 pub mod admission;
+mod blocks;
 pub mod bounds;
 pub mod compile;
 pub mod engine;
