@@ -16,14 +16,20 @@ fn main() -> Result<()> {
     let source = std::fs::read(file)?;
     let clock = Instant::now();
     let (answer, image, facts) = client.compile(compile(), &source)?;
-    eprintln!("compiled {} -> {} bytes in {:.2} s: {answer:?}\n{facts}", source.len(), image.len(), clock.elapsed().as_secs_f64());
+    eprintln!(
+        "compiled {} -> {} bytes in {:.2} s: {answer:?}\n{facts}",
+        source.len(),
+        image.len(),
+        clock.elapsed().as_secs_f64()
+    );
     if image.is_empty() {
         return Ok(());
     }
     let image = sealed_memfd(&image)?;
     client.settle()?;
     let discard = rest.first().is_some_and(|word| word == "--discard");
-    let arguments: Vec<&str> = std::iter::once(file.as_str()).chain(rest.iter().skip(usize::from(discard)).map(String::as_str)).collect();
+    let arguments: Vec<&str> =
+        std::iter::once(file.as_str()).chain(rest.iter().skip(usize::from(discard)).map(String::as_str)).collect();
     let begin = gatebus_wire::control::Begin { origin_credit: u32::MAX >> 1, ..begin() };
     let clock = Instant::now();
     let mut program = client.start(start(), &image, &setup(&begin, &arguments, None))?;

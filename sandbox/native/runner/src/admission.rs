@@ -76,14 +76,22 @@ fn imports_untrusted(scan: &Scan) -> Result<Personality, Refusal> {
     let personality = personality(scan.imports.iter().map(|import| import.module.as_str()));
     for import in &scan.imports {
         let Some(index) = import.function else {
-            return Err(Refusal::bad_import(&import.module, &import.name, "is not a function: only functions are provided"));
+            return Err(Refusal::bad_import(
+                &import.module,
+                &import.name,
+                "is not a function: only functions are provided",
+            ));
         };
         let Some(function) = function_untrusted(personality, &import.module, &import.name) else {
             let why = "is not provided: programs may import WASI preview 1 and Gate's functions";
             return Err(Refusal::bad_import(&import.module, &import.name, why));
         };
         if !scan.types.get(index as usize).is_some_and(|found| same(function, found)) {
-            return Err(Refusal::bad_import(&import.module, &import.name, "has another signature than the one provided"));
+            return Err(Refusal::bad_import(
+                &import.module,
+                &import.name,
+                "has another signature than the one provided",
+            ));
         }
     }
     Ok(personality)

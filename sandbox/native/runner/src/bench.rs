@@ -40,7 +40,11 @@ struct Bench {
 /// Runs the measurements.
 pub fn main() -> Result<()> {
     let executable = std::env::current_exe()?;
-    let mut bench = Bench { client: Client::new(&executable, &[])?, image: sealed_memfd(b"")?, setup: setup(&begin(), &["hello"], None) };
+    let mut bench = Bench {
+        client: Client::new(&executable, &[])?,
+        image: sealed_memfd(b"")?,
+        setup: setup(&begin(), &["hello"], None),
+    };
     bench.image = bench.compiled(IDLE)?;
     let idle = bench.idle_kib()?;
     bench.image = bench.compiled(MODULE)?;
@@ -152,7 +156,11 @@ impl Bench {
 fn processes() -> Vec<u32> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    numbers.filter(|pid| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|words| words.windows(7).any(|w| w == b"spawner"))).collect()
+    numbers
+        .filter(|pid| {
+            std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|words| words.windows(7).any(|w| w == b"spawner"))
+        })
+        .collect()
 }
 
 /// KiB, if this process is a program: it is the one with a shared guest memory.

@@ -254,7 +254,8 @@ impl Heap {
             return true;
         }
         // SAFETY: [end, target) lies in the range reserved by `reserve` and holds nothing.
-        let refused = unsafe { libc::mprotect(self.end as _, target - self.end, libc::PROT_READ | libc::PROT_WRITE) } != 0;
+        let refused =
+            unsafe { libc::mprotect(self.end as _, target - self.end, libc::PROT_READ | libc::PROT_WRITE) } != 0;
         if refused {
             return false;
         }
@@ -266,7 +267,14 @@ impl Heap {
     fn reserve(&mut self) -> bool {
         // SAFETY: a new private mapping without access; its address is checked before use.
         let address = unsafe {
-            libc::mmap(null_mut(), RESERVED, libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE, -1, 0)
+            libc::mmap(
+                null_mut(),
+                RESERVED,
+                libc::PROT_NONE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
         };
         if address == libc::MAP_FAILED {
             return false;

@@ -66,7 +66,15 @@ pub fn setup(begin: &Begin, arguments: &[&str], function: Option<&str>) -> Vec<u
 
 /// BEGIN as an ordinary program gets it.
 pub fn begin() -> Begin {
-    Begin { log_limit: MIB, files_limit: 32 * MIB, nodes_limit: 4096, clock_ms: 10, origin_credit: 65_536, flags: 4, ..Begin::default() }
+    Begin {
+        log_limit: MIB,
+        files_limit: 32 * MIB,
+        nodes_limit: 4096,
+        clock_ms: 10,
+        origin_credit: 65_536,
+        flags: 4,
+        ..Begin::default()
+    }
 }
 
 impl Client {

@@ -16,14 +16,18 @@ pub const ACCEPTED: WasmFeatures = WasmFeatures::WASM2
 const REFUSED: [(WasmFeatures, &str, &str); 9] = [
     (WasmFeatures::THREADS, "threads and atomics are", "build without -pthread or shared memory"),
     (WasmFeatures::MEMORY64, "64-bit memory is", "build for wasm32"),
-    (WasmFeatures::LEGACY_EXCEPTIONS, "the legacy form of exceptions is", "build with -mllvm -wasm-use-legacy-eh=false"),
-    (WasmFeatures::FUNCTION_REFERENCES, "typed function references are", "build without them"),
-    (WasmFeatures::GC.union(WasmFeatures::FUNCTION_REFERENCES), "garbage collection (GC) is", "build for linear memory"),
     (
-        WasmFeatures::STACK_SWITCHING.union(WasmFeatures::FUNCTION_REFERENCES),
-        "stack switching is",
-        "build without it",
+        WasmFeatures::LEGACY_EXCEPTIONS,
+        "the legacy form of exceptions is",
+        "build with -mllvm -wasm-use-legacy-eh=false",
     ),
+    (WasmFeatures::FUNCTION_REFERENCES, "typed function references are", "build without them"),
+    (
+        WasmFeatures::GC.union(WasmFeatures::FUNCTION_REFERENCES),
+        "garbage collection (GC) is",
+        "build for linear memory",
+    ),
+    (WasmFeatures::STACK_SWITCHING.union(WasmFeatures::FUNCTION_REFERENCES), "stack switching is", "build without it"),
     (WasmFeatures::CUSTOM_PAGE_SIZES, "custom page sizes are", "build with pages of 64 KiB"),
     (WasmFeatures::WIDE_ARITHMETIC, "wide arithmetic is", "build without -mwide-arithmetic"),
     (
@@ -59,9 +63,9 @@ fn validate(wasm: &[u8], features: WasmFeatures) -> Result<(), BinaryReaderError
 
 /// Valid only with more than one refused feature: the one without which it fails earliest is named.
 fn several(wasm: &[u8], error: &BinaryReaderError) -> Refusal {
-    let further = REFUSED.iter().find(|(feature, ..)| {
-        validate(wasm, ACCEPTED | *feature).is_err_and(|other| other.offset() > error.offset())
-    });
+    let further = REFUSED
+        .iter()
+        .find(|(feature, ..)| validate(wasm, ACCEPTED | *feature).is_err_and(|other| other.offset() > error.offset()));
     match further {
         Some((_, name, advice)) => Refusal::unsupported(name, advice),
         None => Refusal::unsupported("this combination of features is", "build for wasm32-wasip1"),

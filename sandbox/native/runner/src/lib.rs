@@ -5,27 +5,27 @@
 //! This crate is the only one that links the engine.
 
 pub mod admission;
+pub mod bench;
 mod blocks;
 pub mod bounds;
+pub mod channel;
+pub mod client;
+pub mod clocks;
 pub mod compile;
+pub mod ending;
 pub mod engine;
+pub mod entry;
 pub mod facts;
 pub mod features;
 pub mod functions;
 pub mod heap;
-pub mod limiter;
-pub mod memory;
-pub mod refusal;
-pub mod scan;
-pub mod channel;
-pub mod ending;
 pub mod host;
+pub mod limiter;
 pub mod link;
-pub mod entry;
+pub mod memory;
 pub mod merge;
 pub mod program;
+pub mod refusal;
 pub mod rehearsal;
+pub mod scan;
 pub mod workload;
-pub mod bench;
-pub mod client;
-pub mod clocks;

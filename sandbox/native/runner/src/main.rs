@@ -3,7 +3,8 @@
 use gatebus_jail::{keeper_main, probe_main, spawner_main};
 use gatebus_sandbox::workload::Native;
 
-const USAGE: &str = "usage: gatebus-sandbox keeper [--pool N] [--require LAYER,..] [--without LAYER,..] | probe | bench-spawn";
+const USAGE: &str =
+    "usage: gatebus-sandbox keeper [--pool N] [--require LAYER,..] [--without LAYER,..] | probe | bench-spawn";
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();

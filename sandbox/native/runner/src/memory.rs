@@ -122,7 +122,10 @@ impl Slots {
     /// # Safety
     /// The caller runs on the guest's thread, while the guest is waiting in a host call, and drops the slice before
     /// the guest goes on.
-    #[expect(clippy::mut_from_ref, reason = "the memory belongs to the guest, not to Slots; the contract makes it unique")]
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the memory belongs to the guest, not to Slots; the contract makes it unique"
+    )]
     pub unsafe fn content(&self, slot: usize) -> &mut [u8] {
         // SAFETY: [start, start + size) was made accessible by `open` and never shrinks.
         unsafe { std::slice::from_raw_parts_mut(self.start(slot) as *mut u8, self.sizes[slot].load(Relaxed)) }

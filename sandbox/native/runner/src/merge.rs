@@ -142,11 +142,14 @@ mod tests {
         assert_eq!(segments(named), two);
         let falling = r#"(module (memory 1) (data (i32.const 1) "b") (data (i32.const 0) "a"))"#;
         assert_eq!(segments(falling).len(), 2);
-        let written_gap = r#"(module (memory 1) (data (i32.const 2) "x") (data (i32.const 0) "a") (data (i32.const 3) "b"))"#;
+        let written_gap =
+            r#"(module (memory 1) (data (i32.const 2) "x") (data (i32.const 0) "a") (data (i32.const 3) "b"))"#;
         assert_eq!(segments(written_gap).len(), 3);
-        let no_gap = r#"(module (memory 1) (data (i32.const 2) "x") (data (i32.const 0) "a") (data (i32.const 1) "bc"))"#;
+        let no_gap =
+            r#"(module (memory 1) (data (i32.const 2) "x") (data (i32.const 0) "a") (data (i32.const 1) "bc"))"#;
         assert_eq!(segments(no_gap), [(2, b"x".to_vec()), (0, b"abc".to_vec())]);
-        let computed = r#"(module (memory 1) (data (i32.const 0) "a") (data (i32.add (i32.const 1) (i32.const 0)) "b"))"#;
+        let computed =
+            r#"(module (memory 1) (data (i32.const 0) "a") (data (i32.add (i32.const 1) (i32.const 0)) "b"))"#;
         assert_eq!(segments(computed).len(), 2);
         let elsewhere = r#"(module (memory 1) (memory 1) (data (i32.const 0) "a") (data 1 (i32.const 1) "b"))"#;
         assert_eq!(segments(elsewhere).len(), 2);

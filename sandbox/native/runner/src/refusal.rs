@@ -29,7 +29,10 @@ impl Refusal {
 
     /// A count beyond its limit.
     pub fn too_large(what: &str, found: u64, limit: u64) -> Refusal {
-        Refusal { code: "too-large", text: format!("the module has too many or too large {what}: {found}, at most {limit}") }
+        Refusal {
+            code: "too-large",
+            text: format!("the module has too many or too large {what}: {found}, at most {limit}"),
+        }
     }
 
     /// An import that nobody provides.

@@ -3,7 +3,9 @@
 use crate::bounds;
 use crate::functions::check_body_untrusted;
 use crate::refusal::{Refusal, at_most};
-use wasmparser::{BinaryReaderError, CompositeInnerType, ExternalKind, FromReader, FuncType, Payload, Parser, SectionLimited, TypeRef};
+use wasmparser::{
+    BinaryReaderError, CompositeInnerType, ExternalKind, FromReader, FuncType, Parser, Payload, SectionLimited, TypeRef,
+};
 
 /// One import, as it stands in the module.
 #[derive(Debug)]
@@ -164,7 +166,9 @@ fn each<'a, T: FromReader<'a>>(
     section: SectionLimited<'a, T>,
     mut action: impl FnMut(T) -> Result<(), Refusal>,
 ) -> Result<(), Refusal> {
-    section.into_iter().try_for_each(|item| action(item.map_err(|error: BinaryReaderError| Refusal::malformed(&error))?))
+    section
+        .into_iter()
+        .try_for_each(|item| action(item.map_err(|error: BinaryReaderError| Refusal::malformed(&error))?))
 }
 
 fn elements(section: wasmparser::ElementSectionReader<'_>) -> Result<(), Refusal> {

@@ -9,9 +9,7 @@ use crate::link::Linkers;
 use crate::memory::Slots;
 use crate::program::{self, Order, Stage};
 use crate::rehearsal::{MODULE, Rehearsal};
-use gatebus_jail::{
-    CompileDescriptors, CompileLock, ProgramDescriptors, ProgramLock, StackClass, Workload,
-};
+use gatebus_jail::{CompileDescriptors, CompileLock, ProgramDescriptors, ProgramLock, StackClass, Workload};
 use gatebus_wire::{Compile, Start, status};
 use std::fs::File;
 use std::io::Write;

@@ -7,9 +7,9 @@ use gatebus_sandbox::bounds;
 use gatebus_sandbox::facts;
 use gatebus_sandbox::refusal::Refusal;
 use wasm_encoder::{
-    CodeSection, CustomSection, ElementSection, Elements, EntityType, ExportKind, ExportSection, Function, FunctionSection,
-    GlobalSection, GlobalType, ImportSection, Instruction, MemorySection, MemoryType, Module, RefType, TableSection,
-    TableType, TypeSection, ValType,
+    CodeSection, CustomSection, ElementSection, Elements, EntityType, ExportKind, ExportSection, Function,
+    FunctionSection, GlobalSection, GlobalType, ImportSection, Instruction, MemorySection, MemoryType, Module, RefType,
+    TableSection, TableType, TypeSection, ValType,
 };
 
 fn refused(module: &[u8]) -> Refusal {
@@ -38,7 +38,10 @@ fn features_that_are_not_offered_are_refused_by_name() {
         ("(module (type $f (func)) (func (param (ref $f)) (call_ref $f (local.get 0))))", "typed function references"),
         ("(module (func try catch_all end))", "legacy form of exceptions"),
         ("(module (type $f (func)) (type $c (cont $f)))", "stack switching"),
-        ("(module (func (param i64 i64 i64 i64) (result i64 i64) local.get 0 local.get 1 local.get 2 local.get 3 i64.add128))", "wide arithmetic"),
+        (
+            "(module (func (param i64 i64 i64 i64) (result i64 i64) local.get 0 local.get 1 local.get 2 local.get 3 i64.add128))",
+            "wide arithmetic",
+        ),
         ("(component)", "component"),
     ];
     for (text, name) in rows {
@@ -79,7 +82,10 @@ fn imports_are_looked_up_in_the_table_of_the_personality_they_choose() {
         (r#"(module (import "env" "printf" (func)))"#, "is not provided"),
         (r#"(module (import "gate" "fd_1" (func (result i32))))"#, "is not provided"),
         (r#"(module (import "wasi:cli/run" "run" (func)))"#, "is not provided"),
-        (r#"(module (import "gate" "fd_65536" (func (result i32))) (import "wasi_snapshot_preview1" "sock_accept" (func (param i32 i32 i32) (result i32))))"#, "sock_accept is not provided"),
+        (
+            r#"(module (import "gate" "fd_65536" (func (result i32))) (import "wasi_snapshot_preview1" "sock_accept" (func (param i32 i32 i32) (result i32))))"#,
+            "sock_accept is not provided",
+        ),
     ];
     for (text, why) in rows {
         let (code, sentence) = code(text);
@@ -97,7 +103,16 @@ fn a_name_of_an_import_is_cut_and_cannot_write_to_a_terminal() {
 
 #[test]
 fn what_is_no_module_is_malformed_and_what_breaks_a_rule_is_invalid() {
-    for bytes in [&b""[..], b"\0", b"\0asm", b"\0asm\x02\0\0\0", b"#!/bin/sh", b"\x7fELF\x02\x01\x01\0", b"\0asm\x01\0\0\0\x7f", b"   "] {
+    for bytes in [
+        &b""[..],
+        b"\0",
+        b"\0asm",
+        b"\0asm\x02\0\0\0",
+        b"#!/bin/sh",
+        b"\x7fELF\x02\x01\x01\0",
+        b"\0asm\x01\0\0\0\x7f",
+        b"   ",
+    ] {
         assert_eq!(refused(bytes).code, "malformed", "{bytes:?}");
     }
     assert_eq!(refused(b"(module (func unknown.instruction))").code, "malformed");
@@ -153,7 +168,8 @@ fn the_facts_say_what_the_host_must_know() {
     let expected = serde_json::json!({"ok": true, "personality": "wasi", "functions": 3, "memory_pages": 1, "memory_max_pages": 9,
         "table_elements": 3, "exports": ["_start", "other"], "has_start": false, "imports": 1, "wasm_sha256": empty});
     assert_eq!(facts, expected);
-    let gate = admit_untrusted(br#"(module (import "env" "__gate_fd_65536" (func (result i32))) (func) (start 1))"#).unwrap();
+    let gate =
+        admit_untrusted(br#"(module (import "env" "__gate_fd_65536" (func (result i32))) (func) (start 1))"#).unwrap();
     let facts = facts::admitted(&gate, b"");
     assert_eq!((&facts["personality"], &facts["has_start"]), (&"gate".into(), &true.into()));
 }
@@ -200,7 +216,11 @@ fn both_sides(what: &str, limit: u64, module: impl Fn(u64) -> Module) {
     }
     let refusal = refused(&module(limit + 1).finish());
     assert_eq!(refusal.code, "too-large", "{what}");
-    assert!(refusal.text.contains(what) && refusal.text.contains(&format!("at most {limit}")), "{what}: {}", refusal.text);
+    assert!(
+        refusal.text.contains(what) && refusal.text.contains(&format!("at most {limit}")),
+        "{what}: {}",
+        refusal.text
+    );
 }
 
 fn n(count: u64) -> u32 {
@@ -250,7 +270,9 @@ fn sections_are_counted() {
     both_sides("globals", bounds::GLOBALS.into(), |count| {
         let mut globals = GlobalSection::new();
         let ty = GlobalType { val_type: ValType::I32, mutable: true, shared: false };
-        (0..count).for_each(|_| { globals.global(ty, &wasm_encoder::ConstExpr::i32_const(1)); });
+        (0..count).for_each(|_| {
+            globals.global(ty, &wasm_encoder::ConstExpr::i32_const(1));
+        });
         let mut module = Module::new();
         module.section(&globals);
         module
@@ -258,14 +280,17 @@ fn sections_are_counted() {
     both_sides("memories", bounds::MEMORIES.into(), |count| {
         let mut memories = MemorySection::new();
         let ty = MemoryType { minimum: 0, maximum: None, memory64: false, shared: false, page_size_log2: None };
-        (0..count).for_each(|_| { memories.memory(ty); });
+        (0..count).for_each(|_| {
+            memories.memory(ty);
+        });
         let mut module = Module::new();
         module.section(&memories);
         module
     });
     both_sides("table elements", bounds::TABLE_ELEMENTS, |count| {
         let mut tables = TableSection::new();
-        let ty = TableType { element_type: RefType::FUNCREF, minimum: count, maximum: None, table64: false, shared: false };
+        let ty =
+            TableType { element_type: RefType::FUNCREF, minimum: count, maximum: None, table64: false, shared: false };
         tables.table(ty);
         let mut module = Module::new();
         module.section(&tables);
@@ -274,7 +299,9 @@ fn sections_are_counted() {
     both_sides("tables", bounds::TABLES.into(), |count| {
         let mut tables = TableSection::new();
         let ty = TableType { element_type: RefType::FUNCREF, minimum: 0, maximum: None, table64: false, shared: false };
-        (0..count).for_each(|_| { tables.table(ty); });
+        (0..count).for_each(|_| {
+            tables.table(ty);
+        });
         let mut module = Module::new();
         module.section(&tables);
         module
@@ -286,14 +313,18 @@ fn imports_exports_and_segments_are_counted() {
     both_sides("imports", bounds::IMPORTS.into(), |count| {
         let (mut types, mut imports) = (TypeSection::new(), ImportSection::new());
         types.ty().function([], [ValType::I32]);
-        (0..count).for_each(|_| { imports.import("wasi_snapshot_preview1", "sched_yield", EntityType::Function(0)); });
+        (0..count).for_each(|_| {
+            imports.import("wasi_snapshot_preview1", "sched_yield", EntityType::Function(0));
+        });
         let mut module = Module::new();
         module.section(&types).section(&imports);
         module
     });
     both_sides("exports", bounds::EXPORTS.into(), |count| {
         let mut exports = ExportSection::new();
-        (0..count).for_each(|number| { exports.export(&number.to_string(), ExportKind::Memory, 0); });
+        (0..count).for_each(|number| {
+            exports.export(&number.to_string(), ExportKind::Memory, 0);
+        });
         let mut memories = MemorySection::new();
         memories.memory(MemoryType { minimum: 0, maximum: None, memory64: false, shared: false, page_size_log2: None });
         let mut module = Module::new();
@@ -302,14 +333,18 @@ fn imports_exports_and_segments_are_counted() {
     });
     both_sides("element segments", bounds::ELEMENT_SEGMENTS.into(), |count| {
         let mut elements = ElementSection::new();
-        (0..count).for_each(|_| { elements.passive(Elements::Functions((&[]).into())); });
+        (0..count).for_each(|_| {
+            elements.passive(Elements::Functions((&[]).into()));
+        });
         let mut module = Module::new();
         module.section(&elements);
         module
     });
     let data = |count: u64| {
         let mut data = wasm_encoder::DataSection::new();
-        (0..count).for_each(|_| { data.passive([]); });
+        (0..count).for_each(|_| {
+            data.passive([]);
+        });
         let mut module = Module::new();
         module.section(&data);
         module

@@ -31,7 +31,12 @@ fn exit_code(ended: &Ended) -> Option<i32> {
 }
 
 /// Runs a program; its exit code (None: a signal), output and report.
-fn play(client: &mut Client, text: &str, start: Start, function: Option<&str>) -> (Option<i32>, Vec<u8>, Option<Report>) {
+fn play(
+    client: &mut Client,
+    text: &str,
+    start: Start,
+    function: Option<&str>,
+) -> (Option<i32>, Vec<u8>, Option<Report>) {
     let image = image(client, text.as_bytes());
     let mut program = client.start(start, &image, &setup(&begin(), &["test"], function)).unwrap();
     let packets = program.listen().unwrap();
@@ -104,7 +109,8 @@ fn a_program_cannot_use_more_memory_than_all_its_memories_may_have() {
 fn a_compiler_without_memory_ends_with_its_status_and_no_facts() {
     let mut client = client();
     let body = "(i32.load (local.get 0)) (i32.mul) ".repeat(150_000);
-    let wasm = wat::parse_str(format!("(module (memory 1) (func (param i32) (result i32) (local.get 0) {body}))")).unwrap();
+    let wasm =
+        wat::parse_str(format!("(module (memory 1) (func (param i32) (result i32) (local.get 0) {body}))")).unwrap();
     let job = gatebus_wire::Compile { memory_limit: 64 << 20, ..compile() };
     let (answer, image, facts) = client.compile(job, &wasm).unwrap();
     let Answer::Ended(ended) = answer else { panic!("{answer:?}") };

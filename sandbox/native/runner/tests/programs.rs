@@ -7,6 +7,7 @@ mod common;
 use common::cases::{CASES, Case};
 use common::output;
 use gatebus_abi::{Channel, Clock, Io, Ready};
+use gatebus_jail::descriptors::{memory_memfd, sealed_memfd};
 use gatebus_sandbox::channel::Socket;
 use gatebus_sandbox::client::{Packet, begin, packets_untrusted, report, setup};
 use gatebus_sandbox::compile::compile_untrusted;
@@ -14,7 +15,6 @@ use gatebus_sandbox::engine::config;
 use gatebus_sandbox::link::Linkers;
 use gatebus_sandbox::memory::Slots;
 use gatebus_sandbox::program::{Order, Stage, run};
-use gatebus_jail::descriptors::{memory_memfd, sealed_memfd};
 use gatebus_wire::control::Report;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
@@ -63,7 +63,13 @@ fn play(text: &str, words: &[u8]) -> (u32, Vec<Packet>) {
 fn check(case: &Case) {
     let (status, packets) = play(case.text, &setup(&begin(), &["test"], case.function));
     let report: Report = report(&packets).unwrap_or_else(|| panic!("{}: no report, status {status}", case.name));
-    assert_eq!((status, report.status, report.result), (case.status, case.status, case.result), "{}: {}", case.name, report.text);
+    assert_eq!(
+        (status, report.status, report.result),
+        (case.status, case.status, case.result),
+        "{}: {}",
+        case.name,
+        report.text
+    );
     assert!(report.text.contains(case.says), "{}: {}", case.name, report.text);
 }
 
@@ -127,7 +133,10 @@ fn nothing_of_the_module_runs_before_the_lock() {
 #[test]
 fn the_memory_is_the_file_of_the_host() {
     let mut stage = stage();
-    let image = compiled(&stage, r#"(module (memory 1) (data (i32.const 5) "seen") (func (export "_start") (i32.store8 (i32.const 4) (i32.const 33))))"#);
+    let image = compiled(
+        &stage,
+        r#"(module (memory 1) (data (i32.const 5) "seen") (func (export "_start") (i32.store8 (i32.const 4) (i32.const 33))))"#,
+    );
     let (mut host, guest) = UnixStream::pair().unwrap();
     host.write_all(&setup(&begin(), &[], None)).unwrap();
     let order = order(&image);
