@@ -1,0 +1,97 @@
+"""What people and configurations write: `ipfs://CID/path`, sources, hosts; words.
+
+In:  text (of a person, or untrusted). Out: Address and Source, frozen; whether a host's address may be asked.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address, ip_network
+from urllib.parse import unquote, urlsplit
+
+from ipfs.caps import DEPTH_MAX, NAME_MAX, PATH_MAX
+from ipfs.cid import Cid, parse_cid_untrusted
+from ipfs.troubles import BadName
+
+SCHEME = "ipfs://"
+GATEWAY, LOCAL_GATEWAY, NODE = "gateway", "local gateway", "node"
+_PREFIXES = {"local+": LOCAL_GATEWAY, "node+": NODE}
+# IPv6 addresses that carry an IPv4 one: 6to4, Teredo, NAT64. Nobody offers a gateway there; they lead anywhere.
+_CARRIERS = tuple(map(ip_network, ("2002::/16", "2001::/32", "64:ff9b::/96", "64:ff9b:1::/48", "::/96")))
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A CID and the way below it."""
+
+    cid: Cid
+    path: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return "/".join((f"{SCHEME}{self.cid}", *self.path))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Who may have blocks. None is trusted; `kind` says how it is asked and whether it may be a private address."""
+
+    kind: str
+    url: str
+
+
+def parse_address_untrusted(text: str) -> Address:
+    """`ipfs://CID/path`, `/ipfs/CID/path` or `CID/path`. Percent signs are decoded behind `ipfs://` only."""
+    if len(text) > PATH_MAX:
+        raise BadName("The path is too long.")
+    rest = text.removeprefix(SCHEME).removeprefix("/ipfs/")
+    cid, *path = rest.split("/")
+    if text.startswith(SCHEME):
+        path = [unquote(name, errors="surrogateescape") for name in path]
+    names = tuple(name for name in path if name)
+    if len(names) > DEPTH_MAX:
+        raise BadName(f"The path has more than {DEPTH_MAX} names.")
+    for name in names:
+        check_name(name)
+    return Address(parse_cid_untrusted(cid), names)
+
+
+def check_name(name: str) -> None:
+    """Raises BadName for what could lead out of a directory, or what no file system takes."""
+    if name in ("", ".", "..") or any(bad in name for bad in "/\\\0"):
+        raise BadName("A name may not be empty, `.` or `..`, nor contain a slash, a backslash or a zero byte.")
+    if len(name.encode(errors="surrogateescape")) > NAME_MAX:
+        raise BadName(f"A name has more than {NAME_MAX} bytes.")
+    if not name.isprintable():
+        raise BadName("A name contains characters that cannot be shown.")
+
+
+def parse_source_untrusted(text: str) -> Source:
+    """`https://HOST` for a public gateway, `local+http://HOST:PORT` for a gateway anywhere, `node+http://...` for a
+    node's RPC.
+    """
+    prefix = next((each for each in _PREFIXES if text.startswith(each)), "")
+    url = text.removeprefix(prefix).rstrip("/")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise BadName("A source is no URL.") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise BadName("A source is written https://HOST, local+http://HOST:PORT or node+http://HOST:PORT.")
+    if parts.query or parts.fragment or "@" in parts.netloc:
+        raise BadName("A source has no name, password, `?` or `#` in its URL.")
+    if not prefix and parts.scheme != "https":
+        raise BadName("A public gateway is asked over https. For one of your own write local+http://HOST:PORT.")
+    return Source(_PREFIXES.get(prefix, GATEWAY), url)
+
+
+def is_public(address: str) -> bool:
+    """Whether a public gateway may have this address: nothing of this machine, of a private net, of a cloud's own."""
+    try:
+        ip = ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(ip, IPv6Address):
+        if ip.ipv4_mapped is not None:
+            return is_public(str(ip.ipv4_mapped))
+        if any(ip in net for net in _CARRIERS):
+            return False
+    return ip.is_global and not ip.is_multicast

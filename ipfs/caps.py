@@ -1,0 +1,46 @@
+"""Limits of everything that is fetched, kept or read; words. Each has its reason."""
+
+from dataclasses import dataclass
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+
+# What Bitswap and trustless gateways carry at most; a larger block could not be shared with anybody.
+BLOCK_MAX = 2 * MIB
+# An identity CID carries its bytes in its name. The specification's own bound, which Kubo enforces too.
+IDENTITY_MAX = 128
+# A CID as text: 64 bytes of hash in base16 are 140 characters; an identity of 128 bytes about 300.
+CID_TEXT_MAX = 400
+# A CID in bytes: version, codec, hash name and length take at most 9 each; the digest is the rest.
+CID_BYTES_MAX = 4 * 9 + IDENTITY_MAX
+# Levels below a root. A file of 10 TB has 5; a HAMT of a million names 3; deeper is made to waste our time.
+DEPTH_MAX = 32
+# Links of one block: 2 MiB hold about 40,000 links of 50 bytes.
+LINKS_MAX = 50_000
+# One name of a path, as on most file systems; a whole path as PATH_MAX on Linux.
+NAME_MAX, PATH_MAX = 255, 4096
+# The header of a CAR is its roots: a few of 40 bytes. Nested deeper than this it would only exercise the decoder.
+CAR_HEADER_MAX = 16 * KIB
+# Bytes of a CAR that nobody asked for: duplicates of blocks and the path above. More is chaff.
+CAR_JUNK_MAX = 4 * MIB
+# Blocks asked for ahead of the one that is read: hides the way to a gateway without holding much (8 * 2 MiB).
+AHEAD = 8
+# How long a source alone may try before the next one is asked too.
+HEAD_START = 0.5
+# A pause between bytes; and the time for one block, so that one byte a second is no way to hold us.
+SILENCE, BLOCK_TIME = 15.0, 30.0
+# Sources asked for one thing: more are a mistake in the configuration.
+SOURCES_MAX = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What one request may cost. The defaults fit a program and its data; whoever asks can give more."""
+
+    bytes: int = GIB  # verified bytes, and what a directory holds in all
+    blocks: int = 100_000  # hashing and storing 100,000 tiny blocks takes about a minute
+    entries: int = 100_000  # names of all directories together
+    seconds: float = 600.0  # a gibibyte at 14 Mbit/s
+
+    def __post_init__(self) -> None:
+        if min(self.bytes, self.blocks, self.entries) < 1 or self.seconds <= 0:
+            raise ValueError("a budget of nothing")
