@@ -29,11 +29,13 @@ class Directory:
 
     def request_untrusted(self, content: bytes, offered: Container[str]) -> None:
         """Add the names of one request. Unknown names may repeat; a name that is listed and there may not."""
+        listed = set(self.names)  # one packet may hold 32,000 names
         for name in names_untrusted(content):
-            if name in self.names and name in offered:
+            if name in listed and name in offered:
                 raise Violation(f"The service {printable(name)} was discovered twice.")
             if len(self.names) < MAX_SERVICES:
                 self.names.append(name)
+                listed.add(name)
 
     def code(self, name: str) -> int | None:
         """The number under which packets of this service travel: the first, when an unknown name was repeated."""

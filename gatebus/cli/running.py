@@ -40,7 +40,7 @@ from gatebus.services.identity import Identities
 from gatebus.services.origin import Door, Origin, Windows
 from gatebus.switchboard import Switchboard
 from sandbox.box import Sandbox, open_sandbox
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, public_text_untrusted
 from sandbox.image import EXPORTS_MAX, Image
 from sandbox.outcome import Outcome
 from sandbox.program import Program
@@ -52,6 +52,8 @@ from sandbox.tree import Tree
 _POOL = 0
 # Signals that end the command, and with it the program.
 _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+# Of a name that the program's author chose: enough to know it again.
+_NAME_MAX = 60
 _SIGPIPE = 13  # POSIX; the module `signal` has no name for it on Windows
 
 
@@ -183,7 +185,7 @@ def _check_function(image: Image, name: str | None) -> None:
     """Asked before it starts, so that the answer can name what there is. A full list may not be complete."""
     if name is None or name in image.exports or len(image.exports) >= EXPORTS_MAX:
         return
-    there = ", ".join(image.exports) or "none"
+    there = ", ".join(public_text_untrusted(each, _NAME_MAX) for each in image.exports) or "none"
     raise UsageError(f"It has no function {name} without parameters. There is: {there}.")
 
 

@@ -15,6 +15,8 @@ OURS, KILLED, NOT_FOUND = 125, 126, 127
 # As shells count a command that a signal ended; nothing is said about it, like there.
 BY_SIGNAL = 128
 LARGEST = 255
+# Longer than every text of ours; lists of a program's names end here.
+LINE_MAX = 2_000
 
 # Kills that say that something of ours failed, or that the command line asked for what is not there.
 _OUR_FAULT = {Cause.INTERNAL, Cause.ORPHANED, Cause.NO_FUNCTION}
@@ -42,7 +44,10 @@ def ended(file: str, outcome: Outcome, limits: Limits) -> Result:
 
 
 def failed(file: str, code: str, text: str) -> Result:
-    """Of a program that was not started, or of an error of ours."""
+    """Of a program that was not started, or of an error of ours. The text may quote the program, and nothing that a
+    stranger chose may move a person's cursor.
+    """
+    text = public_text_untrusted(text, LINE_MAX)
     return Result(OURS, f"gatebus: {_named(file)}: {text}" if file else f"gatebus: {text}", code)
 
 

@@ -28,6 +28,11 @@ HELLO = program("""
   (func (export "_start") (call $write (i32.const 1) (i32.const 1024) (i32.const 13)))
   (func (export "other") (call $write (i32.const 1) (i32.const 1031) (i32.const 6)))""")
 
+# Clears a terminal, names its window, and turns the direction of writing, if its name is printed as it is.
+RUDE = program(r"""
+  (func (export "_start"))
+  (func (export "\1b[2J\1b]0;owned\07\0d\0a\u{202e}rude"))""")
+
 COMPLAIN = program("""
   (data (i32.const 1024) "to stdout\\nto stderr\\n")
   (func (export "_start")

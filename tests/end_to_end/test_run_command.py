@@ -129,6 +129,13 @@ def test_a_function_that_is_not_there_is_answered_with_those_that_are(run: Run) 
     assert "other" in ended.err
 
 
+def test_a_programs_names_cannot_write_on_the_terminal(run: Run) -> None:
+    ended = run(programs.RUDE, options=("--function", "main"))
+    assert ended.code == 125
+    assert "rude" in ended.err
+    assert ended.err.removesuffix("\n").isprintable()
+
+
 def test_the_hosts_files_are_not_there(run: Run) -> None:
     no_entry = 44
     assert run(programs.INTRUDER).code == no_entry

@@ -110,3 +110,10 @@ def test_what_was_dropped_from_the_log_is_said() -> None:
 @pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 30, "5.0 GiB")])
 def test_sizes_are_short(size: int, text: str) -> None:
     assert size_text(size) == text
+
+
+def test_an_error_that_quotes_a_program_cannot_write_on_the_terminal() -> None:
+    line = failed("x.wasm", "usage", "There is: \x1b[2J\x1b]0;title\x07, a\nb, \u202egnp.").line
+    assert line.isprintable()
+    assert "\x1b" not in line
+    assert len(failed("x.wasm", "usage", "x" * 70_000).line) < 2_100

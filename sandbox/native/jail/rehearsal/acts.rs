@@ -26,6 +26,8 @@ pub(crate) const LOOK: u32 = 8;
 pub(crate) const EARLY_PANIC: u32 = 9;
 /// Blocks its timers' signals (without seccomp).
 pub(crate) const STUBBORN: u32 = 10;
+/// Before the lock it talks on and on to the keeper, then it says hello.
+pub(crate) const NOISY: u32 = 11;
 /// From here: attack number flags - ATTACK.
 pub(crate) const ATTACK: u32 = 100;
 /// From here: x86-64 call number flags - SWEEP, then 600 of i386 and 600 of x32.
@@ -57,6 +59,12 @@ impl Stage {
         };
         if start.flags == EARLY_PANIC {
             panic!("before the lock");
+        }
+        if start.flags == NOISY {
+            // SAFETY: 2 is the private socket; a buffer that lives until the call returns.
+            (0..2000).for_each(|_| unsafe {
+                libc::write(2, [b'x'; 200].as_ptr().cast(), 200);
+            });
         }
         if (ATTACK..SWEEP).contains(&start.flags) {
             let mut targets = [0i32; 3];
@@ -92,7 +100,7 @@ fn hello() {
 
 pub(crate) fn play(start: &Start, stage: &Stage) -> ! {
     match start.flags {
-        HELLO => hello(),
+        HELLO | NOISY => hello(),
         WAIT => {
             hello();
             let mut byte = 0u8;

@@ -12,6 +12,7 @@ use crate::cgroups::{Group, Groups};
 use crate::descriptors::{raise_limit, receive, send};
 use crate::events::{Action, Event};
 use crate::namespaces::Container;
+use crate::notes::note;
 use crate::options::KeeperOptions;
 use crate::pool::Pool;
 use crate::sys::{Failure, check, now_ms, syscall};
@@ -65,7 +66,7 @@ fn is_root() -> bool {
 
 /// The last line on stderr is for the operator; 78 is EX_CONFIG.
 fn leave(text: &str) -> ! {
-    eprintln!("gatebus-sandbox keeper: {text}");
+    note(&format!("keeper: {text}"));
     std::process::exit(78)
 }
 
@@ -82,8 +83,10 @@ struct HeldContainer {
     unsent: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Child {
+    /// Only its own container's spawner is believed about it.
+    container: u32,
     pidfd: Option<OwnedFd>,
     group: Option<Group>,
     kill_when_born: bool,
@@ -308,3 +311,7 @@ fn wait(polled: &mut [libc::pollfd], deadline: Option<u64>) -> Result<(), Failur
     let ready = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, timeout) };
     check("poll", ready).map(|_| ())
 }
+
+#[cfg(test)]
+#[path = "keeper_tests.rs"]
+mod tests;

@@ -18,6 +18,7 @@ mod keeper;
 mod landlock;
 mod mounts;
 mod namespaces;
+mod notes;
 mod options;
 mod placement;
 mod pool;

@@ -4,6 +4,7 @@ use super::{Child, End, HeldContainer, Keeper, TURN, kill, reap};
 use crate::descriptors::{receive, send, seqpacket_pair};
 use crate::events::Event;
 use crate::namespaces;
+use crate::notes::note;
 use crate::options::{SpawnerOptions, Trade};
 use crate::sys::Failure;
 use gatebus_wire::Layers;
@@ -21,7 +22,7 @@ impl Keeper {
         match started {
             Ok(container) => {
                 if self.groups.adopt(container.pid).is_err() {
-                    eprintln!("gatebus-sandbox keeper: the spawner could not enter its control group");
+                    note("keeper: the spawner could not enter its control group");
                 }
                 self.containers.insert(number, HeldContainer { container, unsent: VecDeque::new() });
             }
@@ -30,7 +31,7 @@ impl Keeper {
     }
 
     pub(super) fn container_broke(&mut self, number: u32, text: String) {
-        eprintln!("gatebus-sandbox keeper: container: {text}");
+        note(&format!("keeper: container: {text}"));
         self.broken = Some(text);
         self.decide(Event::Lost(number));
     }
@@ -57,6 +58,11 @@ impl Keeper {
         let Ok(news) = News::decode_untrusted(datagram) else {
             return log_words("spawner", datagram);
         };
+        if let Some(token) = subject(&news)
+            && self.children.get(&token).is_none_or(|child| child.container != number)
+        {
+            return; // forgotten meanwhile, or a spawner that speaks of others' children
+        }
         match news {
             News::Ready { on, missing, fingerprint } => self.container_stands(number, on, missing, fingerprint),
             News::Born { token } => self.born(token, descriptors),
@@ -67,14 +73,12 @@ impl Keeper {
             }
             News::Lacking { layer, errno } => {
                 if self.ready.is_none() {
-                    eprintln!(
-                        "gatebus-sandbox keeper: layer {layer} is missing: {}",
-                        io::Error::from_raw_os_error(errno)
-                    );
+                    let why = io::Error::from_raw_os_error(errno);
+                    note(&format!("keeper: layer {layer} is missing: {why}"));
                 }
             }
             News::Broken { text } => {
-                eprintln!("gatebus-sandbox keeper: container: {text}");
+                note(&format!("keeper: container: {text}"));
                 self.broken = Some(text);
             }
         }
@@ -137,7 +141,7 @@ impl Keeper {
     pub(super) fn order_child(&mut self, token: u32, container: u32, class: Class) -> io::Result<()> {
         let errno = |failure: Failure| io::Error::from_raw_os_error(failure.errno);
         let (ours, theirs) = seqpacket_pair().map_err(errno)?;
-        let mut child = Child::default();
+        let mut child = Child { container, pidfd: None, group: None, kill_when_born: false };
         let mut descriptors = vec![theirs];
         if !self.groups.layers().is_empty() {
             let (group, procs) = self.groups.take()?;
@@ -162,7 +166,7 @@ impl Keeper {
     }
 
     pub(super) fn child_turn(&mut self, token: u32) {
-        loop {
+        for _ in 0..TURN {
             let Some(socket) = self.private.get(&token) else { return };
             let mut words = [0u8; 256];
             match receive(socket.as_raw_fd(), &mut words, libc::MSG_DONTWAIT) {
@@ -227,8 +231,15 @@ impl Keeper {
     }
 }
 
-/// Words of a process of ours that is not locked yet: a step that failed, a panic. Short, printable, to the operator.
+/// The child that these news are about.
+fn subject(news: &News) -> Option<u32> {
+    match *news {
+        News::Born { token } | News::Unborn { token, .. } | News::Gone { token, .. } => Some(token),
+        News::Ready { .. } | News::Lacking { .. } | News::Broken { .. } => None,
+    }
+}
+
+/// Words of a process of ours that is not locked yet: a step that failed, a panic.
 fn log_words(who: &str, words: &[u8]) {
-    let text: String = String::from_utf8_lossy(words).chars().filter(|letter| !letter.is_control()).take(200).collect();
-    eprintln!("gatebus-sandbox {who}: {text}");
+    note(&format!("{who}: {}", String::from_utf8_lossy(words)));
 }

@@ -22,6 +22,7 @@ const CLOCK: u32 = 7;
 const LOOK: u32 = 8;
 const EARLY_PANIC: u32 = 9;
 const STUBBORN: u32 = 10;
+const NOISY: u32 = 11;
 
 #[test]
 fn a_program_says_hello_and_ends() {
@@ -335,4 +336,18 @@ fn a_required_layer_that_is_missing_ends_the_keeper_after_ready() {
     let theirs = ordinary_host(&["--require", "cgroup-memory"]);
     assert!(theirs.ready.missing.has(Layers::CGROUP_MEMORY));
     assert_eq!(theirs.close(), Some(78));
+}
+
+/// The pipe of standard error holds 64 KiB and the host reads it only when the keeper does not start: 400 KB of words
+/// of a child that is not locked yet stopped the keeper for ever, and with it every kill and every limit of wall time.
+#[test]
+fn words_that_nobody_reads_do_not_stop_the_keeper() {
+    let mut command = std::process::Command::new(rig::REHEARSAL);
+    command.stderr(std::process::Stdio::piped());
+    let mut host = common::Host::with_image(command, &[], b"no image");
+    for _ in 0..2 {
+        assert_eq!(host.run(start(NOISY)).0, "hello\0\0\0");
+    }
+    assert_eq!(host.run(start(HELLO)).0, "hello\0\0\0");
+    assert_eq!(host.close(), Some(0));
 }

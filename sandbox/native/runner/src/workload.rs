@@ -9,10 +9,10 @@ use crate::link::Linkers;
 use crate::memory::Slots;
 use crate::program::{self, Order, Stage};
 use crate::rehearsal::{MODULE, Rehearsal};
+use gatebus_jail::descriptors::sealed_memfd;
 use gatebus_jail::{CompileDescriptors, CompileLock, ProgramDescriptors, ProgramLock, StackClass, Workload};
 use gatebus_wire::{Compile, Start, status};
 use std::fs::File;
-use std::io::Write;
 use std::mem::ManuallyDrop;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::Arc;
@@ -39,17 +39,9 @@ fn stage(class: StackClass, slots: &Arc<Slots>) -> Result<Stage, String> {
     Ok(Stage { engine, linkers, slots: slots.clone() })
 }
 
-/// A file in memory.
-fn memfd(content: &[u8]) -> std::io::Result<File> {
-    // SAFETY: the name is a constant; the descriptor is checked and then owned by the file.
-    let descriptor = unsafe { libc::memfd_create(c"rehearsal".as_ptr(), libc::MFD_CLOEXEC) };
-    if descriptor < 0 {
-        return Err(std::io::Error::last_os_error());
-    }
-    // SAFETY: a descriptor that nobody else owns.
-    let mut file = unsafe { File::from_raw_fd(descriptor) };
-    file.write_all(content)?;
-    Ok(file)
+/// A file in memory that nobody changes any more: every child has it open, and maps it before it is locked.
+fn memfd(content: &[u8]) -> Result<File, String> {
+    sealed_memfd(content).map(File::from).map_err(|failure| format!("warm-up: {failure}"))
 }
 
 /// The end of a process of this crate, without unwinding or clean-up.
@@ -86,7 +78,7 @@ impl Workload for Native {
         let (small, large) = (stage(StackClass::Small, &slots)?, stage(StackClass::Large, &slots)?);
         let module = wat::parse_str(MODULE).map_err(|error| error.to_string())?;
         let image = small.engine.precompile_module(&module).map_err(|error| format!("warm-up: {error}"))?;
-        let rehearsal = memfd(&image).map_err(|error| format!("warm-up: {error}"))?;
+        let rehearsal = memfd(&image)?;
         drop(image);
         let mut native = Native { small, large, rehearsal, slots };
         // Both engines once: signal stack, thread-locals and hash keys are inherited by every child.
