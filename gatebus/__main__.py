@@ -21,6 +21,7 @@ Send programs instead of messages: WebAssembly, each program in a sandbox of its
 
 OURS = 125
 CONTROL_C = 130
+BY_SIGPIPE = 141
 
 
 def quickly_imported(module: str) -> ModuleType:
@@ -39,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _dispatch(command, rest)
     except KeyboardInterrupt:
         return CONTROL_C
-    except BrokenPipeError:  # whoever read our own lines has gone
-        return OURS
+    except BrokenPipeError:  # whoever read our own lines has gone: `gatebus --help | head -1`
+        return BY_SIGPIPE
     except Exception as problem:
         if _debugging():
             raise
@@ -99,7 +100,8 @@ def _debugging() -> bool:
 
 
 def _say(text: str) -> int:
-    sys.stderr.write(f"gatebus: {text}\n")
+    if sys.stderr is not None:  # closed by whoever started us
+        sys.stderr.write(f"gatebus: {text}\n")
     return OURS
 
 

@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import trio
@@ -92,7 +93,8 @@ class KeeperProcess:
         self._reap()
 
     def _reap(self) -> None:
-        os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+        with suppress(ChildProcessError):  # whoever ignores SIGCHLD (it is inherited) has children that nobody reaps
+            os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
         os.close(self._pidfd)
         os.close(self._stderr)
 

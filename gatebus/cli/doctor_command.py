@@ -17,6 +17,7 @@ import trio
 from gatebus.cli.diagnosis import BackendState, Diagnosis, InterpreterState, as_json, lines
 from gatebus.cli.options import DoctorOptions
 from gatebus.cli.surroundings import module_path, read_interpreters
+from gatebus.cli.terminal import see_children_end
 from gatebus.faults import UsageError
 from sandbox.box import open_sandbox
 from sandbox.errors import SandboxError
@@ -33,6 +34,7 @@ _WEAKNESSES = Path("/sys/devices/system/cpu/vulnerabilities")
 
 
 def doctor(options: DoctorOptions) -> int:
+    see_children_end()
     try:
         table = read_interpreters(None)
     except UsageError as fault:

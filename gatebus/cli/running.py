@@ -31,7 +31,7 @@ from gatebus.cli.surroundings import (
     reason,
     write_out,
 )
-from gatebus.cli.terminal import Sink, Source, Terminal, open_missing_descriptors
+from gatebus.cli.terminal import Sink, Source, Terminal, open_missing_descriptors, see_children_end
 from gatebus.cli.wording import Result, ended, failed, not_found, result_json, stopped, usage_lines
 from gatebus.exchange import Exchange
 from gatebus.faults import UsageError
@@ -95,6 +95,7 @@ def run_command(options: RunOptions) -> int:
     """The whole command. The exit code."""
     run = Run()
     open_missing_descriptors()
+    see_children_end()
     try:
         plan = prepare(options, run)
         result = trio.run(_execute, plan, run, restrict_keyboard_interrupt_to_checkpoints=True)
@@ -233,5 +234,5 @@ def _tell(options: RunOptions, result: Result, notes: list[str]) -> None:
     usage = usage_lines(result.outcome.usage, options.limits) if result.outcome and options.usage else ""
     line = result_json(options.file, options.backend, result) if options.json else result.line
     text = "\n".join(filter(None, (*notes, usage, line)))
-    if text:
+    if text and sys.stderr is not None:  # closed by whoever started us
         sys.stderr.write(text + "\n")

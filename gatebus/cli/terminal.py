@@ -11,6 +11,7 @@ command ends.
 
 import os
 import select
+import signal
 import stat
 from collections import deque
 from typing import TYPE_CHECKING
@@ -143,6 +144,12 @@ def open_missing_descriptors() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+
+
+def see_children_end() -> None:
+    """Whoever started this command may ignore SIGCHLD; that is inherited, and nobody learns then how a child ended."""
+    if hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 class Terminal:

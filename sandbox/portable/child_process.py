@@ -7,9 +7,11 @@ end by a pidfd; elsewhere one thread per child sleeps in the system's own wait.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,9 @@ MICROSECONDS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class EndOfChild:
-    """`exit_code` or `signal`; times in microseconds, memory in bytes (0 where the system does not say)."""
+    """`exit_code` or `signal`, neither when somebody else has taken the child's account; times in microseconds, memory
+    in bytes (0 where the system does not say).
+    """
 
     exit_code: int | None
     signal: int | None
@@ -76,8 +80,8 @@ class ChildEnd:
 
     def kill(self) -> None:
         """At once. Never after the end was seen: the number may then be another process's."""
-        if self._result is None:
-            self._process.kill()
+        if self._result is None and self._process.returncode is None:
+            _kill(self._process)
 
     async def wait(self) -> EndOfChild:
         if self._result is None and self._descriptor is not None:
@@ -108,11 +112,24 @@ def _pidfd(pid: int) -> int | None:
         return None
 
 
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Not by Popen's own kill, which would take a child that has just ended off the table, and its account with it."""
+    if os.name == "nt":
+        process.kill()
+        return
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGKILL)
+
+
 def _account(process: subprocess.Popen[bytes]) -> EndOfChild:
     """Waits (not at all after the pidfd said so) and takes the child off the system's table."""
     if not hasattr(os, "wait4"):
         return EndOfChild(process.wait(), None)
-    _, status, used = os.wait4(process.pid, 0)
+    try:
+        _, status, used = os.wait4(process.pid, 0)
+    except ChildProcessError:  # somebody in this process waits for every child, or ignores SIGCHLD
+        process.returncode = 0
+        return EndOfChild(None, None)
     code = os.waitstatus_to_exitcode(status)
     process.returncode = code  # or Popen would wait for it again
     return _end(code, used)

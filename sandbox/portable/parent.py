@@ -108,7 +108,8 @@ class ChildProgram:
         end = self._end.result
         if end is None:
             return EndRecord(None, None, Why.LOST)
-        return EndRecord(end.exit_code, end.signal, self._why, end.user_us, end.system_us, end.max_rss)
+        why = Why.LOST if end.exit_code is end.signal is None else self._why
+        return EndRecord(end.exit_code, end.signal, why, end.user_us, end.system_us, end.max_rss)
 
     def close(self) -> None:
         self._transport.close()
@@ -245,7 +246,8 @@ def _judge_compiler(end: EndOfChild | None, limits: CompileLimits) -> None:
     if end.signal == SIGABRT:
         raise compile_failure(EndRecord(STATUS_NO_MEMORY, None), limits)
     if end.exit_code != 0:
-        raise compile_failure(EndRecord(end.exit_code, end.signal, Why.ITSELF, end.user_us, end.system_us), limits)
+        why = Why.LOST if end.exit_code is end.signal is None else Why.ITSELF
+        raise compile_failure(EndRecord(end.exit_code, end.signal, why, end.user_us, end.system_us), limits)
 
 
 def _remove(job: Path) -> None:

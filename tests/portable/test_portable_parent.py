@@ -13,7 +13,7 @@ import trio
 
 import sandbox
 from sandbox import CompileLimit, CompileLimits, Limits, Settings
-from sandbox.outcome import Why
+from sandbox.outcome import EndRecord, Why
 from sandbox.portable import parent
 from sandbox.portable.child_process import ChildEnd, command, environment, start_child
 from sandbox.portable.portable_layers import portable_layers
@@ -45,8 +45,8 @@ def slow_to_compile(count: int = 100, length: int = 40_000) -> bytes:
 
 
 def children() -> set[str]:
-    """Processes of this one that still exist, ended or not."""
-    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+    """Processes of this one, whichever thread made them, that still exist, ended or not."""
+    return {child for each in Path("/proc/self/task").glob("*/children") for child in each.read_text().split()}
 
 
 @pytest.fixture
@@ -190,6 +190,26 @@ async def test_waiting_for_an_end_can_be_given_up_and_taken_up_again() -> None:
     assert (await end.wait()) is result
     assert result.max_rss > 1 << 20
     end.kill()
+
+
+async def test_killing_what_has_just_ended_by_itself_keeps_its_account() -> None:
+    end = ChildEnd(start_child([sys.executable, "-c", "import sys; sys.exit(7)"], None))
+    ended = os.pidfd_open(int(next(iter(children()))))
+    await trio.lowlevel.wait_readable(ended)
+    os.close(ended)
+    end.kill()
+    result = await end.wait()
+    assert (result.exit_code, result.signal) == (7, None)
+    assert result.max_rss > 1 << 20
+
+
+async def test_a_child_that_somebody_else_waited_for_is_lost_and_nothing_else(backend) -> None:
+    started, _ = await backend.start_process(await compiled(backend, BUSY), b"", Limits())
+    (number,) = children()
+    os.kill(int(number), signal.SIGKILL)
+    os.waitpid(int(number), 0)  # noqa: ASYNC222 - it is dead
+    assert await started.wait() == EndRecord(None, None, Why.LOST)
+    started.close()
 
 
 async def test_without_pidfd_a_thread_waits(monkeypatch: pytest.MonkeyPatch) -> None:

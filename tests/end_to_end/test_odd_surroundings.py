@@ -1,0 +1,44 @@
+"""The command where its surroundings are not as usual: what whoever started it had closed, ignored or taken away."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import command_programs as programs
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+PATIENCE = 45
+
+
+@pytest.fixture
+def surroundings(tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "it.wat").write_text(programs.HELLO)
+    return {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "GATEBUS": sys.executable,
+    }
+
+
+def shell(line: str, folder: Path, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    """`gatebus` in the line is the command."""
+    line = line.replace("gatebus ", '"$GATEBUS" -m gatebus ')
+    return subprocess.run(
+        ["sh", "-c", line], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
+
+
+@pytest.mark.parametrize("backend", ["native", "portable"])
+def test_whoever_ignores_the_ends_of_children_gets_the_right_exit_code(
+    backend: str, tmp_path: Path, surroundings: dict[str, str]
+) -> None:
+    done = shell(f"trap '' CHLD; gatebus run --backend {backend} it.wat", tmp_path, surroundings)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "hello, world\n", "")
+
+
+def test_the_exit_code_is_right_where_nothing_can_be_said(tmp_path: Path, surroundings: dict[str, str]) -> None:
+    assert shell("gatebus run missing.wasm 2>&-", tmp_path, surroundings).returncode == 127
+    assert shell("gatebus run --memory much it.wat 2>&-", tmp_path, surroundings).returncode == 125
