@@ -11,7 +11,19 @@ import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sandbox.control import ARGUMENT, BEGIN, CONTENT, ENVIRONMENT, FUNCTION, GO, NODE, REPORT, REPORT_TEXT_MAX, VERSION
+from sandbox.control import (
+    ARGUMENT,
+    BEGIN,
+    CONTENT,
+    ENVIRONMENT,
+    FUNCTION,
+    GO,
+    NAMES_PER_NODE,
+    NODE,
+    REPORT,
+    REPORT_TEXT_MAX,
+    VERSION,
+)
 from sandbox.packets import CALL, CODE_CONTROL, CONTENT_MAX, encode
 from sandbox.portable.descriptor_table import MAXIMUM_DESCRIPTORS
 from sandbox.portable.file_nodes import Directory, Quota, RegularFile, SymbolicLink, write_at
@@ -159,6 +171,7 @@ def tree_left(files: MemoryFiles) -> Iterator[bytes]:
     left out.
     """
     # a stack, not recursion: a program may nest directories as deep as it has names
+    names_left = files.quota.name_limit * NAMES_PER_NODE
     above: list[tuple[bytes, int, Iterator[tuple[bytes, Node]]]] = [(b"", 1, _children(files.root))]
     while above:
         prefix, depth, children = above[-1]
@@ -167,8 +180,10 @@ def tree_left(files: MemoryFiles) -> Iterator[bytes]:
             above.pop()
             continue
         path = prefix + name
-        if len(path) > PATH_MAX or depth > DEPTH_MAX:
+        size = len(path) + (len(node.target) if isinstance(node, SymbolicLink) else 0)
+        if len(path) > PATH_MAX or size - len(path) > PATH_MAX or depth > DEPTH_MAX or size > names_left:
             continue
+        names_left -= size
         yield from _node_packets(path, node)
         if isinstance(node, Directory):
             above.append((path + b"/", depth + 1, _children(node)))

@@ -33,6 +33,23 @@ RUDE = program(r"""
   (func (export "_start"))
   (func (export "\1b[2J\1b]0;owned\07\0d\0a\u{202e}rude"))""")
 
+# Makes a directory in a directory, 300 times; ends with the errno of what cannot be made.
+DEEP = """(module
+  (import "wasi_snapshot_preview1" "path_create_directory" (func $make (param i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
+  (memory (export "memory") 1)
+  (func (export "_start") (local $end i32) (local $error i32)
+    (loop $fill
+      (i32.store16 (local.get $end) (i32.const 0x2f61))
+      (local.set $end (i32.add (local.get $end) (i32.const 2)))
+      (br_if $fill (i32.lt_u (local.get $end) (i32.const 600))))
+    (local.set $end (i32.const 1))
+    (loop $deeper
+      (local.set $error (call $make (i32.const 3) (i32.const 0) (local.get $end)))
+      (if (local.get $error) (then (call $proc_exit (local.get $error))))
+      (local.set $end (i32.add (local.get $end) (i32.const 2)))
+      (br_if $deeper (i32.lt_u (local.get $end) (i32.const 600))))))"""
+
 COMPLAIN = program("""
   (data (i32.const 1024) "to stdout\\nto stderr\\n")
   (func (export "_start")

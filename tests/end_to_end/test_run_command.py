@@ -131,9 +131,7 @@ def test_a_function_that_is_not_there_is_answered_with_those_that_are(run: Run) 
 
 def test_a_programs_names_cannot_write_on_the_terminal(run: Run) -> None:
     ended = run(programs.RUDE, options=("--function", "main"))
-    assert ended.code == 125
-    assert "rude" in ended.err
-    assert ended.err.removesuffix("\n").isprintable()
+    assert (ended.code, "rude" in ended.err, ended.err.removesuffix("\n").isprintable()) == (125, True, True)
 
 
 def test_the_hosts_files_are_not_there(run: Run) -> None:
@@ -149,6 +147,11 @@ def test_a_directory_is_copied_in_and_what_was_left_is_copied_out(run: Run, tmp_
     assert (tmp_path / "left" / "made").read_text() == "inside"
     assert (tmp_path / "left" / "in" / "deep" / "a.txt").read_text() == "from the host"
     assert sorted(each.name for each in (tmp_path / "data").iterdir()) == ["deep"]
+
+
+def test_a_tree_deeper_than_the_host_takes_costs_its_end_and_not_the_program(run: Run, tmp_path: Path) -> None:
+    code = run(programs.DEEP, options=("--out", "left")).code
+    assert (code, len(list((tmp_path / "left").rglob("*")))) == (0, 256)
 
 
 def test_out_never_overwrites(run: Run, tmp_path: Path) -> None:

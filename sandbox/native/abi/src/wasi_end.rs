@@ -17,7 +17,7 @@ impl Wasi {
         let skipped = if by_itself && self.files_wanted { self.send_tree(channel)? } else { 0 };
         let mut text = end.text.to_string();
         if skipped > 0 {
-            text = format!("{skipped} paths longer than 4096 bytes were not sent back");
+            text = format!("{skipped} paths or links were too long or too deep and were not sent back");
         }
         let log_dropped = self.log.dropped();
         let report = Report { status: end.status, result: end.result, memory, log_dropped, text };

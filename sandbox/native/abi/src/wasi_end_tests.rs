@@ -146,7 +146,7 @@ fn paths_that_cannot_be_said_are_told_in_the_report() {
     }
     let packets = finish(&mut world, &HALTED);
     assert_eq!(packets.len(), 17);
-    assert_eq!(report(&packets).text, "1 paths longer than 4096 bytes were not sent back");
+    assert_eq!(report(&packets).text, "1 paths or links were too long or too deep and were not sent back");
 }
 
 #[test]

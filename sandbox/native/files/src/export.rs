@@ -4,7 +4,13 @@ use std::sync::Arc;
 
 use crate::Files;
 use crate::node::{Body, Id, Kind};
-use crate::resolve::PATH_LIMIT;
+
+/// The host takes no longer path and no longer target (Linux's limit without its NUL), ...
+const PATH_OUT: usize = 4_095;
+/// ... no deeper one, ...
+const DEPTH_OUT: usize = 256;
+/// ... and of both so many bytes per name of the limit on average (PROTOCOL.md).
+const NAME_BYTES: u64 = 1_024;
 
 /// One node on its way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,16 +35,18 @@ pub struct Export {
     /// Directories that are being walked: node, cookie of the entry last seen, length of its path with `/`.
     above: Vec<(Id, u64, usize)>,
     path: String,
+    name_bytes: u64,
     skipped: u64,
 }
 
 impl Export {
     /// From the root on.
     pub fn new(files: &Files) -> Export {
-        Export { above: vec![(files.root(), 0, 0)], path: String::new(), skipped: 0 }
+        let name_bytes = u64::from(files.limits.names) * NAME_BYTES;
+        Export { above: vec![(files.root(), 0, 0)], path: String::new(), name_bytes, skipped: 0 }
     }
 
-    /// Nodes whose path is longer than 4,096 bytes, and so cannot be said. What lies below them is not counted.
+    /// Nodes whose path or target is too long or too deep for the host. What lies below them is not counted.
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
@@ -53,13 +61,26 @@ impl Export {
                 continue;
             };
             *cookie = next;
-            if self.path.len() + name.len() > PATH_LIMIT {
+            if !self.can_be_said(files, name, id) {
                 self.skipped += 1;
                 continue;
             }
             self.path.push_str(name);
             return self.leave(files, id);
         }
+    }
+
+    /// Takes what it costs from what there is for names.
+    fn can_be_said(&mut self, files: &Files, name: &str, id: Id) -> bool {
+        let target = match files.node(id).map(|node| &node.body) {
+            Ok(Body::Link(target)) => target.len(),
+            _ => 0,
+        };
+        let path = self.path.len() + name.len();
+        let left = self.name_bytes.checked_sub((path + target) as u64);
+        let fits = path <= PATH_OUT && target <= PATH_OUT && self.above.len() <= DEPTH_OUT;
+        self.name_bytes = left.filter(|_| fits).unwrap_or(self.name_bytes);
+        fits && left.is_some()
     }
 
     fn leave(&mut self, files: &Files, id: Id) -> Option<Exported> {

@@ -99,5 +99,34 @@ fn a_path_that_cannot_be_said_is_skipped_and_counted() {
     }
     let (nodes, skipped) = export(&files);
     assert_eq!((nodes.len(), skipped), (16, 1));
-    assert!(nodes.iter().all(|node| node.path.len() <= 4096));
+    assert!(nodes.iter().all(|node| node.path.len() <= 4_095));
+}
+
+/// The host refused them, and with them everything else that the program had left.
+#[test]
+fn a_place_too_deep_for_the_host_is_skipped_and_counted() {
+    let mut files = empty();
+    let mut base = files.root();
+    for _ in 0..260 {
+        let here = gatebus_files::At { base, path: "d" };
+        files.make_directory(here, NOW).expect("directory");
+        let above = base;
+        base = files.open(here, gatebus_files::Open::existing(gatebus_files::Follow::Links), NOW).expect("open");
+        files.close(above);
+    }
+    let (nodes, skipped) = export(&files);
+    assert_eq!((nodes.len(), skipped), (256, 1));
+}
+
+#[test]
+fn targets_and_names_that_are_too_long_together_are_skipped_and_counted() {
+    let mut files = Files::new(gatebus_files::Limits { names: 7, ..ROOMY }, NOW);
+    let root = files.root();
+    for (number, length) in [(0, 4_096), (1, 4_095), (2, 4_095), (3, 100)] {
+        let name = number.to_string();
+        files.symlink(&"t".repeat(length), gatebus_files::At { base: root, path: &name }, NOW).expect("link");
+    }
+    let (nodes, skipped) = export(&files);
+    let left: Vec<_> = nodes.iter().map(|node| node.path.as_str()).collect();
+    assert_eq!((left, skipped), (vec!["1", "3"], 2), "7 KiB for seven names: one long target and some more");
 }
