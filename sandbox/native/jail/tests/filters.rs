@@ -95,6 +95,70 @@ fn the_filters_compare_the_architecture_before_they_look_at_the_number() {
     }
 }
 
+/// The flips are made from the rows, so they cannot miss a condition that somebody has taken out. This can.
+#[test]
+fn the_programs_rows_have_exactly_these_conditions() {
+    use gatebus_jail::filters::{Check::AtMost, Check::Int, Check::IntAtMost, PROGRAM};
+    let rows: Vec<_> = PROGRAM.iter().map(|rule| (rule.call, rule.checks.to_vec())).collect();
+    let expected = vec![
+        (libc::SYS_write, vec![Int(0, 4), AtMost(2, 65_536)]),
+        (libc::SYS_read, vec![Int(0, 4), AtMost(2, 65_536)]),
+        (libc::SYS_ppoll, vec![IntAtMost(1, 1), AtMost(4, 8)]),
+        (libc::SYS_rt_sigreturn, vec![]),
+        (libc::SYS_exit_group, vec![]),
+    ];
+    assert_eq!(rows, expected);
+}
+
+/// The same for mprotect, whose conditions are made from addresses: what each of them stops, written out.
+#[test]
+fn memory_is_grown_only_inside_and_only_readable_and_writable() {
+    let (start, length) = (0x7000_0000_0000u64, 16u64 << 20);
+    let filter = gatebus_jail::seccomp::program(std::slice::from_ref(&(start..start + length))).expect("built");
+    let allowed = |address, size, access| run(&filter, libc::SYS_mprotect, [address, size, access, 0, 0, 0]);
+    assert!(allowed(start, length, 3) && allowed(start + 4096, 4096, 3));
+    for (address, size, access) in [
+        (start - 4096, 4096, 3),
+        (start + length + 4096, 4096, 3),
+        (start & 0xffff_ffff, 4096, 3),
+        (start, length + 4096, 3),
+        (start, 4096 | 1 << 40, 3),
+        (start, 4096, 7),
+        (start, 4096, 5),
+        (start, 4096, 1),
+        (start, 4096, 3 | 1 << 32),
+    ] {
+        assert!(!allowed(address, size, access), "mprotect({address:#x}, {size:#x}, {access:#x})");
+    }
+}
+
+/// What the kernel does with a filter: a machine with one register, the words of a call, and jumps forward.
+fn run(filter: &[seccompiler::sock_filter], call: i64, arguments: [u64; 6]) -> bool {
+    let arch = if cfg!(target_arch = "x86_64") { 0xC000_003E } else { 0xC000_00B7 };
+    let mut words = vec![u32::try_from(call).expect("small"), arch, 0, 0];
+    words.extend(
+        arguments
+            .iter()
+            .flat_map(|value| [*value, value >> 32].map(|half| u32::try_from(half & 0xffff_ffff).expect("a half"))),
+    );
+    let (mut at, mut register) = (0usize, 0u32);
+    loop {
+        let one = &filter[at];
+        let jump = |taken: bool| usize::from(if taken { one.jt } else { one.jf });
+        at += 1;
+        match one.code {
+            0x20 => register = words[(one.k / 4) as usize],
+            0x54 => register &= one.k,
+            0x05 => at += one.k as usize,
+            0x15 => at += jump(register == one.k),
+            0x25 => at += jump(register > one.k),
+            0x35 => at += jump(register >= one.k),
+            0x06 => return one.k == 0x7fff_0000,
+            code => panic!("an instruction that nobody expects: {code:#x}"),
+        }
+    }
+}
+
 #[test]
 fn every_row_has_a_reason_and_the_forbidden_calls_are_in_none() {
     use gatebus_jail::filters::{COMPILE, PROGRAM, STAGE_0};
