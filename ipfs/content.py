@@ -1,0 +1,229 @@
+"""What people do with content: add, cat, get, list, pin; assembly.
+
+In:  addresses and files of the owner of this machine; verified blocks. Out: bytes, names, roots.
+
+A directory that is fetched is written into a new folder, under names that were checked one by one, and nothing but
+files and folders: no link is made, so none can lead outside.
+"""
+
+import os
+import shutil
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from ipfs.addresses import Address
+from ipfs.blockstore import BlockStore
+from ipfs.caps import AHEAD, DEPTH_MAX, MIB, Budget
+from ipfs.cid import Cid
+from ipfs.dagpb import SYMLINK, decode_block_untrusted, linked_untrusted
+from ipfs.fetching import Fetcher, one_fault
+from ipfs.importer import Block, FileImport, Profile, Root, directory
+from ipfs.reader import Entry, FileWalk, kind_of, list_directory, resolve
+from ipfs.troubles import BadName, IpfsError, StoreFailed, TooLarge
+
+_PIECE = 4 * MIB  # of a file that is imported: few enough to be cancelled soon
+
+
+async def find(fetcher: Fetcher, address: Address) -> Cid:
+    """The CID at the end of a path."""
+    return await fetcher.answer(resolve(address.cid, address.path))
+
+
+async def listed(fetcher: Fetcher, address: Address) -> tuple[Entry, ...]:
+    return await fetcher.answer(list_directory(await find(fetcher, address), fetcher.budget))
+
+
+async def read(fetcher: Fetcher, address: Address, limit: int) -> bytes:
+    """A whole file of at most `limit` bytes."""
+    out = bytearray()
+
+    async def keep(data: bytes) -> None:
+        out.extend(data)
+
+    await copy(fetcher, await find(fetcher, address), keep, limit)
+    return bytes(out)
+
+
+async def copy(fetcher: Fetcher, cid: Cid, write: Callable[[bytes], Awaitable[None]], limit: int | None = None) -> int:
+    """The bytes of a file, in order, as they are verified; how many there were. The next ones are fetched meanwhile."""
+    budget = fetcher.budget
+    walk = FileWalk(cid, Budget(limit or budget.bytes, budget.blocks, budget.entries, budget.seconds))
+    count = 0
+    with one_fault():
+        async with trio.open_nursery() as nursery:
+            coming: dict[Cid, _Coming] = {}
+            while (wanted := walk.wanted) is not None:
+                for each in walk.ahead(AHEAD):
+                    if each not in coming:
+                        coming[each] = _Coming()
+                        nursery.start_soon(coming[each].bring, fetcher, each)
+                data = walk.give(await coming.pop(wanted).block())
+                if wanted == cid and _worth_a_car(fetcher, walk):
+                    await fetcher.warm(cid, "entity")
+                count += len(data)
+                if data:
+                    await write(data)
+    return count
+
+
+def _worth_a_car(fetcher: Fetcher, walk: FileWalk) -> bool:
+    """Of a file whose root was just read: it has parts, and they are not here yet."""
+    parts = walk.ahead(2)
+    return len(parts) > 1 and not fetcher.store.has(parts[-1])
+
+
+class _Coming:
+    """A block on its way. Whoever waits for it gets it, or what went wrong."""
+
+    def __init__(self) -> None:
+        self._ready = trio.Event()
+        self._block = b""
+        self._fault: IpfsError | None = None
+
+    async def bring(self, fetcher: Fetcher, cid: Cid) -> None:
+        try:
+            self._block = await fetcher.get(cid)
+        except IpfsError as fault:
+            self._fault = fault
+        self._ready.set()
+
+    async def block(self) -> bytes:
+        await self._ready.wait()
+        if self._fault is not None:
+            raise self._fault
+        return self._block
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    cid: Cid
+    kind: str
+    size: int
+    """Of a file's bytes; 0 for a directory."""
+    links: int
+
+
+async def about(fetcher: Fetcher, address: Address) -> About:
+    cid = await find(fetcher, address)
+    node = decode_block_untrusted(cid, await fetcher.get(cid))
+    return About(cid, kind_of(node), node.size if node.is_file else 0, len(node.links))
+
+
+async def complete(fetcher: Fetcher, root: Cid) -> int:
+    """Fetches everything below a root that is not here yet; the number of blocks."""
+    waiting, seen = [root], {root}
+    first = linked_untrusted(root, await fetcher.get(root))
+    if first and not all(map(fetcher.store.has, first)):
+        await fetcher.warm(root, "all")
+    while waiting:
+        cid = waiting.pop()
+        for each in linked_untrusted(cid, await fetcher.get(cid)):
+            if each not in seen:
+                seen.add(each)
+                waiting.append(each)
+        if len(seen) > fetcher.budget.blocks:
+            raise TooLarge("It is more than this request may fetch.")
+    return len(seen)
+
+
+async def save(fetcher: Fetcher, cid: Cid, target: Path, skipped: Callable[[str], None]) -> None:
+    """A file or a directory as files of this machine; `target` must be new, and appears whole or not at all. Symbolic
+    links are left out and told.
+    """
+    if os.path.lexists(target):
+        raise BadName("The target is there already. Name a new one.")
+    unfinished = target.with_name(f"{target.name}.{os.urandom(4).hex()}.unfinished")
+    try:
+        await _save_tree(fetcher, cid, unfinished, skipped)
+        await _on_disk(lambda: unfinished.rename(target))
+    finally:
+        if unfinished.is_dir():
+            shutil.rmtree(unfinished, ignore_errors=True)
+        else:
+            unfinished.unlink(missing_ok=True)
+
+
+async def _save_tree(fetcher: Fetcher, cid: Cid, target: Path, skipped: Callable[[str], None]) -> None:
+    entries, size = fetcher.budget.entries, fetcher.budget.bytes
+    waiting = [(cid, target, 0)]
+    while waiting:
+        each, place, depth = waiting.pop()
+        node = decode_block_untrusted(each, await fetcher.get(each))
+        entries -= 1
+        if entries < 0 or depth > DEPTH_MAX:
+            raise TooLarge("The directory is larger than this request may be.")
+        if node.kind == SYMLINK:
+            skipped(f"{place.name} is a symbolic link; it was left out.")
+        elif node.is_file:
+            size -= await _save_file(fetcher, each, place, size)
+        else:
+            await _on_disk(place.mkdir)
+            names = await fetcher.answer(list_directory(each, fetcher.budget))
+            waiting += [(entry.cid, place / entry.name, depth + 1) for entry in reversed(names)]
+
+
+async def _save_file(fetcher: Fetcher, cid: Cid, place: Path, limit: int) -> int:
+    if limit <= 0:
+        raise TooLarge("The directory is larger than this request may be.")
+    try:
+        async with await trio.open_file(place, "xb") as file:
+
+            async def write(data: bytes) -> None:
+                await file.write(data)
+
+            return await copy(fetcher, cid, write, limit)
+    except OSError as problem:
+        raise _refused(problem) from problem
+
+
+async def _on_disk(action: Callable[[], object]) -> None:
+    try:
+        await trio.to_thread.run_sync(action)
+    except OSError as problem:
+        raise _refused(problem) from problem
+
+
+def _refused(problem: OSError) -> StoreFailed:
+    return StoreFailed(f"A file cannot be read or written: {(problem.strerror or 'no reason given').lower()}.")
+
+
+async def add(store: BlockStore, path: Path, profile: Profile) -> Root:
+    """Imports a file, or a directory with everything below it; a symbolic link below it is refused."""
+    if path.is_dir():
+        return await _add_directory(store, path, profile, 0)
+    work = FileImport(profile)
+    try:
+        async with await trio.open_file(path, "rb") as file:
+            while data := await file.read(_PIECE):
+                await _put(store, work.feed(data))
+    except OSError as problem:
+        raise _refused(problem) from problem
+    await _put(store, work.finish())
+    return work.root
+
+
+async def _put(store: BlockStore, blocks: Iterator[Block]) -> None:
+    await trio.to_thread.run_sync(store.put, blocks)
+
+
+async def _add_directory(store: BlockStore, path: Path, profile: Profile, depth: int) -> Root:
+    if depth > DEPTH_MAX:
+        raise TooLarge(f"The directory has more than {DEPTH_MAX} levels.")
+    members = {}
+    try:
+        names = sorted(os.listdir(path))
+    except OSError as problem:
+        raise _refused(problem) from problem
+    for name in names:
+        member = path / name
+        if member.is_symlink() or not (member.is_file() or member.is_dir()):
+            raise BadName(f"{name} is neither a file nor a directory; only these are added.")
+        members[name] = await (
+            _add_directory(store, member, profile, depth + 1) if member.is_dir() else add(store, member, profile)
+        )
+    root, block = directory(members, profile)
+    await _put(store, iter([(root.cid, block)]))
+    return root

@@ -1,0 +1,183 @@
+"""A store and sources become one place that has every block; assembly.
+
+In:  a CID. Out: its block, verified. The store is asked first; then the sources, each with a head start before the next
+one is asked too, and the first right answer ends the race. A source that lied is not asked again in this run.
+"""
+
+import math
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from typing import TypeVar
+
+import trio
+
+from ipfs.addresses import Source
+from ipfs.blockstore import BlockStore
+from ipfs.caps import CAR_JUNK_MAX, HEAD_START, SOURCES_MAX, Budget
+from ipfs.cid import Cid
+from ipfs.dagpb import linked_untrusted
+from ipfs.gateway import Asked, Gateway, asked
+from ipfs.troubles import BadName, Damaged, IpfsError, SourceFailed, TooLarge, Unavailable, Unverified
+from ipfs.web import Patience, open_web
+
+T = TypeVar("T")
+# Blocks of a CAR that are written together: one fsync of the folders for all.
+_BATCH = 32
+
+
+class Fetcher:
+    """Blocks from the store or the sources, within one budget. `told` hears of what went wrong but could be helped."""
+
+    def __init__(
+        self,
+        store: BlockStore,
+        sources: Sequence[Asked] = (),
+        budget: Budget | None = None,
+        told: Callable[[str], None] = lambda _text: None,
+    ) -> None:
+        self.store = store
+        self.budget = budget or Budget()
+        self.head_start = HEAD_START
+        self._told = told
+        self._sources = list(sources)
+        self._bytes = self._blocks = 0
+
+    async def get(self, cid: Cid) -> bytes:
+        """Raises Unavailable, TooLarge, StoreFailed, Unsupported."""
+        try:
+            block = await trio.to_thread.run_sync(self.store.get, cid)
+        except Damaged as damage:
+            self._told(damage.text)
+            block = None
+        if block is None:
+            block = await self._race(cid)
+            await self._keep([(cid, block)])
+        return block
+
+    async def answer(self, question: Generator[Cid, bytes, T]) -> T:
+        """Runs a question of the reader."""
+        try:
+            wanted = next(question)
+            while True:
+                wanted = question.send(await self.get(wanted))
+        except StopIteration as end:
+            found: T = end.value
+            return found
+
+    async def _keep(self, blocks: list[tuple[Cid, bytes]]) -> None:
+        self._blocks += len(blocks)
+        self._bytes += sum(len(block) for _, block in blocks)
+        if self._blocks > self.budget.blocks or self._bytes > self.budget.bytes:
+            raise TooLarge("It is more than this request may fetch.")
+        await trio.to_thread.run_sync(self.store.put, blocks)
+
+    async def _race(self, cid: Cid) -> bytes:
+        order = tuple(self._sources)
+        if not order:
+            raise Unavailable(f"The block {cid} is not here, and no source is left that could be asked.")
+        send, receive = trio.open_memory_channel[bytes | IpfsError](len(order))
+        failures: list[IpfsError] = []
+        async with trio.open_nursery() as nursery:
+            for count, source in enumerate(order, 1):
+                nursery.start_soon(self._try, source, cid, send)
+                with trio.move_on_after(self.head_start if count < len(order) else math.inf):
+                    while len(failures) < count:
+                        answer = await receive.receive()
+                        if isinstance(answer, bytes):
+                            nursery.cancel_scope.cancel()
+                            return answer
+                        failures.append(answer)
+        raise Unavailable(f"No source has the block {cid}. The last one: {failures[-1].text}")
+
+    async def _try(self, source: Asked, cid: Cid, send: trio.MemorySendChannel[bytes | IpfsError]) -> None:
+        try:
+            await send.send(await source.block(cid))
+        except IpfsError as fault:
+            self._judge(source, fault)
+            await send.send(fault)
+
+    def _judge(self, source: Asked, fault: IpfsError) -> None:
+        if isinstance(fault, Unverified) and source in self._sources:
+            self._sources.remove(source)
+            self._told(f"A source ({source.source.url}) sent wrong bytes. It is not asked again.")
+
+    async def warm(self, root: Cid, scope: str) -> None:
+        """Tries to get everything below a root at once, as a CAR. What fails here is fetched block by block later."""
+        for source in tuple(self._sources):
+            if isinstance(source, Gateway):
+                try:
+                    return await self._take_car(source, root, scope)
+                except SourceFailed:
+                    continue
+                except (TooLarge, Unavailable):
+                    raise
+                except IpfsError as fault:
+                    self._judge(source, fault)
+        return None
+
+    async def _take_car(self, source: Gateway, root: Cid, scope: str) -> None:
+        """Keeps only blocks that a verified block asked for: what else is sent is chaff, and bounded."""
+        wanted, junk = {root.key}, 0
+        batch: list[tuple[Cid, bytes]] = []
+        async with aclosing(source.car(root, scope)) as blocks:
+            while (found := await _next(blocks, source)) is not None:
+                cid, block = found
+                if cid.key not in wanted:
+                    junk += len(block) + len(bytes(cid))
+                    if junk > CAR_JUNK_MAX:
+                        raise SourceFailed("The source sends what nobody asked for.")
+                    continue
+                wanted.discard(cid.key)
+                wanted.update(link.key for link in linked_untrusted(cid, block))
+                batch.append((cid, block))
+                if len(batch) >= _BATCH:
+                    await self._keep(batch)
+                    batch = []
+        await self._keep(batch)
+
+
+async def _next(blocks: AsyncIterator[tuple[Cid, bytes]], source: Gateway) -> tuple[Cid, bytes] | None:
+    try:
+        with trio.fail_after(source.patience.block):
+            return await anext(blocks, None)
+    except trio.TooSlowError:
+        raise SourceFailed("The source did not send a block in time.") from None
+
+
+@asynccontextmanager
+async def open_fetcher(
+    store: BlockStore,
+    sources: Sequence[Source],
+    budget: Budget,
+    told: Callable[[str], None],
+    patience: Patience | None = None,
+) -> AsyncIterator[Fetcher]:
+    """A store that stays as long as it is used, and connections that are made when they are needed. All of it within
+    the budget's time.
+    """
+    if len(sources) > SOURCES_MAX:
+        raise BadName(f"There are more than {SOURCES_MAX} sources.")
+    limits = patience or Patience()
+    with one_fault(), store.shared():
+        async with AsyncExitStack() as stack:
+            places = []
+            for source in dict.fromkeys(sources):
+                web = await stack.enter_async_context(open_web(source, limits))
+                places.append(asked(source, web, limits))
+            try:
+                with trio.fail_after(budget.seconds):
+                    yield Fetcher(store, places, budget, told)
+            except trio.TooSlowError:
+                raise TooLarge(f"It was not finished within the {budget.seconds:g} seconds of this request.") from None
+
+
+@contextmanager
+def one_fault() -> Iterator[None]:
+    """Nurseries wrap what they raise; here one thing goes wrong at a time."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        fault: Exception = group
+        while isinstance(fault, ExceptionGroup):
+            fault = fault.exceptions[0]
+        raise fault from None

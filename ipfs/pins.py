@@ -1,0 +1,78 @@
+"""What is kept, and the removal of everything else; a wire.
+
+In:  CIDs to pin (with everything below them), a store. Out: the pins; how much was removed.
+
+Nothing is deleted on doubt: if a block of something pinned is missing or damaged, nobody knows what it leads to, and
+nothing is removed at all.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ipfs.blockstore import BlockStore, Contents, sync_folder, told, write_whole
+from ipfs.cid import Cid, parse_cid_untrusted
+from ipfs.dagpb import linked_untrusted
+from ipfs.troubles import BadName, Damaged, NoEntry
+
+
+class Pins:
+    def __init__(self, store: BlockStore) -> None:
+        self._folder = store.folder / "pins"
+        with told():
+            self._folder.mkdir(exist_ok=True, mode=0o700)
+
+    def add(self, cid: Cid) -> None:
+        with told():
+            write_whole(self._path(cid), b"")
+            sync_folder(self._folder)
+
+    def remove(self, cid: Cid) -> None:
+        """Raises NoEntry."""
+        with told():
+            try:
+                self._path(cid).unlink()
+            except FileNotFoundError:
+                raise NoEntry("It is not pinned.") from None
+            sync_folder(self._folder)
+
+    def all(self) -> list[Cid]:
+        """A file whose name is no CID is an accident of somebody's: said, not passed over."""
+        with told():
+            names = sorted(path.name for path in self._folder.iterdir() if not path.name.endswith(".unfinished"))
+        try:
+            return [parse_cid_untrusted(name) for name in names]
+        except BadName:
+            raise Damaged("The folder of pins has a file that is none. Take it away.") from None
+
+    def _path(self, cid: Cid) -> Path:
+        return self._folder / str(cid)
+
+
+def below(store: BlockStore, root: Cid, alive: Callable[[], None]) -> set[bytes]:
+    """Keys of a root and everything that it names. Raises Damaged for a block that is not there."""
+    found: set[bytes] = set()
+    waiting, seen = [root], {root}
+    while waiting:
+        cid = waiting.pop()
+        alive()
+        block = store.get(cid)
+        if block is None:
+            raise Damaged(f"The block {cid} of something pinned is missing. Fetch it again, or remove the pin.")
+        found.add(cid.key)
+        fresh = set(linked_untrusted(cid, block)) - seen
+        seen |= fresh
+        waiting += fresh
+    return found
+
+
+def collect(store: BlockStore, pins: Pins, alive: Callable[[], None] = lambda: None) -> Contents:
+    """Removes what no pin leads to; what was removed. `alive` is called often and may raise to stop it."""
+    with store.alone():
+        kept: set[bytes] = set()
+        for pin in pins.all():
+            kept |= below(store, pin, alive)
+        gone = {key: size for key, size in store.entries() if key not in kept}
+        alive()
+        store.remove(gone)
+        store.remove_unfinished()
+        return Contents(len(gone), sum(gone.values()))

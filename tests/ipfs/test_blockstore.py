@@ -1,0 +1,225 @@
+"""The store on disk: whole blocks or none, no damaged byte returned, and nothing deleted on doubt."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from ipfsdata import imported, vector
+
+from ipfs import blockstore
+from ipfs.blockstore import BlockStore, Contents
+from ipfs.caps import BLOCK_MAX
+from ipfs.cid import IDENTITY, RAW, Cid, cid_of
+from ipfs.importer import Profile
+from ipfs.pins import Pins, collect
+from ipfs.troubles import Damaged, NoEntry, StoreFailed, TooLarge, Unverified
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BLOCK = b"a block"
+CID = cid_of(RAW, BLOCK)
+PROFILE = Profile(1, raw_leaves=True, chunk=10, width=3)
+
+
+def entries(store: BlockStore) -> list[Path]:
+    return [path for path in (store.folder / "blocks").glob("*/*") if path.is_file()]
+
+
+def test_a_block_that_was_put_is_there_for_the_next_process(tmp_path: Path) -> None:
+    BlockStore(tmp_path).put([(CID, BLOCK)])
+    store = BlockStore(tmp_path)
+    assert store.get(CID) == BLOCK
+    assert store.has(CID)
+    assert store.contents() == Contents(1, len(BLOCK))
+
+
+def test_a_block_is_kept_once_under_all_its_names(tmp_path: Path) -> None:
+    store = BlockStore(tmp_path)
+    store.put([(CID, BLOCK), (Cid(1, 0x71, CID.hash, CID.digest), BLOCK)])
+    assert len(entries(store)) == 1
+
+
+def test_what_is_not_there_is_nothing(tmp_path: Path) -> None:
+    assert BlockStore(tmp_path).get(CID) is None
+    assert not BlockStore(tmp_path).has(CID)
+
+
+def test_identity_blocks_are_there_without_being_kept(tmp_path: Path) -> None:
+    cid, store = Cid(1, RAW, IDENTITY, b"in"), BlockStore(tmp_path)
+    store.put([(cid, b"in")])
+    assert store.get(cid) == b"in"
+    assert entries(store) == []
+
+
+def test_a_wrong_block_is_never_written(tmp_path: Path) -> None:
+    store = BlockStore(tmp_path)
+    with pytest.raises(Unverified):
+        store.put([(CID, b"another")])
+    with pytest.raises(TooLarge):
+        store.put([(cid_of(RAW, bytes(BLOCK_MAX + 1)), bytes(BLOCK_MAX + 1))])
+    assert entries(store) == []
+
+
+def test_every_flipped_bit_of_an_entry_is_noticed_and_the_entry_stays(tmp_path: Path) -> None:
+    store = BlockStore(tmp_path)
+    other = cid_of(RAW, b"other")
+    store.put([(CID, BLOCK), (other, b"other")])
+    (entry,) = (path for path in entries(store) if path.name == CID.key.hex())
+    for at in range(len(BLOCK) * 8):
+        changed = bytearray(BLOCK)
+        changed[at // 8] ^= 1 << at % 8
+        entry.write_bytes(changed)
+        with pytest.raises(Damaged, match=f"The stored block {CID} is damaged. It was left as it is"):
+            store.get(CID)
+        assert entry.read_bytes() == changed
+    assert store.get(other) == b"other"
+
+
+@pytest.mark.parametrize("damage", [b"", BLOCK[:-1], BLOCK + b"\0"])
+def test_an_entry_that_is_cut_or_lengthened_is_noticed_and_repaired_by_the_right_block(
+    tmp_path: Path, damage: bytes
+) -> None:
+    store = BlockStore(tmp_path)
+    store.put([(CID, BLOCK)])
+    entries(store)[0].write_bytes(damage)
+    with pytest.raises(Damaged):
+        store.get(CID)
+    store.put([(CID, BLOCK)])
+    assert store.get(CID) == BLOCK
+
+
+def test_an_entry_under_another_name_is_damaged(tmp_path: Path) -> None:
+    store, other = BlockStore(tmp_path), cid_of(RAW, b"other")
+    store.put([(CID, BLOCK), (other, b"other")])
+    first, second = (store.folder / "blocks" / f"{cid.key[-1]:02x}" / cid.key.hex() for cid in (CID, other))
+    second.write_bytes(first.read_bytes())
+    with pytest.raises(Damaged):
+        store.get(other)
+
+
+def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = BlockStore(tmp_path)
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(blockstore.os, "fsync", full)
+    with pytest.raises(StoreFailed, match=r"^The block store cannot be used: no space left on device\.$"):
+        store.put([(CID, BLOCK)])
+    assert entries(store) == []
+
+
+def test_bytes_are_on_the_disk_before_their_name_and_the_folder_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = BlockStore(tmp_path)
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        name = os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))
+        synced.append("unfinished" if name.endswith(".unfinished") else name)
+        real(descriptor)
+
+    monkeypatch.setattr(blockstore.os, "fsync", fsync)
+    store.put([(CID, BLOCK)])
+    assert synced == ["blocks", "unfinished", f"{CID.key[-1]:02x}"]
+
+
+def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    with pytest.raises(StoreFailed, match="may be written by others"):
+        BlockStore(tmp_path)
+
+
+def test_a_store_where_a_file_is_has_an_answer_without_a_path(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StoreFailed) as refused:
+        BlockStore(tmp_path / "file")
+    assert "/" not in refused.value.text
+
+
+def pinned(folder: Path) -> tuple[BlockStore, Pins, Cid]:
+    store = BlockStore(folder)
+    root, blocks = imported(vector(100), PROFILE)
+    store.put([*blocks.items(), (CID, BLOCK)])
+    pins = Pins(store)
+    pins.add(root.cid)
+    return store, pins, root.cid
+
+
+def test_garbage_collection_keeps_what_pins_lead_to_and_nothing_else(tmp_path: Path) -> None:
+    store, pins, root = pinned(tmp_path)
+    before = store.contents()
+    assert collect(store, pins) == Contents(1, len(BLOCK))
+    assert store.get(CID) is None
+    assert store.contents() == Contents(before.blocks - 1, before.bytes - len(BLOCK))
+    pins.remove(root)
+    assert collect(store, pins) == Contents(before.blocks - 1, before.bytes - len(BLOCK))
+    assert store.contents() == Contents(0, 0)
+
+
+@pytest.mark.parametrize("harm", ["missing", "damaged"])
+def test_nothing_is_removed_while_something_pinned_is_not_whole(tmp_path: Path, harm: str) -> None:
+    store, pins, root = pinned(tmp_path)
+    entry = store.folder / "blocks" / f"{root.key[-1]:02x}" / root.key.hex()
+    entry.unlink() if harm == "missing" else entry.write_bytes(b"x")
+    left = store.contents()
+    with pytest.raises(Damaged, match=harm):
+        collect(store, pins)
+    assert store.contents() == left
+
+
+def test_a_file_among_the_pins_that_is_none_stops_garbage_collection(tmp_path: Path) -> None:
+    store, pins, _ = pinned(tmp_path)
+    (tmp_path / "pins" / "what is this").write_bytes(b"")
+    with pytest.raises(Damaged, match="a file that is none"):
+        collect(store, pins)
+    assert store.get(CID) == BLOCK
+
+
+def test_garbage_collection_waits_for_nobody_and_works_beside_nobody(tmp_path: Path) -> None:
+    store, pins, _ = pinned(tmp_path)
+    with store.shared(), store.shared(), pytest.raises(StoreFailed, match="Another command uses the block store"):
+        collect(store, pins)
+    with store.alone(), pytest.raises(StoreFailed, match="being cleaned"), store.shared():
+        pass
+    assert store.get(CID) == BLOCK
+
+
+def test_garbage_collection_can_be_given_up(tmp_path: Path) -> None:
+    store, pins, _ = pinned(tmp_path)
+    left = store.contents()
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        collect(store, pins, stop)
+    assert store.contents() == left
+
+
+def test_old_unfinished_files_are_removed_and_young_ones_left(tmp_path: Path) -> None:
+    store, pins, _ = pinned(tmp_path)
+    folder = store.folder / "blocks" / "00"
+    folder.mkdir(exist_ok=True)
+    old, young = folder / "a.unfinished", folder / "b.unfinished"
+    old.write_bytes(b"")
+    young.write_bytes(b"")
+    os.utime(old, (0, 0))
+    collect(store, pins)
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_what_is_not_pinned_cannot_be_unpinned(tmp_path: Path) -> None:
+    pins = Pins(BlockStore(tmp_path))
+    with pytest.raises(NoEntry, match="It is not pinned"):
+        pins.remove(CID)
+    pins.add(CID)
+    pins.add(CID)
+    assert pins.all() == [CID]
+    pins.remove(CID)
+    assert pins.all() == []

@@ -1,0 +1,247 @@
+"""Gateways and nodes that lie: none makes us keep or return a wrong byte, wait without an end, or go elsewhere."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+from hostilegateway import JUNK, Hostile, serving
+from ipfsdata import imported, vector
+
+from ipfs.addresses import GATEWAY, LOCAL_GATEWAY, NODE, Address, Source
+from ipfs.blockstore import BlockStore
+from ipfs.caps import BLOCK_MAX, Budget
+from ipfs.cid import DAG_CBOR, RAW, Cid, cid_of
+from ipfs.content import complete, find, read
+from ipfs.fetching import Fetcher, one_fault, open_fetcher
+from ipfs.importer import Profile, directory
+from ipfs.troubles import BadName, SourceRefused, StoreFailed, TooLarge, Unavailable, Unsupported
+from ipfs.web import Patience, public_address
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+DATA = vector(50_000)
+PROFILE = Profile(1, raw_leaves=True, chunk=4096, width=4)
+ROOT, BLOCKS = imported(DATA, PROFILE)
+SHORT = Patience(silence=0.4, block=0.6)
+LIMIT = 1 << 20
+
+
+@asynccontextmanager
+async def fetching(
+    folder: Path, *servers: Hostile, budget: Budget | None = None, kind: str = LOCAL_GATEWAY
+) -> AsyncIterator[tuple[Fetcher, list[str]]]:
+    told: list[str] = []
+    with one_fault():
+        async with serving(*servers):
+            sources = [Source(kind, server.url) for server in servers]
+            async with open_fetcher(BlockStore(folder), sources, budget or Budget(), told.append, SHORT) as fetcher:
+                yield fetcher, told
+
+
+def kept(folder: Path) -> int:
+    return BlockStore(folder).contents().blocks
+
+
+async def test_a_file_comes_as_a_car_and_the_second_time_from_the_disk(tmp_path: Path) -> None:
+    server = Hostile(BLOCKS)
+    async with fetching(tmp_path, server) as (fetcher, told):
+        assert await read(fetcher, Address(ROOT.cid), LIMIT) == DATA
+        assert len(server.asked) == 2  # the root, then a CAR
+        assert await read(fetcher, Address(ROOT.cid), LIMIT) == DATA
+        assert len(server.asked) == 2
+        assert told == []
+
+
+async def test_a_file_comes_block_by_block_where_there_are_no_cars(tmp_path: Path) -> None:
+    async with fetching(tmp_path, Hostile(BLOCKS, "no car")) as (fetcher, _):
+        assert await read(fetcher, Address(ROOT.cid), LIMIT) == DATA
+    assert kept(tmp_path) == len(BLOCKS)
+
+
+async def test_a_file_comes_from_a_node(tmp_path: Path) -> None:
+    server = Hostile(BLOCKS)
+    async with fetching(tmp_path, server, kind=NODE) as (fetcher, _):
+        assert await read(fetcher, Address(ROOT.cid), LIMIT) == DATA
+    assert all(path.startswith("/api/v0/block/get?arg=") for path in server.asked)
+
+
+NEVER = ["flip", "truncate", "cut", "other", "endless", "drip", "compressed", "no http", "redirect", "silent"]
+
+
+@pytest.mark.parametrize("lie", NEVER)
+@pytest.mark.parametrize("kind", [LOCAL_GATEWAY, NODE])
+async def test_a_source_that_lies_gives_nothing_and_nothing_of_it_is_kept(tmp_path: Path, lie: str, kind: str) -> None:
+    async with fetching(tmp_path, Hostile(BLOCKS, lie), kind=kind) as (fetcher, _):
+        with trio.fail_after(5), pytest.raises(Unavailable, match="No source has the block"):
+            await read(fetcher, Address(ROOT.cid), LIMIT)
+    assert kept(tmp_path) == 0
+
+
+@pytest.mark.parametrize("lie", NEVER)
+async def test_beside_an_honest_source_a_liar_changes_nothing(tmp_path: Path, lie: str) -> None:
+    async with fetching(tmp_path, Hostile(BLOCKS, lie), Hostile(BLOCKS, "no car")) as (fetcher, _):
+        fetcher.head_start = 0.05
+        with trio.fail_after(10):
+            assert await read(fetcher, Address(ROOT.cid), LIMIT) == DATA
+
+
+class TurnsBad(Hostile):
+    """Honest for single blocks, hostile with CARs."""
+
+    async def _answer(self, stream: trio.SocketStream, target: str) -> None:
+        wanted, self.lie = self.lie, self.lie if "format=car" in target else ""
+        try:
+            await super()._answer(stream, target)
+        finally:
+            self.lie = wanted
+
+
+@pytest.mark.parametrize(
+    "lie", ["truncate", "cut", "other", "endless", "chaff", "drip", "junk", "wrong root", "no http"]
+)
+async def test_a_hostile_car_costs_only_time(tmp_path: Path, lie: str) -> None:
+    server = TurnsBad(BLOCKS, lie)
+    async with fetching(tmp_path, server) as (fetcher, _):
+        with trio.fail_after(10):
+            assert await read(fetcher, Address(ROOT.cid), LIMIT) == DATA
+    assert server.cars == 1
+    assert not BlockStore(tmp_path).has(cid_of(RAW, JUNK))
+    assert kept(tmp_path) == len(BLOCKS)
+
+
+async def test_a_source_that_sent_wrong_bytes_is_not_asked_again_and_that_is_told(tmp_path: Path) -> None:
+    liar = Hostile(BLOCKS, "flip")
+    async with fetching(tmp_path, liar, Hostile(BLOCKS)) as (fetcher, told):
+        assert await read(fetcher, Address(ROOT.cid), LIMIT) == DATA
+        assert len(liar.asked) == 1
+        assert told == [f"A source ({liar.url}) sent wrong bytes. It is not asked again."]
+
+
+async def test_a_block_that_no_source_has_is_named(tmp_path: Path) -> None:
+    missing = {cid: block for cid, block in BLOCKS.items() if block != DATA[8192:12288]}
+    async with fetching(tmp_path, Hostile(missing)) as (fetcher, _):
+        with pytest.raises(Unavailable, match=f"No source has the block {cid_of(RAW, DATA[8192:12288])}"):
+            await read(fetcher, Address(ROOT.cid), LIMIT)
+
+
+async def test_without_sources_the_answer_says_so(tmp_path: Path) -> None:
+    async with fetching(tmp_path) as (fetcher, _):
+        with pytest.raises(Unavailable, match="no source is left that could be asked"):
+            await fetcher.get(ROOT.cid)
+
+
+async def test_a_slow_first_source_is_overtaken(tmp_path: Path) -> None:
+    slow, fast = Hostile(BLOCKS, "silent"), Hostile(BLOCKS)
+    async with fetching(tmp_path, slow, fast) as (fetcher, _):
+        fetcher.head_start = 0.01
+        assert await fetcher.get(ROOT.cid) == BLOCKS[ROOT.cid]
+    assert (len(slow.asked), len(fast.asked)) == (1, 1)
+
+
+@pytest.mark.parametrize("budget", [Budget(bytes=20_000), Budget(blocks=3)])
+async def test_more_than_the_budget_is_not_fetched(tmp_path: Path, budget: Budget) -> None:
+    async with fetching(tmp_path, Hostile(BLOCKS), budget=budget) as (fetcher, _):
+        with pytest.raises(TooLarge):
+            await read(fetcher, Address(ROOT.cid), LIMIT)
+
+
+async def test_a_request_ends_with_its_time(tmp_path: Path) -> None:
+    with pytest.raises(TooLarge, match=r"not finished within the 0.1 seconds"):
+        async with fetching(tmp_path, Hostile(BLOCKS, "silent"), budget=Budget(seconds=0.1)) as (fetcher, _):
+            await fetcher.get(ROOT.cid)
+
+
+async def test_another_codec_for_the_same_bytes_is_no_file(tmp_path: Path) -> None:
+    other = Cid(1, DAG_CBOR, ROOT.cid.hash, ROOT.cid.digest)
+    async with fetching(tmp_path, Hostile(BLOCKS)) as (fetcher, _):
+        with pytest.raises(Unsupported, match="codec 0x71"):
+            await read(fetcher, Address(other), LIMIT)
+
+
+async def test_a_block_of_the_largest_size_is_fetched_and_a_larger_one_not(tmp_path: Path) -> None:
+    largest, larger = bytes(BLOCK_MAX), bytes(BLOCK_MAX + 1)
+    blocks = {cid_of(RAW, largest): largest, cid_of(RAW, larger): larger}
+    async with fetching(tmp_path, Hostile(blocks)) as (fetcher, _):
+        assert await fetcher.get(cid_of(RAW, largest)) == largest
+        with pytest.raises(Unavailable, match="more than was asked for"):
+            await fetcher.get(cid_of(RAW, larger))
+
+
+async def test_a_path_is_followed_over_the_network(tmp_path: Path) -> None:
+    root, block = directory({"prog.wasm": ROOT}, PROFILE)
+    async with fetching(tmp_path, Hostile({**BLOCKS, root.cid: block})) as (fetcher, _):
+        assert await find(fetcher, Address(root.cid, ("prog.wasm",))) == ROOT.cid
+        assert await complete(fetcher, root.cid) == len(BLOCKS) + 1
+
+
+async def test_a_damaged_entry_is_told_and_fetched_again(tmp_path: Path) -> None:
+    async with fetching(tmp_path, Hostile(BLOCKS)) as (fetcher, told):
+        await fetcher.get(ROOT.cid)
+        (entry,) = (tmp_path / "blocks").glob("*/*")
+        entry.write_bytes(b"damaged")
+        assert await fetcher.get(ROOT.cid) == BLOCKS[ROOT.cid]
+        assert told == [f"The stored block {ROOT.cid} is damaged. It was left as it is."]
+    assert entry.read_bytes() == BLOCKS[ROOT.cid]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "169.254.169.254", "::1", "::ffff:127.0.0.1", "localhost", "0.0.0.0"])
+async def test_a_public_gateway_that_leads_to_a_private_address_is_refused(host: str) -> None:
+    with pytest.raises(SourceRefused, match="an address of a private network"):
+        await public_address(host, 443)
+
+
+async def test_a_name_with_one_private_address_among_public_ones_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def resolve(_host: str, port: int, **_: object) -> list[object]:
+        await trio.lowlevel.checkpoint()
+        return [(2, 1, 6, "", ("1.1.1.1", port)), (2, 1, 6, "", ("10.0.0.1", port))]
+
+    monkeypatch.setattr(trio.socket, "getaddrinfo", resolve)
+    with pytest.raises(SourceRefused, match="private network"):
+        await public_address("example.net", 443)
+
+
+async def test_a_public_gateway_here_is_never_connected_to(tmp_path: Path) -> None:
+    server = Hostile(BLOCKS)
+    async with fetching(tmp_path, server, kind=GATEWAY) as (fetcher, _):
+        with pytest.raises(Unavailable, match="private network"):
+            await fetcher.get(ROOT.cid)
+    assert server.asked == []
+
+
+async def test_too_many_sources_are_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(BadName, match="more than 16 sources"):
+        async with fetching(tmp_path, *[Hostile({}) for _ in range(17)]):
+            pass
+
+
+@pytest.mark.parametrize("lie", ["", "silent", "drip", "endless"])
+async def test_a_request_can_be_given_up_at_every_moment_and_leaves_only_whole_blocks(tmp_path: Path, lie: str) -> None:
+    for moment in (0.0, 0.002, 0.01, 0.03, 0.06):
+        store = BlockStore(tmp_path / str(moment))
+        with trio.move_on_after(moment), suppress(Unavailable):
+            async with fetching(store.folder, Hostile(BLOCKS, lie)) as (fetcher, _):
+                await read(fetcher, Address(ROOT.cid), LIMIT)
+        assert list(store.folder.glob("blocks/*/*.unfinished")) == []
+        for cid, block in BLOCKS.items():
+            assert store.get(cid) in (None, block)
+        with store.alone():
+            pass  # the lock is free again
+
+
+async def test_nothing_is_fetched_into_a_store_that_is_being_cleaned(tmp_path: Path) -> None:
+    with BlockStore(tmp_path).alone(), pytest.raises(StoreFailed, match="being cleaned"):
+        async with fetching(tmp_path):
+            pass
+
+
+async def test_thousands_of_tiny_blocks_are_read_within_their_budget(tmp_path: Path) -> None:
+    root, blocks = imported(vector(2000), Profile(1, raw_leaves=True, chunk=1, width=174))
+    async with fetching(tmp_path, Hostile(blocks)) as (fetcher, _):
+        assert await read(fetcher, Address(root.cid), LIMIT) == vector(2000)
+        with pytest.raises(TooLarge, match="larger than"):
+            await read(fetcher, Address(root.cid), 1999)
