@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import BadSetup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
@@ -279,6 +282,7 @@ _SIZE_UNITS = {
     "MB": 1000**2,
     "GB": 1000**3,
 }
+_COUNT = re.compile(r"(\d{1,16})\s*([KMG]?)", re.IGNORECASE | re.ASCII)
 _TIME = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\s*(MS|S|M|MIN|H)?", re.IGNORECASE | re.ASCII)
 _TIME_UNITS = {"": 1.0, "MS": 0.001, "S": 1.0, "M": 60.0, "MIN": 60.0, "H": 3600.0}
 
@@ -301,6 +305,25 @@ def parse_time(text: str) -> float:
     return float(found[1]) * _TIME_UNITS[(found[2] or "").upper()]
 
 
+def parse_count(text: str) -> int:
+    """ "4096", "64K" -> a number of things. K, M and G are powers of 1024, as in sizes."""
+    found = _COUNT.fullmatch(text.strip())
+    if found is None:
+        raise BadSetup("limit-text", "A number is written like 4096 or 64K.")
+    return int(found[1]) * _SIZE_UNITS[found[2].upper()]
+
+
+def _parse_milliseconds(text: str) -> int:
+    return int(text) if text.strip().isdecimal() else round(parse_time(text) * 1000)
+
+
+_PARSERS: Mapping[str, Callable[[str], int | float]] = {
+    "bytes": parse_size,
+    "seconds": parse_time,
+    "milliseconds": _parse_milliseconds,
+}
+
+
 def parse(kind: type[Limits | CompileLimits | HostLimits], name: str, text: str) -> int | float | None:
     """The text of a command line for the limit `name` of `kind`, by its unit; "none" where that is allowed.
 
@@ -311,4 +334,4 @@ def parse(kind: type[Limits | CompileLimits | HostLimits], name: str, text: str)
         raise BadSetup("limit-unknown", "There is no limit of this name.")
     if bounds.none_allowed and text.strip().lower() == "none":
         return None
-    return parse_time(text) if bounds.unit == "seconds" else parse_size(text)
+    return _PARSERS.get(bounds.unit, parse_count)(text)

@@ -14,7 +14,7 @@ from typing import Any, NoReturn, cast
 
 from gatebus.faults import UsageError
 from sandbox.errors import BadSetup
-from sandbox.limits import GIB, KIB, MIB, Limits, parse
+from sandbox.limits import GIB, KIB, MIB, Limits, Range, parse
 
 RUN_HELP = """Run a WebAssembly program in a sandbox. It gets stdin, stdout and stderr, its arguments, and nothing
 else of this machine: no files but copies of those that you name, no network, no other process."""
@@ -79,7 +79,7 @@ def run_parser() -> argparse.ArgumentParser:
     for each in fields(Limits):
         bounds = each.metadata["range"]
         text = f"{shown(cast('float | None', each.default), bounds.unit)}; {bounds.reason}".replace("%", "%%")
-        group.add_argument(_flag(each.name), metavar=_placeholder(bounds.unit), help=text)
+        group.add_argument(flag(each.name), metavar=_placeholder(bounds.unit), help=text)
     parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser
 
@@ -132,17 +132,29 @@ def _limits(given: argparse.Namespace) -> Limits:
     for name, text in set_here.items():
         if text is not None:
             values[name] = _limit(name, text)
-    try:
-        return Limits(**values)
-    except BadSetup as fault:
-        raise UsageError(fault.text) from None
+    return Limits(**values)
 
 
 def _limit(name: str, text: str) -> float | None:
     try:
-        return parse(Limits, name, text)
+        value = parse(Limits, name, text)
     except BadSetup as fault:
-        raise UsageError(f"{_flag(name)} {text}: {fault.text}") from None
+        raise UsageError(f"{flag(name)} {text}: {fault.text}") from None
+    bounds = range_of(name)
+    inside = value is None or bounds.minimum <= value <= bounds.maximum
+    if not inside or (bounds.steps and value not in bounds.steps):
+        raise UsageError(f"{flag(name)} {text}: it must be {_allowed(bounds)}.")
+    return value
+
+
+def _allowed(bounds: Range) -> str:
+    if bounds.steps:
+        return " or ".join(shown(each, bounds.unit) for each in bounds.steps)
+    return f"{shown(bounds.minimum, bounds.unit)} to {shown(bounds.maximum, bounds.unit)}"
+
+
+def range_of(name: str) -> Range:
+    return next(cast("Range", each.metadata["range"]) for each in fields(Limits) if each.name == name)
 
 
 def directory(text: str) -> Mapping:
@@ -167,6 +179,9 @@ def environment(settings: Sequence[str], ours: dict[str, str]) -> dict[str, str]
     return found
 
 
+_TIME_SUFFIXES = {"seconds": "s", "milliseconds": "ms"}
+
+
 def shown(value: float | None, unit: str) -> str:
     """A limit as one writes it."""
     if value is None:
@@ -176,12 +191,14 @@ def shown(value: float | None, unit: str) -> str:
         for name, factor in (("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
             if size >= factor and size % factor == 0:
                 return f"{size // factor}{name}"
-    return f"{value:g}s" if unit == "seconds" else f"{value:,}".replace(",", "")
+    if unit in _TIME_SUFFIXES:
+        return f"{value:.10g}{_TIME_SUFFIXES[unit]}"
+    return f"{value:.0f}"
 
 
-def _flag(name: str) -> str:
+def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
 def _placeholder(unit: str) -> str:
-    return {"bytes": "SIZE", "seconds": "TIME"}.get(unit, "N")
+    return {"bytes": "SIZE", "seconds": "TIME", "milliseconds": "TIME"}.get(unit, "N")

@@ -32,7 +32,7 @@ from gatebus.cli.surroundings import (
     write_out,
 )
 from gatebus.cli.terminal import Sink, Source, Terminal, open_missing_descriptors, see_children_end
-from gatebus.cli.wording import Result, ended, failed, not_found, result_json, stopped, usage_lines
+from gatebus.cli.wording import Result, ended, failed, not_found, refused, result_json, stopped, usage_lines
 from gatebus.exchange import Exchange
 from gatebus.faults import UsageError
 from gatebus.services import World, offers
@@ -40,7 +40,7 @@ from gatebus.services.identity import Identities
 from gatebus.services.origin import Door, Origin, Windows
 from gatebus.switchboard import Switchboard
 from sandbox.box import Sandbox, open_sandbox
-from sandbox.errors import SandboxError, public_text_untrusted
+from sandbox.errors import Refused, SandboxError, public_text_untrusted
 from sandbox.image import EXPORTS_MAX, Image
 from sandbox.outcome import Outcome
 from sandbox.program import Program
@@ -72,6 +72,7 @@ class Run:
 
     signal: int = 0
     problem: str = ""
+    image: Image | None = None
     program: Program | None = None
     outcome: Outcome | None = None
     notes: list[str] = field(default_factory=list)
@@ -115,6 +116,8 @@ def alone(raised: Exception) -> Exception:
 def _told(file: str, fault: Exception) -> Result:
     if isinstance(fault, FileNotFound):
         return not_found(file)
+    if isinstance(fault, Refused):
+        return refused(file, fault.code, fault.text)
     if isinstance(fault, UsageError | SandboxError):
         return failed(file, fault.code, fault.text)
     raise fault
@@ -153,7 +156,7 @@ async def _execute(plan: Plan, run: Run) -> Result:
         raise UsageError(run.problem)
     if run.signal or run.outcome is None:
         return stopped(run.signal, run.outcome)
-    return ended(plan.options.file, run.outcome, plan.options.limits)
+    return ended(plan.options.file, run.outcome, plan.options.limits, run.image)
 
 
 async def _end_by_signal(run: Run, *, task_status: trio.TaskStatus[None]) -> None:
@@ -171,14 +174,14 @@ async def _run_program(plan: Plan, run: Run) -> None:
 
 
 async def _start(plan: Plan, box: Sandbox, run: Run) -> None:
-    image = await box.compile(plan.wasm, principal="local")
+    run.image = image = await box.compile(plan.wasm, principal="local")
     _check_function(image, plan.setup.function)
     instance = uuid4()
     async with box.start(image, plan.setup, plan.options.limits, instance=instance) as program:
         run.program = program
         await _attend(program, image, instance, run)
         left = program.tree()
-        if plan.options.out is not None and left is not None:
+        if plan.options.out is not None:
             run.notes += write_out(plan.options.out, left)
 
 

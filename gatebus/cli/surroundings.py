@@ -12,11 +12,12 @@ from pathlib import Path
 
 from gatebus.cli.interpreters import Interpreter, command_line, extension_of, interpreters
 from gatebus.cli.options import Mapping as DirectoryMapping
+from gatebus.cli.options import flag, range_of, shown
 from gatebus.faults import UsageError
-from sandbox.errors import public_text_untrusted
+from sandbox.errors import BadSetup, public_text_untrusted
 from sandbox.limits import CompileLimits, Limits
 from sandbox.tree import Directory, File, Node, Tree
-from sandbox.treedisk import from_directory, write_to
+from sandbox.treedisk import OnSkip, from_directory, write_to
 
 _MODULE_EXTENSIONS = ("", ".wasm", ".wat")
 # Files of a directory that could not be copied are named one by one up to here.
@@ -58,12 +59,13 @@ def read_interpreters(config: str | None) -> dict[str, Interpreter]:
     default = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "gatebus" / "config.toml"
     try:
         text = (Path(config) if config else default).read_text()
-    except FileNotFoundError:
-        if config:
-            raise UsageError(f"The configuration {config} is not there.") from None
-        return interpreters({})
-    except (OSError, UnicodeDecodeError):
+    except UnicodeDecodeError:
         raise UsageError("The configuration cannot be read. It must be a text file.") from None
+    except OSError as problem:
+        # a home that is not ours (HOME is often kept when the user changes) holds no configuration of ours
+        if config is None and isinstance(problem, FileNotFoundError | NotADirectoryError | PermissionError):
+            return interpreters({})
+        raise UsageError(f"The configuration {config or default} cannot be read: {reason(problem)}.") from None
     return interpreters(_toml(text))
 
 
@@ -100,7 +102,7 @@ def read_tree(directories: tuple[DirectoryMapping, ...], limits: Limits) -> tupl
     notes = []
     for directory in directories:
         skipped = _Skipped(f"--dir {directory.host}")
-        for path, node in from_directory(directory.host, limits, skipped).items():
+        for path, node in _copy(directory.host, limits, skipped).items():
             nodes["/".join(filter(None, (directory.guest, path)))] = node
         if directory.guest:
             nodes.setdefault(directory.guest, Directory())
@@ -108,23 +110,51 @@ def read_tree(directories: tuple[DirectoryMapping, ...], limits: Limits) -> tupl
     return nodes, notes
 
 
+def _copy(host: str, limits: Limits, skipped: OnSkip) -> Tree:
+    try:
+        return from_directory(host, limits, skipped)
+    except BadSetup as fault:
+        name = {"tree-size": "files", "tree-nodes": "nodes"}.get(fault.code)
+        if name is None:
+            raise
+        has = f"{flag(name)} {shown(getattr(limits, name), range_of(name).unit)}"
+        raise UsageError(f"--dir {host}: it has more than {has} allows. Copy less, or set {flag(name)}.") from None
+
+
 def check_directories(directories: tuple[DirectoryMapping, ...]) -> None:
     """Raises UsageError."""
     for directory in directories:
         if not os.path.isdir(directory.host):
             raise UsageError(f"--dir {directory.host}: there is no such directory.")
+        if not os.access(directory.host, os.R_OK | os.X_OK):
+            raise UsageError(f"--dir {directory.host}: it cannot be read: permission denied.")
 
 
 def check_out(name: str) -> None:
     """Nothing of the owner's is ever overwritten. Looked at before the program runs: its work should not be lost."""
+    if not name:
+        raise UsageError("--out needs a directory: --out DIR.")
     if os.path.lexists(name) and not (os.path.isdir(name) and not os.listdir(name)):
         raise UsageError(f"--out {name}: it is there already. Name a new or an empty directory.")
+    there = os.path.abspath(name)
+    while not os.path.lexists(there):
+        there = os.path.dirname(there)
+    if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(_CANNOT_BE_MADE.format(name=name))
 
 
-def write_out(name: str, tree: Tree) -> list[str]:
-    """What was left out. Raises BadSetup."""
+_CANNOT_BE_MADE = "--out {name}: it cannot be made, or not be written to. Name another directory."
+
+
+def write_out(name: str, tree: Tree | None) -> list[str]:
+    """What was left out. None: a killed program leaves no files."""
     skipped = _Skipped(f"--out {name}")
-    write_to(tree, name, skipped)
+    if tree is None:
+        return [f"gatebus: --out {public_text_untrusted(name)}: nothing was copied back; the program left no files."]
+    try:
+        write_to(tree, name, skipped)
+    except BadSetup:
+        raise UsageError(_CANNOT_BE_MADE.format(name=name)) from None
     return skipped.notes()
 
 
@@ -167,4 +197,7 @@ def _check_looks_like_one_untrusted(wasm: bytes, extension: str) -> None:
     """A script without a module deserves a better answer than "malformed". The sandbox judges the rest."""
     looks = wasm.startswith(b"\0asm") or wasm.lstrip().startswith((b"(", b";"))
     if not looks and extension not in _MODULE_EXTENSIONS:
-        raise UsageError(f"It is no WebAssembly module, and the configuration has no module for {extension} files.")
+        raise UsageError(
+            f"It is no WebAssembly module, and the configuration has no module for {extension} files. "
+            "Build it for wasm32-wasip1, or name what runs it (README)."
+        )

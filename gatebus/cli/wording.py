@@ -6,8 +6,9 @@ In:  outcomes and errors of the sandbox. Out: numbers and texts; nothing is prin
 import json
 from dataclasses import asdict, dataclass
 
-from gatebus.cli.options import shown
+from gatebus.cli.options import flag, range_of, shown
 from sandbox.errors import public_text_untrusted
+from sandbox.image import Image
 from sandbox.limits import STACK_LARGE, Limits
 from sandbox.outcome import Cause, Outcome, State, Usage
 
@@ -32,12 +33,12 @@ class Result:
     outcome: Outcome | None = None
 
 
-def ended(file: str, outcome: Outcome, limits: Limits) -> Result:
-    """Of a program that ended by itself, or was stopped for what it did."""
+def ended(file: str, outcome: Outcome, limits: Limits, image: Image | None = None) -> Result:
+    """Of a program that ended by itself, or was stopped for what it did. `image`: what it needs at the least."""
     if outcome.state is not State.KILLED:
         return Result(min(outcome.result, LARGEST), outcome=outcome)
     code = OURS if outcome.cause in _OUR_FAULT else KILLED
-    advice = _advice(outcome.cause, limits)
+    advice = _advice(outcome.cause, limits, image)
     why = f"{outcome.text.partition(';')[0].rstrip('.')}." if advice.startswith(("It had", "Try")) else outcome.text
     line = f"gatebus: {_named(file)} was killed: {why} {advice}".rstrip()
     return Result(code, line, outcome.cause.name.lower().replace("_", "-"), outcome)
@@ -49,6 +50,22 @@ def failed(file: str, code: str, text: str) -> Result:
     """
     text = public_text_untrusted(text, LINE_MAX)
     return Result(OURS, f"gatebus: {_named(file)}: {text}" if file else f"gatebus: {text}", code)
+
+
+# What to do about a program that is refused, where the text does not say it itself.
+_REFUSED_ADVICE = {
+    "malformed": "Build it again for wasm32-wasip1, or tell its author.",
+    "invalid": "Build it again for wasm32-wasip1, or tell its author.",
+    "bad-import": "Build it for wasm32-wasip1.",
+    "too-large": "Make it smaller: strip it, or split it.",
+    "code-too-large": "Make it smaller: strip it, or split it.",
+}
+
+
+def refused(file: str, code: str, text: str) -> Result:
+    """Of a program that the sandbox does not take. A fault in a text has its place instead of advice."""
+    advice = "" if text.startswith("malformed text") else _REFUSED_ADVICE.get(code, "")
+    return failed(file, code, f"{text.rstrip('.')}. {advice}" if advice else text)
 
 
 def not_found(file: str) -> Result:
@@ -64,17 +81,19 @@ def _named(file: str) -> str:
     return public_text_untrusted(file)
 
 
-def _advice(cause: Cause, limits: Limits) -> str:
+def _advice(cause: Cause, limits: Limits, image: Image | None) -> str:
     """What to write to let it run, or whom to tell."""
     match cause:
         case Cause.CPU_TIME:
-            return _more("--cpu-time", limits.cpu_time, "seconds")
+            return _more("cpu_time", limits)
         case Cause.WALL_TIME if limits.wall_time is not None:
-            return _more("--wall-time", limits.wall_time, "seconds")
+            return _more("wall_time", limits)
+        case Cause.MEMORY_LIMIT if image is not None and image.table_minimum > limits.table:
+            return _more("table", limits, image.table_minimum)
         case Cause.MEMORY_LIMIT:
-            return _more("--memory", limits.memory, "bytes")
+            return _more("memory", limits, image.memory_minimum if image is not None else 0)
         case Cause.RUNTIME_MEMORY:
-            return _more("--files", limits.files, "bytes")
+            return _more("files", limits)
         case Cause.CALL_STACK_EXHAUSTED if limits.stack < STACK_LARGE:
             return f"Try --stack {shown(STACK_LARGE, 'bytes')}."
         case Cause.INTERNAL | Cause.NO_FUNCTION | Cause.KILLED:
@@ -82,8 +101,15 @@ def _advice(cause: Cause, limits: Limits) -> str:
     return "Tell its author."
 
 
-def _more(flag: str, limit: float, unit: str) -> str:
-    return f"It had {shown(limit, unit)}: try {flag} {shown(4 * limit, unit)}."
+def _more(name: str, limits: Limits, need: int = 0) -> str:
+    """Four times as much, or as often four times as it needs; never more than there is."""
+    bounds, limit = range_of(name), getattr(limits, name)
+    if max(limit, need - 1) >= bounds.maximum:
+        return f"It had {shown(limit, bounds.unit)}, and {flag(name)} goes no further."
+    more = 4 * limit or getattr(Limits(), name)
+    while more < need:
+        more *= 4
+    return f"It had {shown(limit, bounds.unit)}: try {flag(name)} {shown(min(more, bounds.maximum), bounds.unit)}."
 
 
 def usage_lines(usage: Usage, limits: Limits) -> str:

@@ -9,6 +9,7 @@ reaches a memory only by an export), and it is compiled.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,6 +122,13 @@ def facts_of_refusal(refusal: Refusal) -> dict[str, Any]:
     return {"ok": False, "code": refusal.code, "text": refusal.text}
 
 
+def _text_problem(said: str) -> str:
+    """What is wrong, and where: the parser says `what`, then `--> <anon>:line:column`, then shows the line itself."""
+    what, place = (*said.splitlines(), "", "")[:2]
+    found = re.search(r":(\d+):(\d+)$", place)
+    return f"{what[:REASON_MAX]} (line {found[1]}, column {found[2]})" if found else what[:REASON_MAX]
+
+
 def _binary_untrusted(given: bytes) -> bytes:
     at_most("bytes", len(given), bounds.MODULE)
     if not given.lstrip(b" \t\r\n\f").startswith((b"(", b";;")):
@@ -129,8 +137,7 @@ def _binary_untrusted(given: bytes) -> bytes:
     try:
         wasm = bytes(wasmtime.wat2wasm(given))
     except wasmtime.WasmtimeError as error:
-        line = (str(error).splitlines() or [""])[0][:REASON_MAX]
-        raise Refusal("malformed", f"malformed text: {line}") from None
+        raise Refusal("malformed", f"malformed text: {_text_problem(str(error))}") from None
     at_most("bytes", len(wasm), bounds.MODULE)
     return wasm
 

@@ -379,7 +379,8 @@ def test_the_owners_table_says_what_runs_a_file(tmp_path: Path) -> None:
 
 def test_a_script_that_no_module_is_named_for(tmp_path: Path) -> None:
     (tmp_path / "it.py").write_text("print('hello')")
-    line = "gatebus: it.py: It is no WebAssembly module, and the configuration has no module for .py files.\n"
+    why = "It is no WebAssembly module, and the configuration has no module for .py files."
+    line = f"gatebus: it.py: {why} Build it for wasm32-wasip1, or name what runs it (README).\n"
     assert ours("it.py", folder=tmp_path) == Ended(125, b"", line)
 
 
@@ -389,7 +390,7 @@ def test_a_broken_table_is_told(tmp_path: Path) -> None:
     assert ended.code == 125
     assert ended.err.startswith("gatebus: x.wasm: The configuration is no TOML: ")
     assert ours("--config", "none.toml", "x.wasm", folder=tmp_path).err == (
-        "gatebus: x.wasm: The configuration none.toml is not there.\n"
+        "gatebus: x.wasm: The configuration none.toml cannot be read: no such file or directory.\n"
     )
 
 

@@ -108,7 +108,7 @@ def test_a_component_is_told_what_to_do() -> None:
             HEADER + b"\1\xff\xff\xff\xff\xff\1",
             "malformed module: invalid var_u32: integer representation too long (at byte 13)",
         ),
-        (b"(module (func", "malformed text: expected `)`"),
+        (b"(module\n (func", "malformed text: expected `)` (line 2, column 7)"),
     ],
 )
 def test_what_is_no_module(given: bytes, said: str) -> None:

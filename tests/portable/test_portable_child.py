@@ -215,7 +215,7 @@ async def test_the_host_is_told_what_a_program_cost(box) -> None:
 @pytest.mark.parametrize(
     ("text", "code", "said"),
     [
-        ("(module (func", "malformed", "malformed text: expected `)`"),
+        ("(module (func", "malformed", "malformed text: expected `)` (line 1, column 14)"),
         ("(module (memory i64 1))", "unsupported", "64-bit memory is not supported: build for wasm32"),
         ("(component)", "unsupported", "a component is not supported: build for wasm32-wasip1"),
         (

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from gatebus.cli.interpreters import Interpreter
+from gatebus.cli.interpreters import BUILTIN_INTERPRETERS, Interpreter
 from gatebus.cli.options import Mapping
 from gatebus.cli.surroundings import (
     FileNotFound,
+    check_directories,
     check_out,
     choose,
     guests_directory,
@@ -121,7 +122,10 @@ def test_what_does_not_look_like_a_module_is_told_by_its_extension(
         return
     with pytest.raises(UsageError) as caught:
         choose(str(tmp_path / name), (), {})
-    assert caught.value.text == "It is no WebAssembly module, and the configuration has no module for .py files."
+    assert caught.value.text == (
+        "It is no WebAssembly module, and the configuration has no module for .py files. "
+        "Build it for wasm32-wasip1, or name what runs it (README)."
+    )
 
 
 def test_modules_of_the_table_are_found_in_the_cache_and_at_home(
@@ -142,3 +146,53 @@ def test_the_users_own_configuration_is_found(tmp_path: Path, monkeypatch: pytes
         '[run.".lua"]\nmodule = "lua.wasm"\narguments = ["lua", "{file}"]'
     )
     assert read_interpreters(None)[".lua"] == Interpreter("lua.wasm", ("lua", "{file}"))
+
+
+def test_a_configuration_in_a_home_that_is_not_ours_is_none_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_path: Path) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert read_interpreters(None) == BUILTIN_INTERPRETERS
+    with pytest.raises(UsageError) as caught:
+        read_interpreters("c.toml")
+    assert caught.value.text == "The configuration c.toml cannot be read: permission denied."
+
+
+def test_a_directory_that_is_too_much_names_the_flag(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(bytes(2000))
+    (tmp_path / "b").mkdir()
+    where = f"--dir {tmp_path}: it has more than"
+    for limits, problem in (
+        (Limits(files=1024), "--files 1KiB allows. Copy less, or set --files."),
+        (Limits(nodes=1), "--nodes 1 allows. Copy less, or set --nodes."),
+    ):
+        with pytest.raises(UsageError) as caught:
+            read_tree((Mapping(str(tmp_path), "in"),), limits)
+        assert caught.value.text == f"{where} {problem}"
+
+
+def test_where_nothing_can_be_written_is_told_before_the_program_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    check_out(str(tmp_path / "new" / "deeper"))
+    with pytest.raises(UsageError, match="it cannot be made"):
+        check_out(str(file / "below"))
+    with pytest.raises(UsageError, match="--out needs a directory"):
+        check_out("")
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+    with pytest.raises(UsageError, match="Name another directory"):
+        check_out(str(tmp_path / "new"))
+    with pytest.raises(UsageError, match="permission denied"):
+        check_directories((Mapping(str(tmp_path), "in"),))
+
+
+def test_what_goes_wrong_while_writing_names_the_option(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"--out .*file: it cannot be made, or not be written to. Name another"):
+        write_out(str(tmp_path / "file"), Tree({}))
+    assert write_out("left", None) == ["gatebus: --out left: nothing was copied back; the program left no files."]

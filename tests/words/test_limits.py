@@ -19,6 +19,7 @@ from sandbox.limits import (
     Limits,
     Range,
     parse,
+    parse_count,
     parse_size,
     parse_time,
 )
@@ -108,7 +109,7 @@ def test_times_are_read_as_people_write_them(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "MiB", "-1", "1e3", "0x10", "1,5", "1 2", "１", "1TiB", "1" * 17, "nan", "inf"])
 def test_other_texts_are_refused_with_an_example(text: str) -> None:
-    for read, example in ((parse_size, "64MiB"), (parse_time, "500ms")):
+    for read, example in ((parse_size, "64MiB"), (parse_time, "500ms"), (parse_count, "64K")):
         with pytest.raises(BadSetup, match=example) as caught:
             read(text)
         assert caught.value.code == "limit-text"
@@ -116,7 +117,7 @@ def test_other_texts_are_refused_with_an_example(text: str) -> None:
 
 @given(st.text(max_size=20))
 def test_no_text_makes_anything_but_a_number_or_a_refusal(text: str) -> None:
-    for read in (parse_size, parse_time):
+    for read in (parse_size, parse_time, parse_count):
         try:
             assert read(text) >= 0
         except BadSetup:
@@ -133,6 +134,8 @@ def test_a_name_chooses_the_unit() -> None:
     assert parse(Limits, "cpu_time", "2s") == 2.0
     assert parse(Limits, "wall_time", "none") is None
     assert parse(CompileLimits, "wall_time", "1m") == 60.0
+    assert parse(Limits, "clock_resolution", "0.02s") == 20
+    assert parse(Limits, "nodes", "2K") == 2048
     with pytest.raises(BadSetup):
         parse(Limits, "cpu_time", "none")
     with pytest.raises(BadSetup) as caught:

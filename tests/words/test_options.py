@@ -111,7 +111,7 @@ def test_a_wrong_command_line_is_answered_in_one_line(arguments: tuple[str, ...]
 
 
 def test_a_limit_out_of_range_is_named_with_its_range() -> None:
-    assert refused("--stack", "1MiB", "x") == "The limit stack is 1048576 bytes; it must be 262144 or 8388608."
+    assert refused("--stack", "1MiB", "x") == "--stack 1MiB: it must be 256KiB or 8MiB."
 
 
 def test_an_unknown_backend_is_answered_with_those_that_exist() -> None:
@@ -172,3 +172,25 @@ def test_doctor_has_one_option() -> None:
     assert not doctor_options([]).json
     with pytest.raises(UsageError):
         doctor_options(["--nope"])
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "allowed"),
+    [
+        ("--memory", "64", "64KiB to 4GiB"),
+        ("--wall-time", "0", "0.001s to 4000000s"),
+        ("--table", "100000000", "0 to 10000000"),
+        ("--clock-resolution", "1h", "1ms to 1000ms"),
+        ("--stack", "1MiB", "256KiB or 8MiB"),
+    ],
+)
+def test_a_limit_out_of_range_is_told_as_it_is_typed(flag: str, value: str, allowed: str) -> None:
+    assert refused(flag, value, "x") == f"{flag} {value}: it must be {allowed}."
+
+
+def test_resolutions_are_times_and_counts_are_numbers() -> None:
+    assert run_options(["--clock-resolution", "20ms", "x"]).limits.clock_resolution == 20
+    assert run_options(["--clock-resolution", "20", "x"]).limits.clock_resolution == 20
+    assert run_options(["--table", "1k", "--nodes", "7", "x"]).limits == Limits(table=1024, nodes=7)
+    assert refused("--nodes", "1.5", "x") == "--nodes 1.5: A number is written like 4096 or 64K."
+    assert refused("--clock-resolution", "2 days", "x").endswith("A time is written like 500ms, 1s, 2m or 1h.")

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from gatebus.cli.wording import ended, failed, not_found, result_json, size_text, stopped, usage_lines
+from gatebus.cli.wording import ended, failed, not_found, refused, result_json, size_text, stopped, usage_lines
+from sandbox.image import Image
 from sandbox.limits import MIB, Limits
 from sandbox.outcome import CAUSE_TEXTS, Cause, Outcome, State, Usage, killed
 
@@ -39,6 +40,41 @@ def test_a_killed_program_is_126_and_the_line_says_why_and_what_to_do(cause: Cau
     text = CAUSE_TEXTS[cause]
     why = text if end == "Tell its author." else f"{text.partition(';')[0].rstrip('.')}."
     assert result.line == f"gatebus: dir/x.wasm was killed: {why} {end}"
+
+
+def needing(memory: int = 0, table: int = 0) -> Image:
+    return Image("0" * 64, "wasi", (), memory, table, 0, "key", None)
+
+
+@pytest.mark.parametrize(
+    ("cause", "limits", "image", "end"),
+    [
+        (Cause.MEMORY_LIMIT, Limits(), needing(memory=300 * MIB), "It had 64MiB: try --memory 1GiB."),
+        (Cause.MEMORY_LIMIT, Limits(), needing(table=100_000), "It had 65536: try --table 262144."),
+        (Cause.MEMORY_LIMIT, Limits(), needing(table=20_000_000), "It had 65536, and --table goes no further."),
+        (Cause.MEMORY_LIMIT, Limits(memory=3 << 30), needing(4 << 30), "It had 3GiB: try --memory 4GiB."),
+        (Cause.MEMORY_LIMIT, Limits(memory=4 << 30), None, "It had 4GiB, and --memory goes no further."),
+        (Cause.RUNTIME_MEMORY, Limits(files=0), None, "It had 0: try --files 32MiB."),
+        (Cause.CPU_TIME, Limits(cpu_time=80_000), None, "It had 80000s: try --cpu-time 86400s."),
+    ],
+)
+def test_the_advice_is_enough_and_can_be_followed(cause: Cause, limits: Limits, image: Image | None, end: str) -> None:
+    assert ended("x", killed(cause), limits, image).line.endswith(end)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "line"),
+    [
+        ("malformed", "not a module", "not a module. Build it again for wasm32-wasip1, or tell its author."),
+        ("malformed", "malformed text: expected `)` (line 1, column 2)", None),
+        ("bad-import", "import a.b is not provided", "import a.b is not provided. Build it for wasm32-wasip1."),
+        ("too-large", "It is large.", "It is large. Make it smaller: strip it, or split it."),
+        ("unsupported", "a component is not supported: build for wasm32-wasip1", None),
+    ],
+)
+def test_a_refusal_says_what_to_do(code: str, text: str, line: str | None) -> None:
+    result = refused("x", code, text)
+    assert (result.code, result.line, result.error) == (125, f"gatebus: x: {line or text}", code)
 
 
 def test_with_the_large_stack_there_is_no_larger_one_to_try() -> None:

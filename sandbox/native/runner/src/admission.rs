@@ -47,11 +47,21 @@ fn binary_untrusted(given: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {
     }
     at_most("bytes of text", given.len() as u64, bounds::TEXT as u64)?;
     let wasm = wat::parse_bytes(given).map_err(|error| {
-        let line = error.to_string().lines().next().unwrap_or_default().chars().take(200).collect::<String>();
-        Refusal { code: "malformed", text: format!("malformed text: {line}") }
+        Refusal { code: "malformed", text: format!("malformed text: {}", text_problem(&error.to_string())) }
     })?;
     at_most("bytes", wasm.len() as u64, bounds::MODULE as u64)?;
     Ok(Cow::Owned(wasm.into_owned()))
+}
+
+/// What is wrong, and where: the parser says `what`, then `--> <anon>:line:column`, then shows the line itself.
+fn text_problem(said: &str) -> String {
+    let mut lines = said.lines();
+    let what: String = lines.next().unwrap_or_default().chars().take(200).collect();
+    let mut place = lines.next().unwrap_or_default().rsplit(':').map(|each| each.trim().parse::<u32>());
+    match (place.next(), place.next()) {
+        (Some(Ok(column)), Some(Ok(line))) => format!("{what} (line {line}, column {column})"),
+        _ => what,
+    }
 }
 
 fn looks_like_text(given: &[u8]) -> bool {
