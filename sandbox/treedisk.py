@@ -31,6 +31,7 @@ OnSkip = Callable[[str, str], None]
 # Missing on Windows; there the checks before each step must do.
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _DIRECTORY = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+_BY_DESCRIPTOR = os.open in os.supports_dir_fd and os.scandir in os.supports_fd
 _READ = os.O_RDONLY | _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | getattr(os, "O_BINARY", 0)
 
@@ -85,15 +86,35 @@ class _Reader:
     def read(self, path: str) -> Tree:
         if not os.path.isdir(path):
             raise BadSetup("no-directory", "The directory for the program's files does not exist.")
-        waiting = [(path, "")]
-        while waiting:
-            host, inside = waiting.pop()
-            waiting += list(self._directory(host, inside))
+        root = os.open(path, os.O_RDONLY | _DIRECTORY) if _BY_DESCRIPTOR else None
+        waiting = [""]
+        try:
+            while waiting:
+                inside = waiting.pop()
+                waiting += list(self._directory(os.path.join(path, inside), root, inside))
+        finally:
+            if root is not None:
+                os.close(root)
         return Tree(self._nodes)
 
-    def _directory(self, host: str, inside: str) -> Iterator[tuple[str, str]]:
+    def _directory(self, host: str, root: int | None, inside: str) -> Iterator[str]:
+        """Opened part by part like everything else here: what was a directory when its parent was listed may be a link
+        now.
+        """
         try:
-            entries = sorted(os.scandir(host), key=lambda entry: entry.name)
+            directory = None if root is None else _open_below(root, inside.split("/") if inside else [])
+        except OSError:
+            self._skip(inside or ".", "cannot be read")
+            return
+        try:
+            yield from self._entries(host if directory is None else directory, directory, inside)
+        finally:
+            if directory is not None:
+                os.close(directory)
+
+    def _entries(self, listed: str | int, directory: int | None, inside: str) -> Iterator[str]:
+        try:
+            entries = sorted(os.scandir(listed), key=lambda entry: entry.name)
         except OSError:
             self._skip(inside or ".", "cannot be read")
             return
@@ -101,8 +122,8 @@ class _Reader:
             path = f"{inside}/{entry.name}" if inside else entry.name
             try:
                 check_path(path)
-                if self._entry(entry, path):
-                    yield entry.path, path
+                if self._entry(entry, directory, path):
+                    yield path
             except BadSetup as refusal:
                 if refusal.code != "tree-path":
                     raise
@@ -110,26 +131,26 @@ class _Reader:
             except OSError:
                 self._skip(path, "cannot be read")
 
-    def _entry(self, entry: os.DirEntry[str], path: str) -> bool:
-        """True: a directory, whose entries come next."""
+    def _entry(self, entry: os.DirEntry[str], directory: int | None, path: str) -> bool:
+        """True: a directory, whose entries come next. (Below a descriptor an entry's path is its name.)"""
         found = entry.stat(follow_symlinks=False)
         if stat.S_ISDIR(found.st_mode):
             self._add(path, Directory(_modified(found)))
             return True
         if stat.S_ISLNK(found.st_mode):
-            target = os.readlink(entry.path)
+            target = os.readlink(entry.path, dir_fd=directory)
             if link_stays_inside(path, target):
                 self._add(path, Link(target, _modified(found)))
             else:
                 self._skip(path, "is a link that points outside")
         elif stat.S_ISREG(found.st_mode):
-            self._add(path, File(self._content(entry.path), _modified(found)))
+            self._add(path, File(self._content(entry.path, directory), _modified(found)))
         else:
             self._skip(path, "is no file, directory or link")
         return False
 
-    def _content(self, host: str) -> bytes:
-        descriptor = os.open(host, _READ)
+    def _content(self, host: str, directory: int | None) -> bytes:
+        descriptor = os.open(host, _READ, dir_fd=directory)
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise OSError("it was replaced")
@@ -177,7 +198,7 @@ class _Writer:
 
     def _write(self, path: str, node: Node) -> None:
         *parents, name = path.split("/")
-        directory = self._open(parents)
+        directory = _open_below(self._root, parents)
         try:
             if isinstance(node, Directory):
                 _make_directory(directory, name)
@@ -191,7 +212,7 @@ class _Writer:
 
     def _set_time(self, path: str, node: Node) -> None:
         *parents, name = path.split("/")
-        directory = self._open(parents)
+        directory = _open_below(self._root, parents)
         try:
             os.utime(name, ns=(node.modified, node.modified), dir_fd=directory, follow_symlinks=False)
         except OSError:
@@ -199,17 +220,19 @@ class _Writer:
         finally:
             os.close(directory)
 
-    def _open(self, parts: list[str]) -> int:
-        current = os.dup(self._root)
-        try:
-            for part in parts:
-                deeper = os.open(part, os.O_RDONLY | _DIRECTORY | _NO_FOLLOW, dir_fd=current)
-                os.close(current)
-                current = deeper
-        except BaseException:
+
+def _open_below(root: int, parts: list[str]) -> int:
+    """A directory, without following a link on the way."""
+    current = os.dup(root)
+    try:
+        for part in parts:
+            deeper = os.open(part, os.O_RDONLY | _DIRECTORY | _NO_FOLLOW, dir_fd=current)
             os.close(current)
-            raise
-        return current
+            current = deeper
+    except BaseException:
+        os.close(current)
+        raise
+    return current
 
 
 def _make_directory(parent: int, name: str) -> None:

@@ -69,6 +69,37 @@ def test_a_link_to_a_directory_is_not_entered(tmp_path: Path) -> None:
     assert list(skipped) == ["door"]
 
 
+def test_a_directory_that_becomes_a_link_while_it_is_read_is_not_entered(tmp_path: Path) -> None:
+    """Whoever may write into the directory must not choose what else of its owner's is copied to a program."""
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "key").write_text("of the owner")
+    (tmp_path / "given" / "deep" / "sub").mkdir(parents=True)
+    os.mkfifo(tmp_path / "given" / "deep" / "zzz")
+    skipped: Skipped = {}
+
+    def on_skip(path: str, why: str) -> None:
+        """The listing of `deep` is at its end, and `sub` is next."""
+        skipped[path] = why
+        if path == "deep/zzz":
+            (tmp_path / "given" / "deep").rename(tmp_path / "given" / "was")
+            (tmp_path / "given" / "deep").mkdir()
+            (tmp_path / "given" / "deep" / "sub").symlink_to(tmp_path / "secret")
+
+    tree = from_directory(str(tmp_path / "given"), Limits(), on_skip)
+    assert set(tree) == {"deep", "deep/sub"}
+    assert skipped["deep/sub"] == "cannot be read"
+
+
+def test_reading_leaves_no_descriptor_behind(tmp_path: Path) -> None:
+    for number in range(40):
+        (tmp_path / f"{number}" / "deep").mkdir(parents=True)
+    before = len(os.listdir("/dev/fd"))
+    taken(tmp_path)
+    with pytest.raises(BadSetup):
+        taken(tmp_path, Limits(nodes=7))
+    assert len(os.listdir("/dev/fd")) == before
+
+
 def test_pipes_and_sockets_are_skipped_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with socket.socket(socket.AF_UNIX) as listener:
