@@ -46,8 +46,9 @@ fn binary_untrusted(given: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {
         return Ok(Cow::Borrowed(given));
     }
     at_most("bytes of text", given.len() as u64, bounds::TEXT as u64)?;
-    let wasm = wat::parse_bytes(given).map_err(|error| {
-        Refusal { code: "malformed", text: format!("malformed text: {}", text_problem(&error.to_string())) }
+    let wasm = wat::parse_bytes(given).map_err(|error| Refusal {
+        code: "malformed",
+        text: format!("malformed text: {}", text_problem(&error.to_string())),
     })?;
     at_most("bytes", wasm.len() as u64, bounds::MODULE as u64)?;
     Ok(Cow::Owned(wasm.into_owned()))
