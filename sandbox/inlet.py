@@ -105,7 +105,7 @@ class Inlet:
             self._log_left -= len(said.data)
             if self._log_left < 0:
                 raise PacketViolation("packet-control", "The program's runtime wrote more log than its limit.")
-            if self.on_log is not None:
+            if self.on_log is not None and said.data:  # nothing costs nothing of the limit: it must not be kept either
                 self.on_log(said.stream, said.data)
         elif isinstance(said, LeftNode | LeftContent):
             if self._collector is None:

@@ -42,9 +42,9 @@ DOMAIN_NAMES = ("call", "info", "flow", "data")
 # Services a program can know (Gate's limit).
 SERVICES_MAX = 256
 
-# Distinct good headers remembered per program. Sizes vary most: 8,192 multiples of eight times a few codes would be
-# the worst case.
-_KNOWN_MAX = 4_096
+# Distinct good headers remembered per program. Ordinary programs send a few dozen; one that invents them makes the
+# host keep 80 KiB, and thousands of programs may do so at once.
+_KNOWN_MAX = 1_024
 
 Buffer = bytes | bytearray | memoryview
 

@@ -58,6 +58,19 @@ async def test_logs_come_out_by_themselves_and_never_as_packets() -> None:
         assert program.usage().packets_out == 1
 
 
+async def test_empty_logs_which_no_limit_counts_are_told_to_nobody() -> None:
+    async def script(guest: FakeGuest) -> None:
+        for _ in range(1_000):
+            await guest.log(b"")
+        await guest.log(b"full")
+
+    logged: list[bytes] = []
+    async with fake(script) as box, box.start(await box.compile(b"it")) as program:
+        program.on_log = lambda _stream, data: logged.append(data)
+        await everything(program)
+        assert logged == [b"full"]
+
+
 async def test_more_log_than_the_limit_is_a_violation_of_the_runtime() -> None:
     async def script(guest: FakeGuest) -> None:
         await guest.log(bytes(11))

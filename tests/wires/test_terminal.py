@@ -1,6 +1,7 @@
 """gatebus.cli.terminal: descriptors of the person's side, with real pipes and files."""
 
 import os
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,6 +103,17 @@ async def test_a_sink_writes_everything_in_order_and_tells_how_much(pipe: tuple[
         os.close(pipe[1])
     assert read == [b"".join(pieces)]
     assert sum(written) == 300_015
+
+
+def test_small_pieces_that_nobody_reads_take_little_more_than_their_bytes(pipe: tuple[int, int]) -> None:
+    sink = Sink(pipe[1])
+    tracemalloc.start()
+    try:
+        for number in range(200_000):
+            sink.put(bytes((number & 255, 0)))
+        assert tracemalloc.get_traced_memory()[0] < 2 * 400_000
+    finally:
+        tracemalloc.stop()
 
 
 async def test_a_sink_goes_on_when_its_descriptor_was_made_non_blocking_by_others(pipe: tuple[int, int]) -> None:
