@@ -1,0 +1,86 @@
+//! What both printers, of the program and of its continuations, work from: the forms, the site table and the numbers of the added functions.
+
+use crate::form::{Form, Op};
+use crate::graph::Graph;
+use crate::parse::Program;
+use crate::scalar::{Scalar, Types};
+use crate::table::SiteTable;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Everything that is derived from the module before anything is printed.
+pub(crate) struct Base<'a> {
+    pub(crate) program: Program<'a>,
+    pub(crate) graph: Graph,
+    /// Of the functions that have sites, by number.
+    pub(crate) forms: BTreeMap<u32, Form>,
+    pub(crate) table: SiteTable,
+    /// The types of the transformed program; a continuation adds to a copy.
+    pub(crate) types: Types,
+    pub(crate) added: Added,
+    /// The number of the control memory.
+    pub(crate) control: u32,
+}
+
+/// The functions that the transformed program has behind its own. The wrapper of import i is the i-th of them.
+#[derive(Default)]
+pub(crate) struct Added {
+    first: u32,
+    /// One helper per list of saved types: stores a frame.
+    pub(crate) push: BTreeSet<Vec<Scalar>>,
+    /// By type, the functions that a continuation may have to call.
+    pub(crate) dispatch: BTreeMap<u32, Vec<u32>>,
+}
+
+impl<'a> Base<'a> {
+    /// The function in whose stead a call is made: an imported one is called through its wrapper.
+    pub(crate) fn target(&self, function: u32) -> u32 {
+        if function < self.program.imported { self.added.first + function } else { function }
+    }
+
+    /// The type of a function of the source or of a wrapper.
+    pub(crate) fn type_of_target(&self, target: u32) -> u32 {
+        let function = target.checked_sub(self.added.first).unwrap_or(target);
+        self.program.functions[function as usize]
+    }
+
+    /// The numbers of the helpers and dispatchers, the first of them being `first`.
+    pub(crate) fn links(&self, first: u32) -> Links {
+        let mut next = first..;
+        let mut number = || next.next().expect("fewer than 2^32 functions");
+        let push = self.added.push.iter().map(|types| (types.clone(), number())).collect();
+        let returned = self.table.returned.iter().map(|types| (types.clone(), number())).collect();
+        let dispatch = self.added.dispatch.keys().map(|ty| (*ty, number())).collect();
+        Links { push, returned, dispatch }
+    }
+
+    /// The number of the first helper in the transformed program.
+    pub(crate) fn first_helper(&self) -> u32 {
+        self.added.first + self.program.imported
+    }
+}
+
+/// Where helpers and dispatchers are: in the program among its own functions, in a continuation among the imports.
+pub(crate) struct Links {
+    pub(crate) push: BTreeMap<Vec<Scalar>, u32>,
+    pub(crate) returned: BTreeMap<Vec<Scalar>, u32>,
+    pub(crate) dispatch: BTreeMap<u32, u32>,
+}
+
+/// Which functions have to be added.
+pub(crate) fn add(program: &Program<'_>, forms: &BTreeMap<u32, Form>, table: &SiteTable) -> Added {
+    let mut added = Added { first: crate::number(program.functions.len()), ..Added::default() };
+    added.push = table.sites.iter().map(|site| site.saved.clone()).collect();
+    let mut called: BTreeSet<u32> = (0..program.imported).collect();
+    for form in forms.values() {
+        called.extend(form.ops.iter().filter_map(|op| match op {
+            Op::Call(function) | Op::TailCall(function) => Some(*function),
+            _ => None,
+        }));
+    }
+    for function in called {
+        let target = if function < program.imported { added.first + function } else { function };
+        added.dispatch.entry(program.functions[function as usize]).or_default().push(target);
+    }
+    added.dispatch.values_mut().for_each(|targets| targets.sort_unstable());
+    added
+}

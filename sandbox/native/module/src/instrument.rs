@@ -1,0 +1,291 @@
+//! The transformed program. Sixth step of the path.
+//!
+//! Everything added stands behind what the module has, so no number changes: wrappers of the imports, frame writers and dispatchers behind its functions,
+//! the control memory behind its memories, hidden exports behind its exports.
+//!
+//! ```wat
+//! (module                                        (module
+//!   (memory (export "memory") 1)                   (memory (export "memory") 1)  (memory $control N N)
+//!   (start $init)                                                                      ;; the host calls it
+//!   (func $init …)                                 (func $init …)
+//!   (func (export "run") …))                       (func (export "run") … polls and checks …)
+//!                                                  (func $push.. …) (func $returned.. …) (func $dispatch.. …)
+//!                                                  (export "gatebus:start" (func $init))  (export "gatebus:control" (memory $control)) …)
+//! ```
+//!
+//! A function without sites is copied byte for byte. Custom sections but the names are dropped: their offsets would be wrong.
+
+use crate::base::{Base, Links, add};
+use crate::form::Form;
+use crate::frames::Frame;
+use crate::graph::Graph;
+use crate::helpers;
+use crate::layout::{CONTROL, START};
+use crate::live::add_liveness;
+use crate::normal::{next_local, normalise};
+use crate::parse::Program;
+use crate::print::{Leaving, Printer};
+use crate::refused::{Reason, Refused};
+use crate::scalar::{Types, plain};
+use crate::table::{SiteTable, build};
+use std::collections::{BTreeMap, BTreeSet};
+use wasm_encoder::{
+    BranchHint, BranchHints, CodeSection, CustomSection, ExportKind, ExportSection, Function, FunctionSection, Instruction, MemorySection,
+    MemoryType, Module, RawSection,
+};
+use wasmparser::ExternalKind;
+
+/// Words of 64 bits that the sets of live locals of one function may take: 128 MiB. sqlite3's interpreter needs 0.1 MiB.
+const LIVENESS_WORDS: usize = 1 << 24;
+/// Values that all sites together may save: at about 4 bytes of code each, what the largest module may grow by.
+const SAVED_VALUES: usize = 1 << 22;
+
+/// A program that can be stopped and continued, and the table of the places where.
+pub struct Suspendable<'a> {
+    pub(crate) base: Base<'a>,
+    wasm: Vec<u8>,
+}
+
+impl<'a> Suspendable<'a> {
+    /// Transforms a module. `frame_bytes` is the room for frames: at least the largest stack that the engine will give the program, since a frame is
+    /// about as large as the native one; where it is too small, the stop ends the program.
+    pub fn new_untrusted(bytes: &'a [u8], frame_bytes: u32) -> Result<Suspendable<'a>, Refused> {
+        let program = Program::read_untrusted(bytes)?;
+        let graph = Graph::of(&program)?;
+        let forms = all_forms(&program, &graph)?;
+        let table = build(&program, &forms)?;
+        if table.sites.iter().map(|site| site.saved.len()).sum::<usize>() > SAVED_VALUES {
+            return Err(whole("its sites save too many values"));
+        }
+        let forms: BTreeMap<u32, Form> = forms.into_iter().map(|form| (form.function, form)).collect();
+        let added = add(&program, &forms, &table);
+        let types = Types::of(&program.types);
+        let control = crate::number(program.memories.len());
+        let mut base = Base { program, graph, forms, table, types, added, control };
+        let wasm = print(&mut base, frame_bytes);
+        // Only a module close to the engine's limits can fail here, for instance by too many locals.
+        match wasmparser::Validator::new().validate_all(&wasm) {
+            Ok(_) => Ok(Suspendable { base, wasm }),
+            Err(_) => Err(whole("the transformed module would exceed a limit of the engine")),
+        }
+    }
+
+    /// The transformed program.
+    pub fn wasm(&self) -> &[u8] {
+        &self.wasm
+    }
+
+    /// Every place where it can be left.
+    pub fn table(&self) -> &SiteTable {
+        &self.base.table
+    }
+
+    /// The module's own name for a function, to show a frame to a person.
+    pub fn name(&self, function: u32) -> Option<&str> {
+        self.base.program.names.get(&function).map(String::as_str)
+    }
+
+    /// The function behind an export of the module.
+    pub fn entry(&self, name: &str) -> Option<u32> {
+        let export = self.base.program.exports.iter().find(|export| export.name == name);
+        export.filter(|export| export.kind == ExternalKind::Func).map(|export| export.index)
+    }
+
+    /// The set of sites that a continuation must have for these frames.
+    pub fn sites_of(frames: &[Frame]) -> BTreeSet<u32> {
+        frames.iter().map(|frame| frame.site).collect()
+    }
+}
+
+fn whole(why: &'static str) -> Refused {
+    Refused::Suspension(vec![Reason { function: None, name: None, why }])
+}
+
+/// The normal forms of the functions that have sites.
+fn all_forms(program: &Program<'_>, graph: &Graph) -> Result<Vec<Form>, Refused> {
+    let mut forms = Vec::new();
+    let mut reasons = Vec::new();
+    for function in program.defined() {
+        if !graph.may_leave(function) && !graph.circles(function) {
+            continue;
+        }
+        if let Some(why) = graph.unhandled(function) {
+            reasons.push(program.reason(function, why));
+            continue;
+        }
+        let mut form = normalise(program, graph, function)?;
+        if (form.spots.len() + 2 * form.ends.len()).saturating_mul(form.locals.len().div_ceil(64)) > LIVENESS_WORDS {
+            reasons.push(program.reason(function, "it has too many locals for its size"));
+        } else if form.locals.iter().any(|ty| crate::scalar::encode(*ty).is_none()) {
+            reasons.push(program.reason(function, "it uses a reference type that is not handled"));
+        } else {
+            add_liveness(&mut form);
+            forms.push(form);
+        }
+    }
+    if reasons.is_empty() { Ok(forms) } else { Err(Refused::Suspension(reasons)) }
+}
+
+/// The code of the module and what goes with it.
+struct Printed {
+    functions: FunctionSection,
+    code: CodeSection,
+    hints: BranchHints,
+}
+
+fn print(base: &mut Base<'_>, frame_bytes: u32) -> Vec<u8> {
+    let links = base.links(base.first_helper());
+    let mut types = base.types.clone();
+    let mut printed = print_own(base, &links, &mut types);
+    print_added(base, &links, &mut types, &mut printed);
+    base.types = types;
+    let program = &base.program;
+    let mut module = Module::new();
+    let copy = |module: &mut Module, id: u8| {
+        if let Some(data) = program.section(id) {
+            module.section(&RawSection { id, data });
+        }
+    };
+    module.section(&base.types.section());
+    copy(&mut module, 2);
+    module.section(&printed.functions);
+    copy(&mut module, 4);
+    module.section(&memories(base, frame_bytes));
+    // Tags stand between the memories and the globals.
+    copy(&mut module, 13);
+    copy(&mut module, 6);
+    module.section(&exports(base, &links));
+    copy(&mut module, 9);
+    copy(&mut module, 12);
+    if !printed.hints.is_empty() {
+        module.section(&printed.hints);
+    }
+    module.section(&printed.code);
+    copy(&mut module, 11);
+    if let Some(names) = program.name_section {
+        module.section(&CustomSection { name: "name".into(), data: names.into() });
+    }
+    module.finish()
+}
+
+fn print_own(base: &Base<'_>, links: &Links, types: &mut Types) -> Printed {
+    let mut printed = Printed { functions: FunctionSection::new(), code: CodeSection::new(), hints: BranchHints::new() };
+    for function in base.program.defined() {
+        printed.functions.function(base.program.functions[function as usize]);
+        match base.forms.get(&function) {
+            Some(form) => {
+                let (body, hints) = print_form(base, form, links, types);
+                printed.code.function(&body);
+                add_hints(&mut printed.hints, function, &hints);
+            }
+            None => drop(printed.code.raw(&base.program.bytes[base.program.body(function).range()])),
+        }
+    }
+    printed
+}
+
+/// The body in a block, so that all cold blocks leave through one place behind it.
+fn print_form(base: &Base<'_>, form: &Form, links: &Links, types: &mut Types) -> (Function, Vec<u32>) {
+    let out = helpers::with_locals(&form.locals[form.params..]);
+    let mut printer = Printer { base, form, links, types, out, hints: Vec::new(), leaving: Leaving::Shared, outside: false };
+    let results = printer.types.block(&form.results);
+    printer.write(Instruction::Block(wasm_encoder::BlockType::Empty));
+    printer.write(Instruction::Block(results));
+    printer.range(0..form.ops.len(), 0);
+    printer.write(Instruction::Return);
+    printer.write(Instruction::End);
+    printer.write_dummies(Instruction::End);
+    (printer.out, printer.hints)
+}
+
+pub(crate) fn add_hints(section: &mut BranchHints, function: u32, offsets: &[u32]) {
+    if !offsets.is_empty() {
+        let hints = offsets.iter().map(|offset| BranchHint { branch_func_offset: *offset, branch_hint_value: 0 });
+        section.function_hints(function, hints);
+    }
+}
+
+fn print_added(base: &Base<'_>, links: &Links, types: &mut Types, printed: &mut Printed) {
+    for import in 0..base.program.imported {
+        printed.functions.function(base.program.functions[import as usize]);
+        printed.code.function(&helpers::wrapper(base, links, import));
+    }
+    for saved in &base.added.push {
+        printed.functions.function(types.intern(&helpers::push_params(saved), &[]));
+        printed.code.function(&helpers::push(base.control, saved));
+    }
+    for (number, results) in (0..).zip(&base.table.returned) {
+        printed.functions.function(types.intern(&plain(results), &[]));
+        printed.code.function(&helpers::returned(base.control, results, number));
+    }
+    for (ty, targets) in &base.added.dispatch {
+        let (params, results) = dispatch_type(base, *ty);
+        printed.functions.function(types.intern(&params, &results));
+        printed.code.function(&helpers::dispatcher(next_local(&params) - 1, targets));
+    }
+}
+
+/// The arguments of the function, and which one it is.
+pub(crate) fn dispatch_type(base: &Base<'_>, ty: u32) -> crate::scalar::Signature {
+    let ty = &base.program.types[ty as usize];
+    let mut params = ty.params().to_vec();
+    params.push(wasmparser::ValType::I32);
+    (params, ty.results().to_vec())
+}
+
+fn memories(base: &Base<'_>, frame_bytes: u32) -> MemorySection {
+    let mut section = MemorySection::new();
+    base.program.memories.iter().for_each(|memory| drop(section.memory(encode_memory(memory))));
+    section.memory(control_type(frame_bytes));
+    section
+}
+
+pub(crate) fn encode_memory(ty: &wasmparser::MemoryType) -> MemoryType {
+    MemoryType { minimum: ty.initial, maximum: ty.maximum, memory64: false, shared: false, page_size_log2: None }
+}
+
+fn control_type(frame_bytes: u32) -> MemoryType {
+    let pages = (u64::from(crate::FRAMES) + u64::from(frame_bytes)).div_ceil(65536).min(65536);
+    MemoryType { minimum: pages, maximum: Some(pages), memory64: false, shared: false, page_size_log2: None }
+}
+
+fn exports(base: &Base<'_>, links: &Links) -> ExportSection {
+    let mut section = ExportSection::new();
+    for export in &base.program.exports {
+        section.export(export.name, encode_kind(export.kind), export.index);
+    }
+    section.export(CONTROL, ExportKind::Memory, base.control);
+    for (name, kind, index) in hidden(base, links) {
+        section.export(&name, kind, index);
+    }
+    if let Some(start) = base.program.start {
+        section.export(START, ExportKind::Func, start);
+    }
+    section
+}
+
+fn encode_kind(kind: ExternalKind) -> ExportKind {
+    match kind {
+        ExternalKind::Func | ExternalKind::FuncExact => ExportKind::Func,
+        ExternalKind::Table => ExportKind::Table,
+        ExternalKind::Memory => ExportKind::Memory,
+        ExternalKind::Global => ExportKind::Global,
+        ExternalKind::Tag => ExportKind::Tag,
+    }
+}
+
+/// What the host and a continuation reach, besides the control memory: name, kind, number.
+pub(crate) fn hidden(base: &Base<'_>, links: &Links) -> Vec<(String, ExportKind, u32)> {
+    let program = &base.program;
+    let mut all = Vec::new();
+    let mut add = |name: &str, kind: ExportKind, indices: Vec<u32>| {
+        all.extend((0..).zip(indices).map(|(number, index): (u32, u32)| (format!("gatebus:{name}:{number}"), kind, index)));
+    };
+    add("push", ExportKind::Func, links.push.values().copied().collect());
+    add("returned", ExportKind::Func, links.returned.values().copied().collect());
+    add("call", ExportKind::Func, links.dispatch.values().copied().collect());
+    add("memory", ExportKind::Memory, (0..base.control).collect());
+    add("global", ExportKind::Global, (0..crate::number(program.globals.len())).collect());
+    add("table", ExportKind::Table, (0..crate::number(program.tables.len())).collect());
+    all
+}

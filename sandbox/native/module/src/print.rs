@@ -1,0 +1,188 @@
+//! Prints a normal form as code, with its polls and checks. Used by the instrumented program and by continuations, which differ only in how
+//! a call reaches the program.
+//!
+//! ```wat
+//! loop … end          loop
+//!                       i32.const 0  i32.load8_u $control offset=S      ;; this site's own byte
+//!                       if  …live values…  i32.const SITE  call $push  br $leave  end
+//!                       … end
+//!
+//! call $f             call $f  local.set $u
+//!                     i32.const 0  i32.load8_u $control offset=S
+//!                     if  local.get $u  call $returned                 ;; does nothing when $f was left
+//!                         …live values…  i32.const SITE  call $push  br $leave  end
+//! ```
+//!
+//! The cold blocks never come back into the code: the register allocator need not keep anything alive across them. All of them are marked as
+//! unlikely by branch hints.
+
+use crate::base::{Base, Links};
+use crate::form::{Form, Op, Shape};
+use crate::layout::{UNWINDING, ZONE, at, word};
+use crate::scalar::{Types, zero};
+use std::ops::Range;
+use wasm_encoder::{BlockType, Function, Instruction};
+
+/// How a cold block ends the function.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Leaving {
+    /// By a branch to a place of the function that all cold blocks share: 12 % less native code on sqlite3.
+    Shared,
+    /// By a return of its own.
+    Own,
+}
+
+/// The printer of one function.
+pub(crate) struct Printer<'x, 'a> {
+    pub(crate) base: &'x Base<'a>,
+    pub(crate) form: &'x Form,
+    pub(crate) links: &'x Links,
+    pub(crate) types: &'x mut Types,
+    pub(crate) out: Function,
+    /// The offsets of the cold blocks' `if` in the body.
+    pub(crate) hints: Vec<u32>,
+    pub(crate) leaving: Leaving,
+    /// Calls go through the dispatchers: this is a continuation.
+    pub(crate) outside: bool,
+}
+
+impl Printer<'_, '_> {
+    pub(crate) fn write(&mut self, instruction: Instruction<'_>) {
+        self.out.instruction(&instruction);
+    }
+
+    /// Prints some operators. Branches that leave the range go `shift` levels further, because the range was moved into that many new blocks.
+    pub(crate) fn range(&mut self, range: Range<usize>, shift: u32) {
+        let mut depth = 0;
+        for at in range {
+            let form = self.form;
+            match &form.ops[at] {
+                Op::Block(shape) => self.open(shape, Instruction::Block, &mut depth),
+                Op::Loop(shape, _) => self.open(shape, Instruction::Loop, &mut depth),
+                Op::If(shape) => self.open(shape, Instruction::If, &mut depth),
+                Op::End => {
+                    self.write(Instruction::End);
+                    depth = depth.saturating_sub(1);
+                }
+                Op::Branch(to) => self.write(Instruction::Br(moved(*to, depth, shift))),
+                Op::BranchIf(to) => self.write(Instruction::BrIf(moved(*to, depth, shift))),
+                Op::BranchTable(all) => {
+                    let all: Vec<u32> = all.iter().map(|to| moved(*to, depth, shift)).collect();
+                    let (default, listed) = all.split_last().expect("a table has a default");
+                    self.write(Instruction::BrTable(listed.into(), *default));
+                }
+                Op::Poll(spot) => {
+                    self.ask_request(*spot);
+                    self.cold(*spot, depth);
+                }
+                Op::Check(spot, results) => {
+                    self.ask_request(*spot);
+                    self.cold_after_call(*spot, results, depth);
+                }
+                op => self.straight(op),
+            }
+        }
+    }
+
+    fn straight(&mut self, op: &Op) {
+        match op {
+            Op::Raw(bytes) | Op::TailCallIndirect(bytes) => {
+                let bytes = &self.base.program.bytes[bytes.clone()];
+                self.out.raw(bytes.iter().copied());
+            }
+            Op::Get(local) => self.write(Instruction::LocalGet(*local)),
+            Op::Set(local) => self.write(Instruction::LocalSet(*local)),
+            Op::Tee(local) => self.write(Instruction::LocalTee(*local)),
+            Op::Else => self.write(Instruction::Else),
+            Op::Return => self.write(Instruction::Return),
+            Op::Unreachable => self.write(Instruction::Unreachable),
+            Op::Call(function) => self.call(*function, Instruction::Call),
+            Op::TailCall(function) => self.call(*function, Instruction::ReturnCall),
+            Op::CallIndirect(ty, table) => {
+                self.write(Instruction::CallIndirect { type_index: *ty, table_index: *table });
+            }
+            _ => unreachable!("structured operators are printed by `range`"),
+        }
+    }
+
+    fn open(&mut self, shape: &Shape, instruction: fn(BlockType) -> Instruction<'static>, depth: &mut u32) {
+        let ty = self.shape(shape);
+        self.write(instruction(ty));
+        *depth += 1;
+    }
+
+    pub(crate) fn shape(&mut self, shape: &Shape) -> BlockType {
+        match shape {
+            Shape::Results(results) => self.types.block(results),
+            Shape::Numbered(ty) => BlockType::FunctionType(*ty),
+        }
+    }
+
+    pub(crate) fn call(&mut self, function: u32, instruction: fn(u32) -> Instruction<'static>) {
+        let target = self.base.target(function);
+        if !self.outside {
+            return self.write(instruction(target));
+        }
+        let ty = self.base.type_of_target(target);
+        let place = self.base.added.dispatch[&ty].binary_search(&target);
+        let place = i32::try_from(place.expect("every call of a form is dispatched")).expect("few functions");
+        self.write(Instruction::I32Const(place));
+        self.write(instruction(self.links.dispatch[&ty]));
+    }
+
+    fn ask_request(&mut self, spot: usize) {
+        let byte = crate::number(spot) % ZONE;
+        self.write(Instruction::I32Const(0));
+        self.write(Instruction::I32Load8U(at(self.base.control, byte)));
+    }
+
+    /// Whether a call that this continuation made for a frame was left again; a request alone does not count yet.
+    pub(crate) fn ask_unwinding(&mut self) {
+        for instruction in word(self.base.control, UNWINDING) {
+            self.write(instruction);
+        }
+    }
+
+    fn cold_after_call(&mut self, spot: usize, results: &[u32], depth: u32) {
+        self.begin_cold();
+        results.iter().for_each(|local| self.write(Instruction::LocalGet(*local)));
+        self.write(Instruction::Call(self.links.returned[&self.form.scalars_of(results)]));
+        self.end_cold(spot, depth);
+    }
+
+    /// On top of the stack lies whether the function is to be left here.
+    pub(crate) fn cold(&mut self, spot: usize, depth: u32) {
+        self.begin_cold();
+        self.end_cold(spot, depth);
+    }
+
+    fn begin_cold(&mut self) {
+        self.hints.push(crate::number(self.out.byte_len()));
+        self.write(Instruction::If(BlockType::Empty));
+    }
+
+    fn end_cold(&mut self, spot: usize, depth: u32) {
+        let form = self.form;
+        let live = &form.spots[spot].live;
+        live.iter().for_each(|local| self.write(Instruction::LocalGet(*local)));
+        let site = self.base.table.first[form.function as usize] + crate::number(spot);
+        self.write(Instruction::I32Const(i32::try_from(site).expect("fewer than 2^31 sites")));
+        self.write(Instruction::Call(self.links.push[&form.scalars_of(live)]));
+        match self.leaving {
+            // Out of the `if`, of the constructs around it, and of the block of the body.
+            Leaving::Shared => self.write(Instruction::Br(depth + 2)),
+            Leaving::Own => self.write_dummies(Instruction::Return),
+        }
+        self.write(Instruction::End);
+    }
+
+    pub(crate) fn write_dummies(&mut self, last: Instruction<'_>) {
+        let form = self.form;
+        form.results.iter().for_each(|ty| self.write(zero(*ty)));
+        self.write(last);
+    }
+}
+
+fn moved(to: u32, depth: u32, shift: u32) -> u32 {
+    if to >= depth { to + shift } else { to }
+}

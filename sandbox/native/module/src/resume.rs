@@ -1,0 +1,349 @@
+//! The continuation module for a set of sites. Last step of the path.
+//!
+//! One function per site, entered at the site, and one chooser per list of results. Values come from the control memory, never from the code: the module
+//! depends on the program and the set of sites alone, is cached like a program, and no forged state can change it.
+//!
+//! ```wat
+//! (func $run (param $n i32)                  (func $from_site (local $n i32) (local $entering i32) (local $frame i32)
+//!   lead-1                                     pop frame: $n                             ;; values of the site
+//!   loop $l                                    entering = 1
+//!     poll                                     loop $l                                  ;; lead-1 is gone: it never runs again
+//!     lead-2                                     if entering  entering = 0              ;; first time
+//!     call $f  check                               call $next                          ;; the frame inside this one
+//!     tail-1                                       if unwinding  push the frame, return
+//!     br_if $l                                   else  poll  lead-2  call $f  check  end
+//!   end                                          tail-1  br_if $l
+//!   tail-2)                                    end  tail-2)
+//! ```
+//!
+//! From the site on it is the original code with the original sites, so a second stop writes frames of the *program*: a state never tells how often
+//! it has moved. The first check asks only whether the inner frame was left again, and a header's poll is passed: each leg makes progress.
+
+use crate::base::{Base, Links};
+use crate::form::{Form, Op, Shape};
+use crate::helpers;
+use crate::instrument::{Suspendable, add_hints, dispatch_type, encode_memory, hidden};
+use crate::layout::{CONTROL, PROGRAM, RETURNED};
+use crate::print::{Leaving, Printer};
+use crate::scalar::{Scalar, Types, encode, encode_reference, plain};
+use crate::table::{Place, results_of};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use wasm_encoder::{
+    BlockType, BranchHints, CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, GlobalType, ImportSection, Instruction,
+    MemoryType, Module, TableType,
+};
+use wasmparser::ValType;
+
+impl Suspendable<'_> {
+    /// The export of a continuation that goes on from frames whose outermost one is at this site.
+    pub fn resume_name(&self, site: u32) -> Option<String> {
+        self.table().saved_untrusted(site)?;
+        Some(name_of(&results_at(&self.base, site)))
+    }
+
+    /// The continuation module for these sites; `None` where one is not a site of the program.
+    pub fn continuation(&self, sites: &BTreeSet<u32>) -> Option<Vec<u8>> {
+        sites.iter().try_for_each(|site| self.table().saved_untrusted(*site).map(drop))?;
+        Some(print(&self.base, sites))
+    }
+}
+
+fn name_of(results: &[ValType]) -> String {
+    let names: Vec<String> = results.iter().map(ValType::to_string).collect();
+    format!("gatebus:resume:{}", names.join(","))
+}
+
+/// What the function gives that goes on from a site.
+fn results_at(base: &Base<'_>, site: u32) -> Vec<ValType> {
+    if site & RETURNED != 0 {
+        return plain(&base.table.returned[(site & !RETURNED) as usize]);
+    }
+    base.program.type_of(base.table.sites[site as usize].function).results().to_vec()
+}
+
+/// The functions of a continuation: the sites' bodies from `first` on, then the choosers.
+struct Plan<'x> {
+    sites: Vec<(u32, Vec<ValType>)>,
+    choosers: BTreeMap<&'x [ValType], u32>,
+    first: u32,
+}
+
+fn print(base: &Base<'_>, sites: &BTreeSet<u32>) -> Vec<u8> {
+    let links = base.links(0);
+    let mut types = base.types.clone();
+    let imports = imports(base, &links, &mut types);
+    let first = crate::number(links.push.len() + links.returned.len() + links.dispatch.len());
+    let sites: Vec<(u32, Vec<ValType>)> = sites.iter().map(|site| (*site, results_at(base, *site))).collect();
+    // Also for what a call inside gives: a set that holds no frame for it cannot be complete, and would trap there.
+    let inner: Vec<Vec<ValType>> = sites.iter().filter_map(|(site, _)| inner_results(base, *site)).collect();
+    let kinds: BTreeSet<&[ValType]> = sites.iter().map(|(_, results)| results).chain(&inner).map(Vec::as_slice).collect();
+    let choosers = kinds.into_iter().zip(first + crate::number(sites.len())..).collect();
+    let plan = Plan { sites: sites.clone(), choosers, first };
+    let mut functions = FunctionSection::new();
+    let mut code = CodeSection::new();
+    let mut hints = BranchHints::new();
+    for ((site, results), number) in plan.sites.iter().zip(first..) {
+        let (body, offsets) = print_site(base, &links, &mut types, &plan, *site);
+        functions.function(types.intern(&[], results));
+        code.function(&body);
+        add_hints(&mut hints, number, &offsets);
+    }
+    let mut exports = ExportSection::new();
+    for (results, number) in &plan.choosers {
+        functions.function(types.intern(&[], results));
+        code.function(&chooser(base, &plan, results));
+        exports.export(&name_of(results), ExportKind::Func, *number);
+    }
+    let mut module = Module::new();
+    module.section(&types.section()).section(&imports).section(&functions).section(&exports);
+    if !hints.is_empty() {
+        module.section(&hints);
+    }
+    module.section(&code);
+    module.finish()
+}
+
+fn inner_results(base: &Base<'_>, site: u32) -> Option<Vec<ValType>> {
+    let site = base.table.sites.get(site as usize)?;
+    match site.place {
+        Place::Call(callee) => Some(results_of(&base.program, callee).to_vec()),
+        Place::Point | Place::Import => None,
+    }
+}
+
+fn chooser(base: &Base<'_>, plan: &Plan<'_>, results: &[ValType]) -> Function {
+    let bodies = plan.sites.iter().zip(plan.first..);
+    let bodies: Vec<Option<u32>> = bodies.map(|((_, gives), number)| (gives == results).then_some(number)).collect();
+    helpers::next(base.control, &bodies)
+}
+
+/// Everything of the program, under the numbers that the program's code knows; only functions are called otherwise.
+fn imports(base: &Base<'_>, links: &Links, types: &mut Types) -> ImportSection {
+    let mut section = ImportSection::new();
+    let mut functions: Vec<u32> = links.push.keys().map(|saved| types.intern(&helpers::push_params(saved), &[])).collect();
+    functions.extend(links.returned.keys().map(|results| types.intern(&plain(results), &[])));
+    for ty in links.dispatch.keys() {
+        let (params, results) = dispatch_type(base, *ty);
+        functions.push(types.intern(&params, &results));
+    }
+    for (name, kind, index) in hidden(base, links) {
+        section.import(PROGRAM, &name, entity(base, kind, index, &functions));
+    }
+    // The control memory's size is the program's; a smaller minimum fits all.
+    let control = MemoryType { minimum: 1, maximum: Some(65536), memory64: false, shared: false, page_size_log2: None };
+    section.import(PROGRAM, CONTROL, EntityType::Memory(control));
+    section
+}
+
+fn entity(base: &Base<'_>, kind: ExportKind, index: u32, functions: &[u32]) -> EntityType {
+    let index = index as usize;
+    match kind {
+        ExportKind::Memory => EntityType::Memory(encode_memory(&base.program.memories[index])),
+        ExportKind::Global => {
+            let ty = &base.program.globals[index];
+            let val_type = encode(ty.content_type).expect("checked when the module was read");
+            EntityType::Global(GlobalType { val_type, mutable: ty.mutable, shared: false })
+        }
+        ExportKind::Table => {
+            let ty = &base.program.tables[index];
+            let element_type = encode_reference(ty.element_type).expect("checked when the module was read");
+            EntityType::Table(TableType { element_type, minimum: ty.initial, maximum: ty.maximum, table64: false, shared: false })
+        }
+        _ => EntityType::Function(functions[index]),
+    }
+}
+
+/// The function that goes on from one site.
+fn print_site(base: &Base<'_>, links: &Links, types: &mut Types, plan: &Plan<'_>, site: u32) -> (Function, Vec<u32>) {
+    let saved = base.table.saved_untrusted(site).expect("checked by the caller").to_vec();
+    match base.table.sites.get(site as usize).filter(|_| site & RETURNED == 0) {
+        Some(known) if known.place != Place::Import => {
+            let form = &base.forms[&known.function];
+            let spot = (site - base.table.first[known.function as usize]) as usize;
+            let next = inner_results(base, site).map(|results| plan.choosers[results.as_slice()]);
+            print_inside(base, links, types, &Target { form, spot, next, saved })
+        }
+        known => {
+            let empty = Form::default();
+            let mut out = Function::new([(1, wasm_encoder::ValType::I32)]);
+            helpers::pop(&mut out, base.control, &saved, 0, None);
+            let mut printer = Printer { base, form: &empty, links, types, out, hints: Vec::new(), leaving: Leaving::Own, outside: true };
+            if let Some(import) = known {
+                printer.call(import.function, Instruction::Call);
+            }
+            printer.write(Instruction::End);
+            (printer.out, Vec::new())
+        }
+    }
+}
+
+/// Where a function is entered.
+struct Target<'x> {
+    form: &'x Form,
+    spot: usize,
+    /// The chooser of the frame inside; `None` at a loop header.
+    next: Option<u32>,
+    saved: Vec<Scalar>,
+}
+
+fn print_inside(base: &Base<'_>, links: &Links, types: &mut Types, target: &Target<'_>) -> (Function, Vec<u32>) {
+    let form = target.form;
+    let entering = crate::number(form.locals.len());
+    let mut locals = form.locals.clone();
+    locals.extend([ValType::I32, ValType::I32]);
+    let mut out = helpers::with_locals(&locals);
+    let live = &form.spots[target.spot].live;
+    helpers::pop(&mut out, base.control, &target.saved, entering + 1, Some(live));
+    let printer = Printer { base, form, links, types, out, hints: Vec::new(), leaving: Leaving::Own, outside: true };
+    let mut entry = Entry { printer, target, entering, again: false };
+    entry.printer.write(Instruction::I32Const(1));
+    entry.printer.write(Instruction::LocalSet(entering));
+    entry.enter();
+    (entry.printer.out, entry.printer.hints)
+}
+
+/// The way from the start of a function to the site.
+struct Entry<'x, 'a> {
+    printer: Printer<'x, 'a>,
+    target: &'x Target<'x>,
+    /// The local that says that the site has not been reached yet.
+    entering: u32,
+    /// A loop on the way encloses us: leading parts can run again.
+    again: bool,
+}
+
+impl Entry<'_, '_> {
+    /// The constructs around the site are opened from the outermost on, each with its leading part skipped; then the site; then the rest of
+    /// each, from the innermost on.
+    fn enter(&mut self) {
+        let form = self.target.form;
+        let site = form.spots[self.target.spot].op;
+        let around: Vec<(usize, usize)> =
+            form.ends.range(..site).filter(|(_, end)| **end > site).map(|(start, end)| (*start, *end)).collect();
+        let mut rests = Vec::new();
+        let mut from = 0;
+        for (start, end) in around {
+            let rest = self.open(from..start, start, end, site);
+            rests.push(rest);
+            from = match &form.ops[start] {
+                Op::Loop(_, params) => start + 1 + params.len(),
+                Op::If(_) if self.in_other_arm(start, site) => form.elses[&start] + 1,
+                _ => start + 1,
+            };
+        }
+        self.at_site(from..site + 1);
+        let mut at = site + 1;
+        for rest in rests.into_iter().rev() {
+            at = self.close(at, rest);
+        }
+        self.printer.range(at..form.ops.len(), 0);
+    }
+
+    fn in_other_arm(&self, start: usize, site: usize) -> bool {
+        self.target.form.elses.get(&start).is_some_and(|at| *at < site)
+    }
+
+    fn open(&mut self, lead: Range<usize>, start: usize, end: usize, site: usize) -> Rest {
+        let form = self.target.form;
+        let other = form.elses.get(&start).copied();
+        match &form.ops[start] {
+            Op::Loop(shape, params) => self.open_loop(lead, shape, params),
+            Op::If(shape) => {
+                let in_other = self.in_other_arm(start, site);
+                self.open_if(lead, shape, in_other);
+                // The arm that is not entered: in front of the site it is printed at once, behind it when the arm of the site is closed.
+                let arm_end = if in_other { end } else { other.unwrap_or(end) };
+                if self.again && in_other {
+                    let at = other.expect("the site is in it");
+                    self.printer.range(start + 1..at, 0);
+                    self.printer.write(Instruction::Else);
+                }
+                let follows = other.filter(|_| self.again && !in_other);
+                return Rest { arm_end, other: follows.map(|at| at + 1..end), end };
+            }
+            Op::Block(shape) => {
+                self.skip(lead, BlockType::Empty, |_| {});
+                let ty = self.printer.shape(shape);
+                self.printer.write(Instruction::Block(ty));
+            }
+            _ => unreachable!("only constructs have an end"),
+        }
+        Rest { arm_end: end, other: None, end }
+    }
+
+    /// Its parameters are in their temporaries, loaded when it is entered and stored again as the first thing.
+    fn open_loop(&mut self, lead: Range<usize>, shape: &Shape, params: &[u32]) {
+        let types = self.target.form.types_of(params);
+        let ty = self.printer.types.block(&types);
+        self.skip(lead, ty, |printer| params.iter().for_each(|local| printer.write(Instruction::LocalGet(*local))));
+        let ty = self.printer.shape(shape);
+        self.printer.write(Instruction::Loop(ty));
+        params.iter().rev().for_each(|local| self.printer.write(Instruction::LocalSet(*local)));
+        self.again = true;
+    }
+
+    /// Where it cannot be reached again, only the arm of the site is left, as a block.
+    fn open_if(&mut self, lead: Range<usize>, shape: &Shape, in_other: bool) {
+        let ty = self.printer.shape(shape);
+        if !self.again {
+            return self.printer.write(Instruction::Block(ty));
+        }
+        let arm = Instruction::I32Const(i32::from(!in_other));
+        self.skip(lead, BlockType::Result(wasm_encoder::ValType::I32), |printer| printer.write(arm.clone()));
+        self.printer.write(Instruction::If(ty));
+    }
+
+    fn close(&mut self, at: usize, rest: Rest) -> usize {
+        self.printer.range(at..rest.arm_end, 0);
+        if let Some(other) = rest.other {
+            self.printer.write(Instruction::Else);
+            self.printer.range(other, 0);
+        }
+        self.printer.write(Instruction::End);
+        rest.end + 1
+    }
+
+    /// A leading part: left out when entering. Where it cannot run again, it is gone.
+    fn skip(&mut self, lead: Range<usize>, ty: BlockType, instead: impl Fn(&mut Printer<'_, '_>)) {
+        if !self.again {
+            return instead(&mut self.printer);
+        }
+        if lead.is_empty() && matches!(ty, BlockType::Empty) {
+            return;
+        }
+        self.printer.write(Instruction::LocalGet(self.entering));
+        self.printer.write(Instruction::If(ty));
+        instead(&mut self.printer);
+        self.printer.write(Instruction::Else);
+        self.printer.range(lead, 1);
+        self.printer.write(Instruction::End);
+    }
+
+    fn at_site(&mut self, lead: Range<usize>) {
+        let (entering, target) = (self.entering, self.target);
+        let spot = target.spot;
+        let again = self.again;
+        self.skip(lead, BlockType::Empty, |printer| {
+            if again {
+                printer.write(Instruction::I32Const(0));
+                printer.write(Instruction::LocalSet(entering));
+            }
+            let Some(next) = target.next else { return };
+            printer.write(Instruction::Call(next));
+            if let Op::Check(_, results) = &target.form.ops[target.form.spots[spot].op] {
+                results.iter().rev().for_each(|local| printer.write(Instruction::LocalSet(*local)));
+            }
+            printer.ask_unwinding();
+            printer.cold(spot, 0);
+        });
+    }
+}
+
+/// What is left of a construct behind the site.
+struct Rest {
+    arm_end: usize,
+    /// The `else` arm, where the site is in the other one.
+    other: Option<Range<usize>>,
+    end: usize,
+}

@@ -1,0 +1,113 @@
+//! The site table: every place where the program may be left, with what is saved there. Fifth step of the path.
+//!
+//! It follows from the module's bytes alone, so it is the same on every machine, and it is the only thing that says what a frame may look like:
+//! a state from outside is checked against it and never brings a table along.
+
+use crate::form::{Callee, Form};
+use crate::graph::Graph;
+use crate::parse::Program;
+use crate::refused::{Reason, Refused};
+use crate::scalar::{Scalar, scalars};
+use std::collections::BTreeSet;
+
+/// What kind of place a site is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A loop header or the entry of a function: nothing is inside it.
+    Point,
+    /// Behind a call: the next frame is the callee's.
+    Call(Callee),
+    /// In front of a host call, which is made again when the program goes on.
+    Import,
+}
+
+/// A place where the program may be left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// The function that it is in; of an import's wrapper, the import.
+    pub function: u32,
+    /// What it is.
+    pub place: Place,
+    /// The types of the saved values, in the order in which a frame holds them.
+    pub saved: Vec<Scalar>,
+}
+
+/// All sites of a module, by their numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteTable {
+    /// Functions in their order, in each the sites in theirs, then the imports.
+    pub sites: Vec<Site>,
+    /// The lists of results that a pseudo frame can hold, by its number without the bit [`crate::RETURNED`].
+    pub returned: Vec<Vec<Scalar>>,
+    /// The number of the first site of each function.
+    pub(crate) first: Vec<u32>,
+}
+
+impl SiteTable {
+    /// The types of a frame's values; `None` where there is no such site.
+    pub fn saved_untrusted(&self, site: u32) -> Option<&[Scalar]> {
+        if site & crate::RETURNED != 0 {
+            return self.returned.get((site & !crate::RETURNED) as usize).map(Vec::as_slice);
+        }
+        self.sites.get(site as usize).map(|site| site.saved.as_slice())
+    }
+}
+
+/// Numbers the sites of the normal forms, or says where something lives that cannot be saved.
+pub(crate) fn build(program: &Program<'_>, forms: &[Form]) -> Result<SiteTable, Refused> {
+    let mut table = SiteTable { sites: Vec::new(), returned: Vec::new(), first: vec![0; program.functions.len()] };
+    let mut returned = BTreeSet::new();
+    let mut reasons = Vec::new();
+    for form in forms {
+        table.first[form.function as usize] = crate::number(table.sites.len());
+        for spot in &form.spots {
+            match scalars(&form.types_of(&spot.live)) {
+                Some(saved) => table.sites.push(site(form, spot.callee, saved)),
+                None => reasons.push(program.reason(form.function, "a reference is alive where it may be stopped")),
+            }
+            let results = spot.callee.map(|callee| scalars(results_of(program, callee)));
+            match results {
+                Some(Some(types)) => drop(returned.insert(types)),
+                Some(None) => reasons.push(program.reason(form.function, "a call that may be stopped gives a reference")),
+                None => {}
+            }
+        }
+    }
+    add_imports(program, &mut table, &mut reasons);
+    table.returned = returned.into_iter().collect();
+    reasons.dedup();
+    if reasons.is_empty() { Ok(table) } else { Err(Refused::Suspension(reasons)) }
+}
+
+fn site(form: &Form, callee: Option<Callee>, saved: Vec<Scalar>) -> Site {
+    Site { function: form.function, place: callee.map_or(Place::Point, Place::Call), saved }
+}
+
+fn add_imports(program: &Program<'_>, table: &mut SiteTable, reasons: &mut Vec<Reason>) {
+    for import in 0..program.imported {
+        table.first[import as usize] = crate::number(table.sites.len());
+        match scalars(program.type_of(import).params()) {
+            Some(saved) => table.sites.push(Site { function: import, place: Place::Import, saved }),
+            None => reasons.push(program.reason(import, "an imported function takes a reference")),
+        }
+    }
+}
+
+pub(crate) fn results_of<'x>(program: &'x Program<'_>, callee: Callee) -> &'x [wasmparser::ValType] {
+    match callee {
+        Callee::Function(function) => program.type_of(function).results(),
+        Callee::Indirect(ty) => program.types[ty as usize].results(),
+    }
+}
+
+/// The functions in whose frame a call can be.
+pub(crate) fn frames_of(graph: &Graph, callee: Callee) -> BTreeSet<usize> {
+    graph.frames_of(node_of(graph, callee))
+}
+
+pub(crate) fn node_of(graph: &Graph, callee: Callee) -> usize {
+    match callee {
+        Callee::Function(function) => function as usize,
+        Callee::Indirect(ty) => graph.node_of_type(ty),
+    }
+}
