@@ -36,7 +36,9 @@ pub fn read_untrusted(table: &SiteTable, mut bytes: &[u8]) -> Result<Vec<Frame>,
     while !bytes.is_empty() {
         let site = take(&mut bytes, 4)?;
         let site = u32::try_from(site).map_err(|_| BadFrames { text: "a site number is too large" })?;
-        let Some(types) = table.saved_untrusted(site) else { return bad("a frame names a site that the program does not have") };
+        let Some(types) = table.saved_untrusted(site) else {
+            return bad("a frame names a site that the program does not have");
+        };
         let values = types.iter().map(|ty| take(&mut bytes, ty.size() as usize)).collect::<Result<_, _>>()?;
         frames.push(Frame { site, values });
     }

@@ -53,7 +53,11 @@ impl Graph {
             facts[function as usize] = scan;
         }
         if escaped.iter().any(|function| *function < program.imported) {
-            reasons.push(Reason { function: None, name: None, why: "it takes a reference to a function that it imports" });
+            reasons.push(Reason {
+                function: None,
+                name: None,
+                why: "it takes a reference to a function that it imports",
+            });
         }
         if !reasons.is_empty() {
             return Err(Refused::Suspension(reasons));
@@ -63,7 +67,8 @@ impl Graph {
 
     fn close(program: &Program<'_>, same: Vec<u32>, escaped: &BTreeSet<u32>, facts: Vec<Facts>) -> Graph {
         let functions = facts.len();
-        let mut calls: Vec<Vec<usize>> = facts.iter().map(|fact| fact.calls.union(&fact.tails).copied().collect()).collect();
+        let mut calls: Vec<Vec<usize>> =
+            facts.iter().map(|fact| fact.calls.union(&fact.tails).copied().collect()).collect();
         let mut tails: Vec<Vec<usize>> = facts.iter().map(|fact| fact.tails.iter().copied().collect()).collect();
         calls.resize(functions + same.len(), Vec::new());
         tails.resize(functions + same.len(), Vec::new());
@@ -147,7 +152,9 @@ fn scan(
             Operator::TryTable { .. } | Operator::Throw { .. } | Operator::ThrowRef => {
                 facts.unhandled = Some("it throws or catches exceptions where it may be stopped");
             }
-            Operator::MemoryInit { .. } => facts.unhandled = Some("it copies from a data segment where it may be stopped"),
+            Operator::MemoryInit { .. } => {
+                facts.unhandled = Some("it copies from a data segment where it may be stopped")
+            }
             other => reasons.extend(forbidden(&other).map(|why| program.reason(function, why))),
         }
     }
@@ -187,7 +194,12 @@ fn reach_backwards(edges: &[Vec<usize>], from: Vec<usize>) -> Vec<bool> {
 
 /// Tarjan's strongly connected components, with a stack of our own: the depth is the caller's choice.
 fn on_cycle(edges: &[Vec<usize>]) -> Vec<bool> {
-    let mut search = Search { order: vec![0; edges.len()], low: vec![0; edges.len()], open: Vec::new(), found: vec![false; edges.len()] };
+    let mut search = Search {
+        order: vec![0; edges.len()],
+        low: vec![0; edges.len()],
+        open: Vec::new(),
+        found: vec![false; edges.len()],
+    };
     let mut on_stack = vec![false; edges.len()];
     let mut count = 0;
     for root in 0..edges.len() {

@@ -25,14 +25,16 @@ pub(crate) fn push(control: u32, types: &[Scalar]) -> Function {
 /// Writes the pseudo frame "the call had returned `(values..)`", unless frames are being written: then it had been left.
 pub(crate) fn returned(control: u32, types: &[Scalar], number: u32) -> Function {
     let mut out = Function::new([(1, ValType::I32)]);
-    word(control, UNWINDING).iter().for_each(|instruction| drop(out.instruction(instruction)));
-    out.instruction(&Instruction::If(BlockType::Empty)).instruction(&Instruction::Return).instruction(&Instruction::End);
+    word(control, UNWINDING).iter().for_each(|instruction| _ = out.instruction(instruction));
+    out.instruction(&Instruction::If(BlockType::Empty))
+        .instruction(&Instruction::Return)
+        .instruction(&Instruction::End);
     store_frame(&mut out, control, types, crate::number(types.len()), i32_const(number | RETURNED));
     out
 }
 
 fn store_frame(out: &mut Function, control: u32, types: &[Scalar], position: u32, site: Instruction<'static>) {
-    let mut write = |instruction: Instruction<'static>| drop(out.instruction(&instruction));
+    let mut write = |instruction: Instruction<'static>| _ = out.instruction(&instruction);
     // With the first frame, every byte of the zone: the host's fill may be under way, or may be of one byte only.
     word(control, WRITTEN).into_iter().for_each(&mut write);
     [Instruction::I32Eqz, Instruction::If(BlockType::Empty)].into_iter().for_each(&mut write);
@@ -49,7 +51,9 @@ fn store_frame(out: &mut Function, control: u32, types: &[Scalar], position: u32
         offset += ty.size();
     }
     [i32_const(0), Instruction::LocalGet(position), i32_const(frame_size(types))].into_iter().for_each(&mut write);
-    [Instruction::I32Add, Instruction::I32Store(at(control, WRITTEN)), Instruction::End].into_iter().for_each(&mut write);
+    [Instruction::I32Add, Instruction::I32Store(at(control, WRITTEN)), Instruction::End]
+        .into_iter()
+        .for_each(&mut write);
 }
 
 /// An import as the program calls it:
@@ -66,14 +70,16 @@ pub(crate) fn wrapper(base: &Base<'_>, links: &Links, import: u32) -> Function {
     let site = base.table.first[import as usize];
     let saved = &base.table.sites[site as usize].saved;
     let mut out = Function::new([]);
-    let mut write = |instruction: Instruction<'static>| drop(out.instruction(&instruction));
+    let mut write = |instruction: Instruction<'static>| _ = out.instruction(&instruction);
     let arguments = || (0..crate::number(saved.len())).map(Instruction::LocalGet);
     arguments().for_each(&mut write);
     write(Instruction::Call(import));
     word(base.control, UNWINDING).into_iter().for_each(&mut write);
     write(Instruction::If(BlockType::Empty));
     arguments().for_each(&mut write);
-    [i32_const(site), Instruction::Call(links.push[saved]), Instruction::End, Instruction::End].into_iter().for_each(&mut write);
+    [i32_const(site), Instruction::Call(links.push[saved]), Instruction::End, Instruction::End]
+        .into_iter()
+        .for_each(&mut write);
     out
 }
 
@@ -81,7 +87,7 @@ pub(crate) fn wrapper(base: &Base<'_>, links: &Links, import: u32) -> Function {
 pub(crate) fn dispatcher(parameters: u32, targets: &[u32]) -> Function {
     let count = crate::number(targets.len());
     let mut out = Function::new([]);
-    let mut write = |instruction: Instruction<'_>| drop(out.instruction(&instruction));
+    let mut write = |instruction: Instruction<'_>| _ = out.instruction(&instruction);
     (0..=count).for_each(|_| write(Instruction::Block(BlockType::Empty)));
     write(Instruction::LocalGet(parameters));
     let listed: Vec<u32> = (0..count).collect();
@@ -99,7 +105,7 @@ pub(crate) fn dispatcher(parameters: u32, targets: &[u32]) -> Function {
 pub(crate) fn next(control: u32, bodies: &[Option<u32>]) -> Function {
     let count = crate::number(bodies.len());
     let mut out = Function::new([]);
-    let mut write = |instruction: Instruction<'_>| drop(out.instruction(&instruction));
+    let mut write = |instruction: Instruction<'_>| _ = out.instruction(&instruction);
     (0..=count).for_each(|_| write(Instruction::Block(BlockType::Empty)));
     word(control, READ).into_iter().for_each(&mut write);
     write(Instruction::I32Load(at(control, FRAMES)));
@@ -115,7 +121,7 @@ pub(crate) fn next(control: u32, bodies: &[Option<u32>]) -> Function {
 
 /// Pops a frame: its values go into the locals, or stay on the stack where there are none.
 pub(crate) fn pop(out: &mut Function, control: u32, types: &[Scalar], position: u32, locals: Option<&[u32]>) {
-    let mut write = |instruction: Instruction<'static>| drop(out.instruction(&instruction));
+    let mut write = |instruction: Instruction<'static>| _ = out.instruction(&instruction);
     write(i32_const(0));
     word(control, READ).into_iter().for_each(&mut write);
     [Instruction::LocalTee(position), i32_const(frame_size(types))].into_iter().for_each(&mut write);

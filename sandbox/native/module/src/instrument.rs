@@ -30,8 +30,8 @@ use crate::scalar::{Types, plain};
 use crate::table::{SiteTable, build};
 use std::collections::{BTreeMap, BTreeSet};
 use wasm_encoder::{
-    BranchHint, BranchHints, CodeSection, CustomSection, ExportKind, ExportSection, Function, FunctionSection, Instruction, MemorySection,
-    MemoryType, Module, RawSection,
+    BranchHint, BranchHints, CodeSection, CustomSection, ExportKind, ExportSection, Function, FunctionSection,
+    Instruction, MemorySection, MemoryType, Module, RawSection,
 };
 use wasmparser::ExternalKind;
 
@@ -169,7 +169,8 @@ fn print(base: &mut Base<'_>, frame_bytes: u32) -> Vec<u8> {
 }
 
 fn print_own(base: &Base<'_>, links: &Links, types: &mut Types) -> Printed {
-    let mut printed = Printed { functions: FunctionSection::new(), code: CodeSection::new(), hints: BranchHints::new() };
+    let mut printed =
+        Printed { functions: FunctionSection::new(), code: CodeSection::new(), hints: BranchHints::new() };
     for function in base.program.defined() {
         printed.functions.function(base.program.functions[function as usize]);
         match base.forms.get(&function) {
@@ -178,7 +179,7 @@ fn print_own(base: &Base<'_>, links: &Links, types: &mut Types) -> Printed {
                 printed.code.function(&body);
                 add_hints(&mut printed.hints, function, &hints);
             }
-            None => drop(printed.code.raw(&base.program.bytes[base.program.body(function).range()])),
+            None => _ = printed.code.raw(&base.program.bytes[base.program.body(function).range()]),
         }
     }
     printed
@@ -187,7 +188,8 @@ fn print_own(base: &Base<'_>, links: &Links, types: &mut Types) -> Printed {
 /// The body in a block, so that all cold blocks leave through one place behind it.
 fn print_form(base: &Base<'_>, form: &Form, links: &Links, types: &mut Types) -> (Function, Vec<u32>) {
     let out = helpers::with_locals(&form.locals[form.params..]);
-    let mut printer = Printer { base, form, links, types, out, hints: Vec::new(), leaving: Leaving::Shared, outside: false };
+    let mut printer =
+        Printer { base, form, links, types, out, hints: Vec::new(), leaving: Leaving::Shared, outside: false };
     let results = printer.types.block(&form.results);
     printer.write(Instruction::Block(wasm_encoder::BlockType::Empty));
     printer.write(Instruction::Block(results));
@@ -235,7 +237,7 @@ pub(crate) fn dispatch_type(base: &Base<'_>, ty: u32) -> crate::scalar::Signatur
 
 fn memories(base: &Base<'_>, frame_bytes: u32) -> MemorySection {
     let mut section = MemorySection::new();
-    base.program.memories.iter().for_each(|memory| drop(section.memory(encode_memory(memory))));
+    base.program.memories.iter().for_each(|memory| _ = section.memory(encode_memory(memory)));
     section.memory(control_type(frame_bytes));
     section
 }
@@ -279,7 +281,9 @@ pub(crate) fn hidden(base: &Base<'_>, links: &Links) -> Vec<(String, ExportKind,
     let program = &base.program;
     let mut all = Vec::new();
     let mut add = |name: &str, kind: ExportKind, indices: Vec<u32>| {
-        all.extend((0..).zip(indices).map(|(number, index): (u32, u32)| (format!("gatebus:{name}:{number}"), kind, index)));
+        all.extend(
+            (0..).zip(indices).map(|(number, index): (u32, u32)| (format!("gatebus:{name}:{number}"), kind, index)),
+        );
     };
     add("push", ExportKind::Func, links.push.values().copied().collect());
     add("returned", ExportKind::Func, links.returned.values().copied().collect());

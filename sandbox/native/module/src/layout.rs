@@ -1,7 +1,7 @@
 //! The control memory: what the host, the program and the continuation agree on.
 //!
 //! ```text
-//! 0 .. 4096   the request zone: the site with number s in its function reads byte s mod 4096. 0 = run, else = stop.
+//! 0 .. 4096   the request zone: site s reads byte s mod 4096. 0 = run, else = stop.
 //!             The host fills all of it at any moment, from any thread; the first frame pushed fills it too, since the
 //!             host's fill is not atomic and the callers' checks must see it
 //! 4096  u32   unwinding: 1 from the first frame on, until the host has cleared it

@@ -71,7 +71,8 @@ pub(crate) fn normalise(program: &Program<'_>, graph: &Graph, function: u32) -> 
     }
     let (locals, ops) = walk.stack.finish();
     let results = ty.results().to_vec();
-    let mut form = Form { function, params: ty.params().len(), results, locals, ops, spots: walk.spots, ..Form::default() };
+    let mut form =
+        Form { function, params: ty.params().len(), results, locals, ops, spots: walk.spots, ..Form::default() };
     form.close();
     Ok(form)
 }
@@ -110,7 +111,12 @@ fn hot_constructs(operators: &[Located<'_>], graph: &Graph) -> Vec<bool> {
 }
 
 impl Walk<'_, '_> {
-    fn step(&mut self, located: &Located<'_>, hot: bool, validator: &mut FuncValidator<ValidatorResources>) -> Result<(), Refused> {
+    fn step(
+        &mut self,
+        located: &Located<'_>,
+        hot: bool,
+        validator: &mut FuncValidator<ValidatorResources>,
+    ) -> Result<(), Refused> {
         let operator = &located.operator;
         let at = located.range.start;
         let arity = self.dead.is_none().then(|| operator.operator_arity(&validator.visitor(at))).flatten();

@@ -10,9 +10,9 @@ use crate::scalar;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use wasmparser::{
-    ElementItems, ExternalKind, FuncToValidate, FuncType, FuncValidator, FuncValidatorAllocations, FunctionBody, GlobalType,
-    KnownCustom, MemoryType, Name, Operator, Parser, Payload, TableType, TypeRef, ValType, ValidPayload, Validator,
-    ValidatorResources, WasmFeatures,
+    ElementItems, ExternalKind, FuncToValidate, FuncType, FuncValidator, FuncValidatorAllocations, FunctionBody,
+    GlobalType, KnownCustom, MemoryType, Name, Operator, Parser, Payload, TableType, TypeRef, ValType, ValidPayload,
+    Validator, ValidatorResources, WasmFeatures,
 };
 
 /// The features that the sandbox accepts; a module that uses others never gets here.
@@ -245,7 +245,8 @@ impl<'a> Program<'a> {
 
     fn validator_with(&self, number: usize, memory: FuncValidatorAllocations) -> FuncValidator<ValidatorResources> {
         let FuncToValidate { resources, index, ty, features } = &self.checks[number];
-        FuncToValidate { resources: resources.clone(), index: *index, ty: *ty, features: *features }.into_validator(memory)
+        FuncToValidate { resources: resources.clone(), index: *index, ty: *ty, features: *features }
+            .into_validator(memory)
     }
 
     /// The operators of a body, each with its bytes. The body was validated: this cannot fail.

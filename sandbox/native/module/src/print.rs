@@ -131,9 +131,14 @@ impl Printer<'_, '_> {
     }
 
     fn ask_request(&mut self, spot: usize) {
-        let byte = crate::number(spot) % ZONE;
+        // The sites of a function are numbered one after the other: up to 4096 of them have a byte each.
+        let byte = self.site(spot) % ZONE;
         self.write(Instruction::I32Const(0));
         self.write(Instruction::I32Load8U(at(self.base.control, byte)));
+    }
+
+    fn site(&self, spot: usize) -> u32 {
+        self.base.table.first[self.form.function as usize] + crate::number(spot)
     }
 
     /// Whether a call that this continuation made for a frame was left again; a request alone does not count yet.
@@ -165,8 +170,8 @@ impl Printer<'_, '_> {
         let form = self.form;
         let live = &form.spots[spot].live;
         live.iter().for_each(|local| self.write(Instruction::LocalGet(*local)));
-        let site = self.base.table.first[form.function as usize] + crate::number(spot);
-        self.write(Instruction::I32Const(i32::try_from(site).expect("fewer than 2^31 sites")));
+        let site = i32::try_from(self.site(spot));
+        self.write(Instruction::I32Const(site.expect("fewer than 2^31 sites")));
         self.write(Instruction::Call(self.links.push[&form.scalars_of(live)]));
         match self.leaving {
             // Out of the `if`, of the constructs around it, and of the block of the body.

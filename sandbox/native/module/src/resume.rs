@@ -30,8 +30,8 @@ use crate::table::{Place, results_of};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use wasm_encoder::{
-    BlockType, BranchHints, CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, GlobalType, ImportSection, Instruction,
-    MemoryType, Module, TableType,
+    BlockType, BranchHints, CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, GlobalType,
+    ImportSection, Instruction, MemoryType, Module, TableType,
 };
 use wasmparser::ValType;
 
@@ -77,7 +77,8 @@ fn print(base: &Base<'_>, sites: &BTreeSet<u32>) -> Vec<u8> {
     let sites: Vec<(u32, Vec<ValType>)> = sites.iter().map(|site| (*site, results_at(base, *site))).collect();
     // Also for what a call inside gives: a set that holds no frame for it cannot be complete, and would trap there.
     let inner: Vec<Vec<ValType>> = sites.iter().filter_map(|(site, _)| inner_results(base, *site)).collect();
-    let kinds: BTreeSet<&[ValType]> = sites.iter().map(|(_, results)| results).chain(&inner).map(Vec::as_slice).collect();
+    let kinds: BTreeSet<&[ValType]> =
+        sites.iter().map(|(_, results)| results).chain(&inner).map(Vec::as_slice).collect();
     let choosers = kinds.into_iter().zip(first + crate::number(sites.len())..).collect();
     let plan = Plan { sites: sites.clone(), choosers, first };
     let mut functions = FunctionSection::new();
@@ -121,7 +122,8 @@ fn chooser(base: &Base<'_>, plan: &Plan<'_>, results: &[ValType]) -> Function {
 /// Everything of the program, under the numbers that the program's code knows; only functions are called otherwise.
 fn imports(base: &Base<'_>, links: &Links, types: &mut Types) -> ImportSection {
     let mut section = ImportSection::new();
-    let mut functions: Vec<u32> = links.push.keys().map(|saved| types.intern(&helpers::push_params(saved), &[])).collect();
+    let mut functions: Vec<u32> =
+        links.push.keys().map(|saved| types.intern(&helpers::push_params(saved), &[])).collect();
     functions.extend(links.returned.keys().map(|results| types.intern(&plain(results), &[])));
     for ty in links.dispatch.keys() {
         let (params, results) = dispatch_type(base, *ty);
@@ -148,7 +150,13 @@ fn entity(base: &Base<'_>, kind: ExportKind, index: u32, functions: &[u32]) -> E
         ExportKind::Table => {
             let ty = &base.program.tables[index];
             let element_type = encode_reference(ty.element_type).expect("checked when the module was read");
-            EntityType::Table(TableType { element_type, minimum: ty.initial, maximum: ty.maximum, table64: false, shared: false })
+            EntityType::Table(TableType {
+                element_type,
+                minimum: ty.initial,
+                maximum: ty.maximum,
+                table64: false,
+                shared: false,
+            })
         }
         _ => EntityType::Function(functions[index]),
     }
@@ -168,7 +176,16 @@ fn print_site(base: &Base<'_>, links: &Links, types: &mut Types, plan: &Plan<'_>
             let empty = Form::default();
             let mut out = Function::new([(1, wasm_encoder::ValType::I32)]);
             helpers::pop(&mut out, base.control, &saved, 0, None);
-            let mut printer = Printer { base, form: &empty, links, types, out, hints: Vec::new(), leaving: Leaving::Own, outside: true };
+            let mut printer = Printer {
+                base,
+                form: &empty,
+                links,
+                types,
+                out,
+                hints: Vec::new(),
+                leaving: Leaving::Own,
+                outside: true,
+            };
             if let Some(import) = known {
                 printer.call(import.function, Instruction::Call);
             }

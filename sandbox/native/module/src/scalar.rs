@@ -1,7 +1,10 @@
 //! Types: the five whose values can be written down, and the list of function types that grows while we print.
 
 use std::collections::BTreeMap;
-use wasm_encoder::{AbstractHeapType, BlockType, HeapType, Ieee32, Ieee64, Instruction, MemArg, RefType, TypeSection, ValType as Encoded};
+use wasm_encoder::{
+    AbstractHeapType, BlockType, HeapType, Ieee32, Ieee64, Instruction, MemArg, RefType, TypeSection,
+    ValType as Encoded,
+};
 use wasmparser::ValType;
 
 /// A type whose values are plain bits: what a frame can hold. The order is the order of a frame's values.
@@ -112,7 +115,9 @@ pub(crate) fn zero(ty: ValType) -> Instruction<'static> {
         ValType::F64 => Instruction::F64Const(Ieee64::new(0)),
         ValType::V128 => Instruction::V128Const(0),
         ValType::Ref(wasmparser::RefType::EXTERNREF) => Instruction::RefNull(HeapType::EXTERN),
-        ValType::Ref(wasmparser::RefType::EXNREF) => Instruction::RefNull(HeapType::Abstract { shared: false, ty: AbstractHeapType::Exn }),
+        ValType::Ref(wasmparser::RefType::EXNREF) => {
+            Instruction::RefNull(HeapType::Abstract { shared: false, ty: AbstractHeapType::Exn })
+        }
         ValType::Ref(_) => Instruction::RefNull(HeapType::FUNC),
     }
 }

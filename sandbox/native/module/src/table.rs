@@ -68,7 +68,9 @@ pub(crate) fn build(program: &Program<'_>, forms: &[Form]) -> Result<SiteTable, 
             let results = spot.callee.map(|callee| scalars(results_of(program, callee)));
             match results {
                 Some(Some(types)) => drop(returned.insert(types)),
-                Some(None) => reasons.push(program.reason(form.function, "a call that may be stopped gives a reference")),
+                Some(None) => {
+                    reasons.push(program.reason(form.function, "a call that may be stopped gives a reference"))
+                }
                 None => {}
             }
         }

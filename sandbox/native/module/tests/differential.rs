@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Dice, Running, Stopped, always, engine, never, plain};
+use common::{Dice, Running, Stopped, always, block, engine, never, plain};
 use wasmtime::Val;
 
 /// Stops at every site visit, on the engines in turn; then host calls block as well.
@@ -12,19 +12,23 @@ fn assert_undisturbed(wat: &str, entry: &str, arguments: &[Val]) -> Stopped<'sta
     let wasm: &'static [u8] = Box::leak(wat::parse_str(wat).unwrap().into_boxed_slice());
     let engines = [engine(false), engine(true)];
     let mut stopped = Stopped::new(wasm, &engines);
-    let expected = plain(&engines[0], wasm, &stopped.program, entry, arguments);
+    let expected = plain(&engines[0], wasm, entry, arguments);
     assert_eq!(stopped.run(entry, arguments, &mut never), expected, "transformed, never stopped");
     assert_eq!(stopped.run(entry, arguments, &mut always), expected, "stopped at every visit");
+    assert_eq!(stopped.run(entry, arguments, &mut block), expected, "every host call blocks");
+    let most = stopped.program.table().sites.len();
+    for byte in 0..most.min(64) {
+        let mut one = |running: &mut Running, _leg: usize| running.request_one(byte);
+        assert_eq!(stopped.run(entry, arguments, &mut one), expected, "stopped at site {byte}");
+    }
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
     for _ in 0..4 {
         let mut random = |running: &mut Running, leg: usize| {
             if leg > 200 {
                 return;
             }
-            running.store.data_mut().block = dice.roll(2) == 0;
-            let zone = running.control();
-            let byte = dice.roll(8) as usize;
-            zone.data_mut(&mut running.store)[byte] = 1;
+            running.store.data_mut().block = (dice.roll(2) == 0).then_some(1);
+            running.request_one(dice.roll(8) as usize);
         };
         assert_eq!(stopped.run(entry, arguments, &mut random), expected, "stopped at random");
     }
@@ -40,4 +44,147 @@ fn a_simple_loop_is_stopped_at_every_turn() {
       (local.get 1)))"#;
     let stopped = assert_undisturbed(wat, "run", &[Val::I32(20)]);
     assert!(stopped.legs >= 20, "{} stops", stopped.legs);
+}
+
+#[test]
+fn operands_blocks_with_parameters_tables_and_results_by_twos_survive() {
+    let stopped = assert_undisturbed(include_str!("programs/constructs.wat"), "run", &[Val::I32(7)]);
+    assert_eq!(stopped.missed(), [""; 0], "stopped at every site");
+    assert!(stopped.deepest >= 4, "{} frames", stopped.deepest);
+}
+
+#[test]
+fn a_program_stopped_in_either_arm_of_an_if_in_a_loop_goes_on_there() {
+    let stopped = assert_undisturbed(include_str!("programs/arms.wat"), "run", &[Val::I32(6)]);
+    assert_eq!(stopped.missed(), [""; 0]);
+}
+
+#[test]
+fn tail_calls_in_a_circle_are_stopped_at_the_entry_and_leave_no_frames() {
+    let stopped = assert_undisturbed(include_str!("programs/tails.wat"), "run", &[Val::I32(9)]);
+    assert_eq!(stopped.missed(), [""; 0]);
+    assert!(stopped.deepest <= 3, "{} frames", stopped.deepest);
+}
+
+#[test]
+fn every_bit_of_a_not_a_number_and_of_a_vector_survives() {
+    let wat = r#"(module (global (mut f32) (f32.const nan:0x200001)) (global (mut v128) (v128.const i32x4 0 0 0 0))
+      (func $spin (param i32) (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))))
+      (func (export "run") (param f32) (result i32 i64) (local f64 v128)
+        (local.set 0 (f32.const -nan:0x3)) (local.set 1 (f64.const nan:0x4000000000001)) (local.set 2 (v128.const i64x2 -2 0x123456789abcdef))
+        (call $spin (i32.const 3))
+        (global.set 0 (local.get 0)) (global.set 1 (local.get 2))
+        (i32.reinterpret_f32 (local.get 0)) (i64.reinterpret_f64 (local.get 1))))"#;
+    assert_undisturbed(wat, "run", &[Val::F32(0)]);
+}
+
+#[test]
+fn a_start_function_runs_once_however_often_the_program_moves() {
+    let wat = r#"(module (memory 1) (global $g (mut i32) (i32.const 0)) (start $init)
+      (func $init (global.set $g (i32.add (global.get $g) (i32.const 5))) (i32.store (i32.const 8) (i32.const 77)))
+      (func (export "run") (param i32) (result i32)
+        (loop (global.set $g (i32.mul (global.get $g) (i32.const 3))) (drop (memory.grow (i32.const 1)))
+              (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+        (i32.add (global.get $g) (i32.load (i32.const 8)))))"#;
+    assert_undisturbed(wat, "run", &[Val::I32(4)]);
+}
+
+#[test]
+fn a_trap_happens_once_and_in_the_same_state() {
+    let wat = r#"(module (memory 1) (func (export "run") (param i32) (result i32)
+        (loop (i32.store (i32.mul (local.get 0) (i32.const 4096)) (local.get 0)) (local.set 0 (i32.add (local.get 0) (i32.const 1))) (br 0)) (unreachable)))"#;
+    let stopped = assert_undisturbed(wat, "run", &[Val::I32(0)]);
+    assert!(stopped.legs > 16);
+}
+
+#[test]
+fn a_recursion_ten_thousand_deep_is_left_and_entered_again() {
+    let wat = r#"(module (import "env" "host" (func $host (param i64) (result i64)))
+      (func $down (param i32) (result i64)
+        (if (result i64) (local.get 0)
+          (then (i64.add (i64.extend_i32_u (local.get 0)) (call $down (i32.sub (local.get 0) (i32.const 1)))))
+          (else (call $host (i64.const 1)))))
+      (func (export "run") (param i32) (result i64) (call $down (local.get 0))))"#;
+    let wasm = wat::parse_str(wat).unwrap();
+    let engine = engine(false);
+    let expected = plain(&engine, &wasm, "run", &[Val::I32(10_000)]);
+    let mut stopped = Stopped::new(&wasm, &[engine]);
+    let mut first = |running: &mut Running, leg: usize| running.store.data_mut().block = (leg == 0).then_some(0);
+    assert_eq!(stopped.run("run", &[Val::I32(10_000)], &mut first), expected);
+    assert_eq!((stopped.legs, stopped.deepest), (1, 10_003));
+}
+
+/// The benchmark's kernels with fewer rounds: what is written there -> what is written here.
+const KERNELS: [(&str, &[(&str, &str)]); 11] = [
+    ("copy", &[("(i32.const 4))) (i32.const 16777216)", "(i32.const 4))) (i32.const 400)"), ("20000", "30")]),
+    ("fib", &[("const 37", "const 12")]),
+    ("indirect", &[("60000000", "300")]),
+    ("interpreter", &[("80000000", "600")]),
+    ("mandelbrot", &[("const 400)", "const 12)"), ("const 4000)", "const 40)")]),
+    ("matmul", &[("(i32.const 1))) (i32.const 512)", "(i32.const 1))) (i32.const 5)")]),
+    ("mix", &[("60000000", "300")]),
+    ("nbody", &[("3000000", "60")]),
+    ("quicksort", &[("2000000", "150")]),
+    ("sieve", &[("8000000", "900")]),
+    (
+        "simd",
+        &[
+            ("1048576", "400"),
+            ("(i32.const 16))) (i32.const 2097152)", "(i32.const 16))) (i32.const 800)"),
+            ("1000)", "3)"),
+        ],
+    ),
+];
+
+#[test]
+fn the_kernels_of_the_benchmark_are_undisturbed() {
+    let engines = [engine(false), engine(true)];
+    for (name, changes) in KERNELS {
+        let wat = std::fs::read_to_string(format!("{}/../../../bench/kernels/{name}.wat", env!("CARGO_MANIFEST_DIR")))
+            .unwrap();
+        let wat = changes.iter().fold(wat, |wat, (from, to)| {
+            assert!(wat.contains(from), "{name} has changed: {from}");
+            wat.replace(from, to)
+        });
+        let wasm = wat::parse_str(wat).unwrap();
+        let expected = plain(&engines[0], &wasm, "run", &[]);
+        let mut stopped = Stopped::new(&wasm, &engines);
+        assert_eq!(stopped.run("run", &[], &mut never), expected, "{name}, never stopped");
+        let mut dice = Dice(7);
+        let mut often = |running: &mut Running, leg: usize| match leg {
+            0..20 => running.request(),
+            20..60 => running.request_one(dice.roll(6) as usize),
+            _ => {}
+        };
+        assert_eq!(stopped.run("run", &[], &mut often), expected, "{name}, stopped often");
+        assert!(stopped.legs >= 20, "{name}: {} stops", stopped.legs);
+    }
+}
+
+/// The seeds of the generated programs. For a longer search: GATEBUS_SEEDS=1000 tries so many.
+fn seeds() -> u64 {
+    std::env::var("GATEBUS_SEEDS").map_or(8, |seeds| seeds.parse().unwrap())
+}
+
+#[test]
+fn generated_programs_are_undisturbed() {
+    let engines = [engine(false), engine(true)];
+    let mut legs = 0;
+    for seed in 1..=seeds() {
+        let wat = common::generate::program(seed);
+        let wasm = wat::parse_str(&wat).unwrap_or_else(|error| panic!("seed {seed}: {error}\n{wat}"));
+        let expected = plain(&engines[0], &wasm, "run", &[]);
+        let mut stopped = Stopped::new(&wasm, &engines);
+        assert_eq!(stopped.run("run", &[], &mut never), expected, "seed {seed}, never stopped");
+        assert_eq!(stopped.run("run", &[], &mut always), expected, "seed {seed}, stopped at every visit");
+        let mut dice = Dice(seed);
+        let mut random = |running: &mut Running, _leg: usize| {
+            running.store.data_mut().block = (dice.roll(4) == 0).then_some(1);
+            running.request_one(dice.roll(12) as usize);
+        };
+        assert_eq!(stopped.run("run", &[], &mut random), expected, "seed {seed}, stopped at random");
+        legs += stopped.legs;
+    }
+    assert!(legs as u64 > 100 * seeds(), "{legs} stops");
+    println!("{} programs, {legs} stops", seeds());
 }

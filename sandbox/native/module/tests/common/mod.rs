@@ -1,10 +1,12 @@
 //! A host for the tests: runs modules plain and transformed, stops them, carries the state as bytes to a new instance on another engine.
 
-#![allow(dead_code, missing_docs, clippy::unwrap_used)]
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::cast_possible_truncation)]
+
+pub mod generate;
 
 use gatebus_module::{CONTROL, FRAMES, Frame, PROGRAM, START, Suspendable, UNWINDING, WRITTEN, ZONE, read_untrusted};
 use std::collections::{BTreeMap, BTreeSet};
-use wasmtime::{Config, Engine, Extern, Func, Instance, Linker, Module, OptLevel, Ref, Store, Val, ValType};
+use wasmtime::{Config, Engine, Extern, Func, Instance, Linker, Module, OptLevel, Store, Val, ValType};
 
 /// Room for the frames of the tests' programs.
 pub const ROOM: u32 = 1 << 20;
@@ -23,7 +25,8 @@ pub fn engine(pulley: bool) -> Engine {
 #[derive(Default)]
 pub struct World {
     pub trace: Vec<String>,
-    pub block: bool,
+    /// After so many host calls the next one would block.
+    pub block: Option<u32>,
     pub control: Option<wasmtime::Memory>,
 }
 
@@ -74,7 +77,8 @@ impl Running {
     /// Imports are host functions that write the trace and answer with a mixture of their arguments.
     pub fn new(engine: &Engine, module: &Module) -> Running {
         let mut store = Store::new(engine, World::default());
-        let imports: Vec<Extern> = module.imports().map(|import| host(&mut store, import.name(), import.ty().unwrap_func())).collect();
+        let imports: Vec<Extern> =
+            module.imports().map(|import| host(&mut store, import.name(), import.ty().unwrap_func())).collect();
         let instance = Instance::new(&mut store, module, &imports).unwrap();
         let control = instance.get_memory(&mut store, CONTROL);
         store.data_mut().control = control;
@@ -90,6 +94,12 @@ impl Running {
         control.data_mut(&mut self.store)[..ZONE as usize].fill(1);
     }
 
+    /// Only the sites with this number, modulo the size of the zone, are to stop.
+    pub fn request_one(&mut self, byte: usize) {
+        let control = self.control();
+        control.data_mut(&mut self.store)[byte % ZONE as usize] = 1;
+    }
+
     pub fn word(&self, at: u32) -> u32 {
         let bytes = &self.control().data(&self.store)[at as usize..][..4];
         u32::from_le_bytes(bytes.try_into().unwrap())
@@ -103,10 +113,14 @@ impl Running {
     /// Memories and globals in the order of the source's numbers, by the hidden names.
     pub fn state(&mut self) -> State {
         let mut state = State::default();
-        while let Some(memory) = self.instance.get_memory(&mut self.store, &format!("gatebus:memory:{}", state.memories.len())) {
+        while let Some(memory) =
+            self.instance.get_memory(&mut self.store, &format!("gatebus:memory:{}", state.memories.len()))
+        {
             state.memories.push(memory.data(&self.store).to_vec());
         }
-        while let Some(global) = self.instance.get_global(&mut self.store, &format!("gatebus:global:{}", state.globals.len())) {
+        while let Some(global) =
+            self.instance.get_global(&mut self.store, &format!("gatebus:global:{}", state.globals.len()))
+        {
             state.globals.push(bits(&global.get(&mut self.store)));
         }
         state
@@ -141,7 +155,9 @@ fn call(store: &mut Store<World>, function: Func, arguments: &[Val]) -> Result<V
     let mut results = vec![Val::I32(0); function.ty(&*store).results().len()];
     match function.call(store, arguments, &mut results) {
         Ok(()) => Ok(results.iter().map(bits).collect()),
-        Err(error) => Err(error.downcast_ref::<wasmtime::Trap>().map_or_else(|| error.to_string(), |trap| trap.to_string())),
+        Err(error) => {
+            Err(error.downcast_ref::<wasmtime::Trap>().map_or_else(|| error.to_string(), |trap| trap.to_string()))
+        }
     }
 }
 
@@ -154,7 +170,9 @@ fn host(store: &mut Store<World>, name: &str, ty: &wasmtime::FuncType) -> Extern
         for (slot, ty) in answer.iter_mut().zip(&results) {
             *slot = value(ty, mix);
         }
-        if std::mem::take(&mut caller.data_mut().block) {
+        let left = caller.data().block;
+        caller.data_mut().block = left.and_then(|calls| calls.checked_sub(1));
+        if left == Some(0) {
             let control = caller.data().control.unwrap();
             control.data_mut(&mut caller)[UNWINDING as usize] = 1;
             return Ok(());
@@ -166,16 +184,16 @@ fn host(store: &mut Store<World>, name: &str, ty: &wasmtime::FuncType) -> Extern
 }
 
 /// The untransformed module, with hidden exports of its memories and globals so that the end states can be compared.
-pub fn plain(engine: &Engine, wasm: &[u8], program: &Suspendable<'_>, entry: &str, arguments: &[Val]) -> Outcome {
-    let shown = expose(wasm, program);
+pub fn plain(engine: &Engine, wasm: &[u8], entry: &str, arguments: &[Val]) -> Outcome {
+    let shown = expose(wasm);
     let module = Module::new(engine, shown).unwrap();
     let mut running = Running::new(engine, &module);
     let results = running.call(entry, arguments);
     Outcome { results, state: running.state(), trace: running.store.data().trace.clone() }
 }
 
-/// Only the export section of the transformed program that is about state; the code stays as it was.
-fn expose(wasm: &[u8], _program: &Suspendable<'_>) -> Vec<u8> {
+/// Only the exports are other ones; the code stays as it was.
+fn expose(wasm: &[u8]) -> Vec<u8> {
     use wasmparser::{Parser, Payload};
     let mut module = wasm_encoder::Module::new();
     let mut exports = wasm_encoder::ExportSection::new();
@@ -200,13 +218,19 @@ fn expose(wasm: &[u8], _program: &Suspendable<'_>) -> Vec<u8> {
         if let Some((id, range)) = payload.as_section() {
             let section = (id, range);
             // Sections behind the exports: start, elements, data count, code, data.
-            if matches!(id, 8..=12) { after.push(section) } else if id != 0 {
+            if matches!(id, 8..=12) {
+                after.push(section)
+            } else if id != 0 {
                 module.section(&wasm_encoder::RawSection { id, data: &wasm[section.1] });
             }
         }
     }
-    (0..memories).for_each(|number| drop(exports.export(&format!("gatebus:memory:{number}"), wasm_encoder::ExportKind::Memory, number)));
-    (0..globals).for_each(|number| drop(exports.export(&format!("gatebus:global:{number}"), wasm_encoder::ExportKind::Global, number)));
+    (0..memories).for_each(|number| {
+        _ = exports.export(&format!("gatebus:memory:{number}"), wasm_encoder::ExportKind::Memory, number)
+    });
+    (0..globals).for_each(|number| {
+        _ = exports.export(&format!("gatebus:global:{number}"), wasm_encoder::ExportKind::Global, number)
+    });
     module.section(&exports);
     for (id, range) in after {
         module.section(&wasm_encoder::RawSection { id, data: &wasm[range] });
@@ -251,7 +275,8 @@ pub struct Stopped<'a> {
 impl<'a> Stopped<'a> {
     pub fn new(wasm: &'a [u8], engines: &[Engine]) -> Stopped<'a> {
         let program = Suspendable::new_untrusted(wasm, ROOM).unwrap();
-        let engines = engines.iter().map(|engine| (engine.clone(), Module::new(engine, program.wasm()).unwrap())).collect();
+        let engines =
+            engines.iter().map(|engine| (engine.clone(), Module::new(engine, program.wasm()).unwrap())).collect();
         Stopped { program, engines, compiled: BTreeMap::new(), hit: BTreeSet::new(), legs: 0, deepest: 0 }
     }
 
@@ -298,6 +323,15 @@ impl<'a> Stopped<'a> {
         (new, resume)
     }
 
+    /// The sites that were never innermost.
+    pub fn missed(&self) -> Vec<String> {
+        let sites = self.program.table().sites.iter().zip(0..);
+        sites
+            .filter(|(_, number)| !self.hit.contains(number))
+            .map(|(site, number)| format!("{number} {site:?}"))
+            .collect()
+    }
+
     fn note(&mut self, frames: &[Frame]) {
         self.legs += 1;
         self.deepest = self.deepest.max(frames.len());
@@ -311,8 +345,9 @@ pub fn always(running: &mut Running, _leg: usize) {
     running.request();
 }
 
-pub fn never(_running: &mut Running, _leg: usize) {}
-
-pub fn references() -> Ref {
-    Ref::Func(None)
+/// Every host call would block once: in each leg but the first, the first one is the one that did, made again.
+pub fn block(running: &mut Running, leg: usize) {
+    running.store.data_mut().block = Some(u32::from(leg > 0));
 }
+
+pub fn never(_running: &mut Running, _leg: usize) {}

@@ -1,0 +1,261 @@
+//! The site table, the refusals, and what a state from outside may say.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use gatebus_module::{Callee, Frame, Place, RETURNED, Refused, Scalar, SiteTable, Suspendable, read_untrusted};
+
+fn wasm(wat: &str) -> Vec<u8> {
+    wat::parse_str(wat).unwrap()
+}
+
+fn table(wat: &str) -> SiteTable {
+    Suspendable::new_untrusted(&wasm(wat), 65536).unwrap().table().clone()
+}
+
+fn refusal(wat: &str) -> String {
+    match Suspendable::new_untrusted(&wasm(wat), 65536) {
+        Err(refused @ Refused::Suspension(_)) => refused.to_string(),
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("not refused"),
+    }
+}
+
+const LOOP: &str = "(loop (br_if 0 (local.get 0)))";
+
+#[test]
+fn a_call_of_a_function_that_cannot_be_left_has_no_site() {
+    let sites =
+        table("(module (func $leaf) (func $middle (call $leaf)) (func (export \"run\") (call $middle) (call $leaf)))")
+            .sites;
+    assert_eq!(sites, []);
+}
+
+#[test]
+fn a_loop_makes_sites_behind_all_calls_that_reach_it() {
+    let sites = table(&format!(
+        "(module (func $a (param i32) {LOOP}) (func $b (call $a (i32.const 1))) (func (export \"run\") (call $b)))"
+    ))
+    .sites;
+    let places: Vec<(u32, Place)> = sites.iter().map(|site| (site.function, site.place)).collect();
+    let expected = [(0, Place::Point), (1, Place::Call(Callee::Function(0))), (2, Place::Call(Callee::Function(1)))];
+    assert_eq!(places, expected);
+}
+
+#[test]
+fn recursion_needs_checks_and_no_poll_at_the_entry() {
+    let sites = table(
+        "(module (func $f (param i32) (if (local.get 0) (then (call $f (i32.sub (local.get 0) (i32.const 1)))))))",
+    )
+    .sites;
+    assert_eq!(sites.iter().map(|site| site.place).collect::<Vec<_>>(), [Place::Call(Callee::Function(0))]);
+}
+
+#[test]
+fn a_circle_of_tail_calls_has_a_site_at_each_entry() {
+    let sites = table("(module (func $f (return_call $g)) (func $g (return_call $f)))").sites;
+    assert_eq!(sites.iter().map(|site| site.place).collect::<Vec<_>>(), [Place::Point, Place::Point]);
+}
+
+#[test]
+fn an_indirect_call_is_checked_where_a_function_of_its_type_in_a_table_may_be_left() {
+    let program = |element: &str| {
+        format!(
+            "(module (type $t (func (param i32))) (type $same (func (param i32))) (table funcref (elem {element}))
+               (func $quiet (type $t)) (func $loop (type $t) {LOOP})
+               (func (export \"run\") (call_indirect (type $same) (i32.const 0) (i32.const 0))))"
+        )
+    };
+    assert_eq!(table(&program("$quiet")).sites.len(), 1);
+    assert_eq!(table(&program("$loop")).sites.len(), 2);
+}
+
+#[test]
+fn only_what_is_read_later_is_saved() {
+    let sites = table(
+        "(module (func (export \"run\") (param i32 i64 f32) (result i64) (local f64 i32)
+           (loop (local.set 4 (i32.mul (local.get 0) (local.get 0))) (br_if 0 (local.get 4)))
+           (local.get 1)))",
+    );
+    assert_eq!(sites.sites[0].saved, [Scalar::I32, Scalar::I64]);
+}
+
+#[test]
+fn an_operand_below_a_call_is_saved_and_its_arguments_are_not() {
+    let sites = table(
+        "(module (import \"e\" \"f\" (func $f (param f32) (result i32)))
+           (func (export \"run\") (result i32) i32.const 1 f64.const 2 drop f32.const 3 call $f i32.add))",
+    );
+    assert_eq!(sites.sites[0].saved, [Scalar::I32]);
+    assert_eq!((sites.sites[1].place, sites.sites[1].saved.as_slice()), (Place::Import, [Scalar::F32].as_slice()));
+    assert_eq!(sites.returned, [vec![Scalar::I32]]);
+}
+
+#[test]
+fn the_same_bytes_give_the_same_program_and_the_same_continuation() {
+    let wasm = wasm(include_str!("programs/constructs.wat"));
+    let (one, two) =
+        (Suspendable::new_untrusted(&wasm, 65536).unwrap(), Suspendable::new_untrusted(&wasm, 65536).unwrap());
+    assert_eq!((one.wasm(), one.table()), (two.wasm(), two.table()));
+    let sites = [0, 3, 5].into();
+    assert!(one.continuation(&sites).is_some());
+    assert_eq!(one.continuation(&sites), two.continuation(&sites));
+}
+
+#[test]
+fn functions_keep_their_names() {
+    let wasm = wasm("(module (func $worker (export \"run\")))");
+    let program = Suspendable::new_untrusted(&wasm, 65536).unwrap();
+    assert_eq!((program.entry("run"), program.name(0)), (Some(0), Some("worker")));
+    assert!(program.wasm().windows(6).any(|bytes| bytes == b"worker"));
+}
+
+#[test]
+fn what_cannot_be_captured_is_refused_by_name() {
+    let cases = [
+        (
+            format!("(func $f (param i32) (result externref) (local externref) {LOOP} (local.get 1))"),
+            "function 0 (f): a reference is alive where it may be stopped",
+        ),
+        (
+            format!("(tag) (func $f (param i32) (throw 0) {LOOP})"),
+            "function 0 (f): it throws or catches exceptions where it may be stopped",
+        ),
+        (
+            "(table 1 funcref) (func $f (table.set (i32.const 0) (ref.null func)))".to_owned(),
+            "function 0 (f): it changes a table",
+        ),
+        ("(memory 1) (data \"x\") (func $f (data.drop 0))".to_owned(), "function 0 (f): it drops a segment"),
+        (
+            "(func (export \"gatebus:x\"))".to_owned(),
+            "it has an export whose name begins with gatebus:, which is reserved",
+        ),
+        ("(import \"e\" \"m\" (memory 1))".to_owned(), "it imports something else than functions"),
+        (
+            "(import \"e\" \"f\" (func (param externref)))".to_owned(),
+            "function 0: an imported function takes a reference",
+        ),
+        (
+            "(import \"e\" \"f\" (func $f)) (table funcref (elem $f))".to_owned(),
+            "it takes a reference to a function that it imports",
+        ),
+        ("(import \"e\" \"f\" (func $f)) (export \"f\" (func $f))".to_owned(), "it exports a function that it imports"),
+        (
+            format!(
+                "(memory 1) (data \"x\") (func $f (param i32) {LOOP} (memory.init 0 (i32.const 0) (i32.const 0) (i32.const 0)))"
+            ),
+            "function 0 (f): it copies from a data segment where it may be stopped",
+        ),
+        (
+            format!("(func $f (param i32) {LOOP} (drop (ref.func $f))) (elem declare func $f)"),
+            "function 0 (f): it takes a reference to a function where it may be stopped",
+        ),
+        ("(global (mut externref) (ref.null extern))".to_owned(), "it has a variable global that holds a reference"),
+    ];
+    for (fields, text) in cases {
+        assert_eq!(refusal(&format!("(module {fields})")), format!("the program cannot be suspended: {text}"));
+    }
+}
+
+#[test]
+fn exceptions_where_nothing_can_be_stopped_are_no_obstacle() {
+    let wat =
+        "(module (tag $t) (func $f (block $h (try_table (catch $t $h) (throw $t)))) (func (export \"run\") (call $f)))";
+    assert_eq!(table(wat).sites, []);
+}
+
+#[test]
+fn bytes_that_are_no_module_are_invalid() {
+    for cut in [0, 7, 20] {
+        let bytes = &wasm(include_str!("programs/arms.wat"))[..cut];
+        assert!(matches!(Suspendable::new_untrusted(bytes, 65536), Err(Refused::Invalid(_))), "{cut}");
+    }
+}
+
+const FORGED: &str = r#"(module (import "e" "f" (func $host (param i64) (result i32)))
+  (func $work (param i32) (result i32) (loop (br_if 0 (local.get 0))) (local.get 0))
+  (func $other (param i32) (result i32) (loop (br_if 0 (local.get 0))) (call $host (i64.const 1)))
+  (func (export "run") (param i32) (result i32) (i32.add (local.get 0) (call $work (local.get 0)))))"#;
+
+fn frame(site: u32, values: &[u128]) -> Frame {
+    Frame { site, values: values.to_vec() }
+}
+
+#[test]
+fn forged_frames_are_refused_with_the_reason() {
+    let wasm = wasm(FORGED);
+    let program = Suspendable::new_untrusted(&wasm, 65536).unwrap();
+    let check = |entry: u32, frames: &[Frame]| program.check_untrusted(entry, frames).map_err(|bad| bad.text);
+    // Sites: 0 loop of work, 1 loop of other, 2 call of host in other, 3 call of work in run, 4 the import.
+    assert_eq!(check(3, &[frame(3, &[5]), frame(0, &[5])]), Ok(()));
+    assert_eq!(check(3, &[frame(3, &[5]), frame(RETURNED, &[5])]), Ok(()));
+    assert_eq!(check(2, &[frame(2, &[]), frame(4, &[5])]), Ok(()));
+    let wrong = "a frame is not of a function that the frame around it can call";
+    let cases: [(u32, &[Frame], &str); 10] = [
+        (3, &[], "the innermost frame is missing"),
+        (3, &[frame(3, &[5])], "the innermost frame is missing"),
+        (
+            3,
+            &[frame(3, &[5]), frame(0, &[5]), frame(0, &[5])],
+            "a frame stands inside a site that has nothing inside it",
+        ),
+        (3, &[frame(3, &[5]), frame(1, &[5])], wrong),
+        (3, &[frame(3, &[5]), frame(4, &[5])], wrong),
+        (3, &[frame(0, &[5])], wrong),
+        (3, &[frame(3, &[]), frame(0, &[5])], "a frame has more or fewer values than its site saves"),
+        (3, &[frame(3, &[1 << 32]), frame(0, &[5])], "a value does not fit its type"),
+        (3, &[frame(9, &[])], "a frame names a site that the program does not have"),
+        (77, &[], "the entry is not a function of the program"),
+    ];
+    for (entry, frames, text) in cases {
+        assert_eq!(check(entry, frames), Err(text), "{frames:?}");
+    }
+    assert_eq!(
+        check(3, &[frame(3, &[5]), frame(RETURNED | 1, &[])]),
+        Err("a frame names a site that the program does not have")
+    );
+    assert_eq!(program.continuation(&[9].into()), None);
+    assert_eq!(program.resume_name(RETURNED | 1), None);
+}
+
+#[test]
+fn a_call_cannot_have_returned_values_of_other_types() {
+    let wat = format!(
+        "(module (func $a (param i32) (result i64) {LOOP} (i64.const 1)) (func $b (param i32) {LOOP})
+           (func (export \"run\") (drop (call $a (i32.const 1))) (call $b (i32.const 1))))"
+    );
+    let wasm = wasm(&wat);
+    let program = Suspendable::new_untrusted(&wasm, 65536).unwrap();
+    assert_eq!(program.table().returned, [vec![], vec![Scalar::I64]]);
+    assert_eq!(program.check_untrusted(2, &[frame(2, &[]), frame(RETURNED | 1, &[5])]), Ok(()));
+    let bad = program.check_untrusted(2, &[frame(2, &[]), frame(RETURNED, &[])]).unwrap_err();
+    assert_eq!(bad.text, "a call cannot have returned these values");
+}
+
+/// Cut anywhere or with any byte changed, frames are read as frames of the table or refused; nothing else happens.
+#[test]
+fn frames_from_outside_are_read_whole_or_refused() {
+    let wasm = wasm(FORGED);
+    let program = Suspendable::new_untrusted(&wasm, 65536).unwrap();
+    let good = [&0u32.to_le_bytes()[..], &5u32.to_le_bytes(), &3u32.to_le_bytes(), &7u32.to_le_bytes()].concat();
+    assert_eq!(read_untrusted(program.table(), &good), Ok(vec![frame(3, &[7]), frame(0, &[5])]));
+    for cut in 1..good.len() {
+        assert_eq!(read_untrusted(program.table(), &good[..cut]).is_ok(), cut == 8, "{cut}");
+    }
+    let mut refused = 0;
+    for at in 0..good.len() {
+        for value in 0..=255 {
+            let mut bytes = good.clone();
+            bytes[at] = value;
+            let read = read_untrusted(program.table(), &bytes);
+            let fits = read.map(|frames| program.check_untrusted(3, &frames).map(|()| frames));
+            match fits {
+                Ok(Ok(frames)) => {
+                    assert_eq!(program.write_frames(&Suspendable::sites_of(&frames), &frames).len(), good.len())
+                }
+                _ => refused += 1,
+            }
+        }
+    }
+    // Of all changed site numbers one fits: the inner loop's frame with the bit of "returned" is what the call may have returned.
+    assert_eq!(refused, 8 * 255 - 1, "every other change of a site number is refused, every value is a value");
+}
