@@ -45,3 +45,32 @@ fn a_spawner_is_believed_about_its_own_children() {
     hear(&mut keeper, 0, &News::Gone { token, wait_status: 0, usage: Usage::default() });
     assert!(!keeper.children.contains_key(&token));
 }
+
+/// What a spawner that was taken over may write: nothing of it ends the keeper, and no descriptor stays.
+#[test]
+fn nonsense_of_a_spawner_is_survived() {
+    let (mut keeper, token, _host) = keeper_with_a_child();
+    let usage = Usage { user_us: u64::MAX, system_us: u64::MAX, max_rss: u64::MAX };
+    let good = [
+        News::Born { token },
+        News::Unborn { token, errno: i32::MIN },
+        News::Gone { token, wait_status: i32::MIN, usage },
+        News::Lacking { layer: gatebus_wire::Layers::TSC, errno: i32::MAX },
+        News::Broken { text: "\u{1b}[2J".repeat(40) },
+    ];
+    let mut seed = 0x2545_f491_4f6c_dd1du64;
+    for round in 0..20_000usize {
+        let mut datagram = good[round % good.len()].encode();
+        for byte in &mut datagram {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            if seed.is_multiple_of(16) {
+                *byte = seed.to_le_bytes()[4];
+            }
+        }
+        let descriptors = (0..seed % 3).filter_map(|_| memfd().ok()).collect();
+        keeper.news_untrusted(u32::try_from(seed % 2).unwrap_or(0), &datagram, descriptors);
+    }
+    assert!(keeper.end.is_none() || keeper.broken.is_some());
+}

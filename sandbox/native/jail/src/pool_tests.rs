@@ -438,7 +438,7 @@ fn whatever_happens_each_request_is_answered_once() {
             scene.now += random(50);
             let containers: Vec<(u32, bool)> =
                 scene.pool.containers.iter().map(|(number, container)| (*number, container.standing)).collect();
-            let event = match random(10) {
+            let event = match random(11) {
                 0..3 => {
                     asked += 1;
                     Event::Asked(asked, if random(4) == 0 { compile(100) } else { small(50) })
@@ -454,6 +454,7 @@ fn whatever_happens_each_request_is_answered_once() {
                 6 => Event::HungUp(pick(&children, random(1 << 20))),
                 7 => Event::Gone(pick(&children, random(1 << 20)), 9, Usage::default(), random(2) == 0),
                 8 => Event::Tick,
+                9 => Event::Unborn(pick(&children, random(1 << 20)), libc::EAGAIN),
                 _ => match containers.iter().find(|(_, standing)| !standing) {
                     Some((number, _)) => Event::Standing(*number),
                     None if random(20) == 0 => {
@@ -484,6 +485,13 @@ fn check_answers(scene: &Scene, asked: u32) {
             .filter(|action| matches!(action, Action::Answer(other, _) | Action::Refuse(other, ..) if *other == id))
             .count();
         assert_eq!(answers + usize::from(scene.pool.has(id)), 1, "request {id}");
+    }
+    for (id, place) in &scene.pool.requests {
+        let somebody_has_it = match place {
+            Place::Waiting(_) => scene.pool.waiting.values().any(|queue| queue.contains(id)),
+            Place::With(token) => scene.pool.children.contains_key(token),
+        };
+        assert!(somebody_has_it, "request {id} waits for nobody: {place:?}");
     }
     let running = scene.pool.children.values().filter(|child| matches!(child.phase, Phase::Running(_))).count();
     assert_eq!(scene.pool.running, running as u64);

@@ -56,7 +56,10 @@ impl Pool {
     pub(super) fn unborn(&mut self, token: u32, errno: i32) {
         let Some(child) = self.children.get(&token) else { return };
         let class = child.class;
-        self.forget(token);
+        if let Some(id) = self.forget(token) {
+            // Born, at work, and now unborn: nonsense of a spawner, but whoever asked must not wait for ever.
+            self.answer_failed(id, Reason::NoProcess, errno);
+        }
         self.failed_to_prepare(class, errno);
     }
 
