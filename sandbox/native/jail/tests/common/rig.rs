@@ -3,7 +3,7 @@
 
 use crate::common::{Host, Program};
 use gatebus_wire::Layers;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -24,6 +24,10 @@ pub fn public_copy() -> PathBuf {
     ONCE.call_once(|| {
         let fresh = folder.join(format!("fresh-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("folder");
+        // Everybody may write beside it: root must not write through what somebody else has put there.
+        let found = std::fs::symlink_metadata(&folder).expect("folder");
+        // SAFETY: cannot fail.
+        assert!(found.is_dir() && found.uid() == unsafe { libc::geteuid() }, "{} is not ours", folder.display());
         std::fs::copy(REHEARSAL, &fresh).expect("copy");
         for path in [&folder, &fresh] {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("permissions");
