@@ -14,6 +14,7 @@ HELP = """usage: gatebus COMMAND ...
 Send programs instead of messages: WebAssembly, each program in a sandbox of its own.
 
   gatebus run FILE [ARGUMENT ...]   run a program; it can do nothing else on this machine
+  gatebus ipfs COMMAND ...          files by content (CID): add, cat, get, ls, pin, gc, stat
   gatebus doctor                    say whether programs can run here, and what protects the machine
 
 `gatebus COMMAND --help` says more.
@@ -54,6 +55,8 @@ def _dispatch(command: str, rest: list[str]) -> int:
         return _run(rest)
     if command == "doctor":
         return _doctor(rest)
+    if command == "ipfs":
+        return _ipfs(rest)
     if command in ("--help", "-h", "help"):
         sys.stdout.write(HELP)
         return 0
@@ -84,6 +87,17 @@ def _doctor(arguments: list[str]) -> int:
     except UsageError as fault:
         return _say(fault.text)
     return int(command.doctor(options))
+
+
+def _ipfs(arguments: list[str]) -> int:
+    from gatebus.cli.ipfs_options import ipfs_options
+    from gatebus.faults import UsageError
+
+    try:
+        options = ipfs_options(arguments)
+    except UsageError as fault:
+        return _say(fault.text)
+    return int(quickly_imported("gatebus.cli.ipfs_command").ipfs(options))
 
 
 def _version() -> int:

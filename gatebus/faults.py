@@ -39,3 +39,9 @@ class UsageError(GatebusError):
     """The fault of whoever typed the command or wrote the configuration."""
 
     code = "usage"
+
+
+class NoContent(UsageError):
+    """The program that a CID names cannot be had; the text says whose fault it is."""
+
+    code = "content"

@@ -9,7 +9,7 @@ look and a second resolution the name could have moved (security: SSRF). Certifi
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import httpx
 import trio
@@ -37,8 +37,6 @@ class Request:
     path: str
     parameters: Mapping[str, str]
     accept: str = "*/*"
-    body: bytes | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Web:
@@ -75,15 +73,13 @@ class Web:
     async def _build(self, request: Request) -> httpx.Request:
         base = self._url.path.rstrip("/")
         url = self._url.copy_with(path=base + request.path, params=dict(request.parameters))
-        headers = {"Accept": request.accept, "Accept-Encoding": "identity", "User-Agent": "gatebus", **request.headers}
+        headers = {"Accept": request.accept, "Accept-Encoding": "identity", "User-Agent": "gatebus"}
         extensions = {}
         if self._public:
             headers["Host"] = self._url.netloc.decode("ascii")
             extensions["sni_hostname"] = self._url.host
             url = url.copy_with(host=await public_address(self._url.host, self._url.port or 443))
-        return self._client.build_request(
-            request.method, url, headers=headers, extensions=extensions, content=request.body
-        )
+        return self._client.build_request(request.method, url, headers=headers, extensions=extensions)
 
 
 async def public_address(host: str, port: int) -> str:

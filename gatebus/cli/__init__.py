@@ -1,8 +1,9 @@
-"""The command line: `gatebus run` and `gatebus doctor`.
+"""The command line: `gatebus run`, `gatebus ipfs` and `gatebus doctor`.
 
-    words      options (argv), interpreters (which module runs a file), wording (lines, tables, JSON, exit codes)
+    words      options and ipfs_options (argv), interpreters (which module runs a file), wording (lines, tables, JSON,
+               exit codes)
     wires      terminal (descriptors), surroundings (files that are read before a run)
-    assembly   running, doctor_command
+    assembly   running, doctor_command, ipfs_command
 
 Nothing is imported here: `gatebus --help` must not pay for an event loop.
 """

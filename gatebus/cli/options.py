@@ -21,7 +21,8 @@ else of this machine: no files but copies of those that you name, no network, no
 
 RUN_NOTES = """exit codes: the program's own (255 for larger ones); 125 refused, or an error of ours; 126 killed (the
 last line says why); 127 no such file; 130 Ctrl-C, 143 terminated, 141 nobody reads its output any more.
-FILE is a module (.wasm, or .wat as text), or a file that the configuration has a module for, such as .js."""
+FILE is a module (.wasm, or .wat as text), or a file that the configuration has a module for, such as .js. It may be
+ipfs://CID or ipfs://CID/path: then it is fetched, and every byte of it verified (`gatebus ipfs --help`)."""
 
 DOCTOR_HELP = "Say whether programs can run here, which layers of protection are on, and how to get the others."
 
@@ -49,6 +50,8 @@ class RunOptions:
     config: str | None
     usage: bool
     json: bool
+    sources: tuple[str, ...] | None = None
+    """For `ipfs://`. None: as the machine is configured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def run_parser() -> argparse.ArgumentParser:
-    parser = _new_parser("run", RUN_HELP, RUN_NOTES)
+    parser = command_parser("run", RUN_HELP, RUN_NOTES)
     parser.usage = "gatebus run [OPTION ...] FILE [ARGUMENT ...]"
     add = parser.add_argument
     parser.add_argument("--env", action="append", default=[], metavar="K=V", help="set a variable; K alone: yours")
@@ -72,6 +75,7 @@ def run_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", metavar="DIR", help="copy its files here at the end; a new or empty directory")
     add("--function", metavar="NAME", help="call this exported function instead of _start")
     add("--backend", choices=("native", "portable"), default="native", help="default: native (Linux)")
+    parser.add_argument("--source", action="append", metavar="URL", help="for ipfs://: ask this one; repeatable")
     add("--config", metavar="FILE", help="default: your ~/.config/gatebus/config.toml")
     add("--usage", action="store_true", help="print on stderr what the run cost")
     parser.add_argument("--json", action="store_true", help="print the result on stderr as one line of JSON")
@@ -85,12 +89,12 @@ def run_parser() -> argparse.ArgumentParser:
 
 
 def doctor_parser() -> argparse.ArgumentParser:
-    parser = _new_parser("doctor", DOCTOR_HELP, DOCTOR_NOTES)
+    parser = command_parser("doctor", DOCTOR_HELP, DOCTOR_NOTES)
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     return parser
 
 
-def _new_parser(command: str, text: str, notes: str) -> argparse.ArgumentParser:
+def command_parser(command: str, text: str, notes: str) -> argparse.ArgumentParser:
     return _Parser(
         prog=f"gatebus {command}",
         description=text,
@@ -118,6 +122,7 @@ def run_options(arguments: Sequence[str]) -> RunOptions:
         config=given.config,
         usage=given.usage,
         json=given.json,
+        sources=tuple(given.source) if given.source else None,
     )
 
 

@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal, cast
 from uuid import UUID, uuid4
 
@@ -27,6 +28,7 @@ from gatebus.cli.surroundings import (
     check_out,
     choose,
     read_interpreters,
+    read_module,
     read_tree,
     reason,
     write_out,
@@ -42,6 +44,7 @@ from gatebus.switchboard import Switchboard
 from sandbox.box import Sandbox, open_sandbox
 from sandbox.errors import Refused, SandboxError, public_text_untrusted
 from sandbox.image import EXPORTS_MAX, Image
+from sandbox.limits import CompileLimits
 from sandbox.outcome import Outcome
 from sandbox.program import Program
 from sandbox.settings import Settings
@@ -54,6 +57,7 @@ _POOL = 0
 _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 # Of a name that the program's author chose: enough to know it again.
 _NAME_MAX = 60
+_BY_CONTENT = "ipfs://"
 _SIGPIPE = 13  # POSIX; the module `signal` has no name for it on Windows
 
 
@@ -125,7 +129,7 @@ def _told(file: str, fault: Exception) -> Result:
 
 def prepare(options: RunOptions, run: Run) -> Plan:
     """Raises FileNotFound, UsageError, BadSetup."""
-    wasm, line, files = choose(options.file, options.arguments, read_interpreters(options.config))
+    wasm, line, files = choose(options.file, options.arguments, read_interpreters(options.config), _reader(options))
     check_directories(options.directories)
     if options.out is not None:
         check_out(options.out)
@@ -140,6 +144,15 @@ def prepare(options: RunOptions, run: Run) -> Plan:
         origin_credit=TERMINAL_WINDOW,
     )
     return Plan(options, wasm, setup)
+
+
+def _reader(options: RunOptions) -> Callable[[str], bytes]:
+    """Where the program's bytes come from. Whoever runs a local file does not pay for an HTTP client."""
+    if not options.file.startswith(_BY_CONTENT):
+        return read_module
+    from gatebus.cli.ipfs_command import read_program
+
+    return partial(read_program, options.sources, CompileLimits().program_size)
 
 
 async def _execute(plan: Plan, run: Run) -> Result:

@@ -7,7 +7,7 @@ directories become a Tree.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gatebus.cli.interpreters import Interpreter, command_line, extension_of, interpreters
@@ -91,9 +91,10 @@ def read_interpreter(extension: str, interpreter: Interpreter) -> bytes:
         raise UsageError(f"The module that runs {extension} files is missing; {make}.") from None
 
 
-def read_script(name: str) -> tuple[str, File]:
-    """The script as a file in the root of the program's private file system."""
-    return os.path.basename(name), File(read_module(name), os.stat(name).st_mtime_ns)
+def read_script(name: str, read: Callable[[str], bytes]) -> tuple[str, File]:
+    """The script as a file in the root of the program's private file system. Content of a CID has no time."""
+    script = read(name)
+    return os.path.basename(name), File(script, os.stat(name).st_mtime_ns if os.path.exists(name) else 0)
 
 
 def read_tree(directories: tuple[DirectoryMapping, ...], limits: Limits) -> tuple[dict[str, Node], list[str]]:
@@ -178,17 +179,20 @@ class _Skipped:
 
 
 def choose(
-    name: str, arguments: tuple[str, ...], table: Mapping[str, Interpreter]
+    name: str,
+    arguments: tuple[str, ...],
+    table: Mapping[str, Interpreter],
+    read: Callable[[str], bytes] = read_module,
 ) -> tuple[bytes, tuple[str, ...], dict[str, Node]]:
     """(module, argv, files) of one run. A file that the table knows is run by its module; everything else is a
     module.
     """
     extension = extension_of(name)
     if extension not in table:
-        wasm = read_module(name)
+        wasm = read(name)
         _check_looks_like_one_untrusted(wasm, extension)
         return wasm, (os.path.basename(name), *arguments), {}
-    inside, script = read_script(name)
+    inside, script = read_script(name, read)
     wasm = read_interpreter(extension, table[extension])
     return wasm, command_line(table[extension], inside, arguments), {inside: script}
 

@@ -21,6 +21,9 @@ RUN_ELSEWHERE = {
     "make test": (".ci/run", "make test"),
     "make -C examples": ("Makefile", "-C examples"),
     "make -C examples/js": ("Makefile", "-C examples/js"),
+    "gatebus ipfs add dir": ("tests/end_to_end/test_ipfs_command.py", 'gatebus("ipfs", "add", "dir")'),
+    "gatebus ipfs ls CID": ("tests/end_to_end/test_ipfs_command.py", 'gatebus("ipfs", "ls", cid)'),
+    "gatebus run ipfs://CID/hello.wasm": ("tests/end_to_end/test_ipfs_command.py", 'f"ipfs://{folder.cid}/hello.wat"'),
     "gatebus run examples/js/hello.js Ada": ("examples/js/run.sh", "gatebus run hello.js Ada"),
     **{
         f"examples/{path.parent.name}/run.sh": ("tests/end_to_end/test_examples.py", '"run.sh"')

@@ -15,7 +15,7 @@ from ipfs.car import CarReader, car_header, car_section
 from ipfs.cid import IDENTITY, RAW, Cid, cid_of
 from ipfs.troubles import IpfsError, Malformed, Unsupported, Unverified
 
-BLOCKS = [b"one", b"two" * 100, b""]
+BLOCKS = [b"one", b"two" * 8, b""]
 CIDS = [cid_of(RAW, block) for block in BLOCKS]
 WHOLE = car_header(CIDS[:1]) + b"".join(map(car_section, CIDS, BLOCKS))
 

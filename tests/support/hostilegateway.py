@@ -26,6 +26,7 @@ class Hostile:
         self.blocks = {cid.key: block for cid, block in blocks.items()}
         self.lie = lie
         self.asked: list[str] = []
+        self.was_asked = trio.Event()
         self.url = ""
 
     @property
@@ -47,6 +48,7 @@ class Hostile:
 
     async def _answer(self, stream: trio.SocketStream, target: str) -> None:
         self.asked.append(target)
+        self.was_asked.set()
         parts = urlsplit(target)
         query = parse_qs(parts.query)
         name = query["arg"][0] if "arg" in query else parts.path.removeprefix("/ipfs/")

@@ -35,9 +35,10 @@ def fixture(name: str) -> bytes:
     pytest.skip(reason)
 
 
-def imported(
-    data: bytes, profile: Profile = PROFILES["kubo-v1"], piece: int = 1 << 20
-) -> tuple[Root, dict[Cid, bytes]]:
+KUBO_V1 = PROFILES["kubo-v1"]
+
+
+def imported(data: bytes, profile: Profile = KUBO_V1, piece: int = 1 << 20) -> tuple[Root, dict[Cid, bytes]]:
     work, blocks = FileImport(profile), {}
     for at in range(0, len(data), piece):
         blocks.update(work.feed(data[at : at + piece]))

@@ -1,0 +1,189 @@
+"""`gatebus ipfs ...`, and the program of `gatebus run ipfs://...`; assembly.
+
+In:  options; the user's store; sources (untrusted). Out: bytes on stdout, files, lines, an exit code.
+
+What went wrong but could be helped (a source that lied, a damaged entry) is said on stderr.
+"""
+
+import os
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import trio
+
+from gatebus.cli.ipfs_options import IpfsOptions
+from gatebus.faults import NoContent
+from ipfs.addresses import Address, Source, parse_address_untrusted, parse_source_untrusted
+from ipfs.blockstore import BlockStore
+from ipfs.caps import MIB, Budget
+from ipfs.content import about, add, complete, copy, find, listed, read, save
+from ipfs.fetching import Fetcher, open_fetcher
+from ipfs.importer import profile_named
+from ipfs.pins import Pins, collect
+from ipfs.troubles import IpfsError
+
+T = TypeVar("T")
+# Asked where nothing is configured: gateways of the IPFS foundations that serve verifiable blocks. They learn what is
+# asked for; `--offline` or sources of one's own keep that to oneself.
+PUBLIC_SOURCES = ("https://trustless-gateway.link", "https://ipfs.io")
+# A person who names a file on the command line means all of it: 100 GiB, a day.
+_BUDGET = Budget(bytes=100 << 30, blocks=1_000_000, entries=1_000_000, seconds=86_400)
+# A program: as much as the sandbox would look at, in the time that a person waits.
+_PROGRAM_SECONDS = 120.0
+_OURS = 125
+
+
+def ipfs(options: IpfsOptions) -> int:
+    """The whole command. The exit code."""
+    try:
+        return _run(partial(_COMMANDS[options.command], options))
+    except IpfsError as fault:
+        sys.stderr.write(f"gatebus: {fault.text}\n")
+        return _OURS
+
+
+def read_program(sources: tuple[str, ...] | None, limit: int, name: str) -> bytes:
+    """The file at an address. Raises NoContent."""
+
+    async def fetch() -> bytes:
+        budget = Budget(bytes=limit + MIB, blocks=10_000, seconds=_PROGRAM_SECONDS)
+        async with open_fetcher(open_store(), chosen(sources), budget, _told) as fetcher:
+            return await read(fetcher, parse_address_untrusted(name), limit)
+
+    try:
+        return _run(fetch)
+    except IpfsError as fault:
+        raise NoContent(fault.text) from None
+
+
+def _run(task: Callable[[], Awaitable[T]]) -> T:
+    """Ctrl-C ends it as it would end any command, however many scopes it passes."""
+    try:
+        return trio.run(task, restrict_keyboard_interrupt_to_checkpoints=True)
+    except BaseExceptionGroup as group:
+        if group.subgroup(KeyboardInterrupt) is not None:
+            raise KeyboardInterrupt from None
+        raise
+
+
+def open_store() -> BlockStore:
+    base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return BlockStore(Path(os.environ.get("GATEBUS_IPFS_STORE") or base / "gatebus" / "ipfs"))
+
+
+def chosen(given: Sequence[str] | None) -> list[Source]:
+    """Sources of this command, or of the environment, or the public ones."""
+    if given is None:
+        configured = os.environ.get("GATEBUS_IPFS_SOURCES")
+        given = PUBLIC_SOURCES if configured is None else configured.split()
+    return [parse_source_untrusted(text) for text in given]
+
+
+def _told(text: str) -> None:
+    sys.stderr.write(f"gatebus: {text}\n")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+async def _with_fetcher(options: IpfsOptions, do: Callable[[Fetcher, Address], Awaitable[T]]) -> T:
+    address = parse_address_untrusted(options.arguments[0])
+    async with open_fetcher(open_store(), chosen(options.sources), _BUDGET, _told) as fetcher:
+        return await do(fetcher, address)
+
+
+async def _add(options: IpfsOptions) -> int:
+    store, profile = open_store(), profile_named(options.profile)
+    for name in options.arguments:
+        with store.shared():
+            root = await add(store, Path(name), profile)
+            Pins(store).add(root.cid)
+        _say(f"{root.cid} {name}" if len(options.arguments) > 1 else str(root.cid))
+    return 0
+
+
+async def _cat(options: IpfsOptions) -> int:
+    async def write(data: bytes) -> None:
+        await trio.to_thread.run_sync(_write, data, abandon_on_cancel=True)
+
+    async def do(fetcher: Fetcher, address: Address) -> None:
+        await copy(fetcher, await find(fetcher, address), write)
+
+    await _with_fetcher(options, do)
+    return 0
+
+
+def _write(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+async def _get(options: IpfsOptions) -> int:
+    async def do(fetcher: Fetcher, address: Address) -> None:
+        target = Path(options.out or (address.path[-1] if address.path else str(address.cid)))
+        await save(fetcher, await find(fetcher, address), target, _told)
+
+    await _with_fetcher(options, do)
+    return 0
+
+
+async def _ls(options: IpfsOptions) -> int:
+    for entry in await _with_fetcher(options, listed):
+        _say(f"{entry.cid} {entry.size:>12} {entry.name}")
+    return 0
+
+
+async def _pin(options: IpfsOptions) -> int:
+    if not options.arguments:
+        for cid in Pins(open_store()).all():
+            _say(str(cid))
+        return 0
+
+    async def do(fetcher: Fetcher, address: Address) -> str:
+        cid = await find(fetcher, address)
+        blocks = await complete(fetcher, cid)
+        Pins(fetcher.store).add(cid)
+        return f"{cid} is kept, in {blocks} blocks"
+
+    _say(await _with_fetcher(options, do))
+    return 0
+
+
+async def _unpin(options: IpfsOptions) -> int:
+    await trio.lowlevel.checkpoint()
+    Pins(open_store()).remove(parse_address_untrusted(options.arguments[0]).cid)
+    return 0
+
+
+async def _gc(_options: IpfsOptions) -> int:
+    store = open_store()
+    gone = await trio.to_thread.run_sync(collect, store, Pins(store), trio.from_thread.check_cancelled)
+    _say(f"{gone.blocks} blocks ({gone.bytes} bytes) were removed")
+    return 0
+
+
+async def _stat(options: IpfsOptions) -> int:
+    if not options.arguments:
+        store = open_store()
+        there = await trio.to_thread.run_sync(store.contents)
+        _say(f"{there.blocks} blocks, {there.bytes} bytes, {len(Pins(store).all())} pins")
+        return 0
+    what = await _with_fetcher(options, about)
+    _say(f"{what.cid} {what.kind}, {what.size} bytes, {what.links} links")
+    return 0
+
+
+_COMMANDS = {
+    "add": _add,
+    "cat": _cat,
+    "get": _get,
+    "ls": _ls,
+    "pin": _pin,
+    "unpin": _unpin,
+    "gc": _gc,
+    "stat": _stat,
+}

@@ -1,0 +1,167 @@
+"""`gatebus ipfs` and `gatebus run ipfs://...`: what a person types, sees and gets; over a gateway that may lie."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import command_programs as programs
+import pytest
+import trio
+from hostilegateway import Hostile, serving
+from ipfsdata import KUBO_V1, imported, vector
+
+from gatebus.__main__ import main
+from ipfs.importer import Root, directory
+
+ROOT = Path(__file__).parent.parent.parent
+OURS = 125
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEBUS_IPFS_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("GATEBUS_IPFS_SOURCES", "")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def gatebus(capfdbinary: pytest.CaptureFixture[bytes]) -> Callable[..., tuple[int, bytes, str]]:
+    def run(*arguments: str) -> tuple[int, bytes, str]:
+        code = main(arguments)
+        out, err = capfdbinary.readouterr()
+        return code, out, err.decode()
+
+    return run
+
+
+Gatebus = Callable[..., tuple[int, bytes, str]]
+
+
+def test_a_file_is_added_kept_read_and_let_go(gatebus: Gatebus, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(vector(1048576))
+    cid = "bafybeigzzfiva5plnsluhu22xn6lcbqi4so7bup4pb2g3hy25q46wylvgu"
+    assert gatebus("ipfs", "add", "--profile", "kubo-v1", "file") == (0, f"{cid}\n".encode(), "")
+    assert gatebus("ipfs", "cat", cid) == (0, vector(1048576), "")
+    assert gatebus("ipfs", "pin") == (0, f"{cid}\n".encode(), "")
+    assert gatebus("ipfs", "stat", f"ipfs://{cid}")[1] == f"{cid} file, 1048576 bytes, 4 links\n".encode()
+    assert gatebus("ipfs", "gc")[1] == b"0 blocks (0 bytes) were removed\n"
+    assert gatebus("ipfs", "unpin", cid) == (0, b"", "")
+    assert gatebus("ipfs", "stat")[1] == b"5 blocks, 1048784 bytes, 0 pins\n"
+    assert gatebus("ipfs", "gc")[1] == b"5 blocks (1048784 bytes) were removed\n"
+    code, out, err = gatebus("ipfs", "cat", cid)
+    assert (code, out) == (OURS, b"")
+    assert err == f"gatebus: The block {cid} is not here, and no source is left that could be asked.\n"
+
+
+def test_a_directory_is_listed_and_saved(gatebus: Gatebus, tmp_path: Path) -> None:
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "dir" / "a").write_bytes(b"one")
+    cid = gatebus("ipfs", "add", "dir")[1].decode().strip()
+    code, out, _ = gatebus("ipfs", "ls", cid)
+    assert (code, out.split()[1:]) == (0, [b"3", b"a"])
+    assert gatebus("ipfs", "get", "--out", "back", cid)[0] == 0
+    assert (tmp_path / "back" / "a").read_bytes() == b"one"
+    assert gatebus("ipfs", "get", f"{cid}/a")[0] == 0
+    assert (tmp_path / "a").read_bytes() == b"one"
+    assert gatebus("ipfs", "get", f"{cid}/a")[2] == "gatebus: The target is there already. Name a new one.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ((), "No command is named. `gatebus ipfs --help` lists them."),
+        (("cat",), "`gatebus ipfs cat` does not take 0 arguments; see --help."),
+        (("gc", "x"), "`gatebus ipfs gc` does not take 1 arguments; see --help."),
+        (("cat", "x", "--offline", "--source", "https://a"), "--offline and --source contradict each other."),
+        (("cat", "hello"), "It is no CID, or one that was cut short or mistyped."),
+        (
+            ("add", "--profile", "x", "f"),
+            "There is no profile of that name. There are unixfs-v0-2015, kubo-v1, unixfs-v1-2025.",
+        ),
+        (("cat", "--source", "http://a", "x"), "It is no CID, or one that was cut short or mistyped."),
+        (("add", "nothing"), "A file cannot be read or written: no such file or directory."),
+    ],
+)
+def test_what_is_typed_wrongly_is_answered_in_one_line(gatebus: Gatebus, arguments: tuple[str, ...], text: str) -> None:
+    assert gatebus("ipfs", *arguments) == (OURS, b"", f"gatebus: {text}\n")
+
+
+def module() -> tuple[Root, Root, dict[object, bytes]]:
+    """(directory, program in it, blocks)."""
+    root, blocks = imported(programs.HELLO.encode())
+    folder, block = directory({"hello.wat": root}, KUBO_V1)
+    return folder, root, {**blocks, folder.cid: block}
+
+
+def process(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(folder / "config")}
+    line = [sys.executable, "-m", "gatebus", *arguments]
+    return subprocess.run(line, cwd=folder, env=environment, capture_output=True, check=False, timeout=50)
+
+
+async def test_a_program_is_fetched_verified_and_run_and_the_second_time_nobody_is_asked(tmp_path: Path) -> None:
+    folder, _, blocks = module()
+    server = Hostile(blocks)
+    line = ("run", "--backend", "portable", f"ipfs://{folder.cid}/hello.wat")
+    async with serving(server):
+        options = (*line[:3], "--source", f"local+{server.url}", line[3])
+        first = await trio.to_thread.run_sync(process, tmp_path, *options)
+    asked = len(server.asked)
+    second = await trio.to_thread.run_sync(process, tmp_path, *line)
+    assert (first.returncode, first.stdout, first.stderr) == (0, b"hello, world\n", b"")
+    assert (second.returncode, second.stdout) == (0, b"hello, world\n")
+    assert asked == len(server.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("lie", "text"),
+    [("flip", "The bytes are not what the CID says."), ("redirect", "redirects are not followed.")],
+)
+async def test_a_program_from_a_gateway_that_lies_is_not_run(tmp_path: Path, lie: str, text: str) -> None:
+    _, root, blocks = module()
+    server = Hostile(blocks, lie)
+    async with serving(server):
+        line = ("run", "--backend", "portable", "--source", f"local+{server.url}", f"ipfs://{root.cid}")
+        done = await trio.to_thread.run_sync(process, tmp_path, *line)
+    assert (done.returncode, done.stdout) == (OURS, b"")
+    assert done.stderr.decode().splitlines()[-1].endswith(text)
+
+
+async def test_a_gateway_of_ones_own_must_be_named_as_such(tmp_path: Path) -> None:
+    _, root, blocks = module()
+    server = Hostile(blocks)
+    async with serving(server):
+        port = server.url.rpartition(":")[2]
+        line = ("ipfs", "cat", "--source", f"https://localhost:{port}", str(root.cid))
+        done = await trio.to_thread.run_sync(process, tmp_path, *line)
+    assert done.returncode == OURS
+    assert b"an address of a private network. Write local+URL if that is meant." in done.stderr
+    assert server.asked == []
+
+
+async def test_control_c_ends_a_fetch_that_waits(tmp_path: Path) -> None:
+    _, root, blocks = module()
+    server = Hostile(blocks, "silent")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    async with serving(server):
+        line = [sys.executable, "-m", "gatebus", "ipfs", "cat", "--source", f"local+{server.url}", str(root.cid)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        running = await trio.to_thread.run_sync(partial(subprocess.Popen, line, env=environment, **pipes))
+        with trio.fail_after(30):
+            await server.was_asked.wait()
+        running.send_signal(signal.SIGINT)
+        out, err = await trio.to_thread.run_sync(running.communicate)
+    assert (running.returncode, out, err) == (130, b"", b"")
+
+
+def test_whoever_runs_a_local_file_pays_for_no_http_client(tmp_path: Path) -> None:
+    code = "import sys, gatebus.cli.running; print(sorted({'ipfs', 'httpx', 'multiformats'} & set(sys.modules)))"
+    line = [sys.executable, "-c", code]
+    done = subprocess.run(line, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, check=True)
+    assert done.stdout.strip() == b"[]"
