@@ -82,10 +82,12 @@ class Failed:
         return FAIL_TEXTS.get(self.reason, FAIL_TEXTS[1])
 
 
-def start(identity: int, limits: Limits) -> bytes:
+def start(identity: int, limits: Limits, image_size: int) -> bytes:
+    """The image is mapped privately, which the kernel counts as data of the process."""
     stack_class = 1 if limits.stack == STACK_LARGE else 0
+    data = limits.data + image_size
     return _START.pack(
-        START, identity, limits.memory, limits.data, limits.cpu_ms, limits.wall_ms, limits.table, stack_class, 0, 0
+        START, identity, limits.memory, data, limits.cpu_ms, limits.wall_ms, limits.table, stack_class, 0, 0
     )
 
 

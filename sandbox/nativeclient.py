@@ -182,7 +182,7 @@ class NativeBackend:
         process = NativeProcess(keeper, keeper.new_job(), ours, memory)
         try:
             sent = ours.send(setup)
-            request = keeperwire.start(process.job.identity, limits)
+            request = keeperwire.start(process.job.identity, limits, image.size)
             await keeper.send(process.job, request, (theirs.fileno(), image.fd, memory))
             process.asked = True
         except BaseException:

@@ -90,7 +90,8 @@ def test_requests_have_the_same_bytes() -> None:
     identity = by_name["START"]["id"]
     fields = by_name["START"]["fields"]
     limits = Limits(cpu_time=fields["cpu_ms"] / 1000, wall_time=None, table=fields["table_limit"], stack=8 << 20)
-    start = bytearray(keeperwire.start(identity, limits))
+    start = bytearray(keeperwire.start(identity, limits, 5 << 20))
+    assert int.from_bytes(start[16:24], "little") == limits.data + (5 << 20)
     start[8:16] = fields["memory_limit"].to_bytes(8, "little")  # 8 GiB: above our own range
     start[16:24] = fields["data_limit"].to_bytes(8, "little")
     assert start.hex() == by_name["START"]["hex"]

@@ -102,9 +102,11 @@ impl Workload for Native {
         let Ok(socket) = Socket::open(fds.packet) else { exit(u32::from(status::PANIC)) };
         let class = if start.stack_class == 0 { StackClass::Small } else { StackClass::Large };
         let (memory_limit, table_limit) = (start.memory_limit, start.table_limit);
-        let order = Order { memory_limit, table_limit, image: fds.image, memory: Some(fds.memory) };
-        let room = start.data_limit.saturating_sub(HEADROOM.max(start.data_limit / 4));
-        heap::allow_at_most(usize::try_from(room).unwrap_or(usize::MAX));
+        let image = File::from(fds.image);
+        // The kernel counts the image, which is mapped privately, as data: the host allows for it.
+        let data = start.data_limit.saturating_sub(image.metadata().map_or(0, |found| found.len()));
+        let order = Order { memory_limit, table_limit, image: image.into(), memory: Some(fds.memory) };
+        heap::allow_at_most(usize::try_from(data.saturating_sub(HEADROOM.max(data / 4))).unwrap_or(usize::MAX));
         heap::arm();
         clocks::only_coarse();
         silent_panics();
