@@ -24,6 +24,12 @@ struct Targets {
 }
 
 impl Targets {
+    /// One set for all tests of this process: a name can be bound once.
+    fn shared() -> &'static Targets {
+        static ONE: std::sync::OnceLock<Targets> = std::sync::OnceLock::new();
+        ONE.get_or_init(Targets::open)
+    }
+
     fn open() -> Targets {
         let tcp = std::net::TcpListener::bind("127.0.0.1:0").expect("tcp");
         let name = SocketAddr::from_abstract_name("gatebus-jail-test").expect("name");
@@ -92,14 +98,14 @@ fn combinations() -> Vec<String> {
 }
 
 fn measured(make: impl Fn(&[&str]) -> Host, skip: &[&str]) -> BTreeMap<String, Vec<String>> {
-    let targets = Targets::open();
+    let targets = Targets::shared();
     let mut table = BTreeMap::new();
     for words in combinations() {
         if words.split(',').any(|word| skip.contains(&word)) {
             continue;
         }
         let mut host = if words.is_empty() { make(&[]) } else { make(&["--without", &words]) };
-        table.insert(words, what_works(&mut host, &targets));
+        table.insert(words, what_works(&mut host, targets));
     }
     table
 }
@@ -151,12 +157,12 @@ fn every_attack_is_seen_to_work_where_the_layers_are_off() {
     if !needs_root() {
         return;
     }
-    let targets = Targets::open();
+    let targets = Targets::shared();
     let mut never: std::collections::BTreeSet<String> = names().into_iter().collect();
     for kept in [vec!["user"], vec!["user", "mount"]] {
         let off: Vec<&str> = TABLE.iter().map(|layer| layer.name).filter(|name| !kept.contains(name)).collect();
         let mut host = rig::host(&["--without", &off.join(",")]);
-        let works = what_works(&mut host, &targets);
+        let works = what_works(&mut host, targets);
         never.retain(|name| !works.contains(name));
     }
     never.remove("set the host name"); // hostile.json, with `capabilities` off and `uts` on
