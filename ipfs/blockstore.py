@@ -13,11 +13,13 @@ right takes its place.
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from time import time
+from typing import Self
 
 from ipfs.caps import BLOCK_MAX
 from ipfs.cid import Cid, verify_untrusted
@@ -26,6 +28,10 @@ from ipfs.troubles import Damaged, IpfsError, StoreFailed, TooLarge, Unverified
 _UNFINISHED = ".unfinished"
 # An unfinished file this old belongs to a process that ended while it wrote.
 _STALE_SECONDS = 3_600.0
+
+
+# Files that are open and unfinished at once: at most 64 MiB of dirty pages.
+_TOGETHER = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,29 +72,37 @@ class BlockStore:
         return cid.inline is not None or self._path(cid.key).is_file()
 
     def put(self, blocks: Iterable[tuple[Cid, bytes]]) -> None:
-        """Afterwards they are on the disk. Raises Unverified, TooLarge; blocks before the wrong one are kept."""
-        folders: set[Path] = set()
+        """Afterwards they are on the disk. Raises Unverified, TooLarge; blocks before the wrong one may be kept."""
+        kept = (each for each in blocks if each[0].inline is None)
         with told():
-            try:
-                for cid, block in blocks:
-                    if cid.inline is None:
-                        folders.add(self._put(cid, block))
-            finally:
-                for folder in folders:
-                    sync_folder(folder)
+            while group := list(islice(kept, _TOGETHER)):
+                self._put(group)
 
-    def _put(self, cid: Cid, block: bytes) -> Path:
+    def _put(self, group: Sequence[tuple[Cid, bytes]]) -> None:
+        """All are written before the first is waited for: one commit of the file system then serves them all."""
+        with ExitStack() as stack:
+            written = {}
+            for cid, block in group:
+                path = self._path(cid.key)
+                if path not in written and not self._verified(path, cid, block):
+                    self._make_folder(path.parent)
+                    written[path] = stack.enter_context(Unfinished(path, block))
+            for each in written.values():
+                each.finish()
+            for folder in {path.parent for path in written}:
+                sync_folder(folder)
+
+    def _verified(self, path: Path, cid: Cid, block: bytes) -> bool:
+        """Whether it is there already. Raises Unverified, TooLarge."""
         if len(block) > BLOCK_MAX:
             raise TooLarge("A block is larger than blocks may be.")
         verify_untrusted(cid, block)
-        path = self._path(cid.key)
-        if self._holds(path, cid):
-            return path.parent
-        if not path.parent.is_dir():
-            path.parent.mkdir(exist_ok=True, mode=0o700)
-            sync_folder(path.parent.parent)
-        write_whole(path, block)
-        return path.parent
+        return self._holds(path, cid)
+
+    def _make_folder(self, folder: Path) -> None:
+        if not folder.is_dir():
+            folder.mkdir(exist_ok=True, mode=0o700)
+            sync_folder(folder.parent)
 
     def _holds(self, path: Path, cid: Cid) -> bool:
         """A block that is there and right is not written again."""
@@ -166,18 +180,34 @@ def told() -> Iterator[None]:
         raise StoreFailed(f"The block store cannot be used: {reason}.") from problem
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """All of it or nothing, also when the power goes. The folder is synced by the caller."""
-    unfinished = path.with_name(f"{path.name[-40:]}.{os.getpid()}.{os.urandom(4).hex()}{_UNFINISHED}")
-    try:
-        with unfinished.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
+class Unfinished:
+    """A file that is all there under its name or not at all, also when the power goes. The folder is synced by the
+    caller.
+    """
+
+    def __init__(self, path: Path, data: bytes) -> None:
+        self._path = path
+        self._name = path.with_name(f"{path.name[-40:]}.{os.getpid()}.{os.urandom(4).hex()}{_UNFINISHED}")
+        self._data = data
+
+    def __enter__(self) -> Self:
+        try:
+            self._file = self._name.open("xb")
+            self._file.write(self._data)
+            self._file.flush()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def finish(self) -> None:
+        os.fsync(self._file.fileno())
+        self._name.replace(self._path)
+
+    def __exit__(self, *_: object) -> None:
+        if hasattr(self, "_file"):
+            self._file.close()
+        self._name.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -27,10 +27,13 @@ class CarReader:
         self.roots: tuple[Cid, ...] | None = None
         """Not before the header was read. Only what the sender says."""
         self._held = bytearray()
+        self._needed = 0  # bytes of the piece that is coming in
 
     def feed(self, data: bytes) -> Iterator[tuple[Cid, bytes]]:
         """Raises Malformed, Unverified, Unsupported."""
         self._held += data
+        if len(self._held) < self._needed:
+            return
         while (frame := self._frame()) is not None:
             if self.roots is None:
                 self.roots = _decode_header_untrusted(frame)
@@ -52,8 +55,10 @@ class CarReader:
         size = _length_untrusted(bytes(self._held[: end + 1]))
         if size > (CAR_HEADER_MAX if self.roots is None else BLOCK_MAX + CID_BYTES_MAX):
             raise Malformed("The CAR has a piece that is larger than blocks may be.")
-        if len(self._held) <= end + size:
+        self._needed = end + 1 + size
+        if len(self._held) < self._needed:
             return None
+        self._needed = 0
         frame = bytes(memoryview(self._held)[end + 1 : end + 1 + size])
         del self._held[: end + 1 + size]
         return frame

@@ -22,7 +22,7 @@ from ipfs.web import Patience, open_web
 
 T = TypeVar("T")
 # Blocks of a CAR that are written together: one fsync of the folders for all.
-_BATCH = 32
+_BATCH = 16
 
 
 class Fetcher:
@@ -116,7 +116,22 @@ class Fetcher:
         return None
 
     async def _take_car(self, source: Gateway, root: Cid, scope: str) -> None:
-        """Keeps only blocks that a verified block asked for: what else is sent is chaff, and bounded."""
+        """One batch is written while the next one arrives."""
+        send, receive = trio.open_memory_channel[list[tuple[Cid, bytes]]](1)
+        with one_fault():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._keep_all, receive)
+                async with send:
+                    await self._sort_out(source, root, scope, send)
+
+    async def _keep_all(self, batches: trio.MemoryReceiveChannel[list[tuple[Cid, bytes]]]) -> None:
+        async for batch in batches:
+            await self._keep(batch)
+
+    async def _sort_out(
+        self, source: Gateway, root: Cid, scope: str, send: trio.MemorySendChannel[list[tuple[Cid, bytes]]]
+    ) -> None:
+        """Passes on only blocks that a verified block asked for: what else is sent is chaff, and bounded."""
         wanted, junk = {root.key}, 0
         batch: list[tuple[Cid, bytes]] = []
         async with aclosing(source.car(root, scope)) as blocks:
@@ -131,9 +146,9 @@ class Fetcher:
                 wanted.update(link.key for link in linked_untrusted(cid, block))
                 batch.append((cid, block))
                 if len(batch) >= _BATCH:
-                    await self._keep(batch)
+                    await send.send(batch)
                     batch = []
-        await self._keep(batch)
+        await send.send(batch)
 
 
 async def _next(blocks: AsyncIterator[tuple[Cid, bytes]], source: Gateway) -> tuple[Cid, bytes] | None:

@@ -9,7 +9,7 @@ nothing is removed at all.
 from collections.abc import Callable
 from pathlib import Path
 
-from ipfs.blockstore import BlockStore, Contents, sync_folder, told, write_whole
+from ipfs.blockstore import BlockStore, Contents, Unfinished, sync_folder, told
 from ipfs.cid import Cid, parse_cid_untrusted
 from ipfs.dagpb import linked_untrusted
 from ipfs.troubles import BadName, Damaged, NoEntry
@@ -23,7 +23,8 @@ class Pins:
 
     def add(self, cid: Cid) -> None:
         with told():
-            write_whole(self._path(cid), b"")
+            with Unfinished(self._path(cid), b"") as pin:
+                pin.finish()
             sync_folder(self._folder)
 
     def remove(self, cid: Cid) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ipfsdata import answered, imported, vector
 
@@ -32,6 +32,7 @@ def read(cid: Cid, blocks: dict[Cid, bytes], budget: Budget = LARGE) -> bytes:
     return b"".join(out)
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 2000), st.booleans())
 def test_what_was_imported_is_read_back(size: int, raw: bool) -> None:
     root, blocks = imported(vector(size), Profile(1, raw_leaves=raw, chunk=10, width=3))

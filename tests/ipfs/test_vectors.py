@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ipfsdata import imported, vector
 
@@ -71,6 +71,7 @@ def test_a_directory_takes_no_name_that_no_file_may_have(name: str) -> None:
         directory({name: imported(b"")[0]}, KUBO_V1)
 
 
+@settings(max_examples=40)
 @given(size=st.integers(0, 3000), piece=st.integers(1, 500))
 def test_how_a_file_arrives_does_not_change_its_cid(size: int, piece: int) -> None:
     profile = Profile(1, raw_leaves=True, chunk=64, width=3)
