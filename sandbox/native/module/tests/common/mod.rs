@@ -8,6 +8,9 @@ use gatebus_module::{CONTROL, FRAMES, Frame, PROGRAM, START, Suspendable, UNWIND
 use std::collections::{BTreeMap, BTreeSet};
 use wasmtime::{Config, Engine, Extern, Func, Instance, Linker, Module, OptLevel, Store, Val, ValType};
 
+/// Ten times what the longest test needs: a program that is stopped without making progress is a failure, not a hanging test.
+const MOST_LEGS: usize = 20_000;
+
 /// Room for the frames of the tests' programs.
 pub const ROOM: u32 = 1 << 20;
 
@@ -292,6 +295,7 @@ impl<'a> Stopped<'a> {
         let number = self.program.entry(entry).unwrap();
         for leg in 1.. {
             let Some(frames) = running.frames(&self.program) else { break };
+            assert!(leg < MOST_LEGS, "it does not come forward");
             self.program.check_untrusted(number, &frames).unwrap();
             let (next, resume) = self.move_on(&mut running, &frames, leg);
             running = next;
