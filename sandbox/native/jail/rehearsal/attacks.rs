@@ -91,7 +91,7 @@ pub(crate) fn attack(number: u32, stage: &Stage) -> String {
             15 => nested_mount(),
             16 => verdict(call!(libc::SYS_mmap, 0, 4096, 7, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1i64, 0)),
             17 => verdict(call!(libc::SYS_kill, sibling, 0)),
-            18 => connect_abstract(),
+            18 => connect_abstract(stage.port),
             19 => verdict(call!(libc::SYS_mkdirat, libc::AT_FDCWD, c"/x".as_ptr(), 0o700)),
             20 => verdict(call!(libc::SYS_ptrace, libc::PTRACE_SEIZE, sibling, 0, 0)),
             21 => verdict(call!(libc::SYS_openat, libc::AT_FDCWD, c"/proc/1/mem".as_ptr(), libc::O_RDWR)),
@@ -204,16 +204,17 @@ unsafe fn nested_mount() -> String {
     }
 }
 
-unsafe fn connect_abstract() -> String {
+unsafe fn connect_abstract(port: u16) -> String {
+    let name = format!("gatebus-jail-test-{port:05}");
     // SAFETY: as in `attack`; an all-zero address is valid.
     unsafe {
         let socket = call!(libc::SYS_socket, libc::AF_UNIX, libc::SOCK_STREAM, 0);
         let mut address: libc::sockaddr_un = std::mem::zeroed();
         address.sun_family = 1;
-        for (place, byte) in address.sun_path.iter_mut().skip(1).zip(b"gatebus-jail-test") {
-            *place = *byte as libc::c_char;
+        for (place, byte) in address.sun_path.iter_mut().skip(1).zip(name.bytes()) {
+            *place = byte as libc::c_char;
         }
-        verdict(call!(libc::SYS_connect, socket, &raw const address, 20))
+        verdict(call!(libc::SYS_connect, socket, &raw const address, 3 + name.len()))
     }
 }
 

@@ -32,7 +32,9 @@ impl Targets {
 
     fn open() -> Targets {
         let tcp = std::net::TcpListener::bind("127.0.0.1:0").expect("tcp");
-        let name = SocketAddr::from_abstract_name("gatebus-jail-test").expect("name");
+        let port = tcp.local_addr().expect("address").port();
+        // Named by the port: two runs on one machine do not meet, and the attacker can work it out.
+        let name = SocketAddr::from_abstract_name(format!("gatebus-jail-test-{port:05}")).expect("name");
         // SAFETY: two C strings and five bytes; a key in the session that the keeper inherits.
         unsafe {
             libc::syscall(
@@ -44,11 +46,7 @@ impl Targets {
                 -3i64,
             )
         };
-        Targets {
-            port: tcp.local_addr().expect("address").port(),
-            _tcp: tcp,
-            _abstract: UnixListener::bind_addr(&name).expect("abstract"),
-        }
+        Targets { port, _tcp: tcp, _abstract: UnixListener::bind_addr(&name).expect("abstract") }
     }
 }
 

@@ -184,7 +184,10 @@ impl Forks {
         let (ours, theirs) = UnixStream::pair()?;
         // SAFETY: this process has one thread; the child never returns from `serve`.
         match unsafe { libc::fork() } {
-            0 => serve(&theirs),
+            0 => {
+                drop(ours); // our own copy of the other end would hide its closing for ever
+                serve(&theirs)
+            }
             -1 => Err(std::io::Error::last_os_error().into()),
             _ => {
                 let mut forks = Forks(ours);
