@@ -163,7 +163,7 @@ fn the_kernels_of_the_benchmark_are_undisturbed() {
 
 /// The seeds of the generated programs. For a longer search: GATEBUS_SEEDS=1000 tries so many.
 fn seeds() -> u64 {
-    std::env::var("GATEBUS_SEEDS").map_or(8, |seeds| seeds.parse().unwrap())
+    std::env::var("GATEBUS_SEEDS").map_or(12, |seeds| seeds.parse().unwrap())
 }
 
 #[test]
