@@ -22,8 +22,8 @@ ARGUMENTS_MAX, VARIABLES_MAX = 4_096, 4_096
 FUNCTION_MAX = 255
 # PROTOCOL.md section C: all setup packets without files.
 SETUP_MAX = 1 << 20
-# Four full data packets (65,520 bytes of data each): with one, a program that streams waits after every packet.
-ORIGIN_CREDIT = 4 * 65_520
+# One full packet: what gatebus.bounds.ORIGIN_WINDOW lets a connection hold; a host that takes more says so.
+ORIGIN_CREDIT = 65_536
 # What a stream may hold in flight at most (Gate: 2^31-1).
 CREDIT_MAX = (1 << 31) - 1
 

@@ -57,11 +57,16 @@ def test_nothing_else_can_be_imported(personality: str) -> None:
         assert find_function_untrusted(personality, module, name) is None  # type: ignore[arg-type]
 
 
+# Native joins segments before it compiles and bounds what is left; here the compile child's own limits answer.
+NATIVE_ONLY = {"DATA_SEGMENTS_APART"}
+
+
 def test_the_bounds_of_admission_are_the_native_ones() -> None:
     text = (NATIVE / "runner" / "src" / "bounds.rs").read_text()
     found = {name: eval(value) for name, value in re.findall(r"pub const (\w+): \w+ = ([\d_<> ]+);", text)}
     ours = {name: value for name, value in vars(admission_bounds).items() if name.isupper()}
-    assert ours == found
+    assert found.keys() >= NATIVE_ONLY
+    assert ours == {name: value for name, value in found.items() if name not in NATIVE_ONLY}
 
 
 def test_the_texts_of_refusals_are_the_native_ones() -> None:

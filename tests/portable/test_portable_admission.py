@@ -177,7 +177,7 @@ FUNCTION_TYPE = b"\x60\0\0"
         (HEADER + section(7, b"\1" + leb(10_001) + b"a" * 10_001 + b"\0\0"), "bytes in a name: 10001, at most 10000"),
         (many(bounds.ELEMENT_SEGMENTS + 1, b"\1\0\0", 9), "element segments: 10001, at most 10000"),
         (HEADER + section(9, b"\1\1\0" + leb(1_000_001)), "element segment items: 1000001, at most 1000000"),
-        (HEADER + section(12, leb(100_001)), "data segments: 100001, at most 100000"),
+        (HEADER + section(12, leb(500_001)), "data segments: 500001, at most 500000"),
         (
             HEADER + section(6, b"\1\x7f\0" + b"\x41\0" * 50 + b"\x6a" * 51 + b"\x0b"),
             "operators in a constant: 101, at most 100",
