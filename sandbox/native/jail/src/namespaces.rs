@@ -75,6 +75,8 @@ pub(crate) fn start(options: &SpawnerOptions) -> Result<Container, Failure> {
     let pid = unsafe { syscall!(libc::SYS_clone3, &raw mut arguments, size_of::<CloneArguments>()) };
     let pid = check("new namespaces", pid)?;
     if pid == 0 {
+        // Our copy of the keeper's end would hide its closing: a keeper that fails now would leave us waiting for ever.
+        drop(ours);
         become_spawner(options, theirs.as_raw_fd(), &command);
     }
     let pid = libc::pid_t::try_from(pid).map_err(|_| Failure::now("new namespaces"))?;
