@@ -39,5 +39,92 @@ RANDOM_BITS_PER_MINUTE = 7680
 CATALOG_BYTES = 60_000
 """Text of one answer of the catalog; a packet holds 65,528. The rest is left out and the answer says so."""
 
+# Totals of one host (gatebus/host/quotas.py); the configuration sets others: [quotas.host] and so on.
+
+HOST_INSTANCES = 4_096
+"""Instances of one host at once: what one host was measured to hold; a quarter of the sandbox's own bound."""
+
+HOST_MEMORY = 64 * 1024**3
+"""Sum of the memory limits. Guests rarely touch what they may, so it is more than the machine has; the kernel's group
+limits are behind it."""
+
+HOST_STORED = 4 * 1024**3
+"""Bytes of modules on disk: thousands of them; a laptop does not notice it."""
+
+HOST_UPLOADS = 64
+"""Uploads at once: each holds a file and one message."""
+
+HOST_CONNECTIONS = 8_192
+"""Two for each instance; each costs a descriptor and about 20 KiB."""
+
+PRINCIPAL_INSTANCES = 1_024
+"""Of one key or local user: a quarter of the host, so that three others always find room."""
+
+PRINCIPAL_MEMORY = 16 * 1024**3
+"""A quarter of the host."""
+
+PRINCIPAL_STORED = 1024**3
+"""A quarter of the host."""
+
+PRINCIPAL_UPLOADS = 8
+"""More at once are not faster over one connection."""
+
+PRINCIPAL_CONNECTIONS = 1_024
+"""As many as instances."""
+
+STRANGERS_INSTANCES = 64
+"""Of all connections without a key together: they may try, not live here."""
+
+STRANGERS_MEMORY = 4 * 1024**3
+"""64 instances of the default 64 MiB."""
+
+STRANGERS_STORED = 256 * 1024**2
+"""Some interpreters of 10 MB and many small programs; what is not pinned expires, and strangers cannot pin."""
+
+STRANGERS_UPLOADS = 8
+"""So that half-finished uploads of strangers are at most an eighth of all."""
+
+STRANGERS_CONNECTIONS = 1_024
+"""An eighth of the host; a room full of browser tabs."""
+
+AUTHORIZED_KEYS_BYTES = 1024**2
+"""Of the file that says whom a host knows: ten thousand lines."""
+
+AUTHORIZED_KEYS_LINES = 10_000
+"""More people than that need a directory service, not a file."""
+
+AUTHORIZED_KEYS_LINE = 8_192
+"""OpenSSH's own bound."""
+
+KEY_COMMENT = 100
+"""Characters of a key's comment that are shown: an address of mail and a machine."""
+
+CONFIG_BYTES = 256 * 1024
+"""A configuration that a person writes; more is the wrong file."""
+
+STOP_SECONDS = 10.0
+"""A host that is asked to stop lets programs go on so long: what service managers wait before they kill, less a bit."""
+
+LINGER_SECONDS = 60.0
+"""A stream waits so long for its client: a laptop that changes its network, a page that is loaded again."""
+
+LAUNCHED_SECONDS = 86_400.0
+"""How a launched instance ended is remembered for a day, so that whoever started it in the evening learns it."""
+
+TAGS = 32
+"""Tags of one module: each is shown in a list."""
+
+TAG_CHARACTERS = 64
+"""Of one tag: a name and a version."""
+
+MODULES_LISTED = 1_000
+"""Lines of one answer of `modules`: what a person scrolls through, and less than a message holds in items."""
+
+UNPINNED_SECONDS = 7 * 86_400.0
+"""A module that nobody pinned is forgotten a week after its last use."""
+
+PARTIAL_SECONDS = 86_400.0
+"""An upload that was broken off can be resumed for a day; until then its bytes count as stored."""
+
 PROBLEM_TEXT = 200
 """Characters of a public error text: one line on a terminal that wraps once."""

@@ -1,0 +1,37 @@
+"""What a host says no to: one class, because all of it is the fault of whoever asked,
+or of what there is too little of.
+
+Where it stands: raised by policy, quotas, the module store and the operations; caught once, where a channel is answered
+with `error`. `.code` is one of the table in gatebus/protocol/PROTOCOL.md, `.text` is public: what, why, what to do.
+"""
+
+from gatebus.faults import GatebusError
+
+CODES = frozenset(
+    {
+        "not-authorized",
+        "forbidden",
+        "origin",
+        "not-found",
+        "stream-exists",
+        "attached-elsewhere",
+        "conflict",
+        "bad-request",
+        "quota-instances",
+        "quota-memory",
+        "quota-storage",
+        "quota-uploads",
+        "quota-connections",
+        "busy",
+        "stopping",
+    }
+)
+
+
+class Refusal(GatebusError):
+    """The answer is no."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        assert code in CODES, code
+        self.code = code
