@@ -2,7 +2,7 @@
 
 Where it stands: at the start of everything; made once, by gatebus.host.configreader (files, environment, flags) or by
 whoever embeds a host: `HostConfig()` is enough. Host and its parts only read it. What each value means stands in the
-table of gatebus/host/settings.py, which the reference of `gatebus serve --help` and `--print-config` is made of.
+table of gatebus/host/hostsettings.py, which the reference of `gatebus serve --help` and `--print-config` is made of.
 """
 
 from dataclasses import dataclass, field
