@@ -10,7 +10,7 @@ CARGO := cd sandbox/native && cargo
 # Clippy as the compiler of an ordinary build: `cargo clippy` would check the engine's 100 crates a second time.
 CLIPPY := RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__
 
-.PHONY: build python engine guests test lint test-engine test-python fuzz demo bench arm64 clean help
+.PHONY: build python engine guests test lint test-engine test-python browser-tools fuzz demo bench arm64 clean help
 
 help:
 	@echo "make test    build everything, lint, run all tests (first time: about 15 minutes, most of it the engine)"
@@ -56,8 +56,11 @@ lint: build
 test-engine: build
 	$(CARGO) test --quiet --release --workspace --locked
 
-test-python: build guests
+test-python: build guests browser-tools
 	$(BIN)/pytest --quiet
+
+browser-tools: python
+	@tests/browser/install.sh "$(CACHE)"
 
 fuzz: export GATEBUS_FUZZ_SECONDS := $(or $(SECONDS),60)
 fuzz: export GATEBUS_FUZZ_SEED := $(shell date +%s)

@@ -5,10 +5,12 @@
         await host.serve()                                                                   # until stopped
 
 Which module has what:
-    words   principals (Principal: anonymous | local | key), authorizedkeys (OpenSSH files), hostconfig (TOML + environment + flags ->
-            frozen HostConfig), policy (operation x principal -> allowed; owner checks), quotas (totals per host and principal), statuses
-    wires   modulestore (modules by sha256, pins, tags: SQLite + content folder), identityfile (host key), instances (one running program: its
-            exchange, its streams, its end), busstreams (one stream: origin's Client <-> a channel; survives its link),
-            operations (table: name -> handler), attendant (drives one session over one link)
+    words   principals (Principal: anonymous | local | key), authorizedkeys (OpenSSH files), hostconfig (TOML, environment
+            and flags -> frozen HostConfig), policy (operation x principal -> allowed; owner checks), quotas (totals
+            per host and principal), statuses
+    wires   modulestore (modules by sha256, pins, tags: SQLite + content folder), identityfile (host key), instances
+            (one running program: its exchange, its streams, its end), busstreams (one stream: origin's Client <-> a
+            channel; survives its link), operations (table: name -> handler), attendant (drives one session over one
+            link)
     assembly  Host (here: server), gatebus/cli/serve_command
 """

@@ -1,0 +1,128 @@
+// The pure modules of the browser's library, run by node's own test runner (tests/browser/test_javascript.py starts it).
+
+import assert from "node:assert/strict"
+import { test } from "node:test"
+
+import * as wire from "../../gatebus/browser/protocol.js"
+import { Inflow, Outflow } from "../../gatebus/browser/streams.js"
+import { encode } from "../../gatebus/browser/vendor/cborg/cborg.js"
+
+// A small generator with a seed, so that a failure can be run again.
+function dice(seed) {
+  return (below) => {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0
+    return Math.floor((seed / 2 ** 32) * below)
+  }
+}
+
+const buffer = (bytes) => bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)
+const numbers = (from, size) => Uint8Array.from({ length: size }, (_, at) => (from + at) % 251)
+
+test("a stream that loses its link again and again arrives whole and in order", () => {
+  for (let seed = 1; seed <= 300; seed++) {
+    const roll = dice(seed)
+    const [outflow, inflow] = [new Outflow(), new Inflow(64)]
+    const arrived = []
+    let written = 0
+    let unread = 0
+    let pipe = [] // pieces on the way; a lost link loses them
+    outflow.rewind(0, 64)
+    for (let step = 0; step < 200 || arrived.length < written; step++) {
+      const what = step < 200 ? roll(6) : 1 + roll(3)
+      if (what === 0) {
+        const size = roll(90)
+        outflow.write(numbers(written, size))
+        written += size
+      } else if (what === 1) {
+        for (let piece; (piece = outflow.next(1 + roll(40))); ) pipe.push(piece)
+      } else if (what === 2 && pipe.length) {
+        const piece = pipe.shift()
+        assert(inflow.accept(piece.length), "more than was allowed")
+        arrived.push(...piece)
+        unread += piece.length
+      } else if (what === 3 && unread) {
+        const size = 1 + roll(unread)
+        unread -= size
+        const credit = inflow.consume(size)
+        if (credit) assert(outflow.credit(...credit))
+      } else if (what === 4) {
+        pipe = [] // lost, and attached again
+        outflow.rewind(inflow.received, inflow.told - inflow.received)
+      }
+      assert(outflow.waiting <= written && outflow.sent - outflow.taken <= 64 * 2)
+    }
+    assert.deepEqual(arrived, Array.from(numbers(0, written)))
+  }
+})
+
+test("an outflow sends its end once, after its last byte, and again on a new link", () => {
+  const outflow = new Outflow()
+  outflow.rewind(0, 4)
+  outflow.write(numbers(0, 6))
+  outflow.ended = true
+  assert.equal(outflow.next(100).length, 4)
+  assert.equal(outflow.endDue, false)
+  outflow.credit(4, 4)
+  assert.equal(outflow.next(100).length, 2)
+  assert.equal(outflow.endDue, true)
+  outflow.endSent = true
+  outflow.rewind(5, 4)
+  assert.deepEqual(Array.from(outflow.next(100)), [5])
+  assert.equal(outflow.endDue, true)
+})
+
+test("credit for bytes that were never sent is not believed", () => {
+  const outflow = new Outflow()
+  outflow.rewind(0, 4)
+  outflow.write(numbers(0, 3))
+  outflow.next(2)
+  assert.equal(outflow.credit(3, 100), false)
+  assert.equal(outflow.limit, 4)
+})
+
+test("an inflow refuses what is beyond its window and what comes after the end", () => {
+  const inflow = new Inflow(10)
+  assert(inflow.accept(10))
+  assert(!inflow.accept(1))
+  inflow.ended = true
+  assert(!inflow.accept(0))
+})
+
+test("every message of a host is parsed as it was sent", () => {
+  const bytes = numbers(0, 32)
+  const messages = [
+    [wire.HOST_HELLO, { version: 1, key: bytes }], [wire.WELCOME, { principal: "anonymous" }], [wire.ACCEPT, 1, { taken: 0 }, 65536],
+    [wire.DATA, 7, bytes], [wire.CREDIT, 7, 0, 5], [wire.END, 7, -1], [wire.STOP, 7], [wire.LOG, 7, 2, bytes],
+    [wire.RESULT, 2 ** 32 - 1, {}], [wire.ERROR, 0, { code: "protocol", text: "no" }], [wire.PING, 9], [wire.PONG, 9],
+    [wire.FAREWELL, { code: "stopping", text: "", within: 5 }],
+  ]
+  for (const message of messages) assert.deepEqual(wire.parseUntrusted(buffer(encode(message))), message)
+})
+
+test("what is not a message of a host is a fault of the host and nothing else", () => {
+  const wrong = [
+    [], [99], ["6", 1, numbers(0, 1)], [wire.DATA, -1, numbers(0, 1)], [wire.DATA, 1, "text"], [wire.DATA, 1], [wire.DATA, 1, numbers(0, 1), 1],
+    [wire.ACCEPT, 1, [], 1], [wire.RESULT, 1, null], [wire.OPEN, 1, "call", {}, 1], { 0: 6 }, 6, null, "6",
+  ]
+  for (const message of wrong) assert.throws(() => wire.parseUntrusted(buffer(encode(message))), wire.ProtocolFault)
+  const good = encode([wire.RESULT, 5, { a: [1, 2, numbers(0, 9)], b: "text" }])
+  const roll = dice(7)
+  for (let round = 0; round < 20000; round++) {
+    const broken = good.slice(0, 1 + roll(good.length))
+    broken[roll(broken.length)] = roll(256)
+    try {
+      wire.parseUntrusted(buffer(broken))
+    } catch (problem) {
+      assert(problem instanceof wire.ProtocolFault)
+    }
+  }
+  assert.throws(() => wire.parseUntrusted("text"), wire.ProtocolFault)
+  assert.throws(() => wire.parseUntrusted(new ArrayBuffer(70000)), wire.ProtocolFault)
+})
+
+test("names are written as hexadecimal and read with or without dashes", () => {
+  assert.equal(wire.hex(wire.unhex("00ff10")), "00ff10")
+  assert.deepEqual(wire.unhex("01234567-89ab-cdef-0123-456789abcdef"), wire.unhex("0123456789abcdef0123456789abcdef"))
+  for (const wrong of ["0", "0g", "é1"]) assert.throws(() => wire.unhex(wrong), TypeError)
+  assert.equal(wire.newName().length, 16)
+})
