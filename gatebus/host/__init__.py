@@ -5,9 +5,9 @@
         await host.serve()                                                                   # until stopped
 
 Which module has what:
-    words   principals (Principal: anonymous | local | key), authorizedkeys (OpenSSH files), hostconfig (TOML, environment
-            and flags -> frozen HostConfig), policy (operation x principal -> allowed; owner checks), quotas (totals
-            per host and principal), statuses
+    words   principals (Principal: anonymous | local | key), authorizedkeys (OpenSSH files), hostconfig (TOML,
+            environment and flags -> frozen HostConfig), policy (operation x principal -> allowed; owner checks),
+            quotas (totals per host and principal), statuses
     wires   modulestore (modules by sha256, pins, tags: SQLite + content folder), identityfile (host key), instances
             (one running program: its exchange, its streams, its end), busstreams (one stream: origin's Client <-> a
             channel; survives its link), operations (table: name -> handler), attendant (drives one session over one
