@@ -10,8 +10,7 @@ back-end and live outside of it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from sandbox.layers import Layers
@@ -53,8 +52,7 @@ class Blob(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Compiled:
+class Compiled(NamedTuple):
     """What a compile worker left:
 
     `facts` is JSON and as untrusted as the program. `blob` is None when the facts are a refusal.

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 import trio
 
@@ -33,14 +32,14 @@ if TYPE_CHECKING:
 
     from sandbox.backend import Backend, Blob
     from sandbox.image import Image
+    from sandbox.keeperprocess import KeeperProcess
     from sandbox.layers import Layers
     from sandbox.packets import Buffer
 
 BackendName = Literal["native", "portable"]
 
 
-@dataclass(frozen=True, slots=True)
-class Statistics:
+class Statistics(NamedTuple):
     """Counts since the sandbox was opened; `running` and the pool now."""
 
     running: int
@@ -176,11 +175,13 @@ def open_store(settings: Settings) -> ImageStore:
     return ImageStore(directory, settings.compile_limits, settings.host_limits)
 
 
-def _open_backend(backend: BackendName, settings: Settings) -> AbstractAsyncContextManager[Backend]:
+def _open_backend(
+    backend: BackendName, settings: Settings, ahead: KeeperProcess | None
+) -> AbstractAsyncContextManager[Backend]:
     if backend == "native":
         from sandbox import nativeclient  # only this back-end needs Linux
 
-        return nativeclient.open_backend(settings)
+        return nativeclient.open_backend(settings, ahead)
     if backend == "portable":
         from sandbox.portable import parent  # only this back-end needs the package wasmtime
 
@@ -189,8 +190,10 @@ def _open_backend(backend: BackendName, settings: Settings) -> AbstractAsyncCont
 
 
 @asynccontextmanager
-async def open_sandbox(backend: BackendName, settings: Settings | None = None) -> AsyncIterator[Sandbox]:
-    """Raises BackendUnavailable. At its end every program is killed and waited for."""
+async def open_sandbox(
+    backend: BackendName, settings: Settings | None = None, *, ahead: KeeperProcess | None = None
+) -> AsyncIterator[Sandbox]:
+    """Raises BackendUnavailable. At its end every program is killed and waited for. `ahead`: of `launch_ahead`."""
     settings = settings or Settings()
-    async with _open_backend(backend, settings) as made:
+    async with _open_backend(backend, settings, ahead) as made:
         yield Sandbox(made, settings, open_store(settings))

@@ -8,9 +8,8 @@ stranger's bytes; only PacketViolation comes out of it.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from struct import Struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox.errors import BadSetup, PacketViolation, public_text_untrusted
 from sandbox.outcome import Report
@@ -96,22 +95,19 @@ def _node(path: str, node: Node) -> bytes:
     return _NODE.pack(kind, bytes(3), len(name), node.modified) + name + target
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
+class Log(NamedTuple):
     """Something the program wrote to its debug log; `stream` 1 or 2."""
 
     stream: int
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class LeftNode:
+class LeftNode(NamedTuple):
     path: str
     node: Node
 
 
-@dataclass(frozen=True, slots=True)
-class LeftContent:
+class LeftContent(NamedTuple):
     data: bytes
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Literal, NoReturn, cast
+from typing import Any, Literal, NamedTuple, NoReturn, cast
 
 from sandbox.errors import CompileLimit, Refused, SandboxBroken, public_text_untrusted
 
@@ -25,8 +25,7 @@ Personality = Literal["wasi", "gate"]
 REFUSAL_CODES = frozenset({"malformed", "invalid", "unsupported", "too-large", "bad-import", "code-too-large"})
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     personality: Personality
     functions: int
     memory_pages: int

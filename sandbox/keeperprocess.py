@@ -16,10 +16,14 @@ import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 
 from sandbox.errors import BackendUnavailable
+
+if TYPE_CHECKING:
+    from sandbox.settings import Settings
 
 KEEPER_SOCKET = 3
 # A keeper that was told to end (its socket closed) has this long before it is killed; it only has to kill and wait
@@ -39,6 +43,25 @@ def find_executable(given: str | None) -> str:
     if not os.access(path, os.X_OK):
         raise BackendUnavailable("not-built", "The native part is missing: run make build, or use --backend portable.")
     return path
+
+
+def keeper_arguments(settings: Settings) -> list[str]:
+    """The keeper's command line."""
+    arguments = ["keeper", "--pool", str(settings.pool)]
+    required = [name for name in settings.require if name not in settings.without]
+    if required:
+        arguments += ["--require", ",".join(required)]
+    if settings.without:
+        arguments += ["--without", ",".join(settings.without)]
+    return arguments
+
+
+def launch_ahead(settings: Settings) -> KeeperProcess:
+    """A keeper that gets ready while its host is still busy with something else. Raises BackendUnavailable.
+
+    Who gives it to nobody has nothing to do: it ends when the host does.
+    """
+    return KeeperProcess(find_executable(settings.executable), keeper_arguments(settings))
 
 
 class KeeperProcess:

@@ -8,8 +8,8 @@ SandboxBroken comes out of it.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from struct import Struct
+from typing import NamedTuple
 
 from sandbox.errors import SandboxBroken
 from sandbox.limits import STACK_LARGE, CompileLimits, Limits
@@ -49,8 +49,7 @@ FAIL_TEXTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(NamedTuple):
     """`identity`: the id of the STATUS it answers, 0 for the first."""
 
     identity: int
@@ -65,14 +64,12 @@ class Ready:
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     identity: int
     record: EndRecord
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     identity: int
     reason: int
     errno: int

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sandbox.errors import BadSetup
 
@@ -23,8 +23,7 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 STACK_SMALL, STACK_LARGE = 256 * KIB, 8 * MIB
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(NamedTuple):
     """Metadata of a number: inclusive bounds, unit and reason. `steps`: only these values exist."""
 
     minimum: float

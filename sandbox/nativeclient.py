@@ -15,7 +15,6 @@ import os
 import socket
 from collections import deque
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import trio
@@ -27,7 +26,7 @@ from sandbox.compilefailure import compile_failure
 from sandbox.errors import BackendUnavailable, SandboxBroken, StartFailed
 from sandbox.image import FACTS_MAX
 from sandbox.keeper import LOST, Keeper
-from sandbox.keeperprocess import KeeperProcess, find_executable
+from sandbox.keeperprocess import KeeperProcess, find_executable, keeper_arguments
 from sandbox.keeperwire import SPAWNER_LOST, Failed
 from sandbox.layerprobe import why_unavailable
 from sandbox.layers import Layers, layers_from_bits
@@ -73,7 +72,7 @@ class NativeProcess:
             if answer.reason == SPAWNER_LOST:
                 return LOST  # it may have run: whoever starts it again must know that
             raise StartFailed(*answer.code_and_text)
-        return replace(answer, peak_memory=self.peak_memory)
+        return answer._replace(peak_memory=self.peak_memory)
 
     def close(self) -> None:
         """Of a program that was asked for and has not ended: nobody waits for it any longer, so its keeper is stuck."""
@@ -122,17 +121,19 @@ class NativeBackend:
             self._keeper.ask_status()
         return self._ready.pool_ready, self._ready.pool_size
 
-    async def open(self) -> None:
+    async def open(self, ahead: KeeperProcess | None) -> None:
         """Raises BackendUnavailable: not ready, or a required layer is missing."""
         try:
-            await self._new_keeper()
+            await self._adopt(ahead or self._launch())
         except BackendUnavailable as silent:
             raise await why_unavailable(self._executable, self._required) from silent
         if self.layers.required_missing:
             raise await why_unavailable(self._executable, self._required)
 
-    async def _new_keeper(self) -> Keeper:
-        process = KeeperProcess(self._executable, keeper_arguments(self._settings))
+    def _launch(self) -> KeeperProcess:
+        return KeeperProcess(self._executable, keeper_arguments(self._settings))
+
+    async def _adopt(self, process: KeeperProcess) -> Keeper:
         keeper = Keeper(process, self._nursery, self._settings.host_limits.keeper_seconds)
         await self._nursery.start(keeper.run)
         self._keeper = keeper
@@ -148,7 +149,7 @@ class NativeBackend:
             if len(self._restarts) >= self._settings.host_limits.keeper_restarts:
                 raise SandboxBroken("keeper-dies", "The sandbox's keeper ends again and again; see `gatebus doctor`.")
             self._restarts.append(now)
-            return await self._new_keeper()
+            return await self._adopt(self._launch())
 
     async def compile_job(self, wasm: bytes, limits: CompileLimits) -> Compiled:
         keeper = self._keeper
@@ -232,25 +233,14 @@ def _harvest(fds: list[int]) -> Compiled:
     return Compiled(MemfdBlob(image), said)
 
 
-def keeper_arguments(settings: Settings) -> list[str]:
-    """The keeper's command line."""
-    arguments = ["keeper", "--pool", str(settings.pool)]
-    required = [name for name in settings.require if name not in settings.without]
-    if required:
-        arguments += ["--require", ",".join(required)]
-    if settings.without:
-        arguments += ["--without", ",".join(settings.without)]
-    return arguments
-
-
 @asynccontextmanager
-async def open_backend(settings: Settings) -> AsyncIterator[NativeBackend]:
-    """Raises BackendUnavailable. Its end ends the keeper, and every program with it."""
+async def open_backend(settings: Settings, ahead: KeeperProcess | None = None) -> AsyncIterator[NativeBackend]:
+    """Raises BackendUnavailable. Its end ends the keeper, and every program with it. `ahead`: is taken over."""
     executable = find_executable(settings.executable)
     raise_descriptor_limit()
     async with background_tasks() as nursery:
         backend = NativeBackend(settings, executable, nursery)
-        await backend.open()
+        await backend.open(ahead)
         yield backend
 
 

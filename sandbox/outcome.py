@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sandbox.errors import public_text_untrusted
 
@@ -116,8 +117,7 @@ INTERNAL_TEXTS: dict[int, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class EndRecord:
+class EndRecord(NamedTuple):
     """What is known of an ended process. `exit_code` or `signal`, never both; neither when it was lost."""
 
     exit_code: int | None
@@ -129,8 +129,7 @@ class EndRecord:
     peak_memory: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """The runtime's last packet (REPORT), decoded and not believed."""
 
     status: int
@@ -175,8 +174,7 @@ class Outcome:
         return self.state is not State.KILLED and self.result == 0
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """What the host did or saw: the cause of its kill request, and the text of a violation it found."""
 
     cause: Cause | None = None

@@ -15,9 +15,9 @@ from typing import Literal, cast
 import trio
 
 from gatebus.cli.diagnosis import BackendState, Diagnosis, InterpreterState, as_json, lines
+from gatebus.cli.groundwork import see_children_end
 from gatebus.cli.options import DoctorOptions
 from gatebus.cli.surroundings import module_path, read_interpreters
-from gatebus.cli.terminal import see_children_end
 from gatebus.faults import UsageError
 from sandbox.box import open_sandbox
 from sandbox.errors import SandboxError

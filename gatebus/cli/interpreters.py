@@ -10,14 +10,12 @@ Out: Interpreter values; the argv of one run. UsageError names the key that is w
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from gatebus.faults import UsageError
 
 
-@dataclass(frozen=True, slots=True)
-class Interpreter:
+class Interpreter(NamedTuple):
     module: str
     arguments: tuple[str, ...]
     make: str = ""

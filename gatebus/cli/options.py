@@ -9,8 +9,8 @@ help. Everything behind FILE belongs to the program, options too.
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any, NoReturn, cast
+from dataclasses import fields
+from typing import Any, NamedTuple, NoReturn, cast
 
 from gatebus.faults import UsageError
 from sandbox.errors import BadSetup
@@ -29,16 +29,14 @@ DOCTOR_HELP = "Say whether programs can run here, which layers of protection are
 DOCTOR_NOTES = "exit codes: 0 programs run natively; 1 only the portable back-end works; 2 none does."
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
+class Mapping(NamedTuple):
     """`--dir HOST[::GUEST]`."""
 
     host: str
     guest: str
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
+class RunOptions(NamedTuple):
     file: str
     arguments: tuple[str, ...]
     limits: Limits
@@ -54,8 +52,7 @@ class RunOptions:
     """For `ipfs://`. None: as the machine is configured."""
 
 
-@dataclass(frozen=True, slots=True)
-class DoctorOptions:
+class DoctorOptions(NamedTuple):
     json: bool
 
 

@@ -15,12 +15,12 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal, cast
-from uuid import UUID, uuid4
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 import trio
 
 from gatebus.bounds import TERMINAL_WINDOW
+from gatebus.cli.groundwork import SETTINGS
 from gatebus.cli.options import RunOptions, environment
 from gatebus.cli.surroundings import (
     FileNotFound,
@@ -33,7 +33,7 @@ from gatebus.cli.surroundings import (
     reason,
     write_out,
 )
-from gatebus.cli.terminal import Sink, Source, Terminal, open_missing_descriptors, see_children_end
+from gatebus.cli.terminal import Sink, Source, Terminal
 from gatebus.cli.wording import Result, ended, failed, not_found, refused, result_json, stopped, usage_lines
 from gatebus.exchange import Exchange
 from gatebus.faults import UsageError
@@ -44,15 +44,16 @@ from gatebus.switchboard import Switchboard
 from sandbox.box import Sandbox, open_sandbox
 from sandbox.errors import Refused, SandboxError, public_text_untrusted
 from sandbox.image import EXPORTS_MAX, Image
+from sandbox.keeperprocess import KeeperProcess
 from sandbox.limits import CompileLimits
 from sandbox.outcome import Outcome
 from sandbox.program import Program
-from sandbox.settings import Settings
 from sandbox.setup import Setup
 from sandbox.tree import Tree
 
-# A person starts one program at a time: no prepared processes for others.
-_POOL = 0
+if TYPE_CHECKING:
+    from uuid import UUID
+
 # Signals that end the command, and with it the program.
 _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 # Of a name that the program's author chose: enough to know it again.
@@ -61,8 +62,7 @@ _BY_CONTENT = "ipfs://"
 _SIGPIPE = 13  # POSIX; the module `signal` has no name for it on Windows
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """Everything that is known before the sandbox is opened."""
 
     options: RunOptions
@@ -74,6 +74,7 @@ class Plan:
 class Run:
     """What becomes known while it runs."""
 
+    ahead: KeeperProcess | None = None
     signal: int = 0
     problem: str = ""
     image: Image | None = None
@@ -96,11 +97,9 @@ class Run:
             self.scope.cancel()
 
 
-def run_command(options: RunOptions) -> int:
-    """The whole command. The exit code."""
-    run = Run()
-    open_missing_descriptors()
-    see_children_end()
+def run_command(options: RunOptions, ahead: KeeperProcess | None) -> int:
+    """The whole command, after groundwork.py. The exit code."""
+    run = Run(ahead=ahead)
     try:
         plan = prepare(options, run)
         result = trio.run(_execute, plan, run, restrict_keyboard_interrupt_to_checkpoints=True)
@@ -181,7 +180,7 @@ async def _end_by_signal(run: Run, *, task_status: trio.TaskStatus[None]) -> Non
 
 async def _run_program(plan: Plan, run: Run) -> None:
     backend = cast('Literal["native", "portable"]', plan.options.backend)
-    async with open_sandbox(backend, Settings(pool=_POOL)) as box:
+    async with open_sandbox(backend, SETTINGS, ahead=run.ahead) as box:
         with trio.CancelScope() as run.scope:  # from here on a signal ends the program and leaves its sandbox in order
             await _start(plan, box, run)
 
@@ -189,13 +188,22 @@ async def _run_program(plan: Plan, run: Run) -> None:
 async def _start(plan: Plan, box: Sandbox, run: Run) -> None:
     run.image = image = await box.compile(plan.wasm, principal="local")
     _check_function(image, plan.setup.function)
-    instance = uuid4()
+    instance = _instance(image)
     async with box.start(image, plan.setup, plan.options.limits, instance=instance) as program:
         run.program = program
         await _attend(program, image, instance, run)
         left = program.tree()
         if plan.options.out is not None:
             run.notes += write_out(plan.options.out, left)
+
+
+def _instance(image: Image) -> "UUID | None":
+    """Only a Gate program can ask for its name; whoever runs another one does not pay for the import."""
+    if image.personality != "gate":
+        return None
+    from uuid import uuid4
+
+    return uuid4()
 
 
 def _check_function(image: Image, name: str | None) -> None:
@@ -206,7 +214,7 @@ def _check_function(image: Image, name: str | None) -> None:
     raise UsageError(f"It has no function {name} without parameters. There is: {there}.")
 
 
-async def _attend(program: Program, image: Image, instance: UUID, run: Run) -> None:
+async def _attend(program: Program, image: Image, instance: "UUID | None", run: Run) -> None:
     """Until the program has ended and its output is written."""
     output, log = Sink(1), Sink(2)
     terminal = Terminal(Source(0), output)
@@ -232,11 +240,11 @@ async def _within(scope: trio.CancelScope, function: Callable[[], Awaitable[None
         await function()
 
 
-def _switchboard(image: Image, instance: UUID, terminal: Terminal) -> Switchboard:
+def _switchboard(image: Image, instance: "UUID | None", terminal: Terminal) -> Switchboard:
     door = Door()
     door.connect(terminal)
     windows = Windows(window=TERMINAL_WINDOW)
-    world = World(trio.current_time, os.urandom, Identities("local", str(instance)), door=door, windows=windows)
+    world = World(trio.current_time, os.urandom, Identities("local", str(instance or "")), door=door, windows=windows)
     board = Switchboard({})
     for name, offer in offers(world, board.entries).items():
         board.publish(name, offer)

@@ -11,7 +11,6 @@ command ends.
 
 import os
 import select
-import signal
 import stat
 from typing import TYPE_CHECKING
 
@@ -133,21 +132,6 @@ def _nobody(_size: int) -> None:
 
 def _not_told(_problem: OSError) -> None:
     """What cannot be said on stderr cannot be said."""
-
-
-def open_missing_descriptors() -> None:
-    """Of a caller who closed some of 0, 1 and 2: else the next file that is opened would take their place."""
-    for descriptor in (0, 1, 2):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-
-
-def see_children_end() -> None:
-    """Whoever started this command may ignore SIGCHLD; that is inherited, and nobody learns then how a child ended."""
-    if hasattr(signal, "SIGCHLD"):
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 class Terminal:

@@ -4,7 +4,8 @@ In:  outcomes and errors of the sandbox. Out: numbers and texts; nothing is prin
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from typing import NamedTuple
 
 from gatebus.cli.options import flag, range_of, shown
 from sandbox.errors import public_text_untrusted
@@ -23,8 +24,7 @@ LINE_MAX = 2_000
 _OUR_FAULT = {Cause.INTERNAL, Cause.ORPHANED, Cause.NO_FUNCTION}
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """How the command ends: its exit code, and the line for stderr if there is something to say."""
 
     code: int
@@ -144,12 +144,14 @@ def size_text(size: int) -> str:
 
 
 def result_json(file: str, backend: str, result: Result) -> str:
-    """One line. `exit` is the exit code of the command; the other fields are null when there was no program."""
+    """One line. `exit` is the exit code of the command; the other fields are null when there was no program, or not
+    even a file that was named.
+    """
     outcome = result.outcome
     return json.dumps(
         {
-            "file": file,
-            "backend": backend,
+            "file": file or None,
+            "backend": backend or None,
             "exit": result.code,
             "error": result.error or None,
             "text": result.line.removeprefix("gatebus: ") or None,

@@ -8,6 +8,7 @@ A service of one's own is one class (base.Service) and one more line in a table 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from gatebus.services.base import Offer, Outlet, Service
 from gatebus.services.catalog import Catalog, Entries
@@ -29,8 +30,7 @@ class World:
     windows: Windows = field(default_factory=Windows)
 
 
-@dataclass(frozen=True, slots=True)
-class Builtin:
+class Builtin(NamedTuple):
     """A line of the table: the class, its revision, and which collaborators it gets."""
 
     service: type[Service]

@@ -12,7 +12,6 @@ asks nobody for anything else. What is made for every packet is a NamedTuple (a 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from gatebus.faults import StateRefused, Violation
@@ -102,8 +101,7 @@ class Service:
         """The program is gone or the service was withdrawn. Nothing may be sent any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     """A line of a table of services: name -> revision and how one is made for one program."""
 
     revision: str

@@ -5,13 +5,13 @@ Out: text: `local`, or `ed25519:` and the key; the instance's UUID. Empty when u
      anything else.
 """
 
-from dataclasses import dataclass
+
+from typing import NamedTuple
 
 from gatebus.services.base import Call, Outlet, Service
 
 
-@dataclass(frozen=True, slots=True)
-class Identities:
+class Identities(NamedTuple):
     """What a program may know of itself. An empty text is "unknown" or "anonymous"."""
 
     principal: str = ""

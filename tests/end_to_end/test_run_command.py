@@ -7,25 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import command_programs as programs
 import pytest
+from commands import PATIENCE, ROOT, Ended, command
 
 from sandbox.errors import BackendUnavailable
 from sandbox.keeperprocess import find_executable
-
-ROOT = Path(__file__).parent.parent.parent
-PATIENCE = 45  # a loaded machine starts the portable back-end's child in seconds
-
-
-@dataclass
-class Ended:
-    code: int
-    out: bytes
-    err: str
-
 
 Run = Callable[..., Ended]
 
@@ -50,10 +39,6 @@ def backend(request: pytest.FixtureRequest) -> str:
 def surroundings(tmp_path: Path) -> dict[str, str]:
     """No configuration and no guests of whoever runs the tests; the cache of compiled programs may stay."""
     return {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(tmp_path / "config")}
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "gatebus", "run", *arguments]
 
 
 @pytest.fixture
@@ -326,75 +311,3 @@ def test_on_a_terminal_control_c_ends_the_program(backend: str, tmp_path: Path) 
     code, shown = typed(backend, tmp_path, b"\x03")
     assert code == 130
     assert b"Traceback" not in shown
-
-
-# What goes wrong before any sandbox.
-
-
-def ours(*arguments: str, folder: Path, **more: str) -> Ended:
-    surroundings = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(folder / "config"), **more}
-    done = subprocess.run(
-        command(*arguments), capture_output=True, check=False, cwd=folder, env=surroundings, timeout=PATIENCE
-    )
-    return Ended(done.returncode, done.stdout, done.stderr.decode())
-
-
-def test_a_file_that_is_not_there_is_127(tmp_path: Path) -> None:
-    assert ours("no.wasm", folder=tmp_path) == Ended(
-        127, b"", "gatebus: no.wasm: there is no such file. Check the name.\n"
-    )
-
-
-def test_a_directory_is_no_program(tmp_path: Path) -> None:
-    assert ours(".", folder=tmp_path) == Ended(125, b"", "gatebus: .: It cannot be read: is a directory.\n")
-
-
-def test_a_wrong_option_is_125(tmp_path: Path) -> None:
-    ended = ours("--memory", "much", "x", folder=tmp_path)
-    assert ended == Ended(125, b"", "gatebus: --memory much: A size is written like 64MiB, 512KiB or 4096.\n")
-
-
-def test_a_missing_interpreter_is_125_with_the_command_that_makes_it(tmp_path: Path) -> None:
-    (tmp_path / "hello.js").write_text("print('hello')")
-    ended = ours("hello.js", folder=tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache"))
-    line = "gatebus: hello.js: The module that runs .js files is missing; make it once: make -C examples/js.\n"
-    assert ended == Ended(125, b"", line)
-
-
-def test_a_script_of_which_nothing_is_there_is_127(tmp_path: Path) -> None:
-    assert ours("hello.js", folder=tmp_path).code == 127
-
-
-def test_the_owners_table_says_what_runs_a_file(tmp_path: Path) -> None:
-    (tmp_path / "printer.wat").write_text(programs.ARGUMENTS)
-    (tmp_path / "poem.txt").write_text("roses")
-    (tmp_path / "table.toml").write_text(
-        '[run.".txt"]\nmodule = "printer.wat"\narguments = ["p", "/{file}", "{arguments}"]'
-    )
-    ended = ours("--backend", "portable", "--config", "table.toml", "poem.txt", "1", "2", folder=tmp_path)
-    assert ended == Ended(0, b"p\0/poem.txt\0001\0002\0", "")
-
-
-def test_a_script_that_no_module_is_named_for(tmp_path: Path) -> None:
-    (tmp_path / "it.py").write_text("print('hello')")
-    why = "It is no WebAssembly module, and the configuration has no module for .py files."
-    line = f"gatebus: it.py: {why} Build it for wasm32-wasip1, or name what runs it (README).\n"
-    assert ours("it.py", folder=tmp_path) == Ended(125, b"", line)
-
-
-def test_a_broken_table_is_told(tmp_path: Path) -> None:
-    (tmp_path / "table.toml").write_text("[run")
-    ended = ours("--config", "table.toml", "x.wasm", folder=tmp_path)
-    assert ended.code == 125
-    assert ended.err.startswith("gatebus: x.wasm: The configuration is no TOML: ")
-    assert ours("--config", "none.toml", "x.wasm", folder=tmp_path).err == (
-        "gatebus: x.wasm: The configuration none.toml cannot be read: no such file or directory.\n"
-    )
-
-
-def test_help_costs_no_event_loop(tmp_path: Path) -> None:
-    line = [sys.executable, "-X", "importtime", "-m", "gatebus", "--help"]
-    surroundings = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(line, capture_output=True, check=False, cwd=tmp_path, env=surroundings, timeout=PATIENCE)
-    assert done.stdout.startswith(b"usage: gatebus COMMAND")
-    assert b"trio" not in done.stderr

@@ -68,6 +68,15 @@ async def test_a_start_carries_the_setup_and_an_end_its_report(box: sandbox.Sand
         assert (await program.wait()).state is State.TERMINATED
 
 
+async def test_a_keeper_that_was_launched_ahead_is_taken_over(settings: Settings) -> None:
+    before = children()
+    ahead = sandbox.launch_ahead(settings)
+    async with sandbox.open_sandbox("native", settings, ahead=ahead) as box:
+        assert children() - before == {ahead.pid}
+        assert (await outcome_of(box, "exit-0")).ok
+    assert children() == before
+
+
 async def test_echo_and_kill(box: sandbox.Sandbox) -> None:
     image = await box.compile(b"echo")
     async with box.start(image) as program:
