@@ -128,3 +128,41 @@ PARTIAL_SECONDS = 86_400.0
 
 PROBLEM_TEXT = 200
 """Characters of a public error text: one line on a terminal that wraps once."""
+
+# The wires of the bus (gatebus.web)
+
+LINK_MESSAGE_BYTES = 65_536 + 64
+"""One websocket message: a full data message and its head (PROTOCOL.md). Announced more: the link ends before a byte
+of it is read."""
+
+LINK_SCRATCH_BYTES = 256 * 1024
+"""One read from a socket: about four full messages. All links of a server share one such buffer."""
+
+LINK_CORK_BYTES = 64 * 1024
+"""Written messages are sent together up to here; more in one send gained nothing."""
+
+LINK_UNCOPIED_BYTES = 16 * 1024
+"""A part of a message from here on goes to the kernel without a copy; below, joining is cheaper than sendmsg."""
+
+LINK_HIGH_WATER = 1024 * 1024
+"""Bytes that may wait for a slow peer before `room()` waits: some full windows, so that a fast peer never idles."""
+
+LINK_OUTBOX_BYTES = 16 * 1024 * 1024
+"""Bytes that may wait at all, for writers that do not ask for room. Above, the link is cut: 64 MiB of growth per attack
+is four such links."""
+
+LINK_STALL_SECONDS = 30.0
+"""A peer that takes nothing for so long while something waits is gone, or does not want it."""
+
+LINK_CLOSE_SECONDS = 5.0
+"""For a closing handshake and what still waits: some round trips of a slow mobile network."""
+
+LINK_PING_SECONDS = 20.0
+"""A silent link is pinged: below the 30 s after which the shortest NAT tables in use forget a connection."""
+
+LINK_SILENCE_SECONDS = 40.0
+"""A link that is silent for so long after a ping went out is gone."""
+
+LINK_FAIR_OPERATIONS = 32
+"""Reads or writes that found no reason to wait, before others get their turn: costs nothing measurable, and a polite
+connection beside four that flood answers in 0.3 ms."""

@@ -1,0 +1,99 @@
+"""Wire: a stream of bytes that never blocks, as the links of this package use it: TCP and unix sockets.
+
+In:  bytes from the other end (untrusted; nothing looks at them here). Out: the same. TLS (tlstransport) and simulated
+sockets (memorytransport) have the same shape, so there is one Link for all of them and its tests need no network.
+
+Reading and writing are attempts: sleeping is done by `wait_readable` and `wait_writable`, which cost 13 us each, so
+callers try first. Nothing here is sent by awaiting: whoever is cancelled has sent whole attempts.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Piece = bytes | bytearray | memoryview
+
+
+class Transport(Protocol):
+    """BlockingIOError: not now. OSError: the stream is over, abnormally."""
+
+    @property
+    def send(self) -> Callable[[Piece], int]:
+        """Bytes taken, at least one."""
+        ...
+
+    @property
+    def send_parts(self) -> Callable[[Sequence[Piece]], int]:
+        """The same from at most MOST_PARTS pieces."""
+        ...
+
+    @property
+    def receive_into(self) -> Callable[[memoryview], int]:
+        """Bytes read, 0 at the end. Fewer than there was place for: nothing more is here now."""
+        ...
+
+    def pending(self) -> bool:
+        """Taken bytes still wait in this process (TLS): call send_parts(()) when writable."""
+        ...
+
+    async def wait_readable(self) -> None:
+        """trio.ClosedResourceError after close()."""
+        ...
+
+    async def wait_writable(self) -> None: ...
+
+    def finish(self) -> None:
+        """Nothing more will be sent. Never raises."""
+        ...
+
+    def close(self) -> None:
+        """At once; wakes who waits. Idempotent."""
+        ...
+
+
+MOST_PARTS = 64
+"""Pieces of one sendmsg; the kernel's bound is 1,024, and more than 64 gained nothing."""
+
+
+class SocketTransport:
+    """Owns the socket. The attempts are the socket's own methods: one Python call less for each."""
+
+    __slots__ = ("_socket", "receive_into", "send", "send_parts")
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.settimeout(0)
+        self._socket = sock
+        self.send: Callable[[Piece], int] = sock.send
+        self.send_parts: Callable[[Sequence[Piece]], int] = sock.sendmsg
+        self.receive_into: Callable[[memoryview], int] = sock.recv_into
+
+    def pending(self) -> bool:
+        return False
+
+    async def wait_readable(self) -> None:
+        await trio.lowlevel.wait_readable(self._socket)
+
+    async def wait_writable(self) -> None:
+        await trio.lowlevel.wait_writable(self._socket)
+
+    def finish(self) -> None:
+        with suppress(OSError):  # the other end was first
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        if self._socket.fileno() >= 0:
+            trio.lowlevel.notify_closing(self._socket)
+            self._socket.close()
+
+
+def immediate(sock: socket.socket) -> None:
+    """Small messages leave at once; the link joins them itself."""
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
