@@ -1,25 +1,38 @@
-"""A cancellation at every step of a program's life:
+"""A cancellation anywhere in a program's life or a compilation:
 
 nothing is left open, nothing runs on, and the next program works.
+
+Two ways to meet every place. By stage: the cancellation comes as the stage begins, which does not depend on time, so it
+can be said that it was caught. By step: before the n-th turn of the task, for each n until a life is over sooner; how
+many turns there are and in which stage the n-th lies depends on who is faster, so only what is left behind is said.
 """
 
 from __future__ import annotations
 
-import os
 import sys
+from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from openfiles import left_open, open_files
 
 import sandbox
 from sandbox import File, Settings, Setup, Tree
 from sandbox.packets import encode
 
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Awaitable, Callable
+
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the native client needs Linux")
 
 FAKE = Path(__file__).parent.parent / "sandbox" / "fake_keeper.py"
 LARGE = Setup(arguments=("a",) * 50, tree=Tree({f"file {number}": File(bytes(60_000)) for number in range(12)}))
+STAGES = ("compile", "start", "send", "receive", "wait")
+
+Enter = "Callable[[str], None]"
 
 
 class CancelAt(trio.abc.Instrument):
@@ -35,68 +48,108 @@ class CancelAt(trio.abc.Instrument):
                 self._scope.cancel()
 
 
-async def whole_life(box: sandbox.Sandbox, name: bytes) -> None:
+def nothing_happens(_stage: str) -> None:
+    return
+
+
+async def whole_life(box: sandbox.Sandbox, name: bytes, enter: Enter = nothing_happens) -> None:
+    enter("compile")
     image = await box.compile(name)
+    enter("start")
     async with box.start(image, LARGE) as program:
+        enter("send")
         for _ in range(4):
             await program.send(encode(0, 0, bytes(60_000)))
+        enter("receive")
         size = 0
         while size < 4 * 60_008:
             size += len(await program.receive_some())
+        enter("wait")
         program.kill()
         await program.wait()
 
 
-async def test_a_cancellation_at_every_step_leaves_nothing_behind(tmp_path: Path) -> None:
+@pytest.fixture
+def keeper(tmp_path: Path) -> str:
     executable = tmp_path / "keeper"
     executable.write_text(f"#!{sys.executable} -E\n{FAKE.read_text()}")
     executable.chmod(0o755)
-    async with sandbox.open_sandbox("native", Settings(executable=str(executable), cache_directory="")) as box:
-        await whole_life(box, b"echo")
-        before, step, finished = len(os.listdir("/proc/self/fd")), 0, False
-        while not finished:
-            step += 1
-            finished = await cancelled_at(box, step)
-            assert box.statistics().running == 0
-            assert len(os.listdir("/proc/self/fd")) <= before
-        assert step > 8
-        await whole_life(box, b"echo")
+    return str(executable)
 
 
-async def cancelled_at(box: sandbox.Sandbox, step: int) -> bool:
-    """True when the life was over before the step came."""
+async def cancelled_at(step: int, work: Callable[[], Awaitable[object]]) -> bool:
+    """False when the work was over before the step came."""
     with trio.CancelScope() as scope:
         instrument = CancelAt(scope, step)
         trio.lowlevel.add_instrument(instrument)
         try:
-            await whole_life(box, b"echo")
+            await work()
         finally:
             trio.lowlevel.remove_instrument(instrument)
-    return not scope.cancelled_caught
+    return scope.cancelled_caught
 
 
-async def test_a_cancellation_at_every_step_of_a_compilation_leaves_nothing_behind(tmp_path: Path) -> None:
-    executable = tmp_path / "keeper"
-    executable.write_text(f"#!{sys.executable} -E\n{FAKE.read_text()}")
-    executable.chmod(0o755)
-    settings = Settings(executable=str(executable), cache_directory=str(tmp_path / "images"))
+def nothing_is_left_of_a_life(box: sandbox.Sandbox, before: Counter[str]) -> None:
+    assert box.statistics().running == 0
+    assert left_open(before) == []
+
+
+async def test_a_cancellation_at_every_step_leaves_nothing_behind(keeper: str) -> None:
+    async with sandbox.open_sandbox("native", Settings(executable=keeper, cache_directory="")) as box:
+        await whole_life(box, b"echo")
+        before = open_files()
+        for step in count(1):
+            caught = await cancelled_at(step, lambda: whole_life(box, b"echo"))
+            nothing_is_left_of_a_life(box, before)
+            if not caught:
+                break
+        await whole_life(box, b"echo")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+async def test_a_cancellation_as_each_stage_begins_leaves_nothing_behind(keeper: str, stage: str) -> None:
+    async with sandbox.open_sandbox("native", Settings(executable=keeper, cache_directory="")) as box:
+        await whole_life(box, b"echo")
+        before = open_files()
+        with trio.CancelScope() as scope:
+            await whole_life(box, b"echo", lambda entered: scope.cancel() if entered == stage else None)
+        assert scope.cancelled_caught
+        nothing_is_left_of_a_life(box, before)
+        await whole_life(box, b"echo")
+
+
+async def test_a_cancellation_at_every_step_of_a_compilation_leaves_nothing_behind(
+    keeper: str, tmp_path: Path
+) -> None:
+    settings = Settings(executable=keeper, cache_directory=str(tmp_path / "images"))
     async with sandbox.open_sandbox("native", settings) as box:
         await box.compile(b"exit-0")
-        before, finished, step = len(os.listdir("/proc/self/fd")), False, 0
-        while not finished:
-            step += 1
-            with trio.CancelScope() as scope:
-                instrument = CancelAt(scope, step)
-                trio.lowlevel.add_instrument(instrument)
-                try:
-                    await box.compile(f"arguments {step}".encode())
-                finally:
-                    trio.lowlevel.remove_instrument(instrument)
-            finished = not scope.cancelled_caught
-            kept = (
-                len(box._admission._store._memory) - 1
-            )  # an image is kept when only its way to the disk was cancelled
-            assert len(os.listdir("/proc/self/fd")) <= before + kept
+        before, kept = open_files(), images_in_memory(box)
+        for step in count(1):
+            wasm = f"arguments {step}".encode()
+            caught = await cancelled_at(step, lambda wasm=wasm: box.compile(wasm))
+            left = left_open(before)
+            # An image is kept when only its way to the disk was cancelled.
+            assert left == ["/memfd:image (deleted)"] * (images_in_memory(box) - kept)
             assert not box._admission._queues
-        assert step > 4
+            if not caught:
+                break
+        await box.compile(b"exit-1")
+
+
+def images_in_memory(box: sandbox.Sandbox) -> int:
+    return len(box._admission._store._memory)
+
+
+async def test_a_compilation_that_is_cancelled_while_its_worker_runs_leaves_nothing_behind(keeper: str) -> None:
+    async with sandbox.open_sandbox("native", Settings(executable=keeper, cache_directory="")) as box:
+        before = open_files()
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(box.compile, b"compile-hang")
+                while not box._backend._keeper._jobs:
+                    await trio.lowlevel.checkpoint()
+                scope.cancel()
+        assert scope.cancelled_caught
+        assert left_open(before) == []
         await box.compile(b"exit-1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from openfiles import left_open, open_files
+from trio.testing import wait_all_tasks_blocked
+from waiting import until
 
 import sandbox
 from sandbox import Cause, HostLimits, Limits, Settings, Setup, State
@@ -51,14 +55,19 @@ async def outcome_of(box: sandbox.Sandbox, name: str, limits: Limits | None = No
         return await program.wait()
 
 
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
-def children(of: int | None = None) -> set[int]:
-    process = of or os.getpid()
-    found = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+def children(of: int) -> set[int]:
+    found = Path(f"/proc/{of}/task/{of}/children").read_text().split()
     return {int(pid) for pid in found}
+
+
+@pytest.fixture
+def others() -> set[int]:
+    """Children of this process that another test left: they are not ours to count."""
+    return children(os.getpid())
+
+
+def keeper_of(box: sandbox.Sandbox) -> int:
+    return box._backend._keeper._process.pid
 
 
 async def test_a_start_carries_the_setup_and_an_end_its_report(box: sandbox.Sandbox) -> None:
@@ -189,13 +198,13 @@ async def test_a_keeper_that_dies_ends_every_program_and_is_replaced(box: sandbo
 
 
 async def test_a_keeper_killed_from_outside_is_noticed(box: sandbox.Sandbox) -> None:
-    (keeper,) = children()
+    keeper = keeper_of(box)
     hang = await box.compile(b"hang")
     async with box.start(hang) as program:
         os.kill(keeper, signal.SIGKILL)
         assert (await program.wait()).cause is Cause.INTERNAL
     assert (await outcome_of(box, "exit-0")).ok
-    assert keeper not in children()
+    await until(lambda: keeper not in children(os.getpid()))
 
 
 async def test_a_keeper_that_talks_nonsense_is_replaced(box: sandbox.Sandbox) -> None:
@@ -213,8 +222,8 @@ async def test_a_keeper_that_dies_during_a_compilation_is_an_error(box: sandbox.
             assert caught.value.code == "keeper-lost"
 
         nursery.start_soon(compile_it)
-        await trio.sleep(0.05)  # until the worker hangs: there is nothing to wait for
-        os.kill(*children(), signal.SIGKILL)
+        await until(lambda: children(keeper_of(box)))
+        os.kill(keeper_of(box), signal.SIGKILL)
 
 
 async def test_keepers_that_die_again_and_again_are_given_up(settings: Settings) -> None:
@@ -243,37 +252,36 @@ async def test_a_keeper_that_does_not_kill_is_ended_itself(settings: Settings) -
 
 
 async def test_a_cancelled_compilation_leaves_no_worker(box: sandbox.Sandbox) -> None:
-    (keeper,) = children()
-    with trio.move_on_after(0.1) as scope:
-        await box.compile(b"compile-hang")
-    assert scope.cancelled_caught
-    assert (await outcome_of(box, "exit-0")).ok  # its answer comes after the worker's
-    assert not children(keeper)
+    keeper = keeper_of(box)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(box.compile, b"compile-hang")
+        await until(lambda: children(keeper))
+        nursery.cancel_scope.cancel()
+    await until(lambda: not children(keeper))
     assert (await outcome_of(box, "exit-0")).ok
 
 
-async def test_nothing_is_left_open_after_programs_of_every_kind(settings: Settings) -> None:
+async def test_nothing_is_left_open_after_programs_of_every_kind(settings: Settings, others: set[int]) -> None:
     async with sandbox.open_sandbox("native", settings) as box:
         for name in ("exit-0", "signal-11", "fail-2"):  # the images stay in memory
             await box.compile(name.encode())
-        await trio.to_thread.run_sync(lambda: None)
-        before = descriptors()
+        before = open_files()
         for _ in range(20):
             await outcome_of(box, "exit-0")
             await outcome_of(box, "signal-11")
             with pytest.raises(sandbox.StartFailed):
                 await outcome_of(box, "fail-2")
-        assert descriptors() == before
-    assert not children()
+        assert left_open(before) == []
+    assert children(os.getpid()) <= others
 
 
-async def test_the_end_of_the_box_ends_programs_and_keeper(settings: Settings) -> None:
+async def test_the_end_of_the_box_ends_programs_and_keeper(settings: Settings, others: set[int]) -> None:
     async with sandbox.open_sandbox("native", settings) as box:
         image = await box.compile(b"hang")
         running = box.start(image)
         program = await running.__aenter__()
-        assert children()
-    assert not children()
+        assert not children(os.getpid()) <= others
+    assert children(os.getpid()) <= others
     assert (await program.wait()).cause is Cause.INTERNAL
 
 
@@ -296,6 +304,44 @@ async def test_many_starts_and_kills_at_once_all_end(box: sandbox.Sandbox) -> No
     assert box.statistics().started == box.statistics().ended == 300
 
 
+def has_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+@pytest.mark.parametrize("then", ["goes on", "dies"])
+async def test_many_may_wait_for_a_keeper_that_is_behind(box: sandbox.Sandbox, then: str) -> None:
+    image, keeper = await box.compile(b"hang"), keeper_of(box)
+    programs: list[sandbox.Program] = []
+    outcomes: list[sandbox.Outcome | str] = []
+
+    async def one() -> None:
+        try:
+            async with box.start(image) as program:
+                programs.append(program)
+                outcomes.append(await program.wait())
+        except sandbox.SandboxBroken as broken:
+            outcomes.append(broken.code)
+
+    box._backend._keeper._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4608)  # the least: a few requests
+    os.kill(keeper, signal.SIGSTOP)
+    await until(lambda: has_stopped(keeper))
+    async with trio.open_nursery() as nursery:
+        for _ in range(60):
+            nursery.start_soon(one)
+        await wait_all_tasks_blocked()
+        assert 0 < len(programs) < 50  # at least ten wait for room, and now the kills, too
+        for program in programs:
+            program.kill()
+        await wait_all_tasks_blocked()
+        os.kill(keeper, signal.SIGCONT if then == "goes on" else signal.SIGKILL)
+        await until(lambda: len(programs) == 60 or then == "dies")
+        for program in programs:
+            program.kill()
+    assert len(outcomes) == 60
+    assert box.statistics().running == 0
+    assert (await outcome_of(box, "exit-0")).ok
+
+
 async def test_a_missing_executable_says_what_to_do() -> None:
     with pytest.raises(sandbox.BackendUnavailable) as caught:
         async with sandbox.open_sandbox("native", Settings(executable="/nowhere/gatebus-sandbox")):
@@ -305,13 +351,13 @@ async def test_a_missing_executable_says_what_to_do() -> None:
 
 
 @pytest.mark.parametrize("program", ["/bin/true", "/bin/cat"], ids=["it ends", "it says nothing"])
-async def test_an_executable_that_is_no_keeper_is_unavailable(program: str) -> None:
+async def test_an_executable_that_is_no_keeper_is_unavailable(program: str, others: set[int]) -> None:
     settings = Settings(executable=program, host_limits=HostLimits(keeper_seconds=0.3))
     with pytest.raises(sandbox.BackendUnavailable) as caught:
         async with sandbox.open_sandbox("native", settings):
             pytest.fail("the body must not run")
     assert caught.value.code == "keeper-silent"
-    assert not children()
+    assert children(os.getpid()) <= others
 
 
 PROBE = """
