@@ -52,6 +52,7 @@ class Keeper:
         self._socket = process.socket
         self._jobs: dict[int, Job] = {}
         self._next = 0
+        self._sleeper = trio.Lock()
         self._unsent_kills: list[int] = []
         self.ready: Ready | None = None
         self.lost = False
@@ -144,7 +145,7 @@ class Keeper:
                 try:
                     self._socket.sendmsg([datagram], ancillary)
                 except BlockingIOError:
-                    await trio.lowlevel.wait_writable(self._socket)
+                    await self._room()
                 else:
                     return
         except (OSError, trio.ClosedResourceError):
@@ -179,9 +180,15 @@ class Keeper:
                 if self._send_kill(self._unsent_kills[0]):
                     del self._unsent_kills[0]
                 else:
-                    await trio.lowlevel.wait_writable(self._socket)
+                    await self._room()
         except trio.ClosedResourceError:
             return
+
+    async def _room(self) -> None:
+        """Until the keeper took something, or is gone. One task at a time may sleep on a socket; the others queue."""
+        async with self._sleeper:
+            if not self.lost:
+                await trio.lowlevel.wait_writable(self._socket)
 
     def ask_status(self) -> None:
         """The answer arrives in `ready`."""
