@@ -166,3 +166,63 @@ LINK_SILENCE_SECONDS = 40.0
 LINK_FAIR_OPERATIONS = 32
 """Reads or writes that found no reason to wait, before others get their turn: costs nothing measurable, and a polite
 connection beside four that flood answers in 0.3 ms."""
+
+# The bus (gatebus.protocol, gatebus.client, gatebus.host)
+
+DATA_BYTES = 65_536
+"""Payload of one data message: a browser sends up to 64 KiB as one websocket frame, and a packet of a program fits."""
+
+MESSAGE_BYTES = DATA_BYTES + 64
+"""One message: the payload and the longest head there is (kind, channel and length: 12 bytes) with room to spare."""
+
+CBOR_DEPTH = 8
+"""Nested maps and arrays, the message's own array included: the deepest operation (files of a call) needs 5."""
+
+CBOR_ITEMS = 1_024
+"""Items of one map or array: 1,024 arguments, files or listed modules."""
+
+CBOR_ITEMS_IN_ALL = 8_192
+"""Values of one message in all: reading each takes about 1 us, so no message holds the loop longer than some 10 ms."""
+
+CHANNEL_MAX = 2**32 - 1
+"""Numbers of channels only grow: at 2,000 opens a second one link lasts 24 days."""
+
+CHANNELS_OPEN = 4_096
+"""Channels open at once on one link. Each costs the host about 1 KiB beside what its operation costs."""
+
+COUNT_MAX = 2**53 - 1
+"""Bytes of a stream and other counts: what a browser's numbers hold exactly."""
+
+WINDOW_MAX = 2**31 - 1
+"""A window that somebody asks for. What is really sent ahead is bounded by RETAINED_BYTES."""
+
+RETAINED_BYTES = 1024 * 1024
+"""Bytes of one direction of a stream that its sender keeps, sent or not, until they are taken: at 1 GB/s over a link
+with 1 ms there and back, what is under way."""
+
+STREAM_WINDOW = 256 * 1024
+"""What a receiver lets be under way, unless it asks for another window: four full data messages."""
+
+ERROR_TEXT = 400
+"""Characters of an error's text on the bus: some lines of a terminal."""
+
+NAME_TEXT = 64
+"""Characters of an operation's, feature's, limit's or error's name."""
+
+AGENT_TEXT = 128
+"""Characters of the name of a program and its version, or of a principal."""
+
+VERSIONS = 16
+"""Versions that a client may say it knows."""
+
+FEATURES = 64
+"""Features that one side may name."""
+
+HELLO_SECONDS = 10.0
+"""Until the hello, and as long again until the signature: a slow line needs 1 s; strangers hold a place so long."""
+
+QUIET_SECONDS = 20.0
+"""A link that says nothing is asked; below the 30 s after which common address translators forget a connection."""
+
+SILENT_SECONDS = 40.0
+"""... and ended when it still says nothing: two questions may get lost."""

@@ -1,0 +1,223 @@
+"""One stream of bytes in each direction, counted from zero, longer-lived than any link; words, no I/O.
+
+In:  bytes to send, what the receiver has taken; bytes that came, what the reader has consumed. Out: pieces that may be
+sent now, credit that is due. Nothing here knows a link: a Flows belongs to a call (or io, upload ...), and every
+channel that carries it, one after another, works on the same counts. This is why nothing is lost or doubled.
+
+An Outflow keeps what is not taken yet. On a new link it goes on where the receiver says it is: everything behind is
+sent once more. An Inflow counts; who reads it says what it has consumed, and a quarter window later credit is due
+(one credit message per quarter window costs little, and the sender never runs dry meanwhile).
+
+All numbers are absolute, so a credit that is doubled or late changes nothing.
+"""
+
+from collections import deque
+from typing import NamedTuple
+
+from gatebus.bounds import DATA_BYTES, RETAINED_BYTES, STREAM_WINDOW
+from gatebus.protocol.breaches import LocalProtocolError, RemoteFault
+
+
+class Outflow:
+    """The direction in which we write."""
+
+    __slots__ = ("_kept", "_waiting", "bound", "edge", "end_sent", "held", "note", "sent", "stopped", "taken")
+
+    def __init__(self, start: int = 0, bound: int = RETAINED_BYTES) -> None:
+        self.taken = start  # the receiver has everything before
+        self.sent = start  # sent on the present link, or earlier and taken
+        self.edge = start  # may be sent up to here; taken + window
+        self.bound = bound  # bytes that we hold, at most
+        self.held = 0  # bytes that we hold: sent but not taken, and waiting
+        self.note: int | None = None  # we said "no more", with this note
+        self.end_sent = False  # ... on the present link
+        self.stopped = False  # the receiver said that it reads no more
+        self._kept: deque[bytes] | None = None
+        self._waiting: deque[bytes] | None = None
+
+    @property
+    def room(self) -> int:
+        """Bytes that `append` takes now."""
+        return 0 if self.note is not None or self.stopped else self.bound - self.held
+
+    def append(self, data: bytes) -> None:
+        """Bytes to send, no more than `room`; after a stop they go nowhere."""
+        if self.stopped or not data:
+            return
+        if self.note is not None:
+            raise LocalProtocolError("A stream is written to after its end.")
+        if self.held + len(data) > self.bound:
+            raise LocalProtocolError("More bytes were given to a stream than it has room for.")
+        if self._waiting is None:
+            self._waiting = deque()
+        self._waiting.append(data)
+        self.held += len(data)
+
+    def end(self, note: int = 0) -> None:
+        """No more will be appended. The second time changes nothing."""
+        if self.note is None:
+            self.note = note
+
+    def take(self) -> bytes | None:
+        """The next piece that may be sent, of at most one message; it counts as sent now."""
+        if not self._waiting:
+            return None
+        size = min(self.edge - self.sent, DATA_BYTES)
+        if size <= 0:
+            return None
+        piece = self._piece(size)
+        if self._kept is None:
+            self._kept = deque()
+        self._kept.append(piece)
+        self.sent += len(piece)
+        return piece
+
+    def _piece(self, size: int) -> bytes:
+        """Up to `size` bytes from the front of what waits; small ones are joined."""
+        waiting = self._waiting
+        assert waiting
+        first = waiting.popleft()
+        if len(first) > size:
+            waiting.appendleft(first[size:])
+            return first[:size]
+        if not waiting or len(first) + len(waiting[0]) > size:
+            return first
+        joined, total = [first], len(first)
+        while waiting and total + len(waiting[0]) <= size:
+            joined.append(waiting.popleft())
+            total += len(joined[-1])
+        return b"".join(joined)
+
+    def end_is_due(self) -> bool:
+        """Everything is sent, and only the end is missing."""
+        return self.note is not None and not self.end_sent and not self._waiting
+
+    def credited(self, taken: int, window: int) -> None:
+        """The receiver's credit. A smaller number than before is old news: the right edge never moves back."""
+        if taken > self.sent:
+            raise RemoteFault("Credit says that more was taken than was sent.")
+        self._release(taken)
+        self.edge = max(self.edge, min(taken + window, self.taken + self.bound))
+
+    def _release(self, taken: int) -> None:
+        """What the receiver has need not be kept. A piece goes when its last byte is taken."""
+        free = taken - self.taken
+        if free <= 0:
+            return
+        kept = self._kept
+        self.taken = taken
+        self.held -= free
+        while free and kept:
+            first = kept.popleft()
+            if len(first) > free:
+                kept.appendleft(first[free:])
+                break
+            free -= len(first)
+
+    def holds(self, taken: int) -> bool:
+        """A receiver that has so many bytes can go on from here."""
+        return self.taken <= taken <= self.sent
+
+    def resume(self, taken: int, window: int) -> None:
+        """A new link: the receiver has `taken` bytes. What it has not is sent again."""
+        if not self.holds(taken):
+            raise RemoteFault("A stream cannot go on there: those bytes are gone, or were never sent.", "bad-request")
+        self._release(taken)
+        if self._kept:
+            self._waiting = self._kept + (self._waiting or deque())
+            self._kept = None
+        self.sent = taken
+        self.edge = taken + min(window, self.bound)
+        self.end_sent = False
+
+    def begin(self, taken: int, window: int) -> None:
+        """The first accept. While we hold nothing, the receiver may have the beginning from elsewhere (an upload)."""
+        if self.held == 0 and self.sent == 0:
+            self.taken = self.sent = taken
+        self.resume(taken, window)
+
+    def stop(self) -> None:
+        """The receiver reads no more: what waits is dropped."""
+        self.stopped = True
+        self._kept = self._waiting = None
+        self.held = 0
+
+    @property
+    def over(self) -> bool:
+        """Nothing will ever be sent again."""
+        return self.stopped or (self.end_sent and self.held == 0)
+
+
+class Inflow:
+    """The direction in which the other side writes."""
+
+    __slots__ = ("_told", "consumed", "edge", "ended", "finished", "received", "stop_sent", "stopped", "window")
+
+    def __init__(self, window: int = STREAM_WINDOW, start: int = 0) -> None:
+        self.received = start
+        self.consumed = start  # our reader is done with everything before
+        self.window = window  # bytes beyond `consumed` that may be under way
+        self.edge = start + window  # the largest number that we have ever allowed
+        self.ended = False  # the end came on the present link
+        self.finished: int | None = None  # the note of the first end
+        self.stopped = False  # our reader reads no more
+        self.stop_sent = False  # ... and the present link was told
+        self._told = start  # consumed, as the last credit said
+
+    def begin(self, taken: int, window: int) -> None:
+        """Our first accept: we have `taken` bytes already, and let `window` more come."""
+        self.received = self.consumed = self._told = taken
+        self.window, self.edge = window, taken + window
+
+    def arrived(self, size: int) -> None:
+        """A data message."""
+        received = self.received + size
+        if received > self.edge:
+            raise RemoteFault("More data came than the window allows. Wait for credit.")
+        if self.ended or (self.finished is not None and size):
+            raise RemoteFault("Data came after the end of its stream.")
+        self.received = received
+        if self.stopped:
+            self.consumed = received
+
+    def end(self, note: int) -> None:
+        if self.ended:
+            raise RemoteFault("A stream ended twice.")
+        self.ended = True
+        if self.finished is None:
+            self.finished = note
+
+    def consume(self, size: int) -> None:
+        """Our reader is done with so many bytes."""
+        if self.consumed + size > self.received:
+            raise LocalProtocolError("More bytes were consumed than have come.")
+        self.consumed += size
+
+    def credit_is_due(self) -> bool:
+        """A quarter window was consumed since the last credit."""
+        unsaid = self.consumed - self._told
+        return unsaid > 0 and not self.ended and not self.stopped and (unsaid << 2 >= self.window)
+
+    def credit(self) -> tuple[int, int]:
+        """(taken, window) to say now."""
+        self._told = self.consumed
+        self.edge = max(self.edge, self.consumed + self.window)
+        return self.consumed, self.window
+
+    def resume(self) -> tuple[int, int]:
+        """(taken, window) for a new link: everything that came is ours, read or not."""
+        self.ended = self.stop_sent = False
+        self._told = self.consumed
+        self.edge = max(self.received, self.consumed + self.window)
+        return self.received, self.edge - self.received
+
+    def stop(self) -> None:
+        """Our reader reads no more."""
+        self.stopped = True
+
+
+class Flows(NamedTuple):
+    """Both directions, as one side sees them."""
+
+    out: Outflow
+    into: Inflow
