@@ -20,6 +20,10 @@ MAX_CREDIT = 2**31 - 1
 OUTBOX_BYTES = 256 * 1024
 """Bytes waiting for one program that does not read: some full packets. Above it the program's own output waits too."""
 
+SLICE_SECONDS = 0.002
+"""How long the packets of one program are handled before everybody else gets a turn: a batch of broadcasts to hundreds
+costs tens of milliseconds."""
+
 ORIGIN_STREAMS = 16
 """Open connections of one program (`maxconns`): with ORIGIN_WINDOW each, slow clients hold at most 1 MiB of it."""
 
@@ -32,6 +36,46 @@ ORIGIN_WINDOW = 64 * 1024
 TERMINAL_WINDOW = 16 * 65_520
 """The same for the one connection of `gatebus run`: sixteen full data packets of 65,520 bytes, about 1 MiB, so that
 writing and computing overlap."""
+
+VIEW_BYTES = 4096
+"""Data of this size is passed on as a view of what was received; below it a copy costs less than the view."""
+
+VIEW_SHARE = 4
+"""A view is taken only of a packet that is at least a fourth of its batch (four full packets are one): so what somebody
+keeps holds at most four times its bytes."""
+
+PEER_STREAMS = 32
+"""Connections of one program to its peers, open or asked for: with PEER_WINDOW each, a program that does not read makes
+its host keep at most 2 MiB."""
+
+PEER_WINDOW = 64 * 1024
+"""Bytes a program may have on the way to a peer, however much credit that one gave: they wait in the host when the peer
+does not read."""
+
+PEER_MEMBERS = 1024
+"""Programs of one principal in its index: their names of 37 bytes fit one packet."""
+
+GROUPS = 256
+"""Groups of one principal on one host."""
+
+GROUPS_JOINED = 8
+"""Groups that one program is in: what it has to be told of their members stays below 1 MiB when it does not read."""
+
+GROUP_MEMBERS = 900
+"""Members of one group: a list of them with names of 63 bytes fits one packet."""
+
+GROUP_NAME = 63
+"""Bytes of the name of a group or of a member."""
+
+GROUP_MESSAGE = 8 * 1024
+"""Bytes of one message to a group: what is longer is a stream's."""
+
+MAILBOX_BYTES = 256 * 1024
+"""Messages that wait for one program which does not read, LETTER_COST each beside their bytes; more are dropped and
+counted. As much as OUTBOX_BYTES, so that a burst of one full batch is not lost."""
+
+LETTER_COST = 128
+"""What keeping one message costs beside its bytes: the objects around it."""
 
 RANDOM_BITS_PER_MINUTE = 7680
 """Allowance of the service `random`: 16 bytes per second, Gate's default."""

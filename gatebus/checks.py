@@ -189,6 +189,8 @@ class _Deaf:
 
     def data(self, chunk: object) -> None: ...
 
+    def relay(self, run: object, stream: int) -> None: ...
+
 
 @dataclass
 class FakeProgram:

@@ -10,12 +10,16 @@ when the first of them is wanted (most programs never want one: 20 to 90 us of e
 in one cancel scope, which ends when somebody wants more.
 """
 
+from collections.abc import Callable
+from time import perf_counter
 from typing import Protocol
 
 import trio
 
+from gatebus.bounds import SLICE_SECONDS
 from gatebus.faults import GatebusError, ServiceBroken
 from gatebus.switchboard import Switchboard
+from gatebus.turn import Turn
 from sandbox.errors import BrokenProgram, PacketViolation
 from sandbox.outcome import Cause
 
@@ -32,13 +36,25 @@ class Wire(Protocol):
     def kill(self, cause: Cause = Cause.KILLED) -> None: ...
 
 
-class Exchange:
-    """Made for one program; `run` returns when the program's output has ended."""
+def _no_pulse() -> None:
+    """Nobody wants to know that there is traffic."""
 
-    def __init__(self, program: Wire, board: Switchboard) -> None:
+
+class Exchange:
+    """Made for one program; `run` returns when the program's output has ended.
+
+    `turn`: the host's, so that what a batch causes elsewhere leaves in one send each. `pulse` is called at each batch
+    but the first: traffic, and not a start (gatebus.spinner).
+    """
+
+    def __init__(
+        self, program: Wire, board: Switchboard, turn: Turn | None = None, pulse: Callable[[], None] = _no_pulse
+    ) -> None:
         self.fault: GatebusError | None = None
         self._program = program
         self._board = board
+        self._turn = turn or Turn()
+        self._pulse = pulse
         self._nursery: trio.Nursery | None = None
         self._bare = trio.CancelScope()
         self._rest = b""  # taken from the board, not yet by the kernel
@@ -50,7 +66,7 @@ class Exchange:
 
     async def run(self) -> None:
         """Once. Raises nothing that the program or a service did: `fault` has it, the program's outcome the rest."""
-        self._board.on_queued = self.wake
+        self._board.on_queued = self._queued
         try:
             with self._bare:
                 await self._pump()
@@ -62,17 +78,29 @@ class Exchange:
         finally:
             self._gone = True
             self._nursery = None
-            self._board.close()
+            with self._turn:
+                self._board.close()
+
+    def _queued(self) -> None:
+        """Something is queued. What our own program's packets cause is sent when they are handled."""
+        if not self._stepping:
+            self._turn.at_end(self.wake)
 
     def wake(self) -> None:
-        """Something was queued, published or withdrawn from outside of the program's packets: send what can be sent."""
-        if not self._stepping:
+        """Send what can be sent. Never raises: whoever caused it is not to blame for this program."""
+        try:
             self._flush()
+        except GatebusError as fault:
+            self._fail(fault)
 
     async def _pump(self) -> None:
         try:
             await self._use_up()
-            while batch := await self._program.receive_some():
+            if batch := await self._program.receive_some():
+                self._board.receive(batch)
+                await self._use_up()
+            while batch and (batch := await self._program.receive_some()):
+                self._pulse()
                 self._board.receive(batch)
                 await self._use_up()
         except PacketViolation:
@@ -81,26 +109,38 @@ class Exchange:
             self._fail(fault)
 
     async def _use_up(self) -> None:
-        """Handle the batch, packet by packet, as long as the program has room for the answers."""
+        """Handle the batch, packet by packet, as long as the program has room for the answers; others' turn between."""
         while self._steps():
-            self._room = trio.Event()
-            await self._room.wait()
+            if self._board.room:
+                await trio.lowlevel.checkpoint()
+            else:
+                self._room = trio.Event()
+                await self._room.wait()
 
     def _steps(self) -> bool:
-        """True: stopped for want of room."""
-        while True:
-            self._stepping = True
-            try:
-                while self._board.room and self._board.step():
-                    pass
-            finally:
-                self._stepping = False
-            full = not self._board.room
+        """True: there may be more, but there is no room for the answers, or it is the others' turn."""
+        until = perf_counter() + SLICE_SECONDS
+        with self._turn:
+            while self._step_until(until):
+                self._flush()
+                if not self._board.room or perf_counter() > until:
+                    return True
             self._flush()
-            if not full:
-                return False
-            if not self._board.room:
-                return True
+        return False
+
+    def _step_until(self, until: float) -> bool:
+        """False: nothing is left of the batch."""
+        board = self._board
+        self._stepping = True
+        try:
+            while board.room:
+                if not board.step():
+                    return False
+                if perf_counter() > until:
+                    break
+        finally:
+            self._stepping = False
+        return True
 
     def _flush(self) -> None:
         data = b"" if self._rest else self._board.take()

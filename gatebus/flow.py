@@ -9,11 +9,18 @@ packet without bytes), the reader says "closed" (a flow entry of 0). Only after 
 be used again.
 """
 
+from collections.abc import Iterator
+from struct import Struct
 from typing import NamedTuple
 
-from gatebus.bounds import MAX_CREDIT
+from gatebus.bounds import MAX_CREDIT, VIEW_BYTES, VIEW_SHARE
 from gatebus.faults import Violation
-from sandbox.packets import PAIR
+from sandbox.packets import DATA, PACKET_MAX, PAIR
+
+# A data packet's header, stream and note: size u32, code i16, domain u8, index u8, stream i32, note i32.
+DATA_HEAD = Struct("<IhBBii")
+_ADDRESS = Struct("<hBBi")
+_SIZE = Struct("<I")
 
 
 class Change(NamedTuple):
@@ -29,6 +36,70 @@ class Chunk(NamedTuple):
     stream: int
     note: int
     data: bytes
+
+
+class Run(NamedTuple):
+    """Data packets of one stream in a row, none of them an end: counted and checked, as they came."""
+
+    stream: int
+    size: int  # bytes of data in all of them
+    many: int  # packets
+    packets: memoryview  # whole packets with headers and padding
+
+    def chunks(self) -> Iterator[Chunk]:
+        """One by one, copied out."""
+        for stream, note, data in self._parts():
+            yield Chunk(stream, note, bytes(data))
+
+    def pieces(self) -> list[bytes | memoryview]:
+        """The bytes alone: small packets joined, large ones as views of what was received (nothing is copied).
+
+        A view keeps the whole batch alive, so that only a packet which is a good share of it is not copied.
+        """
+        parts = [data for _stream, _note, data in self._parts()]
+        if self.size < VIEW_BYTES * self.many:
+            return [b"".join(parts)]
+        batch = memoryview(self.packets.obj).nbytes
+        return [part if (len(part) + DATA_HEAD.size) * VIEW_SHARE >= batch else bytes(part) for part in parts]
+
+    def _parts(self) -> Iterator[tuple[int, int, memoryview]]:
+        packets, at = self.packets, 0
+        while at < len(packets):
+            size, _code, _domain, _index, stream, note = DATA_HEAD.unpack_from(packets, at)
+            yield stream, note, packets[at + DATA_HEAD.size : at + size]
+            at += (size + 7) & ~7
+
+
+def run_untrusted(batch: bytes, at: int) -> Run:
+    """The run that begins with the data packet at this place; of no packets when that one is an end or cut off.
+
+    The first packet's header is good already; the run ends before one that is not.
+    """
+    began, end, total, count = at, len(batch), 0, 0
+    unpack, least = DATA_HEAD.unpack_from, DATA_HEAD.size
+    _size, code, domain, _index, stream, _note = unpack(batch, at)
+    while at + least <= end:
+        size, next_code, next_domain, _index, next_stream, _note = unpack(batch, at)
+        if next_code != code or next_domain != domain or next_stream != stream or not least < size <= PACKET_MAX:
+            break
+        following = at + ((size + 7) & ~7)
+        if following > end:
+            break
+        total += size - least
+        count += 1
+        at = following
+    return Run(stream, total, count, memoryview(batch)[began:at])
+
+
+def readdressed(run: Run, code: int, stream: int) -> bytearray:
+    """The same packets for another program: its number of the service, its number of the stream."""
+    packets = bytearray(run.packets)
+    at, end, pack = 0, len(packets), _ADDRESS.pack_into
+    size_at = _SIZE.unpack_from
+    while at < end:
+        pack(packets, at + 4, code, DATA, 0, stream)
+        at += (size_at(packets, at)[0] + 7) & ~7
+    return packets
 
 
 def changes_untrusted(content: bytes) -> tuple[Change, ...]:

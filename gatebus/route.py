@@ -10,14 +10,27 @@ A Route is the one place where two programs' sockets may one day be joined or a 
 from collections.abc import Callable
 from struct import Struct, error
 
-from gatebus.bounds import MAX_UNANSWERED
+from gatebus.bounds import MAX_UNANSWERED, VIEW_BYTES
 from gatebus.faults import ServiceBroken, StateRefused, Violation
-from gatebus.flow import Change, Chunk, changes_untrusted, chunk_untrusted, data_content, flow_content
+from gatebus.flow import (
+    DATA_HEAD,
+    Change,
+    Chunk,
+    Run,
+    changes_untrusted,
+    chunk_untrusted,
+    data_content,
+    flow_content,
+    readdressed,
+    run_untrusted,
+)
 from gatebus.services.base import Call, Flow, Info, Offer, Service
-from sandbox.packets import CALL, CONTENT_MAX, DATA, FLOW, INFO, Packet, encode
+from sandbox.packets import CALL, CONTENT_MAX, DATA, FLOW, HEADER, HEADER_SIZE, INFO, encode
 
 _HEAD = Struct("<IH")  # next ticket, number of unanswered calls
 _TICKET = Struct("<I")
+_LONG = VIEW_BYTES + DATA_HEAD.size  # size of a data packet that is handed on without a copy
+DOMAIN_BITS = 15  # of the header's field; the others are reserved
 
 Queue = Callable[[bytes], None]
 Room = Callable[[], int]
@@ -32,6 +45,7 @@ class Route:
         self.name = name
         self.code = code
         self.service: Service | None = None
+        self.waits = False  # whether the service ever wants to be told the time
         self._queue = queue
         self._room = room
         self._next_ticket = 0
@@ -39,29 +53,47 @@ class Route:
 
     # What the program sends.
 
-    def forward(self, packet: Packet, offer: Offer | None) -> None:
-        """One packet. A service that is not there answers calls with nothing at once, so that nobody waits for ever."""
-        content = self._parsed_untrusted(packet)
-        if offer is not None:
-            self.attach(offer).packet(content)
+    def forward(self, batch: bytes, at: int, offer: Offer | None) -> int:
+        """The packet at this place, or the run of data packets of one stream that begins there. Where the next one is.
+
+        A service that is not there answers calls with nothing at once, so that nobody waits for ever.
+        """
+        size, _code, domain, _index = HEADER.unpack_from(batch, at)
+        step: int = (size + 7) & ~7
+        if domain & DOMAIN_BITS == DATA and (size >= _LONG or at + step < len(batch)) and size > DATA_HEAD.size:
+            run = run_untrusted(batch, at)
+            if run.many > 1 or size >= _LONG:
+                if self.service is not None or offer is not None:
+                    self._served(offer).run(run)
+                return at + len(run.packets)
+        content = self._parsed_untrusted(domain & DOMAIN_BITS, batch[at + HEADER_SIZE : at + size])
+        if self.service is not None or offer is not None:
+            self._served(offer).packet(content)
         elif isinstance(content, Call):
             self.reply(content.ticket)
+        return at + step
+
+    def _served(self, offer: Offer | None) -> Service:
+        """Whoever is attached; an offer is needed for the first packet only."""
+        if self.service is not None:
+            return self.service
+        assert offer is not None
+        return self.attach(offer)
 
     def attach(self, offer: Offer) -> Service:
         if self.service is None:
             self.service = offer.make(self)
+            self.waits = type(self.service).next_timeout is not Service.next_timeout
         return self.service
 
-    def _parsed_untrusted(self, packet: Packet) -> Call | Info | Flow | Chunk:
-        if packet.domain == CALL:
-            return self._call(packet.content)
-        if packet.domain == INFO:
-            return Info(packet.content)
-        if packet.domain == FLOW:
-            return Flow(changes_untrusted(packet.content))
-        if packet.domain == DATA:
-            return chunk_untrusted(packet.content)
-        raise Violation(f"A packet is in domain {packet.domain}; only 0 to 3 exist.")
+    def _parsed_untrusted(self, domain: int, content: bytes) -> Call | Info | Flow | Chunk:
+        if domain == CALL:
+            return self._call(content)
+        if domain == INFO:
+            return Info(content)
+        if domain == FLOW:
+            return Flow(changes_untrusted(content))
+        return chunk_untrusted(content)
 
     def _call(self, content: bytes) -> Call:
         if len(self._unanswered) >= MAX_UNANSWERED:
@@ -96,6 +128,9 @@ class Route:
     def data(self, chunk: Chunk) -> None:
         self._send(DATA, data_content(chunk))
 
+    def relay(self, run: Run, stream: int) -> None:
+        self._queue(bytes(readdressed(run, self.code, stream)))
+
     def _send(self, domain: int, content: bytes, index: int = 0) -> None:
         if len(content) > CONTENT_MAX:
             raise ServiceBroken(f"The service {self.name} made a packet of {len(content)} bytes; {CONTENT_MAX} fit.")
@@ -124,6 +159,7 @@ class Route:
         if self.service is not None:
             self.service.close()
             self.service = None
+            self.waits = False
 
     def save(self) -> bytes:
         tickets = b"".join(_TICKET.pack(ticket) for ticket in self._unanswered)

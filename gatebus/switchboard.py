@@ -10,15 +10,30 @@ steps send what `take()` gives while `room` is used up: a program that does not 
 and nobody else's. After Violation or ServiceBroken the switchboard is of no more use: the program is to be killed.
 """
 
-from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from gatebus.bounds import OUTBOX_BYTES
 from gatebus.discovery import Directory
 from gatebus.faults import ServiceBroken, Violation
-from gatebus.route import Route
+from gatebus.flow import DATA_HEAD
+from gatebus.route import DOMAIN_BITS, Route
 from gatebus.services.base import Offer, Service
 from sandbox.errors import PacketViolation
-from sandbox.packets import CALL, CODE_DISCOVERY, INFO, Packet, encode, split_untrusted
+from sandbox.packets import (
+    CALL,
+    CODE_DISCOVERY,
+    DATA,
+    HEADER,
+    HEADER_SIZE,
+    INFO,
+    PACKET_MAX,
+    encode,
+    padded,
+    split_untrusted,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Switchboard:
@@ -28,7 +43,8 @@ class Switchboard:
         self._offers = dict(offers)
         self._directory = Directory()
         self._routes: list[Route] = []
-        self._batch: Iterator[Packet] = iter(())
+        self._batch = b""
+        self._at = 0  # what of the batch was handled
         self._queued: list[bytes] = []
         self._outbox = outbox
         self._size = 0  # bytes queued, and taken but not yet sent
@@ -40,35 +56,60 @@ class Switchboard:
 
     def receive(self, batch: bytes) -> None:
         """Whole packets. The batch before must be used up."""
-        self._batch = split_untrusted(batch)
+        self._batch, self._at = batch, 0
 
     def step(self) -> bool:
-        """Handle one packet; False when there was none. Raises Violation or ServiceBroken."""
-        try:
-            packet = next(self._batch, None)
-        except PacketViolation as fault:
-            raise Violation(fault.text) from None
-        if packet is None:
+        """Handle one packet, or one run of data packets; False when there was none. Raises Violation or
+        ServiceBroken.
+        """
+        batch, at = self._batch, self._at
+        if at >= len(batch):
+            self._batch = b""
             return False
-        if packet.code == CODE_DISCOVERY:
-            self._discover_untrusted(packet)
+        code = self._code_untrusted(at)
+        if code >= 0:
+            self._at = self._forward_untrusted(code)
         else:
-            self._forward_untrusted(packet)
+            self._at = self._discover_untrusted()
         return True
 
-    def _discover_untrusted(self, packet: Packet) -> None:
-        if packet.domain != CALL:
-            raise Violation("Only call packets discover services.")
+    def _code_untrusted(self, at: int) -> int:
+        """Sandbox.Program lets no other packets through; whoever drives a switchboard otherwise is told the same."""
+        batch = self._batch
+        left = len(batch) - at
+        if left >= HEADER_SIZE:
+            size, code, domain, _index = HEADER.unpack_from(batch, at)
+            if HEADER_SIZE <= size <= min(left, PACKET_MAX) and code >= 0:
+                kind = domain & DOMAIN_BITS
+                if kind < DATA or (kind == DATA and size >= DATA_HEAD.size):
+                    return int(code)
+        return self._unusual_untrusted(at)
+
+    def _unusual_untrusted(self, at: int) -> int:
+        try:
+            return next(split_untrusted(self._batch[at:])).code
+        except PacketViolation as fault:
+            raise Violation(fault.text) from None
+
+    def _discover_untrusted(self) -> int:
+        packet = next(split_untrusted(memoryview(self._batch)[self._at :]))
+        if packet.code != CODE_DISCOVERY:
+            raise Violation(f"A packet is for service number {packet.code}; {len(self._routes)} were discovered.")
         self._directory.request_untrusted(packet.content, self._offers)
         self._extend_routes()
         self._queue(encode(CODE_DISCOVERY, CALL, self._directory.content(self._offers)))
+        return self._at + padded(HEADER_SIZE + len(packet.content))
 
-    def _forward_untrusted(self, packet: Packet) -> None:
-        if not 0 <= packet.code < len(self._routes):
-            raise Violation(f"A packet is for service number {packet.code}; {len(self._routes)} were discovered.")
-        route = self._routes[packet.code]
-        with _fault_of(route.name):
-            route.forward(packet, self._offer(route))
+    def _forward_untrusted(self, code: int) -> int:
+        if code >= len(self._routes):
+            raise Violation(f"A packet is for service number {code}; {len(self._routes)} were discovered.")
+        route = self._routes[code]
+        try:
+            return route.forward(self._batch, self._at, self._offer(route) if route.service is None else None)
+        except (Violation, ServiceBroken):
+            raise
+        except Exception as fault:
+            raise broken(route.name) from fault
 
     def _offer(self, route: Route) -> Offer | None:
         """Of several numbers with the same name (unknown names may repeat) only the first is the service."""
@@ -140,11 +181,13 @@ class Switchboard:
 
     def sent(self, size: int) -> None:
         """So many bytes of what was taken are out. Services that wait for room are told when it was used up."""
-        was_full = self._room() == 0
+        was_full = self._size >= self._outbox
         self._size -= size
-        if was_full and self._room() > 0:
-            for service in tuple(self._services()):
-                service.room_again()
+        if was_full and self._size < self._outbox:
+            for route in tuple(self._routes):
+                if route.service is not None:
+                    with _fault_of(route.name):
+                        route.service.room_again()
 
     def _announce(self) -> None:
         """One information packet for any number of changes: only the last state counts."""
@@ -166,8 +209,13 @@ class Switchboard:
     # Time and end.
 
     def next_timeout(self) -> float | None:
-        times = [due for service in self._services() if (due := service.next_timeout()) is not None]
-        return min(times, default=None)
+        least = None
+        for route in self._routes:
+            if route.waits and route.service is not None:
+                due = route.service.next_timeout()
+                if due is not None and (least is None or due < least):
+                    least = due
+        return least
 
     def timeout(self, now: float) -> None:
         for route in self._routes:
@@ -192,9 +240,6 @@ class Switchboard:
             route.restore(state, self._offer(route))
         self._states_changed = True
 
-    def _services(self) -> Iterator[Service]:
-        return (route.service for route in self._routes if route.service is not None)
-
 
 def _nobody_listens() -> None:
     """Whoever drives the switchboard step by step takes what is queued without being told."""
@@ -214,4 +259,8 @@ class _fault_of:  # noqa: N801 - reads as a clause: with _fault_of(name)
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, _trace: object) -> None:
         if fault is None or isinstance(fault, Violation | ServiceBroken) or not isinstance(fault, Exception):
             return
-        raise ServiceBroken(f"The service {self._name} failed. Please report it.") from fault
+        raise broken(self._name) from fault
+
+
+def broken(name: str) -> ServiceBroken:
+    return ServiceBroken(f"The service {name} failed. Please report it.")

@@ -70,7 +70,7 @@ class Sink:
         self.on_written: Callable[[int], None] = _nobody
         self.on_broken: Callable[[OSError], None] = _not_told
 
-    def put(self, data: bytes) -> None:
+    def put(self, data: bytes | memoryview) -> None:
         self._queue += data
         self._changed.set()
 
@@ -154,7 +154,7 @@ class Terminal:
     def ready(self) -> None:
         self._changed.set()
 
-    def data(self, data: bytes) -> None:
+    def data(self, data: bytes | memoryview) -> None:
         self._sink.put(data)
 
     def ended(self, note: int) -> None:

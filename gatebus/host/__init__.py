@@ -13,4 +13,10 @@ Which module has what:
             channel; survives its link), operations (table: name -> handler), attendant (drives one session over one
             link)
     assembly  Host (here: server), gatebus/cli/serve_command
+
+The data path (gatebus.turn, gatebus.spinner): a host has one Turn. Each `Exchange(program, board, turn, spinner.pulse)`
+has it, an attendant handles a batch of messages inside of `with turn:`, and whoever writes to a link says
+`turn.at_end(link.flush)` instead of flushing: so each receiver gets one send per batch. Clients of origin (busstreams)
+get `bytes | memoryview`: small packets of one batch joined, large ones as views that go to `link.write` as they are.
+Peers (gatebus.peers): a host has one Neighbourhood; each World gets `neighbourhood.admit(principal, instance)`.
 """

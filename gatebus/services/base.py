@@ -2,6 +2,7 @@
 
 In:  Call, Info, Flow and Data values: packets of one program, already cut and checked for form; their content is
      untrusted.
+     Data packets of one stream in a row come as one Run; a service that does not care gets them one by one.
 Out: replies, information, flow and data, through the Outlet that the service was given; never an await, never an
      exception other than Violation (the program's fault, its text is public).
 
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from gatebus.faults import StateRefused, Violation
-from gatebus.flow import Change, Chunk
+from gatebus.flow import Change, Chunk, Run
 
 
 class Call(NamedTuple):
@@ -59,6 +60,9 @@ class Outlet(Protocol):
     def data(self, chunk: Chunk) -> None:
         """Send on a stream within the credit that the program gave."""
 
+    def relay(self, run: Run, stream: int) -> None:
+        """Send what another program sent, as it came, on this stream of ours."""
+
 
 class Service:
     """The base: answers every call with nothing, ignores information, has no streams and no state."""
@@ -74,6 +78,11 @@ class Service:
                 raise Violation("The program sent a flow or data packet to a service that has no streams.")
             case Info():
                 pass
+
+    def run(self, run: Run) -> None:
+        """Several data packets of one stream. Overridden by services that do better than one by one."""
+        for chunk in run.chunks():
+            self.packet(chunk)
 
     def call(self, call: Call) -> None:
         self.outlet.reply(call.ticket)

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from gatebus.bounds import ORIGIN_STREAMS, ORIGIN_WAITING, ORIGIN_WINDOW
 from gatebus.faults import StateRefused, Violation
-from gatebus.flow import Change, Chunk, Receiving, Sending
+from gatebus.flow import Change, Chunk, Receiving, Run, Sending
 from gatebus.services.base import Call, Flow, Info, Outlet, Packet, Service
 from sandbox.packets import DATA_MAX
 
@@ -35,8 +35,10 @@ class Client(Protocol):
     def ready(self) -> None:
         """There is more `stream.room`, or the program reads no more (`stream.refused`)."""
 
-    def data(self, data: bytes) -> None:
-        """Bytes of the program, never more than a window before `stream.consumed`."""
+    def data(self, data: bytes | memoryview) -> None:
+        """Bytes of the program, never more than a window before `stream.consumed`. They stay as they are and may be
+        kept; large pieces are views of what was received, so that nobody copies them. Small packets come joined.
+        """
 
     def ended(self, note: int) -> None:
         """The program writes no more."""
@@ -152,6 +154,18 @@ class Stream:
             self._client.ended(chunk.note)
             self._stop_when_drained()
 
+    def received_run(self, run: Run) -> None:
+        """Several data packets, none of them the end."""
+        if run.size > self.outward.credit or self.outward.ended:
+            for chunk in run.chunks():
+                self.received(chunk)
+            return
+        self.outward.credit -= run.size
+        if not self.outward.stopped:
+            self._held += run.size
+            for piece in run.pieces():
+                self._client.data(piece)
+
     def wake(self) -> None:
         self._client.ready()
 
@@ -191,6 +205,9 @@ class Origin(Service):
                 self._forget_finished()
             case Info():
                 pass
+
+    def run(self, run: Run) -> None:
+        self._known(run.stream).received_run(run)
 
     def arrived(self) -> None:
         """A call, a client or a free number has come: join what fits."""
@@ -291,7 +308,7 @@ class _Nobody:
     def ready(self) -> None:
         pass
 
-    def data(self, data: bytes) -> None:
+    def data(self, data: bytes | memoryview) -> None:
         pass
 
     def ended(self, note: int) -> None:

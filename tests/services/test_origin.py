@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatebus.faults import StateRefused, Violation
-from gatebus.flow import Change, Chunk
+from gatebus.flow import Change, Chunk, Run, run_untrusted
 from gatebus.services.base import Call, Flow, Info
 from gatebus.services.origin import Door, Origin, Stream, Windows
-from sandbox.packets import DATA_MAX
+from sandbox.packets import DATA_MAX, encode_data
 
 WINDOW = 1000
 
@@ -53,7 +53,7 @@ class Visitor:
     def ready(self) -> None:
         self.heard.append("ready")
 
-    def data(self, data: bytes) -> None:
+    def data(self, data: bytes | memoryview) -> None:
         self.heard.append(data)
 
     def ended(self, note: int) -> None:
@@ -325,6 +325,43 @@ def test_waiting_calls_wait_on_after_a_restore_and_streams_end_both_ways() -> No
 def test_nothing_to_save_is_empty() -> None:
     service, _, _ = origin()
     assert service.save() == b""
+
+
+def run_of(*parts: bytes) -> Run:
+    return run_untrusted(b"".join(encode_data(0, 0, part) for part in parts), 0)
+
+
+def test_small_packets_in_a_row_reach_the_client_joined() -> None:
+    service, outlet, visitor = connected()
+    service.run(run_of(b"one ", b"two ", b"three"))
+    assert visitor.heard == [b"one two three"]
+    visitor.open.consumed(13)
+    assert outlet.take() == [Change(0, 13)]
+
+
+def test_a_run_beyond_the_window_is_a_violation_at_the_packet_that_goes_beyond() -> None:
+    service, _, visitor = connected()
+    with pytest.raises(Violation) as caught:
+        service.run(run_of(bytes(600), bytes(600)))
+    assert caught.value.text == "A data packet has 600 bytes and its stream only 400 bytes of credit."
+    assert visitor.heard == [bytes(600)]
+
+
+def test_a_run_after_the_end_or_on_an_unknown_stream_is_a_violation() -> None:
+    service, _, _ = connected()
+    service.packet(Chunk(0, 0, b""))
+    with pytest.raises(Violation):
+        service.run(run_of(b"a", b"b"))
+    fresh, _, _ = origin()
+    with pytest.raises(Violation):
+        fresh.run(run_of(b"a", b"b"))
+
+
+def test_a_run_for_a_client_that_stopped_is_dropped() -> None:
+    service, _, visitor = connected()
+    visitor.open.stop()
+    service.run(run_of(b"late", b"later"))
+    assert visitor.heard == []
 
 
 @given(st.binary(min_size=1, max_size=60))
