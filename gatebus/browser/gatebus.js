@@ -462,6 +462,7 @@ export class Run {
     if (about.instance) this.instance = wire.hex(about.instance)
     this.#input.rewind(about.taken ?? 0, window)
     this.#accepted = true
+    if (this.#output.stopped && !this.#output.ended) this.#bus.send([wire.STOP, this.number]) // a new link knows nothing of it
     this.settle.resolve(this)
   }
 
