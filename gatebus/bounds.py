@@ -167,6 +167,12 @@ MODULES_LISTED = 1_000
 UNPINNED_SECONDS = 7 * 86_400.0
 """A module that nobody pinned is forgotten a week after its last use."""
 
+TIDY_SECONDS = 600.0
+"""Between two looks for modules that expired: they have days, so minutes do not matter."""
+
+CLOSE_SECONDS = 10.0
+"""For a disk to take what an end still has to write; longer than this it hangs, and the end goes on without it."""
+
 PARTIAL_SECONDS = 86_400.0
 """An upload that was broken off can be resumed for a day; until then its bytes count as stored."""
 

@@ -35,6 +35,12 @@ class StateRefused(GatebusError):
     code = "state-refused"
 
 
+class StoreBroken(GatebusError):
+    """Our fault, or the disk's: what was kept cannot be read or written. Nothing is deleted because of it."""
+
+    code = "store-broken"
+
+
 class UsageError(GatebusError):
     """The fault of whoever typed the command or wrote the configuration."""
 

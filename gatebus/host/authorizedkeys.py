@@ -10,7 +10,7 @@ because ignoring them would give more than the owner of the file meant.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
 
@@ -45,7 +45,7 @@ class NotTaken:
 
 @dataclass(frozen=True, slots=True)
 class AuthorizedKeys:
-    keys: Mapping[bytes, KnownKey] = MappingProxyType({})
+    keys: Mapping[bytes, KnownKey] = field(default_factory=lambda: MappingProxyType({}))
     problems: tuple[NotTaken, ...] = ()
 
     def find(self, key: bytes, now: float) -> KnownKey | None:

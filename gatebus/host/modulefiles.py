@@ -1,0 +1,119 @@
+"""Bytes of modules on disk; a wire. Every call blocks.
+
+In:  bytes of a client (untrusted until their hash is right); files of an earlier run (untrusted: hashed at every read).
+Out: bytes that are what their name says, or nothing.
+
+    modules/ab/SHA256            a whole module
+    modules/partial/SHA256-WHO   the first bytes of one; WHO keeps one person's garbage out of another's upload
+
+A module appears whole or not at all: the partial file is synced, then renamed, then the folder is synced. What is
+damaged is said not to be there and stays where it is, until the right bytes come and take its place.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from gatebus.durable import sync_folder
+
+_READ = 1 << 20
+
+
+class ModuleFiles:
+    """Raises OSError from every method."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._partial = folder / "partial"
+        for each in (folder, self._partial):
+            each.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def read(self, sha256: bytes) -> bytes | None:
+        """None: not there, or not what it should be."""
+        try:
+            data = self._path(sha256).read_bytes()
+        except FileNotFoundError:
+            return None
+        return data if hashlib.sha256(data).digest() == sha256 else None
+
+    def remove(self, sha256: bytes) -> None:
+        self._path(sha256).unlink(missing_ok=True)
+
+    def begin(self, sha256: bytes, who: str) -> "PartialFile":
+        """Goes on where an earlier one of the same name stopped."""
+        return PartialFile(self._partial / f"{sha256.hex()}-{who}", self._path(sha256))
+
+    def partial_size(self, sha256: bytes, who: str) -> int:
+        with suppress(FileNotFoundError):
+            return (self._partial / f"{sha256.hex()}-{who}").stat().st_size
+        return 0
+
+    def remove_partial(self, sha256: bytes, who: str) -> None:
+        (self._partial / f"{sha256.hex()}-{who}").unlink(missing_ok=True)
+
+    def remove_stale(self, before: float) -> None:
+        """Partial files of nobody, such as of strangers whose host was killed."""
+        for path in self._stale(before):
+            path.unlink(missing_ok=True)
+
+    def _stale(self, before: float) -> Iterator[Path]:
+        for path in self._partial.iterdir():
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < before:
+                    yield path
+
+    def _path(self, sha256: bytes) -> Path:
+        name = sha256.hex()
+        return self._folder / name[:2] / name
+
+
+class PartialFile:
+    """One upload's bytes. `taken`: how many are here; they are trusted only when the hash over all of them is right."""
+
+    def __init__(self, path: Path, target: Path) -> None:
+        self._path = path
+        self._target = target
+        self._hash = hashlib.sha256()
+        self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b")
+        self.taken = 0
+        while data := self._file.read(_READ):
+            self._hash.update(data)
+            self.taken += len(data)
+
+    def restart(self) -> None:
+        self._file.seek(0)
+        self._file.truncate()
+        self._hash = hashlib.sha256()
+        self.taken = 0
+
+    def append(self, data: bytes) -> None:
+        self._file.write(data)
+        self._hash.update(data)
+        self.taken += len(data)
+
+    def finish(self, sha256: bytes) -> bool:
+        """Whether it was right; then it is on the disk under its name. Otherwise it is gone."""
+        if self._hash.digest() != sha256:
+            self.discard()
+            return False
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        new = not self._target.parent.exists()
+        self._target.parent.mkdir(exist_ok=True, mode=0o700)
+        self._path.replace(self._target)
+        sync_folder(self._target.parent)
+        if new:
+            sync_folder(self._target.parent.parent)
+        return True
+
+    def close(self) -> None:
+        """What is here stays for the next attempt."""
+        with suppress(OSError):  # a full disk: fewer bytes stay, and their number is counted again
+            self._file.close()
+
+    def discard(self) -> None:
+        self.close()
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,75 @@
+"""The disk under the module store: one folder for one host, files and records in threads; a wire.
+
+Where it stands: below modulestore and moduleupload. In: calls that block. Out: their results; a full disk as a Refusal,
+because whoever sent the bytes should know, everything else as StoreBroken; never a path.
+"""
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import trio
+
+from gatebus.faults import StoreBroken
+from gatebus.host.modulefiles import ModuleFiles
+from gatebus.host.modulerecords import ModuleRecords
+from gatebus.host.refusals import Refusal
+
+T = TypeVar("T")
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_TAKEN = "Another gatebus host uses this data directory. Stop it, or give this one a directory of its own: --data DIR."
+
+
+@dataclass(frozen=True, slots=True)
+class StoreDisk:
+    files: ModuleFiles
+    records: ModuleRecords
+    one: trio.CapacityLimiter
+    """The database's only thread at a time."""
+
+    async def record(self, function: Callable[..., T], *arguments: object) -> T:
+        return await trio.to_thread.run_sync(partial(function, *arguments), limiter=self.one)
+
+    async def file(self, function: Callable[..., T], *arguments: object) -> T:
+        with told():
+            return await trio.to_thread.run_sync(partial(function, *arguments))
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno in _FULL:
+            raise Refusal("quota-storage", "The host's disk is full. Its owner must make room.") from problem
+        reason = (problem.strerror or type(problem).__name__).lower()
+        raise StoreBroken(f"The host's data directory cannot be used: {reason}.") from problem
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Nobody else has this folder meanwhile. The lock goes with the process, however it ends."""
+    with told():
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _lock(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    try:
+        import fcntl
+    except ImportError:
+        raise StoreBroken("A host needs a POSIX system for its data directory.") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise StoreBroken(_TAKEN) from None

@@ -1,0 +1,476 @@
+"""The module store: what was acknowledged is there, what is damaged is never believed, nobody pays for others."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from gatebus.faults import StoreBroken
+from gatebus.host.hostconfig import StoreBounds
+from gatebus.host.modulestore import ModuleStore, open_module_store
+from gatebus.host.principals import anonymous, by_key
+from gatebus.host.quotas import Amounts, QuotaBounds, Quotas
+from gatebus.host.refusals import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from gatebus.host.principals import Principal
+
+ADA, GRACE, SOMEBODY = by_key(b"a" * 32), by_key(b"g" * 32), anonymous("1")
+WASM = b"\0asm" + b"module" * 1000
+
+
+class Day:
+    """A clock that only a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def sha(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+@asynccontextmanager
+async def opened(
+    folder: Path, quotas: Quotas | None = None, day: Day | None = None, bounds: StoreBounds | None = None
+) -> AsyncIterator[ModuleStore]:
+    quotas = Quotas() if quotas is None else quotas
+    async with open_module_store(folder, bounds or StoreBounds(), quotas, day or Day()) as store:
+        yield store
+
+
+async def put(store: ModuleStore, data: bytes = WASM, who: Principal = ADA, piece: int = 1000) -> None:
+    upload = await store.upload(sha(data), len(data), who)
+    while upload.taken < len(data):
+        await upload.write(data[upload.taken : upload.taken + piece])
+    assert (await upload.finish()).sha256 == sha(data)
+
+
+async def refusal(wanted: object) -> tuple[str, str]:
+    with pytest.raises(Refusal) as caught:
+        await wanted  # type: ignore[misc]
+    return caught.value.code, caught.value.text
+
+
+NOT_HERE = ("not-found", "This host does not have the module. Upload it first.")
+
+
+async def test_a_module_that_was_uploaded_is_there_after_the_host_starts_again(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await put(store)
+        assert await store.get(sha(WASM)) == WASM
+    async with opened(tmp_path) as store:
+        assert await store.get(sha(WASM)) == WASM
+        (held,) = await store.modules(ADA)
+        assert (held.module.size, held.holding.pinned, held.holding.tags) == (len(WASM), False, ())
+
+
+async def test_what_is_not_there_is_said_not_to_be_there(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        assert await refusal(store.get(sha(b"x"))) == NOT_HERE
+        assert await refusal(store.pin(sha(b"x"), ADA)) == NOT_HERE
+        assert await store.modules(ADA) == []
+
+
+async def test_what_the_host_has_is_not_sent_again(tmp_path: Path) -> None:
+    quotas = Quotas()
+    async with opened(tmp_path, quotas) as store:
+        await put(store)
+        upload = await store.upload(sha(WASM), len(WASM), GRACE)
+        assert (upload.known, upload.taken) == (True, len(WASM))
+        await upload.finish()
+        assert quotas.used(ADA.id) == quotas.used(GRACE.id) == Amounts(stored=len(WASM))
+        assert len(await store.modules(GRACE)) == 1
+
+
+async def test_an_upload_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        upload = await store.upload(sha(WASM), len(WASM), ADA)
+        await upload.write(WASM[:2500])
+        await upload.aclose()
+        again = await store.upload(sha(WASM), len(WASM), ADA)
+        assert again.taken == 2500
+        await again.write(WASM[2500:])
+        await again.finish()
+        assert await store.get(sha(WASM)) == WASM
+
+
+async def test_an_upload_goes_on_after_the_host_was_started_again(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        upload = await store.upload(sha(WASM), len(WASM), ADA)
+        await upload.write(WASM[:2500])
+        await upload.aclose()
+    quotas = Quotas()
+    async with opened(tmp_path, quotas) as store:
+        assert quotas.used(ADA.id) == Amounts(stored=2500)
+        upload = await store.upload(sha(WASM), len(WASM), ADA)
+        assert upload.taken == 2500
+        assert quotas.used(ADA.id) == Amounts(stored=len(WASM), uploads=1)
+        await upload.write(WASM[2500:])
+        await upload.finish()
+        assert quotas.used(ADA.id) == Amounts(stored=len(WASM))
+
+
+async def test_nobody_goes_on_with_somebody_elses_bytes(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        garbage = await store.upload(sha(WASM), len(WASM), ADA)
+        await garbage.write(b"x" * 2500)
+        await garbage.aclose()
+        assert (await store.upload(sha(WASM), len(WASM), GRACE)).taken == 0
+
+
+async def test_a_stranger_leaves_nothing_half_done(tmp_path: Path) -> None:
+    quotas = Quotas()
+    async with opened(tmp_path, quotas) as store:
+        upload = await store.upload(sha(WASM), len(WASM), SOMEBODY)
+        await upload.write(WASM[:2500])
+        assert quotas.used("anonymous") == Amounts(stored=len(WASM), uploads=1)
+        await upload.aclose()
+        assert quotas.total == Amounts()
+        assert list((tmp_path / "modules" / "partial").iterdir()) == []
+        assert (await store.upload(sha(WASM), len(WASM), anonymous("2"))).taken == 0
+
+
+async def test_bytes_that_are_not_what_the_hash_says_are_dropped(tmp_path: Path) -> None:
+    quotas = Quotas()
+    async with opened(tmp_path, quotas) as store:
+        upload = await store.upload(sha(WASM), len(WASM), ADA)
+        await upload.write(b"x" * len(WASM))
+        assert await refusal(upload.finish()) == (
+            "bad-request",
+            "The bytes are not those of the hash; they were dropped. Upload it again.",
+        )
+        assert await refusal(store.get(sha(WASM))) == NOT_HERE
+        assert quotas.total == Amounts()
+        await put(store)
+
+
+async def test_more_and_fewer_bytes_than_announced_are_refused(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        upload = await store.upload(sha(WASM), 10, ADA)
+        assert await refusal(upload.write(WASM)) == ("bad-request", "The upload has more bytes than it announced.")
+        await upload.write(WASM[:3])
+        assert await refusal(upload.finish()) == ("bad-request", "The upload ended after 3 of 10 bytes.")
+
+
+@pytest.mark.parametrize(("digest", "size"), [(b"", 10), (b"x" * 31, 10), (b"x" * 32, 0), (b"x" * 32, -1)])
+async def test_an_upload_needs_a_hash_and_a_size(digest: bytes, size: int, tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        assert await refusal(store.upload(digest, size, ADA)) == (
+            "bad-request",
+            "An upload has a SHA-256 of 32 bytes and a size.",
+        )
+
+
+async def test_the_newer_connection_takes_an_upload_away_from_the_older(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        older = await store.upload(sha(WASM), len(WASM), ADA)
+        await older.write(WASM[:1000])
+        newer = await store.upload(sha(WASM), len(WASM), ADA)
+        assert newer.taken == 1000
+        gone = ("attached-elsewhere", "The upload goes on over a newer connection.")
+        assert await refusal(older.write(WASM[1000:])) == gone
+        assert await refusal(older.finish()) == gone
+        await older.aclose()
+        await newer.write(WASM[1000:])
+        await newer.finish()
+        assert await refusal(newer.write(b"x")) == ("conflict", "The upload has ended.")
+
+
+async def test_many_who_begin_the_same_upload_at_once_do_not_spoil_it(tmp_path: Path) -> None:
+    quotas = Quotas()
+    async with opened(tmp_path, quotas) as store:
+
+        async def attempt() -> None:
+            try:
+                await put(store, piece=100)
+            except Refusal as gone:
+                assert gone.code == "attached-elsewhere"
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(attempt)
+        await put(store)
+        assert await store.get(sha(WASM)) == WASM
+        assert quotas.total == Amounts(stored=len(WASM))
+
+
+async def test_quotas_are_asked_before_the_first_byte(tmp_path: Path) -> None:
+    quotas = Quotas(QuotaBounds(principal=Amounts(stored=len(WASM), uploads=1)))
+    async with opened(tmp_path, quotas) as store:
+        first = await store.upload(sha(WASM), len(WASM), ADA)
+        code, _ = await refusal(store.upload(sha(b"other"), 5, ADA))
+        assert code == "quota-storage"
+        await first.write(WASM)
+        await first.finish()
+        assert (await refusal(store.upload(sha(b"other"), 5, ADA)))[0] == "quota-storage"
+        await put(store, who=GRACE)
+
+
+async def test_a_refused_upload_leaves_a_resting_one_as_it_was(tmp_path: Path) -> None:
+    quotas = Quotas(QuotaBounds(principal=Amounts(stored=len(WASM), uploads=1)))
+    async with opened(tmp_path, quotas) as store:
+        upload = await store.upload(sha(WASM), len(WASM), ADA)
+        await upload.write(WASM[:1000])
+        await upload.aclose()
+        assert quotas.total == Amounts(stored=1000)
+        assert (await refusal(store.upload(sha(WASM), 2 * len(WASM), ADA)))[0] == "quota-storage"
+        assert quotas.total == Amounts(stored=1000)
+
+
+async def test_a_pin_keeps_and_tags_are_collected(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await put(store)
+        assert (await store.pin(sha(WASM), ADA, ["b"])).holding.tags == ("b",)
+        held = await store.pin(sha(WASM), ADA, ["a"])
+        assert (held.holding.pinned, held.holding.tags, held.holding.revision) == (True, ("a", "b"), 2)
+        assert (await store.unpin(sha(WASM), ADA, ["a"])).holding.pinned
+        last = await store.unpin(sha(WASM), ADA, ["b"])
+        assert (last.holding.pinned, last.holding.tags) == (False, ())
+
+
+async def test_unpinning_without_tags_lets_go_of_all(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await put(store)
+        await store.pin(sha(WASM), ADA, ["a", "b"])
+        held = await store.unpin(sha(WASM), ADA)
+        assert (held.holding.pinned, held.holding.tags) == (False, ())
+
+
+async def test_a_pin_is_ones_own(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await put(store)
+        await store.pin(sha(WASM), ADA, ["mine"])
+        assert await refusal(store.unpin(sha(WASM), GRACE)) == (
+            "not-found",
+            "There is no such module, or it is not yours.",
+        )
+        assert await store.modules(GRACE) == []
+        assert (await store.pin(sha(WASM), GRACE, ["hers"])).holding.tags == ("hers",)
+        (held,) = await store.modules(ADA)
+        assert held.holding.tags == ("mine",)
+
+
+async def test_somebody_elses_module_counts_to_whoever_pins_it_too(tmp_path: Path) -> None:
+    quotas = Quotas(QuotaBounds(principal=Amounts(stored=len(WASM), uploads=1)))
+    async with opened(tmp_path, quotas) as store:
+        await put(store)
+        await store.pin(sha(WASM), GRACE)
+        assert quotas.used(GRACE.id) == Amounts(stored=len(WASM))
+    poor = Quotas(QuotaBounds(principal=Amounts(stored=len(WASM) - 1, uploads=1)))
+    async with opened(tmp_path, poor) as store:
+        assert poor.used(ADA.id) == Amounts(stored=len(WASM))
+        assert (await refusal(store.pin(sha(WASM), by_key(b"h" * 32))))[0] == "quota-storage"
+
+
+async def test_pins_that_come_at_once_lose_none(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await put(store)
+        async with trio.open_nursery() as nursery:
+            for number in range(10):
+                nursery.start_soon(store.pin, sha(WASM), ADA, [f"tag{number}"])
+        (held,) = await store.modules(ADA, sha(WASM))
+        assert len(held.holding.tags) == 10
+
+
+async def test_what_nobody_pinned_expires_by_age(tmp_path: Path) -> None:
+    day, quotas = Day(), Quotas()
+    async with opened(tmp_path, quotas, day, StoreBounds(unpinned_seconds=100)) as store:
+        await put(store)
+        await put(store, b"pinned", GRACE)
+        await store.pin(sha(b"pinned"), GRACE)
+        day.now += 99
+        assert await store.collect() == ()
+        day.now += 2
+        (gone,) = await store.collect()
+        assert gone.sha256 == sha(WASM)
+        assert await refusal(store.get(sha(WASM))) == NOT_HERE
+        assert await store.get(sha(b"pinned")) == b"pinned"
+        assert quotas.total == Amounts(stored=6)
+        await put(store)
+
+
+async def test_what_is_used_does_not_expire(tmp_path: Path) -> None:
+    day = Day()
+    async with opened(tmp_path, day=day, bounds=StoreBounds(unpinned_seconds=100)) as store:
+        await put(store)
+        for _ in range(5):
+            day.now += 80
+            await store.get(sha(WASM))
+            assert await store.collect() == ()
+
+
+async def test_a_use_is_remembered_over_a_restart(tmp_path: Path) -> None:
+    day, bounds = Day(), StoreBounds(unpinned_seconds=100)
+    async with opened(tmp_path, day=day, bounds=bounds) as store:
+        await put(store)
+        day.now += 80
+        store.touch(sha(WASM))
+    day.now += 80
+    async with opened(tmp_path, day=day, bounds=bounds) as store:
+        assert await store.collect() == ()
+
+
+async def test_of_too_much_the_oldest_goes(tmp_path: Path) -> None:
+    day = Day()
+    async with opened(tmp_path, day=day, bounds=StoreBounds(unpinned_bytes=15)) as store:
+        for data in (b"1" * 10, b"2" * 10):
+            await put(store, data)
+            day.now += 1
+        (gone,) = await store.collect()
+        assert gone.sha256 == sha(b"1" * 10)
+
+
+async def test_a_resting_upload_expires(tmp_path: Path) -> None:
+    day, quotas = Day(), Quotas()
+    async with opened(tmp_path, quotas, day, StoreBounds(partial_seconds=50)) as store:
+        upload = await store.upload(sha(WASM), len(WASM), ADA)
+        await upload.write(WASM[:1000])
+        await upload.aclose()
+        day.now += 51
+        await store.collect()
+        assert quotas.total == Amounts()
+        assert (await store.upload(sha(WASM), len(WASM), ADA)).taken == 0
+
+
+async def test_two_hosts_do_not_share_a_directory(tmp_path: Path) -> None:
+    async with opened(tmp_path):
+        with pytest.raises(StoreBroken) as caught:
+            async with opened(tmp_path):
+                pass
+        assert caught.value.text == (
+            "Another gatebus host uses this data directory. Stop it, or give this one a directory of its own: --data DIR."
+        )
+    async with opened(tmp_path):
+        pass
+
+
+async def test_a_module_whose_file_was_damaged_is_not_believed_and_can_be_sent_again(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await put(store)
+        file = tmp_path / "modules" / sha(WASM).hex()[:2] / sha(WASM).hex()
+        for at in range(0, 8 * len(WASM), 997):  # T24: one bit each time
+            damaged = bytearray(WASM)
+            damaged[at // 8] ^= 1 << at % 8
+            file.write_bytes(damaged)
+            assert await refusal(store.get(sha(WASM))) == NOT_HERE
+        assert file.read_bytes() == bytes(damaged), "nothing is cleaned up on doubt"
+        assert not (await store.upload(sha(WASM), len(WASM), GRACE)).known
+        await put(store)
+        assert await store.get(sha(WASM)) == WASM
+
+
+async def test_records_with_a_flipped_bit_are_seen_or_harmless(tmp_path: Path) -> None:
+    """T24 over the whole file of the records: never a wrong pin, tag, size or owner."""
+    good = tmp_path / "good"
+    async with opened(good) as store:
+        await put(store)
+        await store.pin(sha(WASM), ADA, ["tag"])
+        expected = await store.modules(ADA)
+    database = (good / "records.sqlite").read_bytes()
+    assert not (good / "records.sqlite-wal").exists(), "closing wrote everything into the file"
+    used = [at for at in range(len(database)) if database[at]]
+    seen = 0
+    for at in used[:: max(1, len(used) // 150)]:
+        damaged = bytearray(database)
+        damaged[at] ^= 1 << at % 8
+        for name in ("-wal", "-shm"):
+            (good / f"records.sqlite{name}").unlink(missing_ok=True)
+        (good / "records.sqlite").write_bytes(damaged)
+        try:
+            async with opened(good) as store:
+                assert await store.modules(ADA) == expected, f"byte {at}"
+        except StoreBroken as fault:
+            seen += 1
+            assert str(tmp_path) not in fault.text
+    assert seen > 50
+
+
+async def test_records_of_a_later_version_are_left_alone(tmp_path: Path) -> None:
+    import sqlite3
+
+    async with opened(tmp_path):
+        pass
+    with sqlite3.connect(tmp_path / "records.sqlite") as database:
+        database.execute("PRAGMA user_version=2")
+    database.close()
+    with pytest.raises(StoreBroken, match="The host's records are of another version of gatebus, or damaged"):
+        async with opened(tmp_path):
+            pass
+
+
+async def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "records.sqlite").write_bytes(b"hello" * 1000)
+    with pytest.raises(StoreBroken, match="The host's records are damaged. Nothing was changed"):
+        async with opened(tmp_path):
+            pass
+    assert (tmp_path / "records.sqlite").read_bytes() == b"hello" * 1000
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+async def test_a_directory_that_cannot_be_written_is_named_by_its_reason(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(StoreBroken, match="The host's data directory cannot be used: permission denied."):
+        async with opened(tmp_path / "data"):
+            pass
+
+
+async def test_a_file_in_the_place_of_the_directory_is_named_by_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+    with pytest.raises(StoreBroken) as caught:
+        async with opened(tmp_path / "data"):
+            pass
+    assert caught.value.text == "The host's data directory cannot be used: file exists."
+
+
+async def test_a_full_disk_is_told_to_whoever_sent_the_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+
+    from gatebus.host.modulefiles import PartialFile
+
+    def full(self: PartialFile, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    async with opened(tmp_path) as store:
+        upload = await store.upload(sha(WASM), len(WASM), ADA)
+        monkeypatch.setattr(PartialFile, "append", full)
+        assert await refusal(upload.write(WASM)) == (
+            "quota-storage",
+            "The host's disk is full. Its owner must make room.",
+        )
+        await upload.aclose()
+
+
+async def test_a_cancelled_upload_holds_nothing(tmp_path: Path) -> None:
+    """Cancelled before every one of its waits in turn."""
+    quotas = Quotas()
+    async with opened(tmp_path, quotas) as store:
+        for steps in range(40):
+            with trio.CancelScope() as scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_cancel_after, steps, scope)
+                    upload = await store.upload(sha(WASM), len(WASM), SOMEBODY)
+                    try:
+                        await upload.write(WASM[:1000])
+                        await trio.sleep_forever()
+                    finally:
+                        await upload.aclose()
+            assert quotas.total == Amounts()
+        assert list((tmp_path / "modules" / "partial").iterdir()) == []
+
+
+async def _cancel_after(steps: int, scope: trio.CancelScope) -> None:
+    for _ in range(steps):
+        await trio.lowlevel.checkpoint()
+    scope.cancel()
