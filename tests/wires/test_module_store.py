@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -191,16 +190,18 @@ async def test_the_newer_connection_takes_an_upload_away_from_the_older(tmp_path
 async def test_many_who_begin_the_same_upload_at_once_do_not_spoil_it(tmp_path: Path) -> None:
     quotas = Quotas()
     async with opened(tmp_path, quotas) as store:
+        ends: list[str] = []
 
         async def attempt() -> None:
             try:
                 await put(store, piece=100)
             except Refusal as gone:
-                assert gone.code == "attached-elsewhere"
+                ends.append(gone.code)
 
         async with trio.open_nursery() as nursery:
             for _ in range(5):
                 nursery.start_soon(attempt)
+        assert set(ends) <= {"attached-elsewhere"}
         await put(store)
         assert await store.get(sha(WASM)) == WASM
         assert quotas.total == Amounts(stored=len(WASM))
@@ -350,7 +351,8 @@ async def test_two_hosts_do_not_share_a_directory(tmp_path: Path) -> None:
             async with opened(tmp_path):
                 pass
         assert caught.value.text == (
-            "Another gatebus host uses this data directory. Stop it, or give this one a directory of its own: --data DIR."
+            "Another gatebus host uses this data directory. "
+            "Stop it, or give this one a directory of its own: --data DIR."
         )
     async with opened(tmp_path):
         pass
@@ -381,7 +383,7 @@ async def test_records_with_a_flipped_bit_are_seen_or_harmless(tmp_path: Path) -
     database = (good / "records.sqlite").read_bytes()
     assert not (good / "records.sqlite-wal").exists(), "closing wrote everything into the file"
     used = [at for at in range(len(database)) if database[at]]
-    seen = 0
+    seen = []
     for at in used[:: max(1, len(used) // 150)]:
         damaged = bytearray(database)
         damaged[at] ^= 1 << at % 8
@@ -392,9 +394,9 @@ async def test_records_with_a_flipped_bit_are_seen_or_harmless(tmp_path: Path) -
             async with opened(good) as store:
                 assert await store.modules(ADA) == expected, f"byte {at}"
         except StoreBroken as fault:
-            seen += 1
-            assert str(tmp_path) not in fault.text
-    assert seen > 50
+            seen.append(fault.text)
+    assert len(seen) > 50
+    assert not [text for text in seen if str(tmp_path) in text]
 
 
 async def test_records_of_a_later_version_are_left_alone(tmp_path: Path) -> None:
@@ -412,18 +414,10 @@ async def test_records_of_a_later_version_are_left_alone(tmp_path: Path) -> None
 
 async def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "records.sqlite").write_bytes(b"hello" * 1000)
-    with pytest.raises(StoreBroken, match="The host's records are damaged. Nothing was changed"):
+    with pytest.raises(StoreBroken, match="Nothing was changed: put a backup in their place"):
         async with opened(tmp_path):
             pass
     assert (tmp_path / "records.sqlite").read_bytes() == b"hello" * 1000
-
-
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
-async def test_a_directory_that_cannot_be_written_is_named_by_its_reason(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(StoreBroken, match="The host's data directory cannot be used: permission denied."):
-        async with opened(tmp_path / "data"):
-            pass
 
 
 async def test_a_file_in_the_place_of_the_directory_is_named_by_its_reason(tmp_path: Path) -> None:

@@ -30,8 +30,8 @@ def test_a_principal_is_called_by_what_it_proved() -> None:
 
 
 def test_the_name_of_a_key_is_shown_and_never_compared() -> None:
-    assert ADA == by_key(b"a" * 32, "not ada")
-    assert ADA != by_key(b"b" * 32, "ada")
+    assert by_key(b"a" * 32, "not ada") == ADA
+    assert by_key(b"b" * 32, "ada") != ADA
     assert ADA.shown == f"ada ({ADA.id})"
     assert by_key(b"a" * 32).shown == ADA.id
 
