@@ -1,68 +1,20 @@
-"""The module store: what was acknowledged is there, what is damaged is never believed, nobody pays for others."""
+"""The module store: what was acknowledged is there, uploads are resumed, nobody pays for others."""
 
 from __future__ import annotations
 
-import hashlib
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from storehelpers import ADA, GRACE, NOT_HERE, SOMEBODY, WASM, Day, opened, put, refusal, sha
 
-from gatebus.faults import StoreBroken
 from gatebus.host.hostconfig import StoreBounds
-from gatebus.host.modulestore import ModuleStore, open_module_store
 from gatebus.host.principals import anonymous, by_key
 from gatebus.host.quotas import Amounts, QuotaBounds, Quotas
 from gatebus.host.refusals import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
-
-    from gatebus.host.principals import Principal
-
-ADA, GRACE, SOMEBODY = by_key(b"a" * 32), by_key(b"g" * 32), anonymous("1")
-WASM = b"\0asm" + b"module" * 1000
-
-
-class Day:
-    """A clock that only a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def sha(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()
-
-
-@asynccontextmanager
-async def opened(
-    folder: Path, quotas: Quotas | None = None, day: Day | None = None, bounds: StoreBounds | None = None
-) -> AsyncIterator[ModuleStore]:
-    quotas = Quotas() if quotas is None else quotas
-    async with open_module_store(folder, bounds or StoreBounds(), quotas, day or Day()) as store:
-        yield store
-
-
-async def put(store: ModuleStore, data: bytes = WASM, who: Principal = ADA, piece: int = 1000) -> None:
-    upload = await store.upload(sha(data), len(data), who)
-    while upload.taken < len(data):
-        await upload.write(data[upload.taken : upload.taken + piece])
-    assert (await upload.finish()).sha256 == sha(data)
-
-
-async def refusal(wanted: object) -> tuple[str, str]:
-    with pytest.raises(Refusal) as caught:
-        await wanted  # type: ignore[misc]
-    return caught.value.code, caught.value.text
-
-
-NOT_HERE = ("not-found", "This host does not have the module. Upload it first.")
 
 
 async def test_a_module_that_was_uploaded_is_there_after_the_host_starts_again(tmp_path: Path) -> None:
@@ -343,107 +295,6 @@ async def test_a_resting_upload_expires(tmp_path: Path) -> None:
         await store.collect()
         assert quotas.total == Amounts()
         assert (await store.upload(sha(WASM), len(WASM), ADA)).taken == 0
-
-
-async def test_two_hosts_do_not_share_a_directory(tmp_path: Path) -> None:
-    async with opened(tmp_path):
-        with pytest.raises(StoreBroken) as caught:
-            async with opened(tmp_path):
-                pass
-        assert caught.value.text == (
-            "Another gatebus host uses this data directory. "
-            "Stop it, or give this one a directory of its own: --data DIR."
-        )
-    async with opened(tmp_path):
-        pass
-
-
-async def test_a_module_whose_file_was_damaged_is_not_believed_and_can_be_sent_again(tmp_path: Path) -> None:
-    async with opened(tmp_path) as store:
-        await put(store)
-        file = tmp_path / "modules" / sha(WASM).hex()[:2] / sha(WASM).hex()
-        for at in range(0, 8 * len(WASM), 997):  # T24: one bit each time
-            damaged = bytearray(WASM)
-            damaged[at // 8] ^= 1 << at % 8
-            file.write_bytes(damaged)
-            assert await refusal(store.get(sha(WASM))) == NOT_HERE
-        assert file.read_bytes() == bytes(damaged), "nothing is cleaned up on doubt"
-        assert not (await store.upload(sha(WASM), len(WASM), GRACE)).known
-        await put(store)
-        assert await store.get(sha(WASM)) == WASM
-
-
-async def test_records_with_a_flipped_bit_are_seen_or_harmless(tmp_path: Path) -> None:
-    """T24 over the whole file of the records: never a wrong pin, tag, size or owner."""
-    good = tmp_path / "good"
-    async with opened(good) as store:
-        await put(store)
-        await store.pin(sha(WASM), ADA, ["tag"])
-        expected = await store.modules(ADA)
-    database = (good / "records.sqlite").read_bytes()
-    assert not (good / "records.sqlite-wal").exists(), "closing wrote everything into the file"
-    used = [at for at in range(len(database)) if database[at]]
-    seen = []
-    for at in used[:: max(1, len(used) // 150)]:
-        damaged = bytearray(database)
-        damaged[at] ^= 1 << at % 8
-        for name in ("-wal", "-shm"):
-            (good / f"records.sqlite{name}").unlink(missing_ok=True)
-        (good / "records.sqlite").write_bytes(damaged)
-        try:
-            async with opened(good) as store:
-                assert await store.modules(ADA) == expected, f"byte {at}"
-        except StoreBroken as fault:
-            seen.append(fault.text)
-    assert len(seen) > 50
-    assert not [text for text in seen if str(tmp_path) in text]
-
-
-async def test_records_of_a_later_version_are_left_alone(tmp_path: Path) -> None:
-    import sqlite3
-
-    async with opened(tmp_path):
-        pass
-    with sqlite3.connect(tmp_path / "records.sqlite") as database:
-        database.execute("PRAGMA user_version=2")
-    database.close()
-    with pytest.raises(StoreBroken, match="The host's records are of another version of gatebus, or damaged"):
-        async with opened(tmp_path):
-            pass
-
-
-async def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "records.sqlite").write_bytes(b"hello" * 1000)
-    with pytest.raises(StoreBroken, match="Nothing was changed: put a backup in their place"):
-        async with opened(tmp_path):
-            pass
-    assert (tmp_path / "records.sqlite").read_bytes() == b"hello" * 1000
-
-
-async def test_a_file_in_the_place_of_the_directory_is_named_by_its_reason(tmp_path: Path) -> None:
-    (tmp_path / "data").write_text("")
-    with pytest.raises(StoreBroken) as caught:
-        async with opened(tmp_path / "data"):
-            pass
-    assert caught.value.text == "The host's data directory cannot be used: file exists."
-
-
-async def test_a_full_disk_is_told_to_whoever_sent_the_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import errno
-
-    from gatebus.host.modulefiles import PartialFile
-
-    def full(self: PartialFile, data: bytes) -> None:
-        raise OSError(errno.ENOSPC, "no space left on device")
-
-    async with opened(tmp_path) as store:
-        upload = await store.upload(sha(WASM), len(WASM), ADA)
-        monkeypatch.setattr(PartialFile, "append", full)
-        assert await refusal(upload.write(WASM)) == (
-            "quota-storage",
-            "The host's disk is full. Its owner must make room.",
-        )
-        await upload.aclose()
 
 
 async def test_a_cancelled_upload_holds_nothing(tmp_path: Path) -> None:
