@@ -28,7 +28,7 @@ Sandbox
     await .compile(wasm: bytes, *, principal: str = "", sha256: str | None = None) -> Image
         Order: size, sha256 (when given), cache, the principal's queue, jailed worker (counts, validation,
         compilation). Text (`(module ...`) is taken like the binary form. Raises Refused (the program's fault;
-        .code, .text), CompileLimit, SandboxBroken.
+        .code, .text), CompileLimit, SandboxBroken. After the end of `open_sandbox` this and `start`: SandboxClosed.
     .start(image, setup=Setup(), limits=Limits(), *, instance: UUID | None = None) -> async context manager of
     Program. Raises StartFailed.
         The request is sent before the body runs (so StartFailed may also come out of wait(), or at the end of the
@@ -80,6 +80,7 @@ from sandbox.errors import (
     PacketViolation,
     Refused,
     SandboxBroken,
+    SandboxClosed,
     SandboxError,
     StartFailed,
     TooBusy,
@@ -114,6 +115,7 @@ __all__ = [
     "Refused",
     "Sandbox",
     "SandboxBroken",
+    "SandboxClosed",
     "SandboxError",
     "Settings",
     "Setup",

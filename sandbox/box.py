@@ -7,14 +7,14 @@ is behind backend.py.
 from __future__ import annotations
 
 import os
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 import trio
 
 from sandbox.admission import Admission
 from sandbox.control import GO_PACKET, setup_packets, tree_packets
-from sandbox.errors import BackendUnavailable, BrokenProgram, SandboxBroken, StartFailed
+from sandbox.errors import BackendUnavailable, BrokenProgram, SandboxBroken, SandboxClosed, StartFailed
 from sandbox.imagecache import ImageStore, default_directory
 from sandbox.inlet import Inlet
 from sandbox.limits import Limits
@@ -62,6 +62,7 @@ class Sandbox:
         self._scratch = memoryview(bytearray(settings.host_limits.read_size))
         self._spin = default_spin() if settings.spin is None else settings.spin
         self._started = self._ended = 0
+        self._closed = False
 
     @property
     def backend(self) -> str:
@@ -72,7 +73,8 @@ class Sandbox:
         return self._backend.layers
 
     async def compile(self, wasm: bytes, *, principal: str = "", sha256: str | None = None) -> Image:
-        """Raises Refused, CompileLimit, TooBusy, SandboxBroken."""
+        """Raises Refused, CompileLimit, TooBusy, SandboxBroken, SandboxClosed."""
+        self._check_open()
         return await self._admission.admit_untrusted(bytes(wasm), principal, sha256)
 
     def start(
@@ -80,9 +82,19 @@ class Sandbox:
     ) -> Running:
         """`async with box.start(...) as program`.
 
-        Raises StartFailed, BadSetup. `instance`: its name, if the caller has one.
+        Raises StartFailed, BadSetup, SandboxClosed. `instance`: its name, if the caller has one.
         """
         return Running(self, image, setup or Setup(), limits or Limits(), instance)
+
+    def close(self) -> None:
+        """Nothing can be asked of it any more; called when the back-end ends."""
+        self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SandboxClosed(
+                "closed", "This sandbox is closed: the body of its `async with` has ended. Open another one."
+            )
 
     def statistics(self) -> Statistics:
         counts, (ready, size) = self._admission.counts, self._backend.pool
@@ -98,6 +110,7 @@ class Sandbox:
         )
 
     async def _launch(self, image: Image, setup: Setup, limits: Limits, instance: bytes) -> Program:
+        self._check_open()
         if self._started - self._ended >= self._settings.host_limits.programs:
             raise StartFailed("too-many-programs", "Too many programs run at once. Try again when some have ended.")
         if setup.tree is not None:
@@ -196,4 +209,5 @@ async def open_sandbox(
     """Raises BackendUnavailable. At its end every program is killed and waited for. `ahead`: of `launch_ahead`."""
     settings = settings or Settings()
     async with _open_backend(backend, settings, ahead) as made:
-        yield Sandbox(made, settings, open_store(settings))
+        with closing(Sandbox(made, settings, open_store(settings))) as box:
+            yield box

@@ -43,6 +43,10 @@ class BadSetup(SandboxError, ValueError):
     """The caller's fault: a limit, argument, variable or file outside of what is allowed."""
 
 
+class SandboxClosed(SandboxError):
+    """The caller's fault: the `async with` of this sandbox has ended."""
+
+
 class BackendUnavailable(SandboxError):
     """The machine's or installation's fault:
 

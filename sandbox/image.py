@@ -52,6 +52,8 @@ class Image:
     code_size: int
     key: str
     handle: object = field(repr=False, compare=False)
+    has_start: bool = False
+    """Its start section runs code before any function is entered."""
 
 
 def image_key(program_sha256: str, fingerprint: str) -> str:
@@ -69,6 +71,7 @@ def make_image(program_sha256: str, key: str, facts: Facts, size: int, handle: o
         size,
         key,
         handle,
+        facts.has_start,
     )
 
 

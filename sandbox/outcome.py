@@ -105,6 +105,9 @@ EXIT_CAUSES: dict[int, Cause] = {
     76: Cause.MEMORY_ACCESS_OUT_OF_BOUNDS,
 }
 
+# One trap each: what the runtime says of them is what the cause says.
+_SAID_ALREADY = {23, 24, 25, 27, 28}
+
 # The kernel's numbers, the same on x86-64 and arm64; the module `signal` lacks some of them on other systems.
 SIGKILL, SIGXCPU, SIGSYS = 9, 24, 31
 
@@ -238,7 +241,8 @@ def _killed_text(cause: Cause, status: int, said: Report | None) -> str:
             f"The sandbox failed while the program ran: {_internal(status)}. Please report it with the number {status}."
         )
     detail = public_text_untrusted(said.text, 200) if said is not None else ""
-    return f"{CAUSE_TEXTS[cause]} ({detail})" if detail else CAUSE_TEXTS[cause]
+    text = CAUSE_TEXTS[cause]
+    return f"{text.rstrip('.')} ({detail})." if detail and status not in _SAID_ALREADY else text
 
 
 def _internal(status: int) -> str:

@@ -5,17 +5,13 @@ In:  arguments, variables, files from a caller. Out: Setup, frozen and checked; 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from sandbox.errors import BadSetup
 from sandbox.packets import CONTENT_MAX
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from sandbox.tree import Tree
+from sandbox.tree import Tree
 
 # Each argument and variable is one packet; more of them than this is no command line, and the runtime keeps each.
 ARGUMENTS_MAX, VARIABLES_MAX = 4_096, 4_096
@@ -45,6 +41,7 @@ class Setup:
     origin_credit: int = ORIGIN_CREDIT
 
     def __post_init__(self) -> None:
+        self._check_kinds()
         object.__setattr__(self, "arguments", tuple(self.arguments))
         object.__setattr__(self, "environment", MappingProxyType(dict(self.environment)))
         self._check_counts()
@@ -56,6 +53,18 @@ class Setup:
             _check_text("The entry function's name", self.function, FUNCTION_MAX)
         if not 0 <= self.origin_credit <= CREDIT_MAX:
             raise BadSetup("setup-credit", f"The origin's credit must be 0 to {CREDIT_MAX} bytes.")
+
+    def _check_kinds(self) -> None:
+        """Python takes a text for a list of texts, and says little of what else is wrong."""
+        arguments: object = self.arguments
+        if isinstance(arguments, str | bytes) or not isinstance(arguments, Iterable):
+            raise _wrong_kind("arguments", arguments, 'a list of texts: ("hello", "--verbose")')
+        if not isinstance(self.environment, Mapping):
+            raise _wrong_kind("environment", self.environment, 'a mapping of texts: {"LANG": "C"}')
+        if self.tree is not None and not isinstance(self.tree, Tree):
+            raise _wrong_kind("tree", self.tree, 'a sandbox.Tree: Tree({"a.txt": File(b"...")}), or None')
+        if isinstance(self.origin_credit, bool) or not isinstance(self.origin_credit, int):
+            raise _wrong_kind("origin_credit", self.origin_credit, "a number of bytes")
 
     def _check_counts(self) -> None:
         if len(self.arguments) > ARGUMENTS_MAX:
@@ -69,7 +78,17 @@ def encode_text(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _check_text(what: str, text: str, longest: int) -> None:
+def _wrong_kind(name: str, value: object, right: str) -> BadSetup:
+    return BadSetup("setup-type", f"Setup.{name} is {_kind(value)}; it must be {right}.")
+
+
+def _kind(value: object) -> str:
+    return "nothing" if value is None else f"of the type {type(value).__name__}"
+
+
+def _check_text(what: str, text: object, longest: int) -> None:
+    if not isinstance(text, str):
+        raise BadSetup("setup-type", f"{what} is {_kind(text)}; it must be a text (str).")
     try:
         encoded = encode_text(text)
     except UnicodeEncodeError:
@@ -80,7 +99,10 @@ def _check_text(what: str, text: str, longest: int) -> None:
         raise BadSetup("setup-size", f"{what} has {len(encoded)} bytes; at most {longest} are allowed.")
 
 
-def _check_variable(name: str, value: str) -> None:
+def _check_variable(name: object, value: object) -> None:
+    if not isinstance(name, str) or not isinstance(value, str):
+        other = value if isinstance(name, str) else name
+        raise BadSetup("setup-type", f"An environment variable is {_kind(other)}; name and value must be texts (str).")
     if not name or "=" in name:
         raise BadSetup("setup-text", "The name of an environment variable must not be empty and must not contain `=`.")
     _check_text("An environment variable", f"{name}={value}", CONTENT_MAX)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from hashlib import sha256
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -356,7 +356,9 @@ async def open_fake_sandbox(
     """Like `open_sandbox`, with Python functions as programs. Images are kept in memory only."""
     async with open_fake_backend(scripts) as backend:
         settings = settings or Settings()
-        yield Sandbox(backend, settings, ImageStore("", settings.compile_limits, settings.host_limits))
+        store = ImageStore("", settings.compile_limits, settings.host_limits)
+        with closing(Sandbox(backend, settings, store)) as box:
+            yield box
 
 
 @asynccontextmanager

@@ -112,8 +112,10 @@ def _add_parents(nodes: dict[str, Node], path: str) -> None:
             raise BadSetup("tree-parent", "A file system tree has a node below something that is no directory.")
 
 
-def check_path(path: str) -> None:
+def check_path(path: object) -> None:
     """Raises BadSetup unless the path is relative, `/`-separated, and stays inside."""
+    if not isinstance(path, str):
+        raise BadSetup("tree-type", "A path in a file system tree must be a text (str), relative, with `/` between.")
     parts = path.split("/")
     if any(part in ("", ".", "..") for part in parts):
         raise BadSetup("tree-path", "A path in a file system tree must be relative, without empty, `.` or `..` parts.")
@@ -131,7 +133,11 @@ def _check_text(text: str, longest: int) -> None:
         raise BadSetup("tree-path", f"A path or link in a file system tree has 1 to {longest} bytes and no NUL.")
 
 
-def _check_node(path: str, node: Node) -> None:
+def _check_node(path: str, node: object) -> None:
+    known = isinstance(node.content, bytes) if isinstance(node, File) else isinstance(node, Directory | Link)
+    if not known:
+        raise BadSetup("tree-type", "A node in a file system tree must be a Directory(), File(bytes) or Link(text).")
+    assert isinstance(node, Directory | File | Link)
     if not 0 <= node.modified < 1 << 64:
         raise BadSetup("tree-time", "A time in a file system tree must be between 1970 and 2554.")
     if isinstance(node, Link):

@@ -7,9 +7,11 @@ Out: Interpreter values; the argv of one run. UsageError names the key that is w
     module = "~/qjs.wasm"                              # ~ and {guests} (the cache of built guests) are filled in
     arguments = ["qjs", "{file}", "{arguments}"]        # where the file is inside, and what was typed behind it
     make = "make -C examples/js"                        # what makes the module, said when it is missing
+    limits = { stack = "8MiB" }                         # what it needs unless the command line says something else
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple, cast
 
 from gatebus.faults import UsageError
@@ -19,10 +21,17 @@ class Interpreter(NamedTuple):
     module: str
     arguments: tuple[str, ...]
     make: str = ""
+    limits: Mapping[str, str] = MappingProxyType({})
 
 
 BUILTIN_INTERPRETERS: Mapping[str, Interpreter] = {
-    ".js": Interpreter("{guests}/qjs.wasm", ("qjs", "--std", "{file}", "{arguments}"), "make -C examples/js"),
+    # A mebibyte of the interpreter's own stack (in KiB) needs the large class of the engine's (examples/js/Makefile).
+    ".js": Interpreter(
+        "{guests}/qjs.wasm",
+        ("qjs", "--std", "--stack-size", "1024", "{file}", "{arguments}"),
+        "make -C examples/js",
+        MappingProxyType({"stack": "8MiB"}),
+    ),
 }
 
 
@@ -43,7 +52,7 @@ def _interpreter(extension: str, line: object) -> Interpreter:
         raise UsageError(f'{where} in the configuration needs a dot: [run.".{extension}"].')
     if not isinstance(line, dict):
         raise UsageError(f"{where} in the configuration is no table.")
-    unknown = sorted(set(line) - {"module", "arguments", "make"})
+    unknown = sorted(set(line) - {"module", "arguments", "make", "limits"})
     if unknown:
         raise UsageError(f"{where} in the configuration has the unknown key `{unknown[0]}`.")
     module, arguments, make = line.get("module"), line.get("arguments"), line.get("make", "")
@@ -51,7 +60,10 @@ def _interpreter(extension: str, line: object) -> Interpreter:
         raise UsageError(f"{where} in the configuration needs `module`, a text; `make` may be one.")
     if not isinstance(arguments, list) or not arguments or not all(isinstance(each, str) for each in arguments):
         raise UsageError(f"{where} in the configuration needs `arguments`, a list of texts.")
-    return Interpreter(module, tuple(cast("list[str]", arguments)), make)
+    limits = line.get("limits", {})
+    if not isinstance(limits, dict) or not all(isinstance(each, str) for each in limits.values()):
+        raise UsageError(f'{where} in the configuration has wrong `limits`. Write {{ memory = "256MiB" }} and so on.')
+    return Interpreter(module, tuple(cast("list[str]", arguments)), make, limits)
 
 
 def command_line(interpreter: Interpreter, file: str, arguments: tuple[str, ...]) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ help. Everything behind FILE belongs to the program, options too.
 """
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from typing import Any, NamedTuple, NoReturn, cast
 
 from gatebus.faults import UsageError
@@ -21,15 +21,17 @@ else of this machine: no files but copies of those that you name, no network, no
 
 RUN_NOTES = """exit codes: the program's own (255 for larger ones); 125 refused, or an error of ours; 126 killed (the
 last line says why); 127 no such file; 130 Ctrl-C, 143 terminated, 141 nobody reads its output any more.
-FILE is a module (.wasm, or .wat as text), or a file that the configuration has a module for, such as .js. It may be
-ipfs://CID or ipfs://CID/path: then it is fetched, and every byte of it verified (`gatebus ipfs --help`)."""
+FILE is a module (.wasm, or .wat as text), or a file that the configuration has a module for, such as .js; `-` is a
+module that comes through stdin. It may be ipfs://CID or ipfs://CID/path: then it is fetched, and every byte of it
+verified (`gatebus ipfs --help`).
+At a terminal --wall-time is none unless it is named: whoever types decides with Ctrl-C how long it takes."""
 
 DOCTOR_HELP = "Say whether programs can run here, which layers of protection are on, and how to get the others."
 
 DOCTOR_NOTES = "exit codes: 0 programs run natively; 1 only the portable back-end works; 2 none does."
 
 
-class Mapping(NamedTuple):
+class Copied(NamedTuple):
     """`--dir HOST[::GUEST]`."""
 
     host: str
@@ -42,7 +44,7 @@ class RunOptions(NamedTuple):
     limits: Limits
     backend: str
     environment: tuple[str, ...]
-    directories: tuple[Mapping, ...]
+    directories: tuple[Copied, ...]
     out: str | None
     function: str | None
     config: str | None
@@ -50,6 +52,8 @@ class RunOptions(NamedTuple):
     json: bool
     sources: tuple[str, ...] | None = None
     """For `ipfs://`. None: as the machine is configured."""
+    chosen: frozenset[str] = frozenset()
+    """Limits that were named: no default of ours is better."""
 
 
 class DoctorOptions(NamedTuple):
@@ -120,12 +124,24 @@ def run_options(arguments: Sequence[str]) -> RunOptions:
         usage=given.usage,
         json=given.json,
         sources=tuple(given.source) if given.source else None,
+        chosen=frozenset(each.name for each in fields(Limits) if getattr(given, each.name) is not None),
     )
 
 
 def doctor_options(arguments: Sequence[str]) -> DoctorOptions:
     """Raises UsageError; SystemExit(0) after --help."""
     return DoctorOptions(json=doctor_parser().parse_args(arguments).json)
+
+
+def with_defaults(options: RunOptions, defaults: Mapping[str, str]) -> RunOptions:
+    """`defaults`: limits, as one writes them, where the command line names none. Raises UsageError."""
+    values: dict[str, Any] = {}
+    for name, text in defaults.items():
+        if name not in {each.name for each in fields(Limits)}:
+            raise UsageError(f"The configuration names the limit `{name}`; `gatebus run --help` lists them.")
+        if name not in options.chosen:
+            values[name] = _limit(name, text)
+    return options._replace(limits=replace(options.limits, **values))
 
 
 def _limits(given: argparse.Namespace) -> Limits:
@@ -159,7 +175,7 @@ def range_of(name: str) -> Range:
     return next(cast("Range", each.metadata["range"]) for each in fields(Limits) if each.name == name)
 
 
-def directory(text: str) -> Mapping:
+def directory(text: str) -> Copied:
     """HOST alone appears under the same name; an absolute one without its first slash; `.` is the root."""
     host, found, guest = text.partition("::")
     parts = [part for part in (guest if found else host).split("/") if part not in ("", ".")]
@@ -167,7 +183,7 @@ def directory(text: str) -> Mapping:
         raise UsageError("--dir needs a directory: --dir HOST or --dir HOST::GUEST.")
     if ".." in parts:
         raise UsageError(f"--dir {text}: a name inside cannot contain `..`. Give it one: --dir {host}::NAME.")
-    return Mapping(host, "/".join(parts))
+    return Copied(host, "/".join(parts))
 
 
 def environment(settings: Sequence[str], ours: dict[str, str]) -> dict[str, str]:

@@ -21,16 +21,18 @@ import trio
 
 from gatebus.bounds import TERMINAL_WINDOW
 from gatebus.cli.groundwork import SETTINGS
-from gatebus.cli.options import RunOptions, environment
+from gatebus.cli.options import RunOptions, environment, with_defaults
 from gatebus.cli.surroundings import (
     FileNotFound,
     check_directories,
     check_out,
     choose,
+    inherited,
     read_interpreters,
     read_module,
     read_tree,
     reason,
+    with_files,
     write_out,
 )
 from gatebus.cli.terminal import Sink, Source, Terminal
@@ -42,14 +44,21 @@ from gatebus.services.identity import Identities
 from gatebus.services.origin import Door, Origin, Windows
 from gatebus.switchboard import Switchboard
 from sandbox.box import Sandbox, open_sandbox
-from sandbox.errors import Refused, SandboxError, public_text_untrusted
+from sandbox.errors import (
+    BackendUnavailable,
+    CompileLimit,
+    Refused,
+    SandboxBroken,
+    SandboxError,
+    StartFailed,
+    public_text_untrusted,
+)
 from sandbox.image import EXPORTS_MAX, Image
 from sandbox.keeperprocess import KeeperProcess
-from sandbox.limits import CompileLimits
-from sandbox.outcome import Outcome
+from sandbox.limits import CompileLimits, Limits
+from sandbox.outcome import Cause, Outcome
 from sandbox.program import Program
 from sandbox.setup import Setup
-from sandbox.tree import Tree
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -59,6 +68,9 @@ _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 # Of a name that the program's author chose: enough to know it again.
 _NAME_MAX = 60
 _BY_CONTENT = "ipfs://"
+_ENTRY = "_start"
+# Nobody who sent a program can be blamed for these.
+_FAILURES = (BackendUnavailable, CompileLimit, SandboxBroken, StartFailed)
 _SIGPIPE = 13  # POSIX; the module `signal` has no name for it on Windows
 
 
@@ -102,9 +114,15 @@ def run_command(options: RunOptions, ahead: KeeperProcess | None) -> int:
     run = Run(ahead=ahead)
     try:
         plan = prepare(options, run)
+        options = plan.options
         result = trio.run(_execute, plan, run, restrict_keyboard_interrupt_to_checkpoints=True)
+        failed_us = result.outcome is not None and result.outcome.cause is Cause.INTERNAL
     except Exception as raised:
-        result = _told(options.file, alone(raised))
+        fault = alone(raised)
+        result = _told(options.file, fault)
+        failed_us = isinstance(fault, _FAILURES)
+    if failed_us:
+        result = _with_shortages(result, options.limits)
     _tell(options, result, run.notes)
     return result.code
 
@@ -126,23 +144,34 @@ def _told(file: str, fault: Exception) -> Result:
     raise fault
 
 
+def _with_shortages(result: Result, limits: Limits) -> Result:
+    """What looks like our fault may come of limits that were set before we were started."""
+    from gatebus.cli import shortages  # only what has failed is worth its import
+
+    low = inherited(shortages.NAMES)
+    why = shortages.why_it_may_have_failed(low, limits, has_proc=os.path.exists("/proc/self/exe"))
+    return result._replace(line=f"{result.line} {why}".rstrip())
+
+
 def prepare(options: RunOptions, run: Run) -> Plan:
     """Raises FileNotFound, UsageError, BadSetup."""
-    wasm, line, files = choose(options.file, options.arguments, read_interpreters(options.config), _reader(options))
+    chosen = choose(options.file, options.arguments, read_interpreters(options.config), _reader(options))
+    at_terminal = {"wall_time": "none"} if os.isatty(0) else {}
+    options = with_defaults(options, {**at_terminal, **chosen.limits})
     check_directories(options.directories)
     if options.out is not None:
         check_out(options.out)
     copies, notes = read_tree(options.directories, options.limits)
     run.notes += notes
-    tree = Tree(copies | files)
+    tree = with_files(copies, chosen.files)
     setup = Setup(
-        arguments=line,
+        arguments=chosen.arguments,
         environment=environment(options.environment, dict(os.environ)),
         function=options.function,
         tree=tree if tree or options.out is not None else None,
         origin_credit=TERMINAL_WINDOW,
     )
-    return Plan(options, wasm, setup)
+    return Plan(options, chosen.wasm, setup)
 
 
 def _reader(options: RunOptions) -> Callable[[str], bytes]:
@@ -187,7 +216,7 @@ async def _run_program(plan: Plan, run: Run) -> None:
 
 async def _start(plan: Plan, box: Sandbox, run: Run) -> None:
     run.image = image = await box.compile(plan.wasm, principal="local")
-    _check_function(image, plan.setup.function)
+    _check_entry(image, plan.setup.function)
     instance = _instance(image)
     async with box.start(image, plan.setup, plan.options.limits, instance=instance) as program:
         run.program = program
@@ -206,12 +235,16 @@ def _instance(image: Image) -> "UUID | None":
     return uuid4()
 
 
-def _check_function(image: Image, name: str | None) -> None:
+def _check_entry(image: Image, name: str | None) -> None:
     """Asked before it starts, so that the answer can name what there is. A full list may not be complete."""
-    if name is None or name in image.exports or len(image.exports) >= EXPORTS_MAX:
+    if name in image.exports or len(image.exports) >= EXPORTS_MAX or (name is None and image.has_start):
         return
-    there = ", ".join(public_text_untrusted(each, _NAME_MAX) for each in image.exports) or "none"
-    raise UsageError(f"It has no function {name} without parameters. There is: {there}.")
+    there = ", ".join(public_text_untrusted(each, _NAME_MAX) for each in image.exports)
+    if name is not None and name != _ENTRY:
+        raise UsageError(f"It has no function {name} without parameters. There is: {there or 'none'}.")
+    if _ENTRY not in image.exports:
+        calls = f"--function NAME calls one of: {there}." if there else "Build it as a command, not as a library."
+        raise UsageError(f"Nothing ran: it exports no {_ENTRY}. {calls}")
 
 
 async def _attend(program: Program, image: Image, instance: "UUID | None", run: Run) -> None:

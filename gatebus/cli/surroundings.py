@@ -9,17 +9,19 @@ directories become a Tree.
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
+from gatebus.cli.guesses import what_it_seems_untrusted
 from gatebus.cli.interpreters import Interpreter, command_line, extension_of, interpreters
-from gatebus.cli.options import Mapping as DirectoryMapping
-from gatebus.cli.options import flag, range_of, shown
+from gatebus.cli.options import Copied, flag, range_of, shown
 from gatebus.faults import UsageError
 from sandbox.errors import BadSetup, public_text_untrusted
 from sandbox.limits import CompileLimits, Limits
 from sandbox.tree import Directory, File, Node, Tree
 from sandbox.treedisk import OnSkip, from_directory, write_to
 
-_MODULE_EXTENSIONS = ("", ".wasm", ".wat")
+# As a file's name: the program comes through stdin, and finds it at its end.
+STDIN = "-"
 # Files of a directory that could not be copied are named one by one up to here.
 _NOTES = 5
 
@@ -33,7 +35,7 @@ def read_module(name: str) -> bytes:
     too much.
     """
     try:
-        with open(name, "rb") as file:
+        with open(0 if name == STDIN else name, "rb", closefd=name != STDIN) as file:
             return file.read(CompileLimits().program_size + 1)
     except FileNotFoundError:
         raise FileNotFound from None
@@ -97,7 +99,7 @@ def read_script(name: str, read: Callable[[str], bytes]) -> tuple[str, File]:
     return os.path.basename(name), File(script, os.stat(name).st_mtime_ns if os.path.exists(name) else 0)
 
 
-def read_tree(directories: tuple[DirectoryMapping, ...], limits: Limits) -> tuple[dict[str, Node], list[str]]:
+def read_tree(directories: tuple[Copied, ...], limits: Limits) -> tuple[dict[str, Node], list[str]]:
     """(copies of directories, each below its name inside; what was left out). Raises BadSetup."""
     nodes: dict[str, Node] = {}
     notes = []
@@ -122,7 +124,7 @@ def _copy(host: str, limits: Limits, skipped: OnSkip) -> Tree:
         raise UsageError(f"--dir {host}: it has more than {has} allows. Copy less, or set {flag(name)}.") from None
 
 
-def check_directories(directories: tuple[DirectoryMapping, ...]) -> None:
+def check_directories(directories: tuple[Copied, ...]) -> None:
     """Raises UsageError."""
     for directory in directories:
         if not os.path.isdir(directory.host):
@@ -178,30 +180,50 @@ class _Skipped:
         return [public_text_untrusted(f"gatebus: {self._where}: {line}") for line in self._first + more]
 
 
+class Chosen(NamedTuple):
+    """What runs: a module, its argv, files that it finds, limits that it needs (as one writes them)."""
+
+    wasm: bytes
+    arguments: tuple[str, ...]
+    files: dict[str, Node]
+    limits: Mapping[str, str]
+
+
 def choose(
     name: str,
     arguments: tuple[str, ...],
     table: Mapping[str, Interpreter],
     read: Callable[[str], bytes] = read_module,
-) -> tuple[bytes, tuple[str, ...], dict[str, Node]]:
-    """(module, argv, files) of one run. A file that the table knows is run by its module; everything else is a
-    module.
-    """
+) -> Chosen:
+    """A file that the table knows is run by its module; everything else is a module."""
     extension = extension_of(name)
     if extension not in table:
         wasm = read(name)
-        _check_looks_like_one_untrusted(wasm, extension)
-        return wasm, (os.path.basename(name), *arguments), {}
+        if problem := what_it_seems_untrusted(wasm, extension):
+            raise UsageError(problem)
+        return Chosen(wasm, (os.path.basename(name), *arguments), {}, {})
     inside, script = read_script(name, read)
-    wasm = read_interpreter(extension, table[extension])
-    return wasm, command_line(table[extension], inside, arguments), {inside: script}
+    interpreter = table[extension]
+    wasm = read_interpreter(extension, interpreter)
+    return Chosen(wasm, command_line(interpreter, inside, arguments), {inside: script}, interpreter.limits)
 
 
-def _check_looks_like_one_untrusted(wasm: bytes, extension: str) -> None:
-    """A script without a module deserves a better answer than "malformed". The sandbox judges the rest."""
-    looks = wasm.startswith(b"\0asm") or wasm.lstrip().startswith((b"(", b";"))
-    if not looks and extension not in _MODULE_EXTENSIONS:
-        raise UsageError(
-            f"It is no WebAssembly module, and the configuration has no module for {extension} files. "
-            "Build it for wasm32-wasip1, or name what runs it (README)."
-        )
+def with_files(copies: Mapping[str, Node], files: Mapping[str, Node]) -> Tree:
+    """Copies of directories, and the script over them: it is the same file where its own directory was copied."""
+    for inside in files:
+        if isinstance(copies.get(inside), Directory):
+            raise UsageError(f"--dir: its name inside, {inside}, is the script's. Give it another: --dir HOST::NAME.")
+    return Tree({**copies, **files})
+
+
+def inherited(names: tuple[str, ...]) -> dict[str, int | None]:
+    """Limits of this process by name; None: unlimited. Nothing where the system has no such thing."""
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return {}
+    kinds = {name: getattr(resource, name) for name in names if hasattr(resource, name)}
+    values = {name: resource.getrlimit(kind) for name, kind in kinds.items()}
+    # the soft limit of descriptors is raised to the hard one by whoever needs them
+    chosen = {name: pair[name == "RLIMIT_NOFILE"] for name, pair in values.items()}
+    return {name: None if value == resource.RLIM_INFINITY else value for name, value in chosen.items()}

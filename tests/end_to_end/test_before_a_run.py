@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import command_programs as programs
-from commands import PATIENCE, ROOT, Ended, ours
+import pytest
+from commands import PATIENCE, ROOT, Ended, command, native_is_missing, ours
 
 
 def test_a_file_that_is_not_there_is_127(tmp_path: Path) -> None:
@@ -105,3 +106,28 @@ def test_whoever_ignores_control_c_still_does_so_afterwards() -> None:
     line = [sys.executable, "-c", ignoring]
     done = subprocess.run(line, capture_output=True, check=False, env=surroundings, timeout=PATIENCE)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"True\n", b"")
+
+
+def test_a_program_may_come_through_stdin(tmp_path: Path) -> None:
+    ended = ours("--backend", "portable", "-", "a", folder=tmp_path, stdin=programs.ARGUMENTS.encode())
+    assert ended == Ended(0, b"-\0a\0", "")
+
+
+def test_a_program_of_another_machine_is_called_by_its_kind(tmp_path: Path) -> None:
+    (tmp_path / "it.wasm").write_bytes(b"\x7fELF\x02\x01\x01")
+    line = "gatebus: it.wasm: It is no WebAssembly module but a program or library for Linux itself (ELF). "
+    assert ours("it.wasm", folder=tmp_path) == Ended(125, b"", f"{line}Build its source for wasm32-wasip1.\n")
+
+
+@pytest.mark.skipif(native_is_missing(), reason="the native part is not built")
+@pytest.mark.parametrize(
+    ("limit", "named"),
+    [("-n 64", "open files 64 (ulimit -n)"), ("-v 4000000", "address space 3.8 GiB (ulimit -v)")],
+)
+def test_a_limit_of_the_shell_is_named_where_the_sandbox_fails(tmp_path: Path, limit: str, named: str) -> None:
+    (tmp_path / "it.wat").write_text(programs.HELLO)
+    surroundings = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    line = ["sh", "-c", f'ulimit {limit}; exec "$@"', "sh", *command("it.wat")]
+    done = subprocess.run(line, cwd=tmp_path, env=surroundings, capture_output=True, check=False, timeout=PATIENCE)
+    assert done.returncode == 125
+    assert done.stderr.decode().endswith(f" Your shell allows little: {named}. Raise that and try again.\n")

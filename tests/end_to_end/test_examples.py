@@ -8,22 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import native_is_missing
 from guestfiles import require_guest
-
-from sandbox.errors import BackendUnavailable
-from sandbox.keeperprocess import find_executable
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLES = sorted(path.parent for path in (ROOT / "examples").glob("*/run.sh"))
 PATIENCE = 50  # seconds; compiling the interpreter takes two
-
-
-def native_is_missing() -> bool:
-    try:
-        find_executable(None)
-    except BackendUnavailable:
-        return "GATEBUS_REQUIRE_LAYERS" not in os.environ
-    return False
 
 
 NATIVE = pytest.param("native", marks=pytest.mark.skipif(native_is_missing(), reason="the native part is not built"))
@@ -46,6 +36,17 @@ def test_an_example_prints_what_it_promises(example: Path, surroundings: dict[st
     assert done.stderr == b""
     assert done.stdout.decode() == (example / "expected.txt").read_text()
     assert done.returncode == 0
+
+
+def test_a_script_may_call_itself_more_than_a_thousand_times_deep(surroundings: dict[str, str], tmp_path: Path) -> None:
+    require_guest("qjs.wasm")
+    (tmp_path / "deep.js").write_text(
+        "let depth = 0; function deeper() { depth++; deeper(); }"
+        "try { deeper(); } catch (error) { console.log(error.name, depth > 1000); }"
+    )
+    line = [tmp_path / "gatebus", "run", "deep.js"]
+    done = subprocess.run(line, env=surroundings, cwd=tmp_path, capture_output=True, check=False, timeout=PATIENCE)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"RangeError true\n", b"")
 
 
 def test_every_example_is_whole() -> None:

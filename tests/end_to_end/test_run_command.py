@@ -11,20 +11,9 @@ from pathlib import Path
 
 import command_programs as programs
 import pytest
-from commands import PATIENCE, ROOT, Ended, command
-
-from sandbox.errors import BackendUnavailable
-from sandbox.keeperprocess import find_executable
+from commands import PATIENCE, ROOT, Ended, command, native_is_missing
 
 Run = Callable[..., Ended]
-
-
-def native_is_missing() -> bool:
-    try:
-        find_executable(None)
-    except BackendUnavailable:
-        return "GATEBUS_REQUIRE_LAYERS" not in os.environ
-    return False
 
 
 NATIVE = pytest.param("native", marks=pytest.mark.skipif(native_is_missing(), reason="the native part is not built"))
@@ -111,6 +100,19 @@ def test_a_function_that_is_not_there_is_answered_with_those_that_are(run: Run) 
     assert ended.code == 125
     assert ended.err.startswith("gatebus: it.wat: It has no function main without parameters. There is: ")
     assert "other" in ended.err
+
+
+def test_a_program_without_a_beginning_is_answered_with_its_functions(run: Run) -> None:
+    library = '(module (func (export "a")) (func (export "b")) (func (export "with_parameter") (param i32)))'
+    said = "gatebus: it.wat: Nothing ran: it exports no _start. --function NAME calls one of: a, b.\n"
+    assert run(library) == Ended(125, b"", said)
+    assert run(library, options=("--function", "b")) == Ended(0, b"", "")
+    said = "gatebus: it.wat: Nothing ran: it exports no _start. Build it as a command, not as a library.\n"
+    assert run("(module)") == Ended(125, b"", said)
+
+
+def test_a_start_section_is_a_beginning(run: Run) -> None:
+    assert run("(module (func $it) (start $it))") == Ended(0, b"", "")
 
 
 def test_a_programs_names_cannot_write_on_the_terminal(run: Run) -> None:
@@ -281,13 +283,14 @@ def test_closed_descriptors_are_an_empty_input_and_a_void(backend: str, tmp_path
 CLOSED = "import os, sys; os.closerange(0, 3); os.execv(sys.argv[1], sys.argv[1:])"
 
 
-def typed(backend: str, folder: Path, keys: bytes) -> tuple[int, bytes]:
+def typed(backend: str, folder: Path, keys: bytes, *options: str) -> tuple[int, bytes]:
     """The command on a terminal: what is shown, after the program has said that it runs and the keys were typed."""
     (folder / "it.wat").write_text(IDLE)
     child, screen = pty.fork()
     if child == 0:
         os.chdir(folder)
-        os.execve(sys.executable, command("--backend", backend, "it.wat"), {**os.environ, "PYTHONPATH": str(ROOT)})
+        line = command("--backend", backend, *options, "it.wat")
+        os.execve(sys.executable, line, {**os.environ, "PYTHONPATH": str(ROOT)})
     shown = b""
     while b"running" not in shown:
         shown += os.read(screen, 1000)
@@ -311,3 +314,10 @@ def test_on_a_terminal_control_c_ends_the_program(backend: str, tmp_path: Path) 
     code, shown = typed(backend, tmp_path, b"\x03")
     assert code == 130
     assert b"Traceback" not in shown
+
+
+def test_on_a_terminal_nobody_is_cut_off_unless_a_wall_time_is_named(tmp_path: Path) -> None:
+    _, shown = typed("portable", tmp_path, b"\x04", "--usage")
+    assert b" of none" in shown
+    _, shown = typed("portable", tmp_path, b"\x04", "--usage", "--wall-time", "50s")
+    assert b" of 50s" in shown

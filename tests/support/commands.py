@@ -6,6 +6,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.errors import BackendUnavailable
+from sandbox.keeperprocess import find_executable
+
 ROOT = Path(__file__).parent.parent.parent
 PATIENCE = 45  # a loaded machine starts the portable back-end's child in seconds
 
@@ -29,3 +32,11 @@ def ours(*arguments: str, folder: Path, stdin: bytes = b"", **more: str) -> Ende
         line, input=stdin, capture_output=True, check=False, cwd=folder, env=surroundings, timeout=PATIENCE
     )
     return Ended(done.returncode, done.stdout, done.stderr.decode())
+
+
+def native_is_missing() -> bool:
+    try:
+        find_executable(None)
+    except BackendUnavailable:
+        return "GATEBUS_REQUIRE_LAYERS" not in os.environ
+    return False

@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 import sandbox
-from sandbox import Cause, File, Limits, PacketViolation, Setup, State, Tree
+from sandbox import Cause, File, Limits, PacketViolation, SandboxClosed, Setup, State, Tree
 from sandbox.packets import CODE_CONTROL, HEADER, encode, encode_data
 from sandbox.testing import EndOfInput, Exit, FakeGuest, Script, Trap, open_fake_sandbox
 
@@ -207,3 +207,18 @@ async def test_a_start_that_fails_counts_nothing(failing: sandbox.Sandbox) -> No
     async with context:
         with pytest.raises(RuntimeError, match="once"):
             await context.__aenter__()
+
+
+async def test_a_closed_sandbox_says_so_whatever_it_is_asked() -> None:
+    async def script(_guest: FakeGuest) -> None:
+        pass
+
+    async with fake(script) as box:
+        image = await box.compile(b"it")
+    for asked in (box.compile(b"it"), box.start(image).__aenter__()):
+        with pytest.raises(SandboxClosed) as caught:
+            await asked
+        assert caught.value.code == "closed"
+        assert caught.value.text == (
+            "This sandbox is closed: the body of its `async with` has ended. Open another one."
+        )

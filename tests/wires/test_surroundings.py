@@ -1,12 +1,15 @@
 """gatebus.cli.surroundings: what a run reads from this machine, and what it says when something cannot be had."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from commands import ROOT
 
 from gatebus.cli.interpreters import BUILTIN_INTERPRETERS, Interpreter
-from gatebus.cli.options import Mapping
+from gatebus.cli.options import Copied
 from gatebus.cli.surroundings import (
     FileNotFound,
     check_directories,
@@ -17,6 +20,7 @@ from gatebus.cli.surroundings import (
     read_interpreters,
     read_module,
     read_tree,
+    with_files,
     write_out,
 )
 from gatebus.faults import UsageError
@@ -27,7 +31,7 @@ from sandbox.tree import Directory, File, Link, Tree
 def test_a_directory_is_copied_below_its_name(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "a").write_bytes(b"1")
-    nodes, notes = read_tree((Mapping(str(tmp_path), "in/here"),), Limits())
+    nodes, notes = read_tree((Copied(str(tmp_path), "in/here"),), Limits())
     assert notes == []
     file = nodes["in/here/sub/a"]
     assert isinstance(file, File)
@@ -38,7 +42,7 @@ def test_several_directories_and_an_empty_one(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "a").write_bytes(b"")
-    nodes, _ = read_tree((Mapping(str(tmp_path / "empty"), "e"), Mapping(str(tmp_path / "full"), "")), Limits())
+    nodes, _ = read_tree((Copied(str(tmp_path / "empty"), "e"), Copied(str(tmp_path / "full"), "")), Limits())
     assert sorted(nodes) == ["a", "e"]
     assert isinstance(nodes["e"], Directory)
 
@@ -46,7 +50,7 @@ def test_several_directories_and_an_empty_one(tmp_path: Path) -> None:
 def test_what_cannot_be_copied_is_named_the_first_few_one_by_one(tmp_path: Path) -> None:
     for number in range(8):
         (tmp_path / f"link{number}").symlink_to("/etc/passwd")
-    nodes, notes = read_tree((Mapping(str(tmp_path), ""),), Limits())
+    nodes, notes = read_tree((Copied(str(tmp_path), ""),), Limits())
     assert nodes == {}
     assert len(notes) == 6
     assert notes[0].startswith(f"gatebus: --dir {tmp_path}: link0: ")
@@ -100,18 +104,18 @@ def test_a_file_that_is_missing_is_told_apart_from_one_that_cannot_be_read(tmp_p
 def test_a_module_is_run_as_itself_and_a_script_by_its_module(tmp_path: Path) -> None:
     (tmp_path / "m.wasm").write_bytes(b"\0asm")
     (tmp_path / "s.js").write_bytes(b"print()")
-    table = {".js": Interpreter(str(tmp_path / "m.wasm"), ("qjs", "{file}"))}
-    assert choose(str(tmp_path / "m.wasm"), ("a",), table) == (b"\0asm", ("m.wasm", "a"), {})
-    wasm, line, files = choose(str(tmp_path / "s.js"), ("a",), table)
-    assert (wasm, line) == (b"\0asm", ("qjs", "s.js", "a"))
-    script = files["s.js"]
+    table = {".js": Interpreter(str(tmp_path / "m.wasm"), ("qjs", "{file}"), limits={"stack": "8MiB"})}
+    assert choose(str(tmp_path / "m.wasm"), ("a",), table) == (b"\0asm", ("m.wasm", "a"), {}, {})
+    chosen = choose(str(tmp_path / "s.js"), ("a",), table)
+    assert (chosen.wasm, chosen.arguments, chosen.limits) == (b"\0asm", ("qjs", "s.js", "a"), {"stack": "8MiB"})
+    script = chosen.files["s.js"]
     assert isinstance(script, File)
     assert script.content == b"print()"
 
 
 @pytest.mark.parametrize(
     ("name", "content", "runs"),
-    [("a.py", b"print()", False), ("a.py", b"\0asm", True), ("a.txt", b"  (module)", True), ("a", b"?", True)],
+    [("a.py", b"print()", False), ("a.py", b"\0asm", True), ("a.txt", b"  (module)", True), ("a", b"\x01\xff", True)],
 )
 def test_what_does_not_look_like_a_module_is_told_by_its_extension(
     tmp_path: Path, name: str, content: bytes, *, runs: bool
@@ -170,7 +174,7 @@ def test_a_directory_that_is_too_much_names_the_flag(tmp_path: Path) -> None:
         (Limits(nodes=1), "--nodes 1 allows. Copy less, or set --nodes."),
     ):
         with pytest.raises(UsageError) as caught:
-            read_tree((Mapping(str(tmp_path), "in"),), limits)
+            read_tree((Copied(str(tmp_path), "in"),), limits)
         assert caught.value.text == f"{where} {problem}"
 
 
@@ -188,7 +192,7 @@ def test_where_nothing_can_be_written_is_told_before_the_program_runs(
     with pytest.raises(UsageError, match="Name another directory"):
         check_out(str(tmp_path / "new"))
     with pytest.raises(UsageError, match="permission denied"):
-        check_directories((Mapping(str(tmp_path), "in"),))
+        check_directories((Copied(str(tmp_path), "in"),))
 
 
 def test_what_goes_wrong_while_writing_names_the_option(tmp_path: Path) -> None:
@@ -196,3 +200,21 @@ def test_what_goes_wrong_while_writing_names_the_option(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--out .*file: it cannot be made, or not be written to. Name another"):
         write_out(str(tmp_path / "file"), Tree({}))
     assert write_out("left", None) == ["gatebus: --out left: nothing was copied back; the program left no files."]
+
+
+def test_a_directory_may_hold_the_script_but_not_have_its_name() -> None:
+    script = File(b"new")
+    assert with_files({"a.js": File(b"old")}, {"a.js": script}) == Tree({"a.js": script})
+    with pytest.raises(UsageError) as caught:
+        with_files({"a.js": Directory(), "a.js/b": File()}, {"a.js": script})
+    assert caught.value.text == "--dir: its name inside, a.js, is the script's. Give it another: --dir HOST::NAME."
+
+
+def test_limits_of_whoever_started_us_are_read_as_they_are() -> None:
+    code = (
+        "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (100, 200)); r.setrlimit(r.RLIMIT_NOFILE, (64, 100))\n"
+        "from gatebus.cli.surroundings import inherited\n"
+        "print(inherited(('RLIMIT_FSIZE', 'RLIMIT_NOFILE', 'RLIMIT_UNHEARD_OF')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "{'RLIMIT_FSIZE': 100, 'RLIMIT_NOFILE': 100}\n"

@@ -23,6 +23,12 @@ def test_a_line_of_the_owner_replaces_or_adds() -> None:
     assert table == {".js": Interpreter("a.wasm", ("a",)), ".py": Interpreter("b.wasm", ("b", "{file}"), "m")}
 
 
+def test_an_interpreter_may_need_other_limits() -> None:
+    table = read('[run.".py"]\nmodule="b.wasm"\narguments=["b"]\nlimits = { memory = "256MiB" }')
+    assert table[".py"].limits == {"memory": "256MiB"}
+    assert BUILTIN_INTERPRETERS[".js"].limits == {"stack": "8MiB"}
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -43,6 +49,13 @@ def test_a_line_of_the_owner_replaces_or_adds() -> None:
         (
             '[run.".js"]\nmodule = "x"\narguments = [1]',
             '[run.".js"] in the configuration needs `arguments`, a list of texts.',
+        ),
+        *(
+            (
+                f'[run.".js"]\nmodule = "x"\narguments = ["x"]\nlimits = {wrong}',
+                '[run.".js"] in the configuration has wrong `limits`. Write { memory = "256MiB" } and so on.',
+            )
+            for wrong in ("1", '["1s"]', "{ memory = 5 }")
         ),
     ],
 )

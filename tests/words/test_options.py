@@ -4,7 +4,16 @@ from dataclasses import fields
 
 import pytest
 
-from gatebus.cli.options import Mapping, directory, doctor_options, environment, run_options, run_parser, shown
+from gatebus.cli.options import (
+    Copied,
+    directory,
+    doctor_options,
+    environment,
+    run_options,
+    run_parser,
+    shown,
+    with_defaults,
+)
 from gatebus.faults import UsageError
 from sandbox.limits import Limits
 
@@ -61,7 +70,7 @@ def test_options_are_taken_as_written() -> None:
         ]
     )
     assert options.environment == ("A=1", "B")
-    assert options.directories == (Mapping("in", "data"), Mapping(".", ""))
+    assert options.directories == (Copied("in", "data"), Copied(".", ""))
     assert (options.out, options.function, options.backend, options.config) == ("o", "f", "portable", "c.toml")
     assert options.json
 
@@ -135,7 +144,7 @@ def test_an_unknown_backend_is_answered_with_those_that_exist() -> None:
     ],
 )
 def test_a_directory_has_a_name_inside(text: str, host: str, guest: str) -> None:
-    assert directory(text) == Mapping(host, guest)
+    assert directory(text) == Copied(host, guest)
 
 
 def test_a_variable_is_set_passed_on_or_missing() -> None:
@@ -194,3 +203,22 @@ def test_resolutions_are_times_and_counts_are_numbers() -> None:
     assert run_options(["--table", "1k", "--nodes", "7", "x"]).limits == Limits(table=1024, nodes=7)
     assert refused("--nodes", "1.5", "x") == "--nodes 1.5: A number is written like 4096 or 64K."
     assert refused("--clock-resolution", "2 days", "x").endswith("A time is written like 500ms, 1s, 2m or 1h.")
+
+
+def test_a_default_gives_way_to_what_was_named() -> None:
+    options = run_options(["--stack", "256KiB", "--memory", "1MiB", "x.js"])
+    better = with_defaults(options, {"stack": "8MiB", "wall_time": "none"}).limits
+    assert (better.stack, better.memory, better.wall_time) == (256 << 10, 1 << 20, None)
+
+
+@pytest.mark.parametrize(
+    ("defaults", "problem"),
+    [
+        ({"steck": "1"}, "The configuration names the limit `steck`; `gatebus run --help` lists them."),
+        ({"memory": "much"}, "--memory much: A size is written like 64MiB, 512KiB or 4096."),
+    ],
+)
+def test_a_default_that_is_no_limit_is_told(defaults: dict[str, str], problem: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        with_defaults(run_options(["x"]), defaults)
+    assert caught.value.text == problem

@@ -76,7 +76,13 @@ def test_every_trap_status_is_killed_with_its_cause_and_text(status: int, cause:
 
 def test_the_reports_text_stands_behind_the_causes_own() -> None:
     outcome = decide(ended(30), report(30, 0, "uncaught exception\x1b[31m"), NOTHING, 1.0)
-    assert outcome.text == "The program trapped. (uncaught exception [31m)"
+    assert outcome.text == "The program trapped (uncaught exception [31m)."
+
+
+@pytest.mark.parametrize("status", [23, 24, 25, 27, 28])
+def test_what_the_cause_says_is_not_said_twice(status: int) -> None:
+    outcome = decide(ended(status), report(status, 0, "the same in other words"), NOTHING, 1.0)
+    assert outcome.text == CAUSE_TEXTS[EXIT_CAUSES[status]]
 
 
 @pytest.mark.parametrize(

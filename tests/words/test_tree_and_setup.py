@@ -248,12 +248,50 @@ def test_nodes_stand_in_the_order_of_their_parts(tree: Tree) -> None:
         ({"function": "x" * 256}, "setup-size"),
         ({"origin_credit": -1}, "setup-credit"),
         ({"origin_credit": 1 << 31}, "setup-credit"),
+        ({"arguments": "abc"}, "setup-type"),
+        ({"arguments": b"abc"}, "setup-type"),
+        ({"arguments": None}, "setup-type"),
+        ({"arguments": [1]}, "setup-type"),
+        ({"arguments": [b"a"]}, "setup-type"),
+        ({"environment": ["A=B"]}, "setup-type"),
+        ({"environment": {"A": 1}}, "setup-type"),
+        ({"environment": {1: "A"}}, "setup-type"),
+        ({"function": b"main"}, "setup-type"),
+        ({"tree": {}}, "setup-type"),
+        ({"tree": "dir"}, "setup-type"),
+        ({"origin_credit": "1"}, "setup-type"),
+        ({"origin_credit": True}, "setup-type"),
     ],
 )
 def test_a_setup_is_checked_where_it_is_made(broken: dict[str, object], code: str) -> None:
     with pytest.raises(BadSetup) as caught:
         Setup(**broken)  # type: ignore[arg-type]
     assert caught.value.code == code
+
+
+def test_a_setup_of_the_wrong_kind_says_what_it_should_be() -> None:
+    for broken, text in (
+        (
+            {"arguments": "abc"},
+            'Setup.arguments is of the type str; it must be a list of texts: ("hello", "--verbose").',
+        ),
+        ({"arguments": [1]}, "An argument is of the type int; it must be a text (str)."),
+        (
+            {"tree": {}},
+            'Setup.tree is of the type dict; it must be a sandbox.Tree: Tree({"a.txt": File(b"...")}), or None.',
+        ),
+    ):
+        with pytest.raises(BadSetup) as caught:
+            Setup(**broken)  # type: ignore[arg-type]
+        assert caught.value.text == text
+
+
+@pytest.mark.parametrize("broken", [{1: File()}, {"a": b"content"}, {"a": File("text")}, {"a": None}])  # type: ignore[arg-type]
+def test_a_tree_of_the_wrong_kind_says_what_it_should_be(broken: dict[str, object]) -> None:
+    with pytest.raises(BadSetup) as caught:
+        Tree(broken)  # type: ignore[arg-type]
+    assert caught.value.code == "tree-type"
+    assert "must be a " in caught.value.text
 
 
 def test_a_command_line_that_is_no_utf_8_passes_unchanged() -> None:

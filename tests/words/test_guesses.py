@@ -1,0 +1,58 @@
+"""gatebus.cli.guesses: what a file that is no module seems to be."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatebus.cli.guesses import what_it_seems_untrusted
+
+BUILD = "Build its source for wasm32-wasip1."
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"\x7fELF\x02\x01", f"a program or library for Linux itself (ELF). {BUILD}"),
+        (b"\xcf\xfa\xed\xfe\x07", f"a program for macOS (Mach-O). {BUILD}"),
+        (b"MZ\x90", f"a program for Windows (PE). {BUILD}"),
+        (b"BC\xc0\xde\x35", "LLVM bitcode. Link it: clang --target=wasm32-wasip1."),
+        (b"!<arch>\nx", "an archive of object files. Link it into a program for wasm32-wasip1."),
+        (b"\x1f\x8b\x08", "compressed (gzip). Unpack it first: gunzip."),
+        (b"\x28\xb5\x2f\xfd", "compressed (zstd). Unpack it first: unzstd."),
+        (b"PK\x03\x04", "a zip archive. Unpack it first: unzip."),
+        (b"\n<!DOCTYPE html>\n<html>", "a web page. Fetch the file itself, not the page about it."),
+        (b"<HTML>", "a web page. Fetch the file itself, not the page about it."),
+        (
+            b"version https://git-lfs.github.com/spec/v1",
+            "a pointer of Git LFS. Fetch the file itself: git lfs pull.",
+        ),
+        (
+            "console.log('grüße')".encode(),
+            "some other text. A script needs its extension (.js), or name what runs it (README).",
+        ),
+    ],
+)
+@pytest.mark.parametrize("extension", ["", ".wasm"])
+def test_a_file_that_is_no_module_is_called_by_its_kind(content: bytes, text: str, extension: str) -> None:
+    assert what_it_seems_untrusted(content, extension) == f"It is no WebAssembly module but {text}"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\0asm\x01\0\0\0", b"\0asm", b"  (module)", b";; a comment\n(module)", b"\x01\x02", b"\xff" * 9]
+)
+def test_what_may_be_a_module_is_left_to_the_sandbox(content: bytes) -> None:
+    assert what_it_seems_untrusted(content, ".wasm") == ""
+
+
+def test_a_text_may_be_cut_within_a_character() -> None:
+    assert "some other text" in what_it_seems_untrusted(b"x" * 4095 + "ü".encode(), "")
+
+
+def test_an_extension_without_a_module_is_named() -> None:
+    assert ".py files" in what_it_seems_untrusted(b"print()", ".py")
+
+
+@given(st.binary(max_size=5000))
+def test_whatever_comes_is_one_line_or_nothing(content: bytes) -> None:
+    said = what_it_seems_untrusted(content, ".wasm")
+    assert said == "" or (said.isprintable() and said.endswith("."))
