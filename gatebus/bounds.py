@@ -276,3 +276,38 @@ QUIET_SECONDS = 20.0
 
 SILENT_SECONDS = 40.0
 """... and ended when it still says nothing: two questions may get lost."""
+
+# Connections and plain HTTP (gatebus.web)
+
+DIAL_SECONDS = 15.0
+"""For connecting, TLS and the opening handshake together: several lost first packets (1 + 2 + 4 s)."""
+
+HTTP_HEAD_BYTES = 64 * 1024
+"""Of a request's head: browsers and servers agree on 8 to 64 KiB."""
+
+HTTP_HEAD_SECONDS = 10.0
+"""From the first moment of a connection to the end of its first head, TLS included."""
+
+HTTP_IDLE_SECONDS = 30.0
+"""Until the next request on a connection that is kept alive."""
+
+HTTP_ANSWER_SECONDS = 30.0
+"""For a page to be taken: a megabyte over a slow mobile network."""
+
+HTTP_BODY_BYTES = 64 * 1024
+"""No page takes a body; one up to here is read and dropped so that the answer arrives, a larger one is refused."""
+
+HTTP_REQUESTS = 1_000
+"""Requests on one connection; then it is closed, so that nobody holds one for ever."""
+
+HALF_OPEN_CONNECTIONS = 512
+"""Connections that have not become links. The oldest goes when a new one comes, so that those who talk get through."""
+
+CONNECTIONS = 8_192
+"""Of one host. Each link costs about 10 KiB and a descriptor."""
+
+CONNECTIONS_PER_ADDRESS = 512
+"""From one outside address (IPv6: one /64), so that no single one takes all; not for this machine's own programs."""
+
+ACCEPT_BACKLOG = 1_024
+"""Connections the kernel holds until we take them."""

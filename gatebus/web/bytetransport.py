@@ -97,3 +97,35 @@ def immediate(sock: socket.socket) -> None:
     """Small messages leave at once; the link joins them itself."""
     if sock.family in (socket.AF_INET, socket.AF_INET6):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+async def receive_some(transport: Transport, most: int = 16 * 1024) -> bytes:
+    """For openings, before there is a link: at least one byte, or b"" at the end. OSError, trio.ClosedResourceError."""
+    buffer = memoryview(bytearray(most))
+    while True:
+        await transport.wait_readable()
+        with suppress(BlockingIOError):
+            return bytes(buffer[: transport.receive_into(buffer)])
+
+
+async def send_all(transport: Transport, data: bytes) -> None:
+    """For openings and pages. Who is cancelled here closes the transport: nobody knows what was sent."""
+    rest = memoryview(data)
+    while rest or transport.pending():
+        with suppress(BlockingIOError):
+            rest = rest[transport.send_parts((rest,)) :]
+        if rest or transport.pending():
+            await transport.wait_writable()
+
+
+async def linger(transport: Transport) -> None:
+    """After the last answer: drop what still comes until the other end has seen it, LINGER_SECONDS at most. A socket
+    that is closed with unread input destroys the answer."""
+    transport.finish()
+    with trio.move_on_after(LINGER_SECONDS), suppress(OSError):
+        while await receive_some(transport):
+            pass
+
+
+LINGER_SECONDS = 1.0
+"""One slow round trip; who needs longer has lost only the text of a refusal."""

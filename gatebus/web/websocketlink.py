@@ -229,7 +229,7 @@ class WebsocketLink:
                 self._outbox.finish()
         if self._protocol.state is not State.OPEN:
             self._open = False
-        if self._corked > bounds.LINK_CORK_BYTES:
+        if not self._open or self._corked > bounds.LINK_CORK_BYTES:
             self.flush()
 
     def _end(self) -> None:

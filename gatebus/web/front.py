@@ -1,0 +1,102 @@
+"""Assembly: one accepted connection: TLS, the first head, then a link or pages.
+
+In:  a connected socket. Out: `Front.on_link(link)` for a websocket at the path of the bus; pages for everything else.
+Both on one port, each protocol with the library that is good at it: h11 reads the head; an upgrade's is handed on as it
+came. Until it is a link, a connection may be evicted by newer ones (crowd).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import trio
+
+from gatebus import bounds
+from gatebus.web.bytetransport import linger, send_all
+from gatebus.web.crowd import Capacity
+from gatebus.web.entry import Terms, enter_untrusted
+from gatebus.web.frames import Scratch
+from gatebus.web.httploop import HttpLoop
+from gatebus.web.keepalive import Keepalive
+from gatebus.web.link import LinkClosed, Peer
+from gatebus.web.tlstransport import TlsTransport
+from gatebus.web.websocketlink import WebsocketLink
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from gatebus.web.bytetransport import Transport
+    from gatebus.web.crowd import Seat
+    from gatebus.web.httploop import Upgrade
+    from gatebus.web.link import Link
+    from gatebus.web.pages import Page
+
+
+def ignore(peer: Peer, error: Exception) -> None:
+    """Where nobody wants to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What a server offers. `on_link` runs as long as its link is wanted; LinkClosed may come out of it. `report`: it
+    raised something else, which costs only this connection."""
+
+    on_link: Callable[[Link], Awaitable[None]]
+    pages: Mapping[str, Page] = field(default_factory=dict)
+    terms: Terms = field(default_factory=Terms)
+    capacity: Capacity = field(default_factory=Capacity)
+    report: Callable[[Peer, Exception], None] = ignore
+    link_class: type[WebsocketLink] = WebsocketLink
+
+
+class Reception:
+    """What all connections of a server share."""
+
+    def __init__(self, front: Front) -> None:
+        self.front = front
+        self.keepalive = Keepalive()
+        self.scratch = Scratch(bounds.LINK_SCRATCH_BYTES)
+
+    async def receive(self, transport: Transport, peer: Peer, seat: Seat, context: ssl.SSLContext | None) -> None:
+        """To the end of the connection. Raises nothing but Cancelled."""
+        try:
+            if context is not None:
+                transport = await _secured(transport, context)
+            upgrade = await HttpLoop(transport, self.front.pages, self.front.terms.path).converse()
+            if upgrade is not None:
+                await self._enter(transport, peer, seat, upgrade)
+        except (OSError, trio.ClosedResourceError, trio.TooSlowError):
+            pass  # it broke, was too slow, or was evicted
+        finally:
+            transport.close()
+
+    async def _enter(self, transport: Transport, peer: Peer, seat: Seat, upgrade: Upgrade) -> None:
+        entry = enter_untrusted(upgrade.head, self.front.terms)
+        with trio.fail_after(bounds.HTTP_HEAD_SECONDS):
+            await send_all(transport, entry.answer)
+        if entry.protocol is None:
+            await linger(transport)
+            return
+        seat.settle()
+        peer = replace(peer, origin=entry.origin, agent=entry.agent)
+        link = self.front.link_class(transport, entry.protocol, peer, self.scratch, upgrade.rest)
+        await self._attend(link)
+
+    async def _attend(self, link: WebsocketLink) -> None:
+        try:
+            with self.keepalive.keeping(link):
+                async with link:
+                    await self.front.on_link(link)
+        except LinkClosed:
+            pass
+        except Exception as error:  # one connection's trouble stays its own
+            self.front.report(link.peer, error)
+
+
+async def _secured(transport: Transport, context: ssl.SSLContext) -> TlsTransport:
+    secured = TlsTransport(transport, context)
+    with trio.fail_after(bounds.HTTP_HEAD_SECONDS):
+        await secured.handshake()
+    return secured

@@ -1,0 +1,131 @@
+"""Wire: plain HTTP on a connection, until it ends or becomes a websocket.
+
+In:  requests of a stranger (untrusted; h11 reads them). Out: answers from a table of pages; or the head of an upgrade
+request, exactly as it came, with the bytes behind it.
+
+h11 because it is strict and finished; pages are few and need no speed. A request has HTTP_HEAD_SECONDS (the first one)
+or HTTP_IDLE_SECONDS; whoever is too slow is told so only if there was something to answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+import h11
+import trio
+
+from gatebus import bounds
+from gatebus.web.bytetransport import linger, receive_some, send_all
+from gatebus.web.pages import Answer, answer_untrusted, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gatebus.web.bytetransport import Transport
+    from gatebus.web.pages import Page
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """`head` ends with its empty line; `rest` came behind it."""
+
+    head: bytes
+    rest: bytes
+
+
+class HttpLoop:
+    """Made for one connection. `converse` raises OSError or trio.ClosedResourceError when it breaks."""
+
+    def __init__(self, transport: Transport, pages: Mapping[str, Page], bus: str) -> None:
+        self._transport = transport
+        self._pages = pages
+        self._bus = bus.encode()
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=bounds.HTTP_HEAD_BYTES)
+        self._raw = bytearray()  # of the request that is being read
+        self._head_only = False
+
+    async def converse(self) -> Upgrade | None:
+        """None: the conversation is over."""
+        seconds = bounds.HTTP_HEAD_SECONDS
+        for left in range(bounds.HTTP_REQUESTS, 0, -1):
+            request = await self._hear(seconds)
+            if request is None:
+                break
+            if self._wants_the_bus(request):
+                return self._upgrade()
+            await self._say(self._answer(request), leave=left == 1)
+            if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+                break
+            self._http.start_next_cycle()
+            self._raw = bytearray(self._http.trailing_data[0])
+            seconds = bounds.HTTP_IDLE_SECONDS
+        await linger(self._transport)
+        return None
+
+    async def _hear(self, seconds: float) -> h11.Request | None:
+        """A whole request, its body dropped; None when there is none, which has been answered."""
+        try:
+            with trio.move_on_after(seconds):
+                return await self._request()
+        except h11.RemoteProtocolError as error:
+            await self._complain(error.error_status_hint)
+            return None
+        if self._raw:  # something came, but not all of it in time
+            await self._complain(408)
+        return None
+
+    async def _request(self) -> h11.Request | None:
+        request, body = None, 0
+        while True:
+            match self._http.next_event():
+                case h11.NEED_DATA if self._http.they_are_waiting_for_100_continue:
+                    return request  # the answer comes instead
+                case h11.NEED_DATA:
+                    data = await receive_some(self._transport)
+                    if request is None:
+                        self._raw += data
+                    self._http.receive_data(data)
+                case h11.Request() as found:
+                    request = found
+                    self._head_only = found.method == b"HEAD"
+                case h11.Data(data=some):
+                    body += len(some)
+                    if body > bounds.HTTP_BODY_BYTES:
+                        raise h11.RemoteProtocolError("a large body", 413)
+                case h11.ConnectionClosed():
+                    self._raw.clear()
+                    return None
+                case _:  # EndOfMessage, or PAUSED at an offer to switch protocols
+                    return request
+
+    def _wants_the_bus(self, request: h11.Request) -> bool:
+        upgrades = [value.lower() for name, value in request.headers if name == b"upgrade"]
+        return b"websocket" in upgrades and request.target.partition(b"?")[0] == self._bus
+
+    def _upgrade(self) -> Upgrade:
+        rest = self._http.trailing_data[0]
+        return Upgrade(bytes(self._raw[: len(self._raw) - len(rest)]), rest)
+
+    def _answer(self, request: h11.Request) -> Answer:
+        if request.target.partition(b"?")[0] == self._bus:
+            return plain(426, ("Upgrade", "websocket"))
+        return answer_untrusted(self._pages, request.method, request.target)
+
+    async def _complain(self, status: int) -> None:
+        if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            await self._say(plain(status), leave=True)
+
+    async def _say(self, answer: Answer, *, leave: bool) -> None:
+        dated = (*answer.headers, ("Date", formatdate(usegmt=True)), *((("Connection", "close"),) if leave else ()))
+        said = self._http.send(
+            h11.Response(status_code=answer.status, headers=list(dated), reason=answer.phrase.encode())
+        )
+        if not self._head_only:
+            said = (said or b"") + (self._http.send(h11.Data(data=answer.body)) or b"")
+        self._http.send(h11.EndOfMessage())
+        with trio.move_on_after(bounds.HTTP_ANSWER_SECONDS) as waited:
+            await send_all(self._transport, said or b"")
+        if waited.cancelled_caught:
+            raise OSError("nobody takes the answer")
