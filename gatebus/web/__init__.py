@@ -20,7 +20,7 @@ A cancelled send never leaves half a frame (nothing is sent by awaiting); a link
 goes to the websocket, the rest to an h11 loop over a table of pages. Connecting: `async with dial(address) as link:`.
 
 Which module has what:
-    words     link (interface, errors), frames (the usual frame), pages (path -> page), addresses,
+    words     link (interface, errors), frames (the usual frame), pages (path -> page), places,
               entry (who may connect)
     wires     bytetransport, tlstransport, memorytransport (streams that never block), outbox, websocketlink, httploop,
               keepalive

@@ -33,9 +33,9 @@ from sandbox.background import background_tasks
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from gatebus.web.addresses import Address
     from gatebus.web.bytetransport import Transport
     from gatebus.web.link import Link
+    from gatebus.web.places import Address
 
 REASON_LETTERS = 160
 END = b"\r\n\r\n"

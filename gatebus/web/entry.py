@@ -16,8 +16,8 @@ from websockets.server import ServerProtocol
 from websockets.typing import Origin, Subprotocol
 
 from gatebus.bounds import LINK_MESSAGE_BYTES
-from gatebus.web.addresses import PATH
 from gatebus.web.link import SUBPROTOCOL
+from gatebus.web.places import PATH
 
 if TYPE_CHECKING:
     from websockets.http11 import Request, Response

@@ -11,13 +11,13 @@ import pytest
 import trio
 
 from gatebus.faults import UsageError
-from gatebus.web.addresses import Address
 from gatebus.web.dialling import Caller, dial
 from gatebus.web.entry import Terms
 from gatebus.web.front import Front
 from gatebus.web.link import CannotConnect, LinkClosed
 from gatebus.web.listening import Listener, listen_tcp, listen_unix, serve
 from gatebus.web.pages import TEXT, Page, standard_pages
+from gatebus.web.places import Address
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
