@@ -7,6 +7,8 @@ Order: temporary file in the same folder, fsync, rename (or a link, which refuse
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _PRIVATE = 0o600
@@ -24,29 +26,28 @@ def sync_folder(folder: Path) -> None:
 
 def write_durably(path: Path, data: bytes) -> None:
     """Private to its owner. Replaces what was there."""
-    temporary = _written(path, data)
-    try:
+    with _written(path, data) as temporary:
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
 
 
 def create_durably(path: Path, data: bytes) -> None:
     """Private to its owner. Raises FileExistsError; of several who try at once, one makes it."""
-    temporary = _written(path, data)
-    try:
+    with _written(path, data) as temporary:
         os.link(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
 
 
-def _written(path: Path, data: bytes) -> Path:
+@contextmanager
+def _written(path: Path, data: bytes) -> Iterator[Path]:
+    """A temporary file that is on the disk; gone afterwards, whatever happened."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _PRIVATE)
-    with open(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    return temporary
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)

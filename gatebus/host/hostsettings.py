@@ -18,7 +18,7 @@ from gatebus.host.hostconfig import Address
 from gatebus.host.policy import OPERATIONS
 from gatebus.host.quotas import Amounts
 from sandbox.errors import BadSetup
-from sandbox.layers import LAYER_NAMES
+from sandbox.layers import LAYER_NAMES, REQUIRED
 from sandbox.limits import Limits, Range, parse, parse_size, parse_time
 from sandbox.settings import POOL_MAX, SPIN_MAX
 
@@ -162,8 +162,9 @@ def _some_of(words: Mapping[str, object]) -> Callable[[object], frozenset[str]]:
 
 
 def _layers(value: object) -> tuple[str, ...]:
+    """Besides those without which nothing runs anyway."""
     found = _some_of(dict.fromkeys(LAYER_NAMES))(value)
-    return tuple(name for name in LAYER_NAMES if name in found)
+    return tuple(name for name in LAYER_NAMES if name in found or name in REQUIRED)
 
 
 def _limit(name: str, bounds: Range) -> Callable[[object], Any]:
@@ -208,7 +209,9 @@ _ROOT = (
     Setting(("store", "unpinned_bytes"), _size, "more than this of modules that nobody pinned: the oldest go"),
     Setting(("store", "partial_seconds"), _seconds(1, 365 * _DAY), "how long an interrupted upload can be resumed"),
     Setting(("sandbox", "backend"), _one_of("native", "portable"), "native needs Linux; see `gatebus doctor`"),
-    Setting(("sandbox", "require"), _layers, "layers of protection without which nothing may run"),
+    Setting(
+        ("sandbox", "require"), _layers, "layers of protection without which nothing may run, besides the ordinary ones"
+    ),
     Setting(("sandbox", "pool"), _count(0, POOL_MAX), "prepared processes; more hide longer bursts"),
     Setting(("sandbox", "spin"), _seconds(0, SPIN_MAX), "how long to look again before sleeping, for latency"),
 )
