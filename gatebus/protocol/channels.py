@@ -68,6 +68,22 @@ class Channel:
                 self.flows.out.begin(taken_untrusted(about), window)
         return True
 
+    def said(self, sender: Role, message: Message, kind: Kind) -> None:
+        """A message of ours, neither open nor data; KeyError where the table has none."""
+        self.step(sender, kind)
+        out, into = self.flows
+        match message:
+            case Accept(_, about, window):
+                into.begin(taken_untrusted(about), window)
+            case End(_, note):
+                if out.held or out.end_sent:
+                    raise LocalProtocolError("A stream is ended by `out.end` while bytes are on their way, and once.")
+                out.end(note)
+                out.end_sent = True
+            case Stop():
+                into.stop()
+                into.stop_sent = True
+
     def unsent(self) -> list[Parts]:
         """Whole messages, in parts, that may go out now: stop, data within the window, end, credit."""
         out, into = self.flows
@@ -92,6 +108,7 @@ class Channel:
             raise LocalProtocolError("A channel can be given another stream only before its accept.")
         window = self.flows.out.edge - self.flows.out.taken
         flows.out.resume(taken, window)
+        flows.out.end_sent = False
         if self.flows.out.stopped:
             flows.out.stop()
         if self.flows.into.ended:

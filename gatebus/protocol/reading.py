@@ -45,7 +45,7 @@ from gatebus.protocol.messages import (
     Stop,
     Welcome,
 )
-from gatebus.protocol.strictcbor import decode_untrusted
+from gatebus.protocol.strictcbor import SHORTEST, decode_untrusted
 
 T = TypeVar("T")
 _NOTE_MAX = 1 << 31
@@ -72,15 +72,24 @@ def parse_untrusted(data: bytes) -> Message:
 
 
 def data_untrusted(data: bytes) -> Data:
-    """A message that begins as data does. Three numbers by position: this is the path of every byte of every stream."""
-    channel, at = _uint_untrusted(data, 2, 0)
-    size, at = _uint_untrusted(data, at, 0x40)
-    if size > DATA_BYTES:
-        raise RemoteFault(f"A data message carries more than {DATA_BYTES} bytes.", "too-large")
-    if at + size != len(data):
-        raise RemoteFault("A data message has another size than it says.")
+    """A message that begins as data does: the path of every byte, so small numbers are read in place."""
+    try:
+        channel, at = data[2], 3
+        if channel > 23:
+            channel, at = _uint_untrusted(data, 2, 0)
+        size = data[at] - 0x40
+        if 0 <= size < 24:
+            at += 1
+        elif size == 24 and data[at + 1] > 23:
+            size, at = data[at + 1], at + 2
+        else:
+            size, at = _uint_untrusted(data, at, 0x40)
+    except IndexError:
+        raise RemoteFault("A message ends in the middle of a value.") from None
+    if at + size != len(data) or size > DATA_BYTES:
+        raise RemoteFault(f"A data message has another size than it says, or carries more than {DATA_BYTES} bytes.")
     if not 0 < channel <= CHANNEL_MAX:
-        raise RemoteFault("The number of a channel is between 1 and 4294967295.")
+        raise RemoteFault(f"The number of a channel is between 1 and {CHANNEL_MAX}.")
     return Data(channel, data[at:])
 
 
@@ -96,18 +105,13 @@ def credit_untrusted(data: bytes) -> Credit:
 
 def _uint_untrusted(data: bytes, at: int, major: int) -> tuple[int, int]:
     """A number of this major type at this position, and where it ends. Shortest form only."""
-    try:
-        low = data[at] - major
-        if 0 <= low < 24:
-            return low, at + 1
-        if low == 24 and data[at + 1] >= 24:
-            return data[at + 1], at + 2
-    except IndexError:
-        raise RemoteFault("A message ends in the middle of a value.") from None
-    width = 1 << low - 24 if 24 < low < 28 else 0
+    low = data[at] - major if at < len(data) else -1
+    if 0 <= low < 24:
+        return low, at + 1
+    width, smallest = SHORTEST.get(low, (0, 0))
     end = at + 1 + width
     number = int.from_bytes(data[at + 1 : end], "big")
-    if not width or end > len(data) or number >> (width << 2) == 0:
+    if not width or end > len(data) or number < smallest:
         raise RemoteFault("A number or length is missing, cut or not in its shortest form.")
     return number, end
 

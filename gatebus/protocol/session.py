@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 from gatebus.bounds import CHANNELS_OPEN, HELLO_SECONDS, QUIET_SECONDS, SILENT_SECONDS
 from gatebus.protocol.breaches import LocalProtocolError, RemoteFault
-from gatebus.protocol.channels import Channel, Parts, fresh, taken_untrusted
+from gatebus.protocol.channels import Channel, Parts, fresh
 from gatebus.protocol.greeting import Greeting, Settings
 from gatebus.protocol.messages import (
     KINDS,
@@ -117,25 +117,28 @@ class Session:
         events: list[Event] = []
         try:
             for message in messages:
-                if self._ended is not None:
-                    break
-                self._receive(message, events)
+                if message[:2] == _DATA:
+                    self._data_untrusted(message, events)
+                elif self._ended is None:
+                    self._other_untrusted(message, events)
         except RemoteFault as fault:
-            events.append(self._broken(fault))
+            if self._ended is None:
+                events.append(self._broken(fault))
         return events
 
-    def _receive(self, message: bytes, events: list[Event]) -> None:
-        if message[:2] == _DATA:
-            data = data_untrusted(message)
-            channel = self._channels.get(data.channel)
-            if channel is None or channel.stage is not Stage.FLOWING:
+    def _data_untrusted(self, message: bytes, events: list[Event]) -> None:
+        data = data_untrusted(message)
+        channel = self._channels.get(data.channel)
+        if channel is None or channel.stage is not Stage.FLOWING:
+            if self._ended is None:
                 self._late_or_wrong(data.channel, Kind.DATA)
-                return
-            into = channel.flows.into
-            into.arrived(len(data.data))
-            if data.data and not into.stopped:
-                events.append(data)
             return
+        into = channel.flows.into
+        into.arrived(len(data.data))
+        if data.data and not into.stopped:
+            events.append(data)
+
+    def _other_untrusted(self, message: bytes, events: list[Event]) -> None:
         parsed = parse_untrusted(message)
         kind = KINDS[type(parsed)]
         self._greeting.step(self.role.other, parsed, kind)
@@ -232,6 +235,7 @@ class Session:
             parameters = {**parameters, "taken": taken}
         message = self.send(Open(number, operation, parameters, window))
         if flows is not None:
+            flows.out.end_sent = False
             self._channels[number].flows = flows
         return number, message
 
@@ -275,10 +279,7 @@ class Session:
             case _ if Kind.OPEN < kind < Kind.PING:
                 number = message[0]
                 assert isinstance(number, int)
-                channel = self._open_channel(number)
-                channel.step(self.role, kind)
-                if isinstance(message, Accept):
-                    channel.flows.into.begin(taken_untrusted(message.about), message.window)
+                self._open_channel(number).said(self.role, message, kind)
                 if kind in _ANSWERS:
                     del self._channels[number]
 

@@ -128,7 +128,6 @@ class Outflow:
             self._kept = None
         self.sent = taken
         self.edge = taken + min(window, self.bound)
-        self.end_sent = False
 
     def begin(self, taken: int, window: int) -> None:
         """The first accept. While we hold nothing, the receiver may have the beginning from elsewhere (an upload)."""
@@ -151,7 +150,7 @@ class Outflow:
 class Inflow:
     """The direction in which the other side writes."""
 
-    __slots__ = ("_told", "consumed", "edge", "ended", "finished", "received", "stop_sent", "stopped", "window")
+    __slots__ = ("consumed", "edge", "ended", "finished", "received", "stop_sent", "stopped", "window")
 
     def __init__(self, window: int = STREAM_WINDOW, start: int = 0) -> None:
         self.received = start
@@ -162,11 +161,10 @@ class Inflow:
         self.finished: int | None = None  # the note of the first end
         self.stopped = False  # our reader reads no more
         self.stop_sent = False  # ... and the present link was told
-        self._told = start  # consumed, as the last credit said
 
     def begin(self, taken: int, window: int) -> None:
         """Our first accept: we have `taken` bytes already, and let `window` more come."""
-        self.received = self.consumed = self._told = taken
+        self.received = self.consumed = taken
         self.window, self.edge = window, taken + window
 
     def arrived(self, size: int) -> None:
@@ -194,20 +192,18 @@ class Inflow:
         self.consumed += size
 
     def credit_is_due(self) -> bool:
-        """A quarter window was consumed since the last credit."""
-        unsaid = self.consumed - self._told
-        return unsaid > 0 and not self.ended and not self.stopped and (unsaid << 2 >= self.window)
+        """The edge would move by a quarter window or more."""
+        further = self.consumed + self.window - self.edge
+        return further > 0 and not self.ended and not self.stopped and further << 2 >= self.window
 
     def credit(self) -> tuple[int, int]:
         """(taken, window) to say now."""
-        self._told = self.consumed
         self.edge = max(self.edge, self.consumed + self.window)
         return self.consumed, self.window
 
     def resume(self) -> tuple[int, int]:
         """(taken, window) for a new link: everything that came is ours, read or not."""
         self.ended = self.stop_sent = False
-        self._told = self.consumed
         self.edge = max(self.received, self.consumed + self.window)
         return self.received, self.edge - self.received
 

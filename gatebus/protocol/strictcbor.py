@@ -16,8 +16,8 @@ from gatebus.protocol.breaches import RemoteFault
 
 _FLOATS = {25: Struct(">e"), 26: Struct(">f"), 27: Struct(">d")}
 _SIMPLE = {20: False, 21: True, 22: None}
-# The smallest argument that needs 1, 2, 4, 8 bytes: anything below it was not the shortest form.
-_WIDTHS = {24: (1, 24), 25: (2, 1 << 8), 26: (4, 1 << 16), 27: (8, 1 << 32)}
+# Low five bits of a head -> bytes of the number that follows, and the smallest that needs so many.
+SHORTEST = {24: (1, 24), 25: (2, 1 << 8), 26: (4, 1 << 16), 27: (8, 1 << 32)}
 
 
 def decode_untrusted(data: bytes) -> object:
@@ -66,9 +66,9 @@ class _Reader:
         return self.data[start : self.at]
 
     def _number_untrusted(self, low: int) -> int:
-        if low not in _WIDTHS:
+        if low not in SHORTEST:
             raise RemoteFault("A message has an indefinite or reserved length. Write definite lengths.")
-        width, smallest = _WIDTHS[low]
+        width, smallest = SHORTEST[low]
         number = int.from_bytes(self._bytes_untrusted(width), "big")
         if number < smallest:
             raise RemoteFault("A number or length is not in its shortest form.")

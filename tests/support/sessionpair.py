@@ -76,6 +76,10 @@ class Pair:
             self.client.hear()
         return self
 
+    def host_said(self) -> bool:
+        """The host has greeted."""
+        return self.host.session._greeting.host is not None
+
     def open(self, operation: str, parameters: dict[str, object] | None = None, window: int = 0) -> int:
         """The client opens; the host hears it."""
         channel, message = self.client.session.open(operation, parameters or {}, window)

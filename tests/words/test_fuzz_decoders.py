@@ -19,6 +19,10 @@ from hypothesis import strategies as st
 from gatebus.discovery import names_untrusted, request_content
 from gatebus.faults import Violation
 from gatebus.flow import changes_untrusted, chunk_untrusted
+from gatebus.protocol import Broken, Role, Session, Settings
+from gatebus.protocol.breaches import RemoteFault
+from gatebus.protocol.messages import Accept, Credit, Data, End, Open, Result, encode
+from gatebus.protocol.reading import parse_untrusted
 from gatebus.services import scope
 from sandbox import control, keeperwire, packets
 from sandbox.errors import CompileLimit, PacketViolation, Refused, SandboxBroken, SandboxError
@@ -193,3 +197,30 @@ def test_flow_and_data_are_values_or_a_violation(data: bytes) -> None:
     assert isinstance(changes, tuple)
     assert len(changes) == len(data) // 8
     answers(chunk_untrusted, data, Violation)
+
+
+MESSAGES = [
+    encode(Data(300, bytes(range(48)))),
+    encode(Credit(7, 1 << 33, 1 << 20)),
+    encode(Open(1, "call", {"stream": bytes(16), "module": "ipfs://x", "args": ["a", "b"], "limits": {"cpu": 5}}, 9)),
+    encode(Accept(1, {"taken": 12}, 1 << 16)),
+    encode(End(1, -5)),
+    encode(Result(1, {"outcome": {"state": "ended", "usage": {"cpu_ms": 1.5}}, "files": {"a": b"b"}, "none": None})),
+]
+
+
+@fuzzed
+@given(broken(MESSAGES))
+def test_messages_of_the_bus_are_messages_or_a_fault(data: bytes) -> None:
+    message = answers(parse_untrusted, data, RemoteFault)
+    if message is not None:
+        assert parse_untrusted(encode(message)) == message  # type: ignore[arg-type]
+
+
+@fuzzed
+@given(st.sampled_from(Role), st.lists(broken(MESSAGES), max_size=6))
+def test_a_session_that_is_told_nonsense_says_so_once(role: Role, said: list[bytes]) -> None:
+    session = Session(role, Settings(), 0.0)
+    session.hello(bytes(32)) if role is Role.CLIENT else None
+    events = session.receive_many(said)
+    assert [event for event in events if isinstance(event, Broken)] == events[-1:]
