@@ -10,10 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from gatebus.peers.neighbourhood import Resident
 from gatebus.services.base import Offer, Outlet, Service
 from gatebus.services.catalog import Catalog, Entries
+from gatebus.services.group import Group
 from gatebus.services.identity import Identities, Identity
 from gatebus.services.origin import Door, Origin, Windows
+from gatebus.services.peer import Peer, PeerIndex
 from gatebus.services.randomness import Clock, Random, Randomness
 from gatebus.services.scope import Scope, ScopeService
 
@@ -28,6 +31,7 @@ class World:
     scope: Scope = field(default_factory=Scope)
     door: Door = field(default_factory=Door)
     windows: Windows = field(default_factory=Windows)
+    resident: Resident = field(default_factory=Resident)
 
 
 class Builtin(NamedTuple):
@@ -40,8 +44,11 @@ class Builtin(NamedTuple):
 
 BUILTIN: Mapping[str, Builtin] = {
     "catalog": Builtin(Catalog, "0", lambda world, entries, outlet: Catalog(outlet, entries)),
+    "group": Builtin(Group, "1", lambda world, entries, outlet: Group(outlet, world.resident)),
     "identity": Builtin(Identity, "0", lambda world, entries, outlet: Identity(outlet, world.identities)),
     "origin": Builtin(Origin, "0", lambda world, entries, outlet: Origin(outlet, world.door, world.windows)),
+    "peer": Builtin(Peer, "0", lambda world, entries, outlet: Peer(outlet, world.resident)),
+    "peerindex/principal": Builtin(PeerIndex, "0", lambda world, entries, outlet: PeerIndex(outlet, world.resident)),
     "random": Builtin(Random, "0", lambda world, entries, outlet: Random(outlet, world.clock, world.randomness)),
     "scope": Builtin(ScopeService, "0", lambda world, entries, outlet: ScopeService(outlet, world.scope)),
 }
