@@ -18,6 +18,7 @@ help:
 	@echo "make build   only build; then $(BIN)/gatebus run FILE, $(BIN)/gatebus doctor"
 	@echo "make guests  build the example and test programs (C, JavaScript)"
 	@echo "make bench   measure and print one table; make bench ONLY=spawn_ms,idle_kib"
+	@echo "make autobahn  all 517 cases of the websocket test suite (needs a Python 2.7; make test runs 247)"
 	@echo "make arm64   cross-build the native part and test it under qemu-user"
 	@echo "make fuzz    broken input for every decoder, a minute each: make fuzz SECONDS=600"
 	@echo "make clean   remove what was built here (the caches in $(CACHE) stay)"
@@ -61,6 +62,9 @@ test-python: build guests browser-tools
 
 browser-tools: python
 	@tests/browser/install.sh "$(CACHE)"
+
+autobahn: python
+	GATEBUS_AUTOBAHN=1 $(BIN)/pytest --quiet -o faulthandler_timeout=0 tests/web/test_autobahn.py
 
 fuzz: export GATEBUS_FUZZ_SECONDS := $(or $(SECONDS),60)
 fuzz: export GATEBUS_FUZZ_SEED := $(shell date +%s)

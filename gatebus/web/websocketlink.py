@@ -179,6 +179,9 @@ class WebsocketLink:
         usual = start[0] == frames.BINARY and start[1] & MASKED == self._masked and size <= self._most
         if usual and self._partial is None:
             return head + size
+        if start[0] & 15 == Opcode.CLOSE and self._partial is not None:
+            # RFC 6455 lets a close frame come between fragments; the library would call that a violation.
+            self._partial, self._protocol.current_size = None, None
         self._left = head + size
         return 0
 
