@@ -11,9 +11,10 @@
 
 use crate::placement::{self, Placement};
 use gatebus_wire::Layers;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ const OVERHEAD: u64 = 48 << 20;
 const RESIDUE: u64 = 4 << 20;
 /// Empty groups that are kept: a burst needs them again, each costs the kernel some ten KiB.
 const FREE_MAX: usize = 256;
+/// Groups whose files stay open, three each: as many as the largest pool. What is given back last is taken first.
+const OPEN_MAX: u32 = 64;
 
 /// At the end: a second for a kernel that is busy; on an idle machine it needs some milliseconds.
 const CLOSE_TRIES: u32 = 200;
@@ -47,6 +50,15 @@ pub(crate) struct Group {
     number: u32,
     limit: u64,
     out_of_memory: u64,
+    /// Files that every start needs, of the groups that are used again and again.
+    open: Option<OpenFiles>,
+}
+
+/// Finding a file of a control group costs ten times what using it costs.
+#[derive(Debug)]
+struct OpenFiles {
+    procs: Vec<OwnedFd>,
+    charge: Option<File>,
 }
 
 /// The groups of one keeper.
@@ -106,11 +118,16 @@ impl Groups {
             Some(group) => group,
             None => self.make_one()?,
         };
-        let procs = self
-            .child_folders(&group)
-            .map(|(_, folder)| Ok(OpenOptions::new().write(true).open(folder.join("cgroup.procs"))?.into()));
-        let procs: io::Result<Vec<OwnedFd>> = procs.collect();
-        Ok((group, procs?))
+        let procs = match &group.open {
+            Some(open) => open.procs.iter().map(OwnedFd::try_clone).collect::<io::Result<_>>()?,
+            None => self.open_procs(&group)?,
+        };
+        Ok((group, procs))
+    }
+
+    fn open_procs(&self, group: &Group) -> io::Result<Vec<OwnedFd>> {
+        let open = |folder: PathBuf| OpenOptions::new().write(true).open(folder.join("cgroup.procs"));
+        self.child_folders(group).map(|(_, folder)| Ok(open(folder)?.into())).collect()
     }
 
     /// Bounds a child's memory when its request is known.
@@ -171,7 +188,7 @@ impl Groups {
     }
 
     fn make_one(&mut self) -> io::Result<Group> {
-        let group = Group { number: self.made, limit: 0, out_of_memory: 0 };
+        let group = Group { number: self.made, limit: 0, out_of_memory: 0, open: None };
         self.made += 1;
         for (_, folder) in self.child_folders(&group) {
             fs::create_dir(&folder)?;
@@ -181,6 +198,10 @@ impl Groups {
         }
         let mut group = group;
         self.write_limit(&mut group, self.usual_limit)?;
+        if group.number < OPEN_MAX {
+            let charge = self.charge_file(&group).and_then(|path| File::open(path).ok());
+            group.open = Some(OpenFiles { procs: self.open_procs(&group)?, charge });
+        }
         Ok(group)
     }
 
@@ -207,15 +228,30 @@ impl Groups {
     }
 
     fn charged(&self, group: &Group) -> u64 {
+        let Some(path) = self.charge_file(group) else { return 0 };
+        let text = match &group.open {
+            Some(OpenFiles { charge: Some(file), .. }) => read_number(file),
+            _ => fs::read_to_string(path),
+        };
+        text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(u64::MAX)
+    }
+
+    fn charge_file(&self, group: &Group) -> Option<PathBuf> {
         let name = if self.mode == Mode::V1 { "memory.usage_in_bytes" } else { "memory.current" };
-        let Some(folder) = self.file(Layers::CGROUP_MEMORY, group) else { return 0 };
-        fs::read_to_string(folder.join(name)).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(u64::MAX)
+        self.file(Layers::CGROUP_MEMORY, group).map(|folder| folder.join(name))
     }
 
     fn remove(&self, group: &Group) -> bool {
         // Each of them is tried, whatever becomes of the others.
         self.child_folders(group).fold(true, |all, (_, folder)| gone(fs::remove_dir(folder)) && all)
     }
+}
+
+/// A number that the kernel writes anew for each reading from the start.
+fn read_number(file: &File) -> io::Result<String> {
+    let mut digits = [0u8; 32];
+    let length = file.read_at(&mut digits, 0)?;
+    Ok(String::from_utf8_lossy(&digits[..length]).into_owned())
 }
 
 fn make(folder: &Path) -> io::Result<()> {

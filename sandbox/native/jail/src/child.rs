@@ -5,12 +5,14 @@
 
 use crate::descriptors::{Received, close_range, place, receive};
 use crate::landlock;
+use crate::signals::Timers;
 use crate::sys::{Failure, check, exit_group, syscall};
 use crate::workload::{CompileDescriptors, FACTS, IMAGE, PACKET, ProgramDescriptors, StackClass, WASM, Workload};
 use crate::{container, rlimits, seccomp, signals};
 use gatebus_wire::keeper::{self, Request};
 use gatebus_wire::spawner::{Class, PREPARED};
 use gatebus_wire::{Compile, Layers, Start, status};
+use seccompiler::BpfProgram;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,18 +42,33 @@ pub(crate) struct Inheritance {
     /// Layers that are on; those that cannot be had are not tried again.
     pub(crate) layers: Layers,
     pub(crate) ruleset: Option<OwnedFd>,
+    pub(crate) filter: ProgramFilter,
+}
+
+/// The final filter of programs whose memories are at these addresses: the same in every child of a spawner.
+#[derive(Debug)]
+pub(crate) struct ProgramFilter {
+    reservations: Vec<Range<u64>>,
+    program: BpfProgram,
+}
+
+impl ProgramFilter {
+    pub(crate) fn new(reservations: Vec<Range<u64>>) -> Result<ProgramFilter, Failure> {
+        Ok(ProgramFilter { program: seccomp::program(&reservations)?, reservations })
+    }
 }
 
 /// The life of a child. `descriptors`: its private socket, then its `cgroup.procs`.
 pub(crate) fn live<W: Workload>(workload: &mut W, class: Class, descriptors: Vec<OwnedFd>, from: &Inheritance) -> ! {
     prepare(class, descriptors, from);
+    let timers = or_exit(Step::Timers, Timers::new());
     if let Some(stack) = stack_class(class) {
         workload.warm(stack);
     }
     let (request, descriptors) = wait_for_work();
     match request {
-        Request::Start(start) => run_program(workload, &start, descriptors, from),
-        Request::Compile(job) => run_compile(workload, &job, descriptors, from),
+        Request::Start(start) => run_program(workload, &start, descriptors, from, &timers),
+        Request::Compile(job) => run_compile(workload, &job, descriptors, from, &timers),
         Request::Kill | Request::Status => exit_group(status::jail_step(Step::Request as u8)),
     }
 }
@@ -137,7 +154,13 @@ fn wait_for_work() -> (Request, Vec<OwnedFd>) {
     (or_exit(Step::Request, request).1, descriptors)
 }
 
-fn run_program<W: Workload>(workload: &mut W, start: &Start, descriptors: Vec<OwnedFd>, from: &Inheritance) -> ! {
+fn run_program<W: Workload>(
+    workload: &mut W,
+    start: &Start,
+    descriptors: Vec<OwnedFd>,
+    from: &Inheritance,
+    timers: &Timers,
+) -> ! {
     let three: Result<[OwnedFd; 3], _> = descriptors.try_into();
     let [packet, image, memory] =
         or_exit(Step::Request, three.map_err(|_| Failure { what: "descriptors", errno: libc::EBADF }));
@@ -146,12 +169,18 @@ fn run_program<W: Workload>(workload: &mut W, start: &Start, descriptors: Vec<Ow
     if from.layers.has(Layers::RLIMITS) {
         or_exit(Step::Limits, rlimits::limit_program(start));
     }
-    or_exit(Step::Timers, signals::start_timers(start.cpu_ms, start.wall_ms));
-    let lock = ProgramLock { layers: from.layers };
+    or_exit(Step::Timers, timers.start(start.cpu_ms, start.wall_ms));
+    let lock = ProgramLock { layers: from.layers, filter: &from.filter };
     workload.run_program(start, ProgramDescriptors { packet: PACKET, image, memory }, lock)
 }
 
-fn run_compile<W: Workload>(workload: &mut W, job: &Compile, descriptors: Vec<OwnedFd>, from: &Inheritance) -> ! {
+fn run_compile<W: Workload>(
+    workload: &mut W,
+    job: &Compile,
+    descriptors: Vec<OwnedFd>,
+    from: &Inheritance,
+    timers: &Timers,
+) -> ! {
     for (descriptor, number) in descriptors.iter().zip([WASM, IMAGE, FACTS]) {
         or_exit(Step::Request, place(descriptor.as_raw_fd(), number));
         or_exit(Step::Request, rewind(number));
@@ -160,7 +189,7 @@ fn run_compile<W: Workload>(workload: &mut W, job: &Compile, descriptors: Vec<Ow
     if from.layers.has(Layers::RLIMITS) {
         or_exit(Step::Limits, rlimits::limit_compile(job));
     }
-    or_exit(Step::Timers, signals::start_timers(job.cpu_ms, 0));
+    or_exit(Step::Timers, timers.start(job.cpu_ms, 0));
     let lock = CompileLock { layers: from.layers };
     workload.run_compile(job, CompileDescriptors { wasm: WASM, image: IMAGE, facts: FACTS }, lock)
 }
@@ -173,8 +202,9 @@ fn rewind(number: RawFd) -> Result<(), Failure> {
 
 /// The last step before the guest: everything that is still open closes, and six system calls are left.
 #[derive(Debug)]
-pub struct ProgramLock {
+pub struct ProgramLock<'a> {
     layers: Layers,
+    filter: &'a ProgramFilter,
 }
 
 /// The last step before the compiler: three descriptors are left, and the calls of an allocator.
@@ -183,21 +213,22 @@ pub struct CompileLock {
     layers: Layers,
 }
 
-impl ProgramLock {
+impl ProgramLock<'_> {
     /// Locks the process. `reservations` are the address ranges of the guest's memories: `mprotect(READ|WRITE)` is
     /// allowed inside them. A step that fails ends the process with status 80 + step.
     pub fn enter(self, reservations: &[Range<u64>]) {
         // Built first: it allocates, and says something when it fails.
-        let filter = or_exit(Step::Filter, seccomp::program(reservations));
+        let built =
+            (reservations != self.filter.reservations).then(|| or_exit(Step::Filter, seccomp::program(reservations)));
         close_all_but(PACKET, PACKET);
         if self.layers.has(Layers::TSC) {
             or_exit(Step::Clock, close_precise_clock());
         }
         if self.layers.has(Layers::SECCOMP) {
-            or_exit(Step::Filter, seccomp::install(&filter));
+            or_exit(Step::Filter, seccomp::install(built.as_ref().unwrap_or(&self.filter.program)));
         }
         // Not freed: the allocator may give pages back, by a call that is no longer allowed.
-        std::mem::forget(filter);
+        std::mem::forget(built);
     }
 }
 

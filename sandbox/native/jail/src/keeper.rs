@@ -18,7 +18,7 @@ use crate::pool::Pool;
 use crate::sys::{Failure, check, now_ms, syscall};
 use gatebus_wire::Layers;
 use gatebus_wire::keeper::{Answer, DATAGRAM_MAX, Ready, Request};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
@@ -31,8 +31,8 @@ const HOST: RawFd = 3;
 const TURN: usize = 32;
 /// Answers that may wait for a host that does not read; above, its requests wait too. Each answer is 48 bytes.
 const ANSWERS_MAX: usize = 4096;
-/// Descriptors of the keeper itself: sockets, containers, files that are open for a moment.
-const OWN_DESCRIPTORS: u64 = 256;
+/// Descriptors of the keeper itself: sockets, containers, files of control groups, files that are open for a moment.
+const OWN_DESCRIPTORS: u64 = 512;
 /// How long the end may take before the keeper leaves what is left to the kernel.
 const END_MS: u64 = 5000;
 
@@ -104,6 +104,9 @@ struct Keeper {
     children: HashMap<u32, Child>,
     private: BTreeMap<u32, OwnedFd>,
     held: HashMap<u32, Held>,
+    /// Children that were just given a program: nobody looks whether they have hung up before this time. Being woken
+    /// for it would cost the program the processor, or the interrupt that wakes another one.
+    starting: (u64, HashSet<u32>),
     answers: VecDeque<Vec<u8>>,
     /// Unset until the first container stands.
     ready: Option<Ready>,
@@ -132,6 +135,7 @@ impl Keeper {
             children: HashMap::new(),
             private: BTreeMap::new(),
             held: HashMap::new(),
+            starting: (0, HashSet::new()),
             answers: VecDeque::new(),
             ready: None,
             broken: None,
@@ -140,8 +144,12 @@ impl Keeper {
     }
 
     fn turn(&mut self) {
+        if self.starting.0 <= now_ms() {
+            self.starting.1.clear();
+        }
         let (mut polled, sources) = self.interests();
-        if wait(&mut polled, self.pool.next_deadline()).is_err() {
+        let look = (!self.starting.1.is_empty()).then_some(self.starting.0);
+        if wait(&mut polled, self.pool.next_deadline().into_iter().chain(look).min()).is_err() {
             return;
         }
         for (polled, source) in polled.iter().zip(sources).filter(|(polled, _)| polled.revents != 0) {
@@ -165,8 +173,8 @@ impl Keeper {
                 Source::Container(*number),
             )
         });
-        let children =
-            self.private.iter().map(|(token, socket)| (socket.as_raw_fd(), libc::POLLIN, Source::Child(*token)));
+        let children = self.private.iter().filter(|(token, _)| !self.starting.1.contains(token));
+        let children = children.map(|(token, socket)| (socket.as_raw_fd(), libc::POLLIN, Source::Child(*token)));
         // Spawners first: their news make room; the host last.
         let all = containers.chain(children).chain([host]);
         all.map(|(fd, events, source)| (libc::pollfd { fd, events, revents: 0 }, source)).unzip()

@@ -3,9 +3,9 @@
 //! A child's life: asked for (Preparing) - waits for work (Ready) - has a request (Given) - is locked (Running) - gone.
 //! A container's: Starting - current - old (a newer one is current; ends with its last child).
 //!
-//! The pool is filled again when a child is locked, not when it is taken: until then the program that was just started
-//! needs the processor more. A request that finds no child waits its turn; how many may wait is bounded by the
-//! descriptors they hold.
+//! The pool is filled again a moment after a child was taken, for several at once: until then the program that was just
+//! started needs the processor more. Only a pool that is nearly empty is filled at once. A request that finds no child
+//! waits its turn; how many may wait is bounded by the descriptors they hold.
 
 use crate::events::{Action, Event, Figures};
 use crate::options::Trade;
@@ -22,6 +22,9 @@ const WAITING_COST: u64 = 4;
 const RUNNING_COST: u64 = 1;
 /// After its wall time a program has this long for its own timer to end it.
 const WALL_GRACE_MS: u64 = 1000;
+/// How long the pool's filling is put off: a start has answered after a third of a millisecond, with two processors that
+/// were asleep after one.
+pub(crate) const REFILL_MS: u64 = 2;
 const SIGKILL: i32 = 9;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +74,8 @@ pub(crate) struct Pool {
     ready: BTreeMap<Class, VecDeque<u32>>,
     preparing: BTreeMap<Class, usize>,
     deadlines: BTreeSet<(u64, u32)>,
+    /// When the pool is filled again.
+    refill: Option<u64>,
     used_large: bool,
     running: u64,
     failures: BTreeMap<Trade, u32>,
@@ -108,7 +113,7 @@ impl Pool {
             Event::HungUp(child) => self.hung_up(child),
             Event::Unborn(child, errno) => self.unborn(child, errno),
             Event::NotForwarded(child, request) => self.not_forwarded(now_ms, child, request),
-            Event::Gone(child, status, usage, memory) => self.gone(child, status, usage, memory),
+            Event::Gone(child, status, usage, memory) => self.gone(now_ms, child, status, usage, memory),
             Event::Tick => self.tick(now_ms),
         }
         std::mem::take(&mut self.actions)
@@ -121,7 +126,8 @@ impl Pool {
 
     /// When `Tick` is due.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        let killing = self.deadlines.first().map(|(deadline, _)| *deadline);
+        killing.into_iter().chain(self.refill).min()
     }
 
     /// For READY.
@@ -184,6 +190,7 @@ impl Pool {
             }
             self.requests.insert(id, Place::With(token));
             self.actions.push(Action::Forward(token, id, request));
+            self.fill_later(now_ms, class);
         }
     }
 
@@ -222,6 +229,8 @@ impl Pool {
         self.serve(now_ms, class);
         if self.waiting.get(&class).is_some_and(|queue| !queue.is_empty()) {
             self.fill(class);
+        } else {
+            self.fill_later(now_ms, class);
         }
     }
 
@@ -232,6 +241,7 @@ impl Pool {
             Phase::Given(id) => {
                 child.phase = Phase::Running(id);
                 self.running += 1;
+                return;
             }
             Phase::Preparing => {
                 child.phase = Phase::Leaving;
@@ -262,7 +272,7 @@ impl Pool {
         self.fill(class);
     }
 
-    fn gone(&mut self, token: u32, wait_status: i32, usage: Usage, out_of_memory: bool) {
+    fn gone(&mut self, now_ms: u64, token: u32, wait_status: i32, usage: Usage, out_of_memory: bool) {
         let Some(child) = self.children.get(&token) else { return };
         let (class, phase, marked) = (child.class, child.phase, child.why);
         let id = self.forget(token);
@@ -275,10 +285,15 @@ impl Pool {
             return self.failed_to_prepare(class, 0);
         }
         self.end_idle_containers();
-        self.fill(class);
+        self.fill_later(now_ms, class);
     }
 
     fn tick(&mut self, now_ms: u64) {
+        if self.refill.is_some_and(|due| due <= now_ms) {
+            self.refill = None;
+            self.fill_trade(Trade::Programs);
+            self.fill_trade(Trade::Compiles);
+        }
         while let Some(&(deadline, token)) = self.deadlines.first().filter(|(deadline, _)| *deadline <= now_ms) {
             self.deadlines.remove(&(deadline, token));
             self.kill_child(token, Why::Wall);

@@ -12,6 +12,7 @@ fn a_request_that_does_not_reach_its_child_goes_to_the_next() {
     assert_ne!(other, token);
     scene.gone(token, 9);
     assert!(ended(&scene.gone(other, 0), 7).is_some());
+    scene.moment();
     assert_eq!(scene.pool.next_deadline(), None);
 }
 

@@ -7,6 +7,7 @@ fn a_lost_container_is_replaced_and_its_programs_are_reported() {
     let mut scene = Scene::full(2);
     let token = scene.start(7, small(100));
     scene.event(Event::HungUp(token));
+    scene.moment();
     scene.prepare_all();
     let actions = scene.event(Event::Lost(0));
     assert!(actions.contains(&Action::Answer(7, Answer::Failed(Reason::SpawnerLost, 0))));
@@ -62,8 +63,8 @@ fn a_container_is_renewed_after_its_starts_and_the_old_one_ends_with_its_last_pr
     scene.event(Event::HungUp(old));
     scene.prepare_all();
     let second = scene.start(2, small(0));
-    let actions = scene.event(Event::HungUp(second));
-    assert!(actions.contains(&Action::StartContainer(2, Trade::Programs)), "{actions:?}");
+    scene.event(Event::HungUp(second));
+    assert!(scene.done.contains(&Action::StartContainer(2, Trade::Programs)), "{:?}", scene.done);
     scene.prepare_all();
     scene.event(Event::Standing(2));
     let third = scene.start(3, small(0));

@@ -63,6 +63,12 @@ impl Scene {
         }
     }
 
+    /// Time enough for the pool to be filled again.
+    fn moment(&mut self) -> Vec<Action> {
+        self.now += REFILL_MS;
+        self.event(Event::Tick)
+    }
+
     /// Asks, and gives back the child that got the request.
     fn start(&mut self, id: u32, request: Request) -> u32 {
         let actions = self.event(Event::Asked(id, request));
@@ -104,13 +110,47 @@ fn the_pool_is_filled_when_the_container_stands() {
 }
 
 #[test]
-fn a_request_goes_to_a_ready_child_and_the_pool_is_filled_when_it_is_locked() {
-    let mut scene = Scene::full(2);
+fn a_request_goes_to_a_ready_child_and_the_pool_is_filled_a_moment_later() {
+    let mut scene = Scene::full(4);
     let actions = scene.event(Event::Asked(7, small(0)));
     let token = forwarded(&actions, 7).expect("forwarded");
     assert_eq!(prepares(&actions), 0, "the program needs the processor now");
-    assert_eq!(prepares(&scene.event(Event::HungUp(token))), 1);
-    assert_eq!(scene.pool.figures().programs, 1);
+    assert_eq!(scene.event(Event::HungUp(token)), []);
+    assert_eq!(scene.event(Event::Tick), []);
+    assert_eq!(scene.pool.next_deadline(), Some(scene.now + REFILL_MS));
+    assert_eq!(prepares(&scene.moment()), 1);
+    assert_eq!((scene.pool.figures().programs, scene.pool.next_deadline()), (1, None));
+}
+
+#[test]
+fn the_end_of_a_program_does_not_put_the_filling_off_nor_bring_it_forward() {
+    let mut scene = Scene::full(4);
+    let token = scene.start(7, small(0));
+    scene.now += 1;
+    assert_eq!(prepares(&scene.gone(token, 0)), 0);
+    assert_eq!(scene.pool.next_deadline(), Some(scene.now - 1 + REFILL_MS));
+}
+
+#[test]
+fn a_pool_that_is_nearly_empty_is_filled_at_once() {
+    let mut scene = Scene::full(4);
+    let orders: Vec<usize> = (1..=4).map(|id| prepares(&scene.event(Event::Asked(id, small(0))))).collect();
+    assert_eq!(orders, [0, 0, 3, 0], "one is left after the third");
+    scene.prepare_all();
+    assert_eq!(scene.ready(), 3);
+    scene.moment();
+    scene.prepare_all();
+    assert_eq!((scene.ready(), scene.pool.next_deadline()), (4, None));
+}
+
+#[test]
+fn a_large_pool_becomes_full_without_any_request() {
+    let mut scene = Scene::full(3 * PREPARING_MAX);
+    for _ in 0..3 {
+        scene.moment();
+        scene.prepare_all();
+    }
+    assert_eq!((scene.ready() as usize, scene.pool.next_deadline()), (3 * PREPARING_MAX, None));
 }
 
 #[test]
@@ -236,9 +276,11 @@ fn wall_time_is_enforced_a_second_late_for_programs_and_at_once_for_workers() {
 fn without_wall_time_there_is_no_deadline_and_an_ended_program_has_none() {
     let mut scene = Scene::full(2);
     scene.start(1, small(0));
+    scene.moment();
     assert_eq!(scene.pool.next_deadline(), None);
     let token = scene.start(2, small(10));
     scene.gone(token, 0);
+    scene.moment();
     assert_eq!(scene.pool.next_deadline(), None);
 }
 

@@ -88,22 +88,31 @@ pub(crate) fn wait_readable_or_child(socket: c_int) -> bool {
     ready > 0
 }
 
-/// Starts the two clocks of a program; zero is no limit. Their handlers end it with a status of its own.
-///
-/// The CPU timer counts what the process really ran. (ITIMER_PROF counts ticks of the kernel: 87 ms for 100.)
-pub(crate) fn start_timers(cpu_ms: u32, wall_ms: u32) -> Result<(), Failure> {
-    start_timer(libc::CLOCK_PROCESS_CPUTIME_ID, libc::SIGPROF, cpu_ms)?;
-    start_timer(libc::CLOCK_MONOTONIC, libc::SIGALRM, wall_ms)
+/// The two clocks of a program, made before its limits are known. Their handlers end it with a status of its own.
+#[derive(Debug)]
+pub(crate) struct Timers {
+    cpu: i32,
+    wall: i32,
 }
 
-fn start_timer(clock: libc::clockid_t, signal: c_int, ms: u32) -> Result<(), Failure> {
-    if ms == 0 {
-        return Ok(());
+impl Timers {
+    /// The CPU timer counts what the process really ran. (ITIMER_PROF counts ticks of the kernel: 87 ms for 100.)
+    pub(crate) fn new() -> Result<Timers, Failure> {
+        Ok(Timers {
+            cpu: make_timer(libc::CLOCK_PROCESS_CPUTIME_ID, libc::SIGPROF)?,
+            wall: make_timer(libc::CLOCK_MONOTONIC, libc::SIGALRM)?,
+        })
     }
+
+    /// Zero is no limit.
+    pub(crate) fn start(&self, cpu_ms: u32, wall_ms: u32) -> Result<(), Failure> {
+        start_timer(self.cpu, cpu_ms)?;
+        start_timer(self.wall, wall_ms)
+    }
+}
+
+fn make_timer(clock: libc::clockid_t, signal: c_int) -> Result<i32, Failure> {
     let mut timer = 0i32;
-    let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    let once = libc::timespec { tv_sec: i64::from(ms / 1000), tv_nsec: i64::from(ms % 1000) * 1_000_000 };
-    let setting = libc::itimerspec { it_interval: never, it_value: once };
     // SAFETY: an all-zero sigevent is valid, and everything that the kernel reads or writes is a local. Raw: the C
     // library's timer is another thing (it may start a thread).
     unsafe {
@@ -111,7 +120,17 @@ fn start_timer(clock: libc::clockid_t, signal: c_int, ms: u32) -> Result<(), Fai
         event.sigev_notify = libc::SIGEV_SIGNAL;
         event.sigev_signo = signal;
         check("timer_create", syscall!(libc::SYS_timer_create, clock, &raw const event, &raw mut timer))?;
-        let result = syscall!(libc::SYS_timer_settime, timer, 0, &raw const setting, 0);
-        check("timer_settime", result).map(|_| ())
     }
+    Ok(timer)
+}
+
+fn start_timer(timer: i32, ms: u32) -> Result<(), Failure> {
+    if ms == 0 {
+        return Ok(());
+    }
+    let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let once = libc::timespec { tv_sec: i64::from(ms / 1000), tv_nsec: i64::from(ms % 1000) * 1_000_000 };
+    let setting = libc::itimerspec { it_interval: never, it_value: once };
+    // SAFETY: what the kernel reads is a local.
+    check("timer_settime", unsafe { syscall!(libc::SYS_timer_settime, timer, 0, &raw const setting, 0) }).map(|_| ())
 }

@@ -65,10 +65,11 @@ impl<W: Workload> Spawner<W> {
             standing.tried(Layers::TSC, &options, can_close_precise_clock())?;
         }
         standing.on = standing.on.with(options.wanted.and(Layers::RLIMITS));
+        let filter = child::ProgramFilter::new(workload.reservations())?;
         container::lose_privileges(&options, &mut standing)?;
         let ready = News::Ready { on: standing.on, missing: standing.missing, fingerprint: workload.fingerprint() };
         tell(&ready, &[]);
-        let inheritance = Inheritance { layers: standing.on, ruleset };
+        let inheritance = Inheritance { layers: standing.on, ruleset, filter };
         Ok(Spawner { orders: 0, workload, inheritance, tokens: BTreeMap::new() })
     }
 

@@ -1,6 +1,6 @@
 //! The pool's other half: containers are made, renewed and ended, and children are asked for before they are wanted.
 
-use super::{Child, Container, Phase, Pool, trade_of};
+use super::{Child, Container, Phase, Pool, REFILL_MS, trade_of};
 use crate::events::Action;
 use crate::options::Trade;
 use gatebus_wire::keeper::{Reason, Why};
@@ -13,6 +13,8 @@ pub(super) const PREPARING_MAX: usize = 8;
 pub(super) const CONTAINERS_MAX: usize = 8;
 /// Children in a row that ended while they were prepared, after which waiting requests are refused.
 const FAILURES_MAX: u32 = 8;
+/// The pool is nearly empty when no more than this part of it is left.
+const LOW: usize = 4;
 /// Containers in a row that were lost before they had prepared a child, after which we give up.
 pub(super) const LOSSES_MAX: u32 = 5;
 impl Pool {
@@ -96,6 +98,17 @@ impl Pool {
             if trade_of(class) == trade {
                 self.fill(class);
             }
+        }
+    }
+
+    /// Fills the pool in a moment; at once when hardly anything is left of it.
+    pub(super) fn fill_later(&mut self, now_ms: u64, class: Class) {
+        let (target, ready) = (self.target(class), self.ready.get(&class).map_or(0, VecDeque::len));
+        let preparing = self.preparing.get(&class).copied().unwrap_or(0);
+        if ready + preparing <= target / LOW {
+            self.fill(class);
+        } else if ready + preparing < target {
+            self.refill.get_or_insert(now_ms + REFILL_MS);
         }
     }
 

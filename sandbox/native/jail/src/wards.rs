@@ -6,7 +6,8 @@ use crate::events::Event;
 use crate::namespaces;
 use crate::notes::note;
 use crate::options::{SpawnerOptions, Trade};
-use crate::sys::Failure;
+use crate::pool::REFILL_MS;
+use crate::sys::{Failure, now_ms};
 use gatebus_wire::Layers;
 use gatebus_wire::keeper::{Ready, Request};
 use gatebus_wire::spawner::{self, Class, News, PREPARED, Prepare};
@@ -68,6 +69,9 @@ impl Keeper {
             News::Born { token } => self.born(token, descriptors),
             News::Unborn { token, errno } => self.decide(Event::Unborn(token, errno)),
             News::Gone { token, wait_status, usage } => {
+                if wait_status != 0 {
+                    self.child_turn(token); // why it ended before its lock, perhaps
+                }
                 let memory = wait_status & 0x7f == libc::SIGKILL && self.ran_out_of_memory(token);
                 self.decide(Event::Gone(token, wait_status, usage, memory));
             }
@@ -189,7 +193,12 @@ impl Keeper {
             .private
             .get(&token)
             .is_some_and(|socket| send(socket.as_raw_fd(), &datagram, &numbers, libc::MSG_DONTWAIT).is_ok());
-        if !sent {
+        if sent {
+            if self.starting.1.is_empty() {
+                self.starting.0 = now_ms() + REFILL_MS;
+            }
+            self.starting.1.insert(token);
+        } else {
             self.held.insert(id, (datagram, descriptors));
             self.private.remove(&token);
             self.decide(Event::NotForwarded(token, request));
@@ -225,6 +234,7 @@ impl Keeper {
 
     pub(super) fn forget(&mut self, token: u32) {
         self.private.remove(&token);
+        self.starting.1.remove(&token);
         if let Some(group) = self.children.remove(&token).and_then(|child| child.group) {
             self.groups.give_back(group);
         }

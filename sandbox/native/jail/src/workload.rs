@@ -6,6 +6,7 @@
 
 use crate::child::{CompileLock, ProgramLock};
 use gatebus_wire::{Compile, Start};
+use std::ops::Range;
 use std::os::fd::{OwnedFd, RawFd};
 
 /// The packet socket's number in every program; the final filter knows no other.
@@ -66,6 +67,11 @@ pub trait Workload: Sized {
     fn initialise() -> Result<Self, String>;
     /// Engine, its settings and the CPU's features.
     fn fingerprint(&self) -> u64;
+    /// Where the memories of every program will be, if that is known: the final filter, which names them, is then
+    /// written once for all children.
+    fn reservations(&self) -> Vec<Range<u64>> {
+        Vec::new()
+    }
     /// In a prepared child: the whole path once with a trusted image, so that its page faults are paid before the
     /// request. Not called in compile workers.
     fn warm(&mut self, class: StackClass);

@@ -12,10 +12,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-/// Starts with an idle pause between them, as in life: control groups are slow only then.
+/// Starts from a full pool, each asked for as soon as the pool is full again; and as many bare forks, in turn.
+const FULL: usize = 1000;
+/// Starts with an idle pause between them, as in life: control groups are slow only then, and both processors sleep.
 const PAUSED: usize = 300;
 const PAUSE: Duration = Duration::from_millis(20);
-/// Starts in a row.
+/// Starts in a row: the next one when this one has ended, whatever the pool has.
 const ROW: usize = 1000;
 /// Programs at once in the rate's measurement: one for each core, and one that waits.
 const AT_ONCE: usize = 3;
@@ -48,16 +50,21 @@ pub fn main() -> Result<()> {
     bench.image = bench.compiled(IDLE)?;
     let idle = bench.idle_kib()?;
     bench.image = bench.compiled(MODULE)?;
-    let (mut paused, mut forks) = bench.paused()?;
+    let mut forks = Forks::new()?;
+    let (mut full, mut bare) = bench.in_turn(&mut forks, FULL, Duration::ZERO)?;
+    let (mut paused, mut paused_bare) = bench.in_turn(&mut forks, PAUSED, PAUSE)?;
     let mut row = bench.in_a_row()?;
     let rate = bench.rate()?;
     let result = json!({
-        "spawn_ms": percentile(&mut paused, 50),
-        "spawn_p10_ms": percentile(&mut paused, 10),
+        "spawn_ms": percentile(&mut full, 50),
+        "spawn_p10_ms": percentile(&mut full, 10),
+        "spawn_p90_ms": percentile(&mut full, 90),
+        "fork_ms": percentile(&mut bare, 50),
+        "fork_p10_ms": percentile(&mut bare, 10),
         "spawn_p99_ms": percentile(&mut paused, 99),
+        "spawn_paused_ms": percentile(&mut paused, 50),
+        "fork_paused_ms": percentile(&mut paused_bare, 50),
         "spawn_row_ms": percentile(&mut row, 50),
-        "fork_ms": percentile(&mut forks, 50),
-        "fork_p10_ms": percentile(&mut forks, 10),
         "spawn_rate": rate,
         "idle_kib": idle,
         "layers": bench.client.ready.on.to_string(),
@@ -98,21 +105,22 @@ impl Bench {
     fn one(&mut self) -> Result<Duration> {
         let begin = Instant::now();
         let mut program = self.start()?;
-        program.packets.read_exact(&mut [0u8; 8])?;
+        self.client.first_bytes(&mut program, &mut [0u8; 8])?;
         let first = begin.elapsed();
         self.client.end(&program)?;
         Ok(first)
     }
 
-    /// Starts with pauses, and forks with the same pauses between them, in turn: both meet the same machine.
-    fn paused(&mut self) -> Result<(Vec<Duration>, Vec<Duration>)> {
-        let mut forks = Forks::new()?;
+    /// Starts and forks in turn, with the same pause before each: both meet the same machine. A fork comes right after
+    /// the words with the keeper that tell a full pool, as a start does.
+    fn in_turn(&mut self, forks: &mut Forks, count: usize, pause: Duration) -> Result<(Vec<Duration>, Vec<Duration>)> {
         let (mut starts, mut bare) = (Vec::new(), Vec::new());
-        for _ in 0..PAUSED {
-            std::thread::sleep(PAUSE);
+        for _ in 0..count {
+            std::thread::sleep(pause);
             self.client.settle()?;
             starts.push(self.one()?);
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(pause);
+            self.client.settle()?;
             bare.push(forks.one()?);
         }
         Ok((starts, bare))
@@ -141,26 +149,22 @@ impl Bench {
     /// Private pages and page tables of a program that waits for input.
     fn idle_kib(&mut self) -> Result<u64> {
         self.client.settle()?;
-        let before = processes();
         let mut program = self.start()?;
-        program.packets.read_exact(&mut [0u8; 8])?;
+        self.client.first_bytes(&mut program, &mut [0u8; 8])?;
         std::thread::sleep(PAUSE * 5);
-        let held = before.iter().chain(&processes()).filter_map(|pid| held_by_a_waiting_program(*pid)).max();
+        let spawners = children(self.client.keeper_pid());
+        let programs = spawners.into_iter().flat_map(children);
+        let held = programs.filter_map(held_by_a_waiting_program).max();
         self.client.kill(&program)?;
         self.client.end(&program)?;
         held.ok_or_else(|| "the idle program's process was not found".into())
     }
 }
 
-/// All processes of this executable.
-fn processes() -> Vec<u32> {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    numbers
-        .filter(|pid| {
-            std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|words| words.windows(7).any(|w| w == b"spawner"))
-        })
-        .collect()
+/// The processes that this one has made. Another keeper's programs on the same machine are nobody's business here.
+fn children(pid: u32) -> Vec<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace().filter_map(|word| word.parse().ok()).collect()
 }
 
 /// KiB, if this process is a program: it is the one with a shared guest memory.

@@ -264,6 +264,31 @@ impl Heap {
         true
     }
 
+    /// Closes the range beyond `bytes`; false when something lies there, or the kernel refuses.
+    pub(crate) fn close(&mut self, bytes: usize) -> bool {
+        let target = self.base + bytes.next_multiple_of(4096);
+        if self.base == 0 || target >= self.end {
+            return true;
+        }
+        // SAFETY: the end mark closes the heap and names the block before it, which, free and in a list, may be cut as
+        // long as a block is left; what is behind its new end holds nothing.
+        unsafe {
+            let mark = (target - HEADER) as *mut Block;
+            let last = (*((self.end - HEADER) as *mut Block)).before;
+            if !(*last).is_free() || last as usize + SMALLEST > mark as usize {
+                return false;
+            }
+            self.remove(last);
+            (*last).size = mark as usize - last as usize;
+            (*mark).size = 0;
+            (*mark).before = last;
+            let beyond = self.end - target;
+            self.end = target;
+            self.release(last);
+            libc::mprotect(target as _, beyond, libc::PROT_NONE) == 0
+        }
+    }
+
     fn reserve(&mut self) -> bool {
         // SAFETY: a new private mapping without access; its address is checked before use.
         let address = unsafe {

@@ -25,6 +25,41 @@ fn free_bytes_and_blocks(heap: &Heap) -> (usize, usize) {
 }
 
 #[test]
+fn a_closed_range_is_neither_given_out_nor_accessible_and_can_be_opened_again() {
+    let mut heap = small_heap();
+    let held = heap.allocate(1000, 16);
+    assert!(heap.close(1 << 20));
+    assert_eq!((heap.end - heap.base, free_bytes_and_blocks(&heap).1), (1 << 20, 2));
+    assert!(heap.allocate(1 << 20, 16).is_null(), "beyond");
+    let mut present = 0u8;
+    // SAFETY: only asks about a page of our own reservation; the block came from this heap.
+    unsafe {
+        assert_eq!(libc::mincore(heap.end as _, 4096, &mut present), 0);
+        assert_eq!(present & 1, 0, "nothing was touched there");
+        held.write_bytes(7, 1000);
+        heap.free(held);
+    }
+    assert_eq!(free_bytes_and_blocks(&heap), ((1 << 20) - HEADER, 1));
+    assert!(heap.open(2 << 20));
+    assert_eq!(free_bytes_and_blocks(&heap), ((2 << 20) - HEADER, 1));
+    assert!(!heap.allocate(1 << 20, 16).is_null());
+}
+
+#[test]
+fn a_range_in_which_something_lies_is_not_closed() {
+    let mut heap = small_heap();
+    let held = heap.allocate(2 << 20, 16);
+    let before = free_bytes_and_blocks(&heap);
+    assert!(!heap.close(1 << 20));
+    assert_eq!(free_bytes_and_blocks(&heap), before);
+    assert!(heap.close(8 << 20), "nothing is open there");
+    // SAFETY: it came from this heap.
+    unsafe { heap.free(held) };
+    assert!(heap.close(1 << 20));
+    assert_eq!(free_bytes_and_blocks(&heap), ((1 << 20) - HEADER, 1));
+}
+
+#[test]
 fn everything_freed_is_one_block_again() {
     let mut heap = small_heap();
     let before = free_bytes_and_blocks(&heap);

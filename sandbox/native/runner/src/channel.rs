@@ -21,13 +21,31 @@ impl Socket {
         if unsafe { libc::fcntl(descriptor, libc::F_SETFL, libc::O_RDWR | libc::O_NONBLOCK) } != 0 {
             return Err("the packet socket cannot be made non-blocking".to_owned());
         }
-        let mut seed = [0u8; 32];
-        // SAFETY: `seed` is 32 bytes long.
-        if unsafe { libc::getrandom(seed.as_mut_ptr().cast(), seed.len(), 0) } != 32 {
-            return Err("no randomness".to_owned());
-        }
-        Ok(Socket { descriptor, random: ChaCha20Rng::from_seed(seed) })
+        Ok(Socket { descriptor, random: generator()? })
     }
+}
+
+/// A generator of randomness with a fresh seed.
+pub fn generator() -> Result<ChaCha20Rng, String> {
+    let mut seed = [0u8; 32];
+    // SAFETY: `seed` is 32 bytes long.
+    if unsafe { libc::getrandom(seed.as_mut_ptr().cast(), seed.len(), 0) } != 32 {
+        return Err("no randomness".to_owned());
+    }
+    Ok(ChaCha20Rng::from_seed(seed))
+}
+
+/// Nanoseconds of a coarse clock.
+pub fn coarse(clock: Clock) -> u64 {
+    let which = match clock {
+        Clock::Realtime => libc::CLOCK_REALTIME_COARSE,
+        Clock::Monotonic => libc::CLOCK_MONOTONIC_COARSE,
+    };
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is valid; these two clocks always exist.
+    unsafe { libc::clock_gettime(which, &mut now) };
+    let part = |value: i64| u64::try_from(value).unwrap_or(0);
+    part(now.tv_sec) * 1_000_000_000 + part(now.tv_nsec)
 }
 
 fn errno() -> i32 {
@@ -82,15 +100,7 @@ impl Channel for Socket {
     /// The kernel's coarse clocks: read from a shared page without a call and without the processor's own counter,
     /// which may be closed (layer "tsc"). Steps of 1 to 10 ms; guests see 10 ms by default.
     fn clock(&mut self, clock: Clock) -> u64 {
-        let which = match clock {
-            Clock::Realtime => libc::CLOCK_REALTIME_COARSE,
-            Clock::Monotonic => libc::CLOCK_MONOTONIC_COARSE,
-        };
-        let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: `now` is valid; these two clocks always exist.
-        unsafe { libc::clock_gettime(which, &mut now) };
-        let part = |value: i64| u64::try_from(value).unwrap_or(0);
-        part(now.tv_sec) * 1_000_000_000 + part(now.tv_nsec)
+        coarse(clock)
     }
 
     fn random(&mut self, into: &mut [u8]) {

@@ -130,6 +130,9 @@ impl Client {
 
     /// Starts a program; the setup is written before the request, as the product does.
     pub fn start(&mut self, start: Start, image: &OwnedFd, setup: &[u8]) -> Result<Program> {
+        // As the product does: the kernel counts the image, which is mapped privately, as data.
+        let size = std::fs::File::from(image.try_clone()?).metadata()?.len();
+        let start = Start { data_limit: start.data_limit + size, ..start };
         let memory = memory_memfd(start.memory_limit)?;
         let (mut ours, theirs) = UnixStream::pair()?;
         ours.set_read_timeout(Some(PATIENCE))?;
@@ -148,6 +151,15 @@ impl Client {
         }
     }
 
+    /// The first bytes of its packets. Waits by poll: the program's reading of its setup makes this socket writable,
+    /// and would wake a reader that sleeps in the call for data itself.
+    pub fn first_bytes(&self, program: &mut Program, bytes: &mut [u8]) -> Result<()> {
+        let mut waited = [libc::pollfd { fd: program.packets.as_raw_fd(), events: libc::POLLIN, revents: 0 }];
+        // SAFETY: one pollfd, which lives until the call returns.
+        unsafe { libc::poll(waited.as_mut_ptr(), 1, i32::try_from(PATIENCE.as_millis())?) };
+        Ok(program.packets.read_exact(bytes)?)
+    }
+
     /// Kills a program.
     pub fn kill(&mut self, program: &Program) -> Result<()> {
         Ok(send(self.socket.as_raw_fd(), &Request::Kill.encode(program.id), &[], 0)?)
@@ -161,6 +173,11 @@ impl Client {
             Answer::Ready(ready) => Ok(ready),
             other => Err(format!("the keeper says {other:?}").into()),
         }
+    }
+
+    /// The keeper's process.
+    pub fn keeper_pid(&self) -> u32 {
+        self.keeper.id()
     }
 
     /// Waits until the pool is full and nothing runs.

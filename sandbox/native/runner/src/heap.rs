@@ -98,12 +98,17 @@ pub fn allow(bytes: usize) -> bool {
     HEAP.with(|heap| heap.open(bytes))
 }
 
-/// Opens as much as the kernel gives, at most `bytes`; for processes whose limit is the kernel's.
-pub fn allow_at_most(bytes: usize) {
+/// What a program's heap is opened in: its usual size, opened ahead of time, then fits programs of slightly other limits.
+pub const STEP: usize = 8 << 20;
+
+/// Opens as much as the kernel gives, at most `bytes`, and closes what is open beyond; for processes whose limit is the
+/// kernel's. False: it could not be closed.
+pub fn limit(bytes: usize) -> bool {
     let mut wanted = bytes;
     while wanted > AT_START && !allow(wanted) {
         wanted -= wanted / 8;
     }
+    HEAP.with(|heap| heap.close(wanted.max(AT_START)))
 }
 
 /// Gives pages without content back: what the warm-up's compiler has used must not be copied at every fork.

@@ -50,17 +50,32 @@ struct Ready {
     limiter: Limiter,
 }
 
-/// Runs a program; the answer is the status of the process. `lock` is called with the ranges in which memory grows.
-pub fn run(stage: &mut Stage, order: Order, mut channel: Box<dyn Channel>, lock: impl FnOnce(&[Range<u64>])) -> u32 {
+/// How a program ended.
+pub struct End {
+    /// Of its process.
+    pub status: u32,
+    /// Dropping it gives memory back, by calls that a locked process may not make any more: that one keeps it and
+    /// ends; a warm-up drops it, so that the program finds the same pages warm.
+    _remains: Option<Store<Host>>,
+}
+
+impl End {
+    fn before_the_guest(exit: &Exit) -> End {
+        End { status: exit.status, _remains: None }
+    }
+}
+
+/// Runs a program. `lock` is called with the ranges in which memory grows.
+pub fn run(stage: &mut Stage, order: Order, mut channel: Box<dyn Channel>, lock: impl FnOnce(&[Range<u64>])) -> End {
     let ready = match prepare(stage, order) {
         Ok(ready) => ready,
-        Err(exit) => return exit.status,
+        Err(exit) => return End::before_the_guest(&exit),
     };
     lock(&[ready.slots.range()]);
     match Setup::receive_untrusted(&mut *channel) {
         Ok(setup) => perform(ready, setup, channel),
         // Without a setup there is nobody to report to.
-        Err(exit) => exit.status,
+        Err(exit) => End::before_the_guest(&exit),
     }
 }
 
@@ -82,7 +97,7 @@ fn prepare(stage: &mut Stage, order: Order) -> Result<Ready, Exit> {
 }
 
 /// Everything after the setup.
-fn perform(ready: Ready, setup: Setup, channel: Box<dyn Channel>) -> u32 {
+fn perform(ready: Ready, setup: Setup, channel: Box<dyn Channel>) -> End {
     let function = setup.words.function.clone();
     let rules = Rules::new(ready.personality, setup);
     let host = Host { rules, channel, slots: ready.slots, slot: 0, limiter: ready.limiter };
@@ -91,10 +106,7 @@ fn perform(ready: Ready, setup: Setup, channel: Box<dyn Channel>) -> u32 {
     let end = guest(&mut store, &ready.instance, ready.personality, function.as_deref());
     // The host may be gone, or the guest may have broken off a packet: the status says the same.
     let told = store.data_mut().finish(&end);
-    let status = told.map_or_else(|gone| gone.status, |()| end.status);
-    // Not dropped: it would give memory back by calls that are not allowed any more.
-    std::mem::forget(store);
-    status
+    End { status: told.map_or_else(|gone| gone.status, |()| end.status), _remains: Some(store) }
 }
 
 /// From nothing to the end of the guest.

@@ -14,6 +14,7 @@ use gatebus_jail::{CompileDescriptors, CompileLock, ProgramDescriptors, ProgramL
 use gatebus_wire::{Compile, Start, status};
 use std::fs::File;
 use std::mem::ManuallyDrop;
+use std::ops::Range;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::Arc;
 use wasmtime::Engine;
@@ -29,6 +30,8 @@ pub struct Native {
 /// Of the kernel's limit on a program's private memory, what is not for the runtime's heap: further memories of the
 /// guest, exception objects, and what the executable has written of its own pages.
 const HEADROOM: u64 = 16 << 20;
+/// The heap of a program with the product's default limits (sandbox/limits.py).
+const USUAL_HEAP: usize = 72 << 20;
 /// Of a compile worker's addresses, what is not for its heap: the executable and the stack (16 MiB).
 const WORKER_HEADROOM: u64 = 48 << 20;
 
@@ -66,9 +69,11 @@ impl Native {
     fn rehearse(&mut self, class: StackClass) -> bool {
         let Ok(copy) = self.rehearsal.try_clone() else { return false };
         let order = Order { memory_limit: 1 << 20, table_limit: 16, image: OwnedFd::from(copy), memory: None };
-        let status = program::run(self.stage(class), order, Box::new(Rehearsal::new()), |_| ());
+        let end = program::run(self.stage(class), order, Box::new(Rehearsal::new()), |_| ());
+        let ended_well = end.status == u32::from(status::HALTED);
+        drop(end);
         self.slots.reset();
-        status == u32::from(status::HALTED)
+        ended_well
     }
 }
 
@@ -86,11 +91,19 @@ impl Workload for Native {
             return Err("the warm-up's program does not run".to_owned());
         }
         heap::discard_free_pages();
+        // Here and not in each program: it costs a call and two page faults.
+        if !heap::allow(USUAL_HEAP) {
+            return Err("no memory for the runtime's heap".to_owned());
+        }
         Ok(native)
     }
 
     fn fingerprint(&self) -> u64 {
         fingerprint(&self.small.engine)
+    }
+
+    fn reservations(&self) -> Vec<Range<u64>> {
+        vec![self.slots.range()]
     }
 
     fn warm(&mut self, class: StackClass) {
@@ -106,18 +119,22 @@ impl Workload for Native {
         // The kernel counts the image, which is mapped privately, as data: the host allows for it.
         let data = start.data_limit.saturating_sub(image.metadata().map_or(0, |found| found.len()));
         let order = Order { memory_limit, table_limit, image: image.into(), memory: Some(fds.memory) };
-        heap::allow_at_most(usize::try_from(data.saturating_sub(HEADROOM.max(data / 4))).unwrap_or(usize::MAX));
+        let room = usize::try_from(data.saturating_sub(HEADROOM.max(data / 4))).unwrap_or(usize::MAX);
+        if !heap::limit(room - room % heap::STEP) {
+            exit(u32::from(status::RUNTIME_MEMORY));
+        }
         heap::arm();
         clocks::only_coarse();
         silent_panics();
-        exit(program::run(self.stage(class), order, Box::new(socket), |ranges| lock.enter(ranges)))
+        let end = program::run(self.stage(class), order, Box::new(socket), |ranges| lock.enter(ranges));
+        exit(end.status)
     }
 
     fn run_compile(&mut self, job: &Compile, fds: CompileDescriptors, lock: CompileLock) -> ! {
         // SAFETY: the rehearsal's stores are gone and this process makes none.
         unsafe { self.slots.give_back() };
         let room = usize::try_from(job.memory_limit.saturating_sub(WORKER_HEADROOM)).unwrap_or(usize::MAX);
-        heap::allow_at_most(room);
+        heap::limit(room);
         heap::give_back_beyond(room);
         heap::prefer_huge_pages();
         heap::arm();

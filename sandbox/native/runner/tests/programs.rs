@@ -55,7 +55,7 @@ fn play(text: &str, words: &[u8]) -> (u32, Vec<Packet>) {
         host.read_to_end(&mut bytes).unwrap_or(0);
         bytes
     });
-    let status = run(&mut stage, order(&image), Box::new(socket), |_| ());
+    let status = run(&mut stage, order(&image), Box::new(socket), |_| ()).status;
     drop(guest);
     (status, packets_untrusted(&reader.join().unwrap()).unwrap())
 }
@@ -119,12 +119,12 @@ fn nothing_of_the_module_runs_before_the_lock() {
     let locked = Arc::new(AtomicU32::new(0));
     let channel = Watched(Socket::open(guest.as_raw_fd()).unwrap(), locked.clone());
     let range = stage.slots.range();
-    let status = run(&mut stage, order(&image), Box::new(channel), |ranges| {
+    let end = run(&mut stage, order(&image), Box::new(channel), |ranges| {
         assert_eq!(ranges, std::slice::from_ref(&range));
         assert_eq!(locked.fetch_add(1, Ordering::SeqCst), 0, "locked once");
     });
     drop(guest);
-    assert_eq!(status, 0);
+    assert_eq!(end.status, 0);
     let mut bytes = Vec::new();
     host.read_to_end(&mut bytes).unwrap();
     assert_eq!(output(&packets_untrusted(&bytes).unwrap()), b"ok");
@@ -141,7 +141,7 @@ fn the_memory_is_the_file_of_the_host() {
     host.write_all(&setup(&begin(), &[], None)).unwrap();
     let order = order(&image);
     let file = std::fs::File::from(order.memory.as_ref().unwrap().try_clone().unwrap());
-    let status = run(&mut stage, order, Box::new(Socket::open(guest.as_raw_fd()).unwrap()), |_| ());
+    let status = run(&mut stage, order, Box::new(Socket::open(guest.as_raw_fd()).unwrap()), |_| ()).status;
     assert_eq!(status, 0);
     let mut seen = [0u8; 5];
     std::os::unix::fs::FileExt::read_exact_at(&file, &mut seen, 4).unwrap();
@@ -159,7 +159,7 @@ fn an_image_that_is_none_is_said_to_be_unusable() {
     for image in [&b""[..], b"\x7fELF", cut, &other] {
         let (_host, guest) = UnixStream::pair().unwrap();
         let socket = Box::new(Socket::open(guest.as_raw_fd()).unwrap());
-        assert_eq!(run(&mut stage(), order(image), socket, |_| panic!("never locked")), 71);
+        assert_eq!(run(&mut stage(), order(image), socket, |_| panic!("never locked")).status, 71);
     }
 }
 
@@ -170,7 +170,7 @@ fn a_setup_that_is_none_ends_with_its_status_and_a_host_that_left_with_another()
     let image = compiled(&stage, "(module)");
     let (host, guest) = UnixStream::pair().unwrap();
     drop(host);
-    assert_eq!(run(&mut stage, order(&image), Box::new(Socket::open(guest.as_raw_fd()).unwrap()), |_| ()), 75);
+    assert_eq!(run(&mut stage, order(&image), Box::new(Socket::open(guest.as_raw_fd()).unwrap()), |_| ()).status, 75);
 }
 
 /// Gate's rules of entry (gate.md 1.4). Any import from Gate makes a Gate program.

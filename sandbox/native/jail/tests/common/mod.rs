@@ -205,6 +205,8 @@ pub fn listen(program: &Program) -> String {
             Ok(count) => words.extend_from_slice(&piece[..count]),
             // The peer closed with unread input: what it sent is still queued.
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => continue,
+            // A read with a time limit ends so when the machine was stopped for a moment and went on.
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             Err(error) => panic!("the program says nothing: {error}"),
         }
     }
