@@ -311,3 +311,59 @@ CONNECTIONS_PER_ADDRESS = 512
 
 ACCEPT_BACKLOG = 1_024
 """Connections the kernel holds until we take them."""
+
+# The host's instances and streams (gatebus.host)
+
+STREAM_SHARE = 8 * 1024 * 1024
+"""Divided by the connections that an account's programs may have, this is the window
+of one more stream: many slow readers hold together little more than a few fast ones, 8 MiB * (1 + log of their
+number)."""
+
+STREAM_WINDOW_MOST = 1024 * 1024
+"""Of one stream of an account that has few: what keeps 700 MB/s going over a link with 1 ms there and back."""
+
+STREAM_WINDOW_LEAST = 16 * 1024
+"""Below that each packet of a busy program would wait for its client."""
+
+ANSWERED_STREAMS = 1_024
+"""Streams of one link whose answer went out and may be lost with the link: half a second of the fastest client's."""
+
+ENDED_INSTANCES = 4_096
+"""Launched instances whose end is remembered, as many as may run; about 1 KiB each."""
+
+LISTED_INSTANCES = 1_000
+"""Lines of one answer of `list` at most; the next ones are asked for by the last one's id."""
+
+ANSWER_BYTES = 60_000
+"""Of the lines of one answer: a message holds 65,600."""
+
+EVENTS_REMEMBERED = 1_024
+"""For a subscriber that lost its link: about 300 KiB."""
+
+STORE_TASKS = 256
+"""Requests to the module store under way, for all clients: each is a task and at most a window of bytes."""
+
+LOG_WATER = 256 * 1024
+"""Bytes that wait for a slow link; above it the logs of its programs are dropped and counted: they have no credit."""
+
+SOURCE_TEXT = 2_048
+"""Characters of a module's source: the longest address that browsers agree on."""
+
+SWEEP_SECONDS = 1.0
+"""Between two looks at links and streams that are late; deadlines are that much coarser."""
+
+FILES_INLINE = 32 * 1024
+"""Of the files that a program left, in the result itself, paths included; larger ones are
+downloaded. Half a message."""
+
+FILES_ANSWERED = 256
+"""Files that a result names: each line that is no content takes about 60 bytes."""
+
+SOURCES_KNOWN = 1_024
+"""Addresses whose module's hash is remembered."""
+
+COLLECTED_BYTES = 64 * 1024 * 1024
+"""Of the output of a program that an embedder runs, and as much of its log; more is cut, and the result says so."""
+
+FAREWELL_SECONDS = 5.0
+"""After that what is left of a stopping host's programs and links ends without being waited for."""

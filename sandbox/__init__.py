@@ -29,6 +29,9 @@ Sandbox
         Order: size, sha256 (when given), cache, the principal's queue, jailed worker (counts, validation,
         compilation). Text (`(module ...`) is taken like the binary form. Raises Refused (the program's fault;
         .code, .text), CompileLimit, SandboxBroken. After the end of `open_sandbox` this and `start`: SandboxClosed.
+        .code, .text), CompileLimit, SandboxBroken.
+    .ready(sha256) -> Image | None; await .cached(sha256) -> Image | None
+        One that was compiled before, without its bytes: from memory at once; from the disk, too.
     .start(image, setup=Setup(), limits=Limits(), *, instance: UUID | None = None) -> async context manager of
     Program. Raises StartFailed.
         The request is sent before the body runs (so StartFailed may also come out of wait(), or at the end of the

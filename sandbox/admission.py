@@ -58,6 +58,13 @@ class Admission:
             self.counts.refused += 1
             raise
 
+    def ready(self, digest: str) -> Image | None:
+        """From memory, without a wait."""
+        return self._store.ready(image_key(digest, self._backend.fingerprint))
+
+    async def cached_untrusted(self, digest: str) -> Image | None:
+        return await self._cached(image_key(digest, self._backend.fingerprint), digest)
+
     async def _admit_untrusted(self, wasm: bytes, principal: str, digest: str | None) -> Image:
         self._check_size(wasm)
         found = await _sha256(wasm)

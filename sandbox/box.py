@@ -77,6 +77,14 @@ class Sandbox:
         self._check_open()
         return await self._admission.admit_untrusted(bytes(wasm), principal, sha256)
 
+    def ready(self, sha256: str) -> Image | None:
+        """The image of a program that was compiled before and is in memory: at once, without the program's bytes."""
+        return self._admission.ready(sha256)
+
+    async def cached(self, sha256: str) -> Image | None:
+        """The same, from the disk as well."""
+        return await self._admission.cached_untrusted(sha256)
+
     def start(
         self, image: Image, setup: Setup | None = None, limits: Limits | None = None, *, instance: UUID | None = None
     ) -> Running:

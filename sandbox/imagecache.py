@@ -165,6 +165,10 @@ class ImageStore:
         self._disk = DiskCache(directory, limits.cache_disk) if directory else None
         self._entry_max = compile_limits.max_code + (1 << 20)  # head and facts are well below the MiB
 
+    def ready(self, key: str) -> Image | None:
+        """From memory only."""
+        return self._memory.get(key)
+
     async def get_untrusted(self, key: str, digest: str, backend: Backend) -> Image | None:
         """`digest`: the program's sha256; facts on disk that speak of another program are not believed."""
         image = self._memory.get(key)

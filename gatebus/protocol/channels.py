@@ -25,7 +25,7 @@ from gatebus.protocol.transitions import CHANNEL, Role, Stage, table
 
 _TABLE = table(CHANNEL)
 
-Parts = tuple[bytes, ...]
+Parts = tuple[bytes | memoryview, ...]
 
 
 class Channel:

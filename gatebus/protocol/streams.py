@@ -12,10 +12,13 @@ All numbers are absolute, so a credit that is doubled or late changes nothing.
 """
 
 from collections import deque
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from gatebus.bounds import DATA_BYTES, RETAINED_BYTES, STREAM_WINDOW
 from gatebus.protocol.breaches import LocalProtocolError, RemoteFault
+
+Piece: TypeAlias = bytes | memoryview
+"""Bytes that stay as they are: a program's large packets are views of what was received."""
 
 
 class Outflow:
@@ -32,15 +35,15 @@ class Outflow:
         self.note: int | None = None  # we said "no more", with this note
         self.end_sent = False  # ... on the present link
         self.stopped = False  # the receiver said that it reads no more
-        self._kept: deque[bytes] | None = None
-        self._waiting: deque[bytes] | None = None
+        self._kept: deque[Piece] | None = None
+        self._waiting: deque[Piece] | None = None
 
     @property
     def room(self) -> int:
         """Bytes that `append` takes now."""
         return 0 if self.note is not None or self.stopped else self.bound - self.held
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: Piece) -> None:
         """Bytes to send, no more than `room`; after a stop they go nowhere."""
         if self.stopped or not data:
             return
@@ -58,7 +61,7 @@ class Outflow:
         if self.note is None:
             self.note = note
 
-    def take(self) -> bytes | None:
+    def take(self) -> Piece | None:
         """The next piece that may be sent, of at most one message; it counts as sent now."""
         if not self._waiting:
             return None
@@ -72,7 +75,7 @@ class Outflow:
         self.sent += len(piece)
         return piece
 
-    def _piece(self, size: int) -> bytes:
+    def _piece(self, size: int) -> Piece:
         """Up to `size` bytes from the front of what waits; small ones are joined."""
         waiting = self._waiting
         assert waiting

@@ -1,0 +1,243 @@
+"""One stream between a client of the bus and a program: it survives the client's link; no I/O of its own.
+
+Where it stands: on one side it is a Client of the service origin (bytes of the program, untrusted); on the other side
+it rides on a channel of a session (bytes of a client, untrusted), or on none while the client's link is lost.
+
+Nothing is sent while packets or messages are taken apart: at the end of the turn (gatebus.turn) each stream that was
+touched moves what it can, joined: one feed of the program, one message to the client. The program gets credit again
+when the client has taken its bytes, so credit goes from end to end, and all that waits here for one stream, sent or
+not, is at most one window each way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from gatebus.host.principals import Kind, Principal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gatebus.host.instances import Instance
+    from gatebus.protocol.streams import Flows, Outflow
+    from gatebus.services.origin import Stream
+    from gatebus.turn import Turn
+
+Map = dict[str, object]
+
+
+class Carrier(Protocol):
+    """A channel of a session, as long as its link is there. Nothing here waits; it leaves at the end of the turn."""
+
+    def full(self) -> bool:
+        """The link takes no more now. It touches this stream when it does again."""
+
+    def pump(self) -> None:
+        """Everything that the flows may send now: data, credit, ends."""
+
+    def answer(self, verdict: Verdict) -> None:
+        """Result or error: the channel is over."""
+
+    def log(self, source: int, data: bytes) -> bool:
+        """False: the link is slow, and what was logged is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the channel is answered with: a result, or an error with its code and text."""
+
+    about: Map
+    error: bool = False
+
+
+class BusStream:
+    """Made when a client opens it; gone when its verdict was delivered, or when nobody came back for it in time."""
+
+    __slots__ = (
+        "_pending", "_pending_size", "_stream", "_told", "_touched", "_turn", "answered", "carrier", "closing", "flows",
+        "instance", "left_at", "name", "on_abandoned", "on_answered", "on_broken", "on_cancelled", "owner", "stranger",
+        "verdict",
+    )  # fmt: skip
+
+    def __init__(self, name: bytes, owner: Principal, flows: Flows, turn: Turn) -> None:
+        self.name, self.flows = name, flows
+        self.own(owner)
+        self.instance: Instance
+        self.carrier: Carrier | None = None
+        self.verdict: Verdict | None = None
+        self.closing: Verdict | None = None  # what both ends of the directions mean; None: nothing, the program goes on
+        self.answered = False
+        self.left_at: float | None = None  # when its last link was lost, or its verdict handed over
+        self.on_answered: Callable[[BusStream], None] = _ignore
+        self.on_abandoned: Callable[[BusStream], None] = _ignore  # nobody comes back for it, and it had no answer yet
+        self.on_cancelled: Callable[[BusStream], None] = _ignore  # its client does not want it any more
+        self.on_broken: Callable[[BusStream, Exception], None] = _raise
+        self._turn = turn
+        self._touched = False
+        self._stream: Stream | None = None  # from the program's accept to its end
+        self._pending: list[bytes] = []  # of the client, for want of room at the program
+        self._pending_size = 0
+        self._told = 0  # bytes for which the program has got new credit
+
+    def own(self, owner: Principal) -> None:
+        self.owner, self.stranger = owner.id, owner.kind is Kind.ANONYMOUS
+
+    # The program's side (origin.Client).
+
+    def opened(self, stream: Stream) -> None:
+        self._stream = stream
+        if self.flows.out.stopped:
+            stream.stop()
+        self.touch()
+
+    def ready(self) -> None:
+        self.touch()
+
+    def data(self, data: bytes | memoryview) -> None:
+        self.flows.out.append(data)
+        self.touch()
+
+    def ended(self, note: int) -> None:
+        self.flows.out.end(note)
+        self.touch()
+
+    def lost(self) -> None:
+        """The program has ended. What it wrote is still delivered; what was for it is nobody's."""
+        self._stream = None
+        self._refuse()
+
+    def _refuse(self) -> None:
+        """The program reads no more."""
+        self._pending.clear()
+        self._pending_size = 0
+        into = self.flows.into
+        into.consume(into.received - into.consumed)
+        into.stop()
+        self.touch()
+
+    # The client's side. The session has checked and counted what comes; for credit and ends, `touch` is enough.
+
+    def came(self, data: bytes) -> None:
+        if not self.flows.into.stopped:
+            self._pending.append(data)
+            self._pending_size += len(data)
+            self.touch()
+
+    def let_go(self) -> None:
+        """The client is done with it, in both directions."""
+        out, into = self.flows
+        out.stop()
+        into.stop()
+        self._pending.clear()
+        self._pending_size = 0
+        if self._stream is not None:
+            self._stream.end()
+            self._stream.stop()
+
+    def abandon(self) -> None:
+        """Nobody will come back for it."""
+        if not self.answered:
+            self.on_abandoned(self)
+        self.let_go()
+
+    def log(self, source: int, data: bytes) -> bool:
+        return self.carrier is not None and self.carrier.log(source, data)
+
+    def conclude(self, verdict: Verdict) -> None:
+        """Answered as soon as everything before it is sent. The first verdict counts."""
+        if self.verdict is None:
+            self.verdict = verdict
+            self.touch()
+
+    # The link.
+
+    def carry(self, carrier: Carrier) -> None:
+        """From now on on this channel."""
+        self.carrier = carrier
+        self.answered, self.left_at = False, None
+        self.touch()
+
+    def drop(self, carrier: Carrier) -> bool:
+        """That link is lost. False: another one carries it."""
+        if self.carrier is not carrier:
+            return False
+        self.carrier = None
+        return True
+
+    # The end of a turn.
+
+    def touch(self) -> None:
+        if not self._touched:
+            self._touched = True
+            self._turn.at_end(self.move)
+
+    def move(self) -> None:
+        """Never raises: whoever has the turn is not to blame."""
+        try:
+            self._move()
+        except Exception as problem:
+            self.on_broken(self, problem)
+
+    def _move(self) -> None:
+        self._touched = False
+        if self._stream is not None:
+            self._feed(self._stream)
+        if self.carrier is not None:
+            self._deliver(self.carrier)
+        if self._stream is not None:
+            self._give_credit(self._stream)
+
+    def _feed(self, stream: Stream) -> None:
+        into = self.flows.into
+        if self._pending:
+            self._feed_pending(stream)
+        if stream.refused and not into.stopped:
+            self._refuse()
+        if into.finished is not None and not self._pending:
+            stream.end()
+
+    def _give_credit(self, stream: Stream) -> None:
+        out = self.flows.out
+        if out.stopped or (stream.outward.ended and _all_sent(out)):
+            stream.stop()
+        elif (out.taken - self._told) << 2 >= out.bound:  # a quarter window: each packet of credit wakes the program
+            stream.consumed(out.taken - self._told)
+            self._told = out.taken
+
+    def _feed_pending(self, stream: Stream) -> None:
+        size = min(stream.room, self._pending_size)
+        if size <= 0:
+            return
+        data = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
+        rest = data[size:]
+        self._pending = [rest] if rest else []
+        self._pending_size -= size
+        self.flows.into.consume(size)
+        stream.feed(data[:size])
+
+    def _deliver(self, carrier: Carrier) -> None:
+        if not carrier.full():
+            carrier.pump()
+        if self.verdict is None and self.closing is not None and self._both_ended():
+            self.verdict = self.closing
+        if self.verdict is not None and _all_sent(self.flows.out):
+            self.answered, self.carrier = True, None
+            carrier.answer(self.verdict)
+            self.on_answered(self)
+
+    def _both_ended(self) -> bool:
+        out, into = self.flows
+        return (out.stopped or out.end_sent) and (into.stopped or (into.finished is not None and not self._pending))
+
+
+def _all_sent(out: Outflow) -> bool:
+    return out.stopped or out.held == out.sent - out.taken
+
+
+def _ignore(_stream: BusStream) -> None:
+    """Nobody keeps streams in a test of one."""
+
+
+def _raise(_stream: BusStream, problem: Exception) -> None:
+    raise problem

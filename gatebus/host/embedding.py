@@ -1,0 +1,88 @@
+"""A program's whole run in one await, for whoever embeds a host; a wire.
+
+In:  arguments, files and input of the caller. Out: RunResult. No network and no session: the caller is the program's
+connection, its output is collected up to a bound, and a longer one is cut and says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import trio
+
+from gatebus.host.principals import Kind, Principal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gatebus.host.busstreams import Verdict
+    from gatebus.services.origin import Stream
+    from sandbox.outcome import Outcome
+
+EMBEDDER = Principal(Kind.LOCAL, "local:embedded", "embedded")
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """`files`: what it left, by path, when files were given. `cut`: it wrote more than was collected."""
+
+    outcome: Outcome
+    stdout: bytes = b""
+    stderr: bytes = b""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    cut: bool = False
+
+    @property
+    def ok(self) -> bool:
+        return self.outcome.ok
+
+
+class Collector:
+    """An instances.Connection that feeds an input and keeps what comes."""
+
+    def __init__(self, stdin: bytes, most: int) -> None:
+        self.out, self.err = bytearray(), bytearray()
+        self.cut = False
+        self.verdict: Verdict | None = None
+        self.done = trio.Event()
+        self._rest = memoryview(stdin)
+        self._most = most
+        self._stream: Stream | None = None
+
+    def opened(self, stream: Stream) -> None:
+        self._stream = stream
+        self.ready()
+
+    def ready(self) -> None:
+        if self._stream is None:
+            return
+        size = min(self._stream.room, len(self._rest))
+        if size:
+            piece, self._rest = bytes(self._rest[:size]), self._rest[size:]
+            self._stream.feed(piece)
+        if not self._rest:
+            self._stream.end()
+
+    def data(self, data: bytes | memoryview) -> None:
+        self.out += data[: max(0, self._most - len(self.out))]
+        self.cut = self.cut or len(self.out) >= self._most
+        if self._stream is not None:
+            self._stream.consumed(len(data))
+
+    def ended(self, note: int) -> None:
+        pass
+
+    def lost(self) -> None:
+        self._stream = None
+
+    def log(self, source: int, data: bytes) -> bool:
+        self.err += data[: max(0, self._most - len(self.err))]
+        return True
+
+    def conclude(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+        self.done.set()
+
+    def let_go(self) -> None:
+        self._rest = memoryview(b"")

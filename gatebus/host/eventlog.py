@@ -1,0 +1,79 @@
+"""What happened to instances, for those who subscribe; words.
+
+In:  events of instances. Out: for each subscriber a CBOR sequence of maps, its own instances' events only, in order, by
+     number; from an earlier number on, as far back as is remembered.
+
+A subscriber that does not read loses events and is told: the next one that fits is preceded by `lost` and their number.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import cbor2
+
+from gatebus.bounds import EVENTS_REMEMBERED
+
+if TYPE_CHECKING:
+    from gatebus.host.statuses import Map
+
+
+class Subject(Protocol):
+    """What is used of an Instance."""
+
+    @property
+    def owner(self) -> str: ...
+
+    def status(self) -> Map: ...
+
+
+class Listener(Protocol):
+    @property
+    def owner(self) -> str: ...
+
+    def hear(self, event: bytes) -> bool:
+        """False: there is no room for it."""
+
+
+class Remembered(NamedTuple):
+    number: int
+    owner: str
+    event: bytes
+
+
+class EventLog:
+    """Numbers grow by one for each event of the host, so that a gap says that others' events lie between."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._remembered: deque[Remembered] = deque(maxlen=EVENTS_REMEMBERED)
+        self._listeners: dict[Listener, int] = {}  # events that it has lost
+
+    def note(self, event: str, subject: Subject) -> None:
+        self.number += 1
+        if not self._listeners and not self._remembered.maxlen:
+            return
+        owner = subject.owner
+        told = cbor2.dumps({"number": self.number, "event": event} | subject.status())
+        self._remembered.append(Remembered(self.number, owner, told))
+        for listener in self._listeners:
+            if listener.owner == owner:
+                self._tell(listener, told)
+
+    def subscribe(self, listener: Listener, since: int | None) -> None:
+        """`since`: the number of the last event that it knows; None: only what is new."""
+        self._listeners[listener] = 0
+        if since is not None:
+            for each in self._remembered:
+                if each.number > since and each.owner == listener.owner:
+                    self._tell(listener, each.event)
+
+    def unsubscribe(self, listener: Listener) -> None:
+        self._listeners.pop(listener, None)
+
+    def _tell(self, listener: Listener, event: bytes) -> None:
+        lost = self._listeners[listener]
+        if lost and listener.hear(cbor2.dumps({"number": self.number, "event": "lost", "count": lost})):
+            lost = 0
+        self._listeners[listener] = 0 if not lost and listener.hear(event) else lost + 1

@@ -1,0 +1,68 @@
+"""Who comes in: the greeting of a link, its principal, its place in the quota; a wire.
+
+Where it stands: beside every attendant (a Desk). In: what a link proves (a unix socket's uid, a signature that the
+session has checked). Out: a Principal, or a Refusal that ends the link; then operations by name.
+
+A key is looked up at each connection, so that a line taken out of `authorized_keys` counts from the next one on.
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import count
+from typing import TYPE_CHECKING
+
+from gatebus.host.operations import open_untrusted
+from gatebus.host.principals import Principal, anonymous, by_key, local
+from gatebus.host.quotas import Amounts
+from gatebus.host.refusals import Refusal
+from gatebus.protocol.proofs import sign
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from gatebus.host.attendant import Attendant, Line
+    from gatebus.host.hostparts import HostParts
+    from gatebus.protocol.session import Session
+    from gatebus.web.link import Link
+
+
+
+class FrontDesk:
+    """`seed`: the host's private key. `known`: the comment of a key that may come in, or None."""
+
+    def __init__(self, parts: HostParts, seed: bytes, known: Callable[[bytes], str | None]) -> None:
+        self._parts, self._seed, self._known = parts, seed, known
+        self._numbers = count(1)
+        self.arriving: set[Attendant] = set()  # everybody
+        self.attendants: set[Attendant] = set()  # who was let in
+
+    def greet(self, session: Session) -> bytes:
+        return session.greet(os.urandom(32), lambda statement: sign(self._seed, statement))
+
+    def stranger(self, link: Link) -> Principal:
+        peer = link.peer
+        if peer.transport == "unix" and peer.uid is not None:
+            return local(peer.uid)
+        return anonymous(str(next(self._numbers)))
+
+    def known(self, key: bytes) -> Principal:
+        name = self._known(key)
+        if name is None:
+            raise Refusal("not-authorized", "This host does not know your key. Ask its owner to add it.")
+        return by_key(key, name)
+
+    def enter(self, attendant: Attendant, principal: Principal) -> None:
+        if self._parts.stopping:
+            raise Refusal("stopping", "The host is about to stop. Try again later, or at another host.")
+        ticket = self._parts.quotas.take(principal.account, Amounts(connections=1))
+        self.attendants.add(attendant)
+
+        def leave() -> None:
+            self._parts.quotas.release(ticket)
+            self.attendants.discard(attendant)
+
+        attendant.on_left = leave
+
+    def open(self, line: Line, operation: str, parameters: Mapping[str, object]) -> None:
+        open_untrusted(self._parts, line, operation, parameters)

@@ -1,0 +1,102 @@
+"""What the operations of one host work with, made once by its assembly; a wire.
+
+Where it stands: in every operation's hand. Nothing here decides; `run` and `answer_later` are the two ways in which an
+operation goes on after its handler has returned: as a program, or as a task that answers its line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gatebus.bounds import STORE_TASKS
+from gatebus.faults import GatebusError
+from gatebus.host.instances import Instance, Order, Runner
+from gatebus.host.quotas import Amounts
+from gatebus.host.refusals import Refusal
+from gatebus.host.statuses import error_map
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    import trio
+
+    from gatebus.host.attendant import Line
+    from gatebus.host.busstreams import BusStream
+    from gatebus.host.eventlog import EventLog
+    from gatebus.host.hostconfig import HostConfig
+    from gatebus.host.modulestore import ModuleStore
+    from gatebus.host.programs import Programs
+    from gatebus.host.quotas import Quotas
+    from gatebus.host.registry import Registry
+    from gatebus.host.requests import Bounds
+    from gatebus.turn import Turn
+    from sandbox.box import Sandbox
+
+
+@dataclass(slots=True)
+class HostParts:
+    """`clock`: seconds since 1970."""
+
+    agent: str
+    config: HostConfig
+    bounds: Bounds
+    box: Sandbox
+    store: ModuleStore
+    quotas: Quotas
+    registry: Registry
+    runner: Runner
+    programs: Programs
+    events: EventLog
+    turn: Turn
+    nursery: trio.Nursery
+    clock: Callable[[], float]
+    on_problem: Callable[[Exception], None]
+    limits: Mapping[str, int] = field(default_factory=dict)
+    stopping: bool = False
+    _tasks: int = field(default=0)
+
+    def ordered(self, order: Order) -> Instance:
+        """An instance that is paid for, and not started yet. Raises Refusal."""
+        ticket = self.quotas.take(order.principal.account, Amounts(instances=1, memory=order.limits.memory))
+        instance = Instance(order, self.clock())
+        instance.on_end.append(lambda _instance: self.quotas.release(ticket))
+        return instance
+
+    def run(self, instance: Instance) -> None:
+        self.registry.add(instance)
+        instance.on_end.append(self._over)
+        self.events.note("started", instance)
+        self.runner.start(instance)
+
+    def _over(self, instance: Instance) -> None:
+        self.registry.over(instance)
+        self.events.note("ended", instance)
+
+    def stream_broke(self, stream: BusStream, problem: Exception) -> None:
+        """A bug of ours: its program ends, the others go on."""
+        self.on_problem(problem)
+        stream.instance.kill()
+
+    def answer_later(self, line: Line, work: Callable[[], Awaitable[None]]) -> None:
+        """`work` answers the line. Raises Refusal when too much is under way."""
+        if self._tasks >= STORE_TASKS:
+            raise Refusal("busy", f"{self._tasks} requests to the module store are under way. Try again later.")
+        self._tasks += 1
+        self.nursery.start_soon(self._answer, line, work)
+
+    async def _answer(self, line: Line, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except GatebusError as fault:
+            self._refuse(line, fault.code if isinstance(fault, Refusal) else "internal", fault.text)
+        except Exception as bug:
+            self.on_problem(bug)
+            self._refuse(line, "internal", "The host failed. Please report it.")
+        finally:
+            self._tasks -= 1
+
+    def _refuse(self, line: Line, code: str, text: str) -> None:
+        with self.turn:
+            if line.open:
+                line.error(error_map(code, text))

@@ -1,0 +1,325 @@
+"""One running program of one principal: from its order to its outcome; a wire.
+
+Where it stands: behind the operations (an Order is checked and paid for), in front of the sandbox. In: an order, an
+image; packets of the program through its exchange. Out: states, logs, a verdict for every stream, a note of each
+change.
+
+Order of one run: admit (a cached image at once, without a cancel scope), start the process, let the first connection
+in, exchange packets until the output has ended, learn the outcome, answer. It runs in the host's nursery and not in a
+client's: a call survives its link as long as its stream does, and a launched instance knows no caller. There is one
+task per program and nothing more; it ends a turn after each batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol, cast
+
+import trio
+
+from gatebus.bounds import ORIGIN_WINDOW
+from gatebus.exchange import Exchange
+from gatebus.faults import GatebusError
+from gatebus.host.busstreams import Verdict
+from gatebus.host.refusals import Refusal
+from gatebus.host.statuses import STARTING, Map, error_map, outcome_map, sandbox_error_map, usage_map
+from gatebus.services import World, offers
+from gatebus.services.origin import Client, Door, Origin
+from gatebus.switchboard import Switchboard
+from sandbox.errors import BadSetup, SandboxError, public_text_untrusted
+from sandbox.image import EXPORTS_MAX, Image
+from sandbox.outcome import Cause, Outcome, State, Usage, killed
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from uuid import UUID
+
+    from gatebus.host.busstreams import BusStream
+    from gatebus.host.principals import Principal
+    from gatebus.turn import Turn
+    from sandbox.box import Sandbox
+    from sandbox.limits import Limits
+    from sandbox.program import Program
+    from sandbox.setup import Setup
+    from sandbox.tree import Tree
+
+# Of a name that the program's author chose: enough to know it again.
+_NAME_MAX = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a program is started with; checked. `module`: sha256 in hex, or a source such as ipfs://..."""
+
+    instance: UUID
+    principal: Principal
+    module: str
+    setup: Setup
+    limits: Limits
+    tags: tuple[str, ...] = ()
+    open: bool = False  # whoever knows its id may connect
+    kept: bool = False  # launched: its end is remembered for a while
+    stored: Mapping[str, bytes] = field(default_factory=dict)  # files whose content was uploaded before
+    connections: int = 1  # how many it may have, for a fair share of windows
+    window: int = ORIGIN_WINDOW  # bytes of each of its connections that may wait here
+
+
+class Admission(Protocol):
+    """Where images come from."""
+
+    def ready(self, module: str) -> Image | None:
+        """At once, when it is cached."""
+
+    async def admit(self, order: Order) -> Image:
+        """Fetched and compiled. Raises SandboxError, GatebusError."""
+
+    async def with_stored_files(self, order: Order) -> Setup:
+        """Raises GatebusError, BadSetup."""
+
+
+
+class Connection(Client, Protocol):
+    """Who is connected to a program: a stream of the bus, or whoever embeds a host."""
+
+    def log(self, source: int, data: bytes) -> bool:
+        """False: nobody was told."""
+
+    def conclude(self, verdict: Verdict) -> None:
+        """The program has ended."""
+
+    def let_go(self) -> None:
+        """Both directions are over."""
+
+
+class Instance:
+    """What is known of one program. Callbacks are called in the program's task and must not raise."""
+
+    __slots__ = (
+        "_killed",
+        "_program",
+        "_scope",
+        "call",
+        "connections",
+        "created",
+        "door",
+        "ended_at",
+        "files",
+        "log_lost",
+        "on_end",
+        "on_start",
+        "on_tree",
+        "order",
+        "outcome",
+        "owner",
+        "personality",
+        "refusal",
+        "unclaimed",
+    )  # fmt: skip
+
+    def __init__(self, order: Order, created: float) -> None:
+        self.order = order
+        self.owner = order.principal.id  # a call's changes when an unknown client comes back for its stream
+        self.created = created
+        self.door = Door()
+        self.call: Connection | None = None  # who waits for its outcome
+        self.connections: list[Connection] = []
+        self.unclaimed: BusStream | None = None  # a launched WASI program's one connection, until somebody takes it
+        self.personality = ""  # until it is admitted
+        self.outcome: Outcome | None = None
+        self.refusal: Map | None = None  # why it never ran
+        self.files: Map | None = None  # what it left, when that was wanted
+        self.log_lost = 0
+        self.ended_at: float | None = None
+        self.on_tree: Callable[[Tree], Awaitable[Map]] | None = None  # wants what it left
+        self.on_start: list[Callable[[Instance], None]] = []
+        self.on_end: list[Callable[[Instance], None]] = []
+        self._program: Program | None = None
+        self._scope: trio.CancelScope | None = None
+        self._killed = False
+
+    @property
+    def id(self) -> bytes:
+        return self.order.instance.bytes
+
+    @property
+    def running(self) -> bool:
+        return self._program is not None and self.ended_at is None
+
+    @property
+    def state(self) -> str:
+        if self.outcome is not None:
+            return self.outcome.state.name
+        return State.RUNNING.name if self.running else STARTING
+
+    def status(self) -> Map:
+        outcome = self.outcome or Outcome(State.RUNNING, usage=self._program.usage() if self._program else Usage())
+        told: Map = {
+            "instance": self.id,
+            "state": self.state,
+            "cause": outcome.cause.name,
+            "result": outcome.result,
+            "module": self.order.module,
+            "created": int(self.created),
+            "tags": list(self.order.tags),
+            "usage": usage_map(outcome.usage, self.log_lost),
+        }
+        return told | {"text": outcome.text} if outcome.text else told
+
+    # Connections.
+
+    def connect(self, connection: Connection) -> None:
+        """Raises Refusal."""
+        if self.ended_at is not None:
+            raise Refusal("conflict", "The instance has ended: nobody can connect to it any more.")
+        if self.personality == "wasi" and self.connections:
+            raise Refusal("conflict", "This program has one connection (stdin and stdout), and it is taken.")
+        if not self.door.connect(connection):
+            raise Refusal("busy", "Too many connections wait for this program already. Try again later.")
+        self.connections.append(connection)
+
+    def claim(self) -> BusStream | None:
+        """The connection that a launched WASI program has had from its start."""
+        if self.personality != "wasi" or self.unclaimed is None or self.connections:
+            return None
+        stream, self.unclaimed = self.unclaimed, None
+        self.connections.append(stream)
+        return stream
+
+    def leave(self, connection: Connection) -> None:
+        """Its client is done, or nobody comes back for it."""
+        self.door.leave(connection)
+        if connection in self.connections:
+            self.connections.remove(connection)
+        connection.let_go()
+
+    def log(self, source: int, data: bytes) -> None:
+        """To whoever is connected; when nobody can be told, it is counted."""
+        told = [each.log(source, data) for each in self.connections]
+        if not any(told):
+            self.log_lost += len(data)
+
+    # Its life.
+
+    def kill(self) -> None:
+        self._killed = True
+        if self._program is not None:
+            self._program.kill()
+        elif self._scope is not None:
+            self._scope.cancel()
+
+    @property
+    def verdict(self) -> Verdict:
+        """For its call, or whoever launched it."""
+        if self.refusal is not None:
+            return Verdict(self.refusal, error=True)
+        told = outcome_map(self.outcome or killed(Cause.KILLED), self.log_lost)
+        return Verdict(told if self.files is None else told | {"files": self.files})
+
+    def admitting(self, scope: trio.CancelScope) -> None:
+        self._scope = scope
+        if self._killed:
+            scope.cancel()
+
+    def began(self, program: Program) -> None:
+        self._program, self._scope = program, None
+        program.on_log = self.log
+        callbacks, self.on_start = self.on_start, []
+        for callback in callbacks:
+            callback(self)
+        if self._killed:
+            program.kill()
+
+    def over(self, now: float) -> None:
+        """Once. Everybody who waits is answered: streams when what was written is delivered, the others now."""
+        self.ended_at = now
+        if self.outcome is None:
+            self.outcome = killed(Cause.KILLED)
+        callbacks, self.on_start, self.on_end = self.on_start + self.on_end, [], []
+        for callback in callbacks:
+            callback(self)
+        ended = Verdict({"ended": outcome_map(self.outcome, self.log_lost)})
+        for each in self.connections:
+            each.conclude(self.verdict if each is self.call else ended)
+
+
+class Runner:
+    """Starts programs. `make_world` gives each what its services use; `on_problem` hears of bugs of ours."""
+
+    def __init__(
+        self, box: Sandbox, nursery: trio.Nursery, turn: Turn, admission: Admission, make_world: Callable[[Instance],
+        World]
+    ) -> None:
+        self._box, self._nursery, self._turn = box, nursery, turn
+        self._admission = admission
+        self._make_world = make_world
+        self.on_problem: Callable[[Exception], None] = _raise
+        self.pulse: Callable[[], None] = lambda: None  # of traffic, for gatebus.spinner
+
+    def start(self, instance: Instance) -> None:
+        self._nursery.start_soon(self._run, instance)
+
+    async def _run(self, instance: Instance) -> None:
+        try:
+            await self._execute(instance)
+        except SandboxError as fault:
+            instance.refusal = sandbox_error_map(fault)
+        except GatebusError as fault:
+            instance.refusal = error_map(fault.code, fault.text)
+        except Exception as bug:
+            instance.refusal = error_map("internal", "The host failed while it ran this program. Please report it.")
+            self.on_problem(bug)
+        finally:
+            with self._turn:
+                instance.over(trio.current_time())
+
+    async def _execute(self, instance: Instance) -> None:
+        order = instance.order
+        image = self._admission.ready(order.module) or await self._admit(instance)
+        if image is None:
+            return
+        check_function(image, order.setup.function)
+        instance.personality = image.personality
+        setup = await self._admission.with_stored_files(order) if order.stored else order.setup
+        async with self._box.start(image, setup, order.limits, instance=order.instance) as program:
+            with self._turn:
+                instance.began(program)
+                exchange = Exchange(program, self._board(instance), self._turn, self.pulse)
+            await exchange.run()
+            outcome = await program.wait()
+            tree = program.tree()
+        if instance.on_tree is not None and tree is not None:
+            instance.files = await instance.on_tree(tree)
+        fault = exchange.fault
+        instance.outcome = outcome if fault is None else replace(outcome, text=fault.text)
+
+    async def _admit(self, instance: Instance) -> Image | None:
+        """None: killed meanwhile."""
+        order = instance.order
+        with trio.CancelScope() as scope:
+            instance.admitting(scope)
+            return await self._admission.admit(order)
+        return None
+
+    def _board(self, instance: Instance) -> Switchboard:
+        board = Switchboard({})
+        for name, offer in offers(self._make_world(instance), board.entries).items():
+            board.publish(name, offer)
+        if instance.personality == "wasi":
+            if not instance.connections and instance.unclaimed is not None:
+                instance.door.connect(instance.unclaimed)
+            cast("Origin", board.open("origin")).open_at_start()
+        else:
+            instance.unclaimed = None
+        return board
+
+
+def check_function(image: Image, name: str | None) -> None:
+    """Asked before it starts, so that the answer can name what there is. A full list may not be complete."""
+    if name is None or name in image.exports or len(image.exports) >= EXPORTS_MAX:
+        return
+    there = ", ".join(public_text_untrusted(each, _NAME_MAX) for each in image.exports) or "none"
+    raise BadSetup("setup-function", f"It has no function of this name without parameters. There is: {there}.")
+
+
+def _raise(problem: Exception) -> None:
+    raise problem

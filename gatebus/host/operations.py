@@ -1,0 +1,190 @@
+"""The table of operations: name -> what runs it; a wire.
+
+Where it stands: behind an attendant that has read an `open` (parameters untrusted), in front of instances, streams and
+modules. Each handler answers its line at once, or sees to it that somebody does; it raises Refusal otherwise.
+
+One explicit table: what is not in it does not exist, and a test holds it to the table of protocol/PROTOCOL.md and to
+the policy's. Order in `open`: does it exist, may this principal, is the host stopping, and only then are parameters
+read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
+
+from gatebus.bounds import LISTED_INSTANCES
+from gatebus.host import requests, runoperations, storeoperations
+from gatebus.host.refusals import Refusal
+from gatebus.host.statuses import fitting, sandbox_error_map
+from sandbox.errors import SandboxError
+
+if TYPE_CHECKING:
+    from gatebus.host.attendant import Line
+    from gatebus.host.hostparts import HostParts
+    from gatebus.host.instances import Instance
+    from gatebus.host.requests import Parameters
+
+Handler = Callable[["HostParts", "Line", "Parameters"], None]
+
+
+class Operation(NamedTuple):
+    """`level`: of the protocol. `starts`: refused while the host stops."""
+
+    level: int
+    handle: Handler
+    starts: bool = False
+
+
+def open_untrusted(parts: HostParts, line: Line, name: str, given: Parameters) -> None:
+    """Raises Refusal, or the line is answered, now or later."""
+    parts.config.policy.check(line.principal, name)
+    operation = OPERATION[name]
+    if parts.stopping and operation.starts:
+        raise Refusal("stopping", "The host is about to stop. Try again later, or at another host.")
+    try:
+        operation.handle(parts, line, given)
+    except SandboxError as fault:
+        line.error(sandbox_error_map(fault))
+
+
+def list_instances(parts: HostParts, line: Line, given: Parameters) -> None:
+    """By age, the oldest first; `after` the id of the last one that the client knows. `more`: ask again."""
+    found = parts.registry.instances_of(line.principal)
+    if "after" in given:
+        after = requests.id_untrusted(given, "after")
+        places = [place for place, each in enumerate(found) if each.id == after]
+        found = found[places[0] + 1 :] if places else found
+    shown = fitting([each.status() for each in found[:LISTED_INSTANCES]])
+    line.result({"instances": shown, "more": len(found) > len(shown)})
+
+
+def status(parts: HostParts, line: Line, given: Parameters) -> None:
+    line.result(_own(parts, line, given).status())
+
+
+def wait(parts: HostParts, line: Line, given: Parameters) -> None:
+    instance = _own(parts, line, given)
+    if instance.ended_at is not None:
+        line.result(instance.status())
+    else:
+        _answer_at_end(instance, line)
+
+
+def kill(parts: HostParts, line: Line, given: Parameters) -> None:
+    """Answered when it has ended."""
+    instance = _own(parts, line, given)
+    instance.kill()
+    if instance.ended_at is not None:
+        line.result(instance.status())
+    else:
+        _answer_at_end(instance, line)
+
+
+def _answer_at_end(instance: Instance, line: Line) -> None:
+    """Whoever waits over a link that is lost, or no longer wants to, is forgotten."""
+
+    def answer(_instance: Instance) -> None:
+        line.result(instance.status())
+
+    def cancel(_line: Line) -> None:
+        forget(line)
+        line.result(instance.status())
+
+    def forget(_line: Line) -> None:
+        if answer in instance.on_end:
+            instance.on_end.remove(answer)
+
+    instance.on_end.append(answer)
+    line.on_cancel, line.on_lost = cancel, forget
+
+
+def delete(parts: HostParts, line: Line, given: Parameters) -> None:
+    instance = _own(parts, line, given)
+    if instance.ended_at is None:
+        raise Refusal("conflict", "The instance runs. Kill it first.")
+    parts.registry.forget(instance)
+    line.result(instance.status())
+
+
+def _own(parts: HostParts, line: Line, given: Parameters) -> Instance:
+    return parts.registry.own_instance(line.principal, requests.instance_untrusted(given))
+
+
+def usage(parts: HostParts, line: Line, _given: Parameters) -> None:
+    line.result(dict(parts.quotas.statement(line.principal.account)))
+
+
+def features(parts: HostParts, line: Line, _given: Parameters) -> None:
+    layers = parts.box.layers
+    line.result(
+        {
+            "agent": parts.agent,
+            "backend": parts.box.backend,
+            "layers": {"on": list(layers.on), "missing": [each.name for each in layers.missing]},
+            "limits": dict(parts.limits),
+            "operations": sorted(parts.config.policy.allowed(line.principal)),
+        }
+    )
+
+
+class Events:
+    """A subscription: events wait on the line's flow, within the client's window and ours."""
+
+    def __init__(self, parts: HostParts, line: Line) -> None:
+        self._parts, self._line = parts, line
+        self.owner = line.principal.id
+
+    def hear(self, event: bytes) -> bool:
+        out = self._line.flows.out
+        if len(event) > out.room:
+            return False
+        out.append(event)
+        self._line.pump()
+        return True
+
+    def came(self, data: bytes) -> None:
+        """It has nothing to say."""
+        self._line.flows.into.consume(len(data))
+
+    def touch(self) -> None:
+        self._line.pump()
+
+    def end(self, _line: Line) -> None:
+        self._parts.events.unsubscribe(self)
+
+    def cancel(self, line: Line) -> None:
+        self._parts.events.unsubscribe(self)
+        line.result({})
+
+
+def events(parts: HostParts, line: Line, given: Parameters) -> None:
+    since = requests.count_untrusted(given, "since") if "since" in given else None
+    subscription = Events(parts, line)
+    line.rider, line.on_cancel, line.on_lost = subscription, subscription.cancel, subscription.end
+    line.accept({}, 0)
+    parts.events.subscribe(subscription, since)
+
+
+OPERATION: Mapping[str, Operation] = MappingProxyType(
+    {
+        "call": Operation(0, runoperations.call, starts=True),
+        "launch": Operation(1, runoperations.launch, starts=True),
+        "io": Operation(1, runoperations.io, starts=True),
+        "attach": Operation(2, runoperations.attach),
+        "upload": Operation(1, storeoperations.upload, starts=True),
+        "download": Operation(3, storeoperations.download),
+        "pin": Operation(1, storeoperations.pin),
+        "unpin": Operation(1, storeoperations.unpin),
+        "modules": Operation(1, storeoperations.modules),
+        "list": Operation(1, list_instances),
+        "status": Operation(1, status),
+        "wait": Operation(1, wait),
+        "kill": Operation(1, kill),
+        "delete": Operation(1, delete),
+        "usage": Operation(1, usage),
+        "features": Operation(1, features),
+        "events": Operation(3, events),
+    }
+)

@@ -1,0 +1,123 @@
+"""Where the images of programs come from, and where the files that they left go; a wire.
+
+Where it stands: between an order and the sandbox. In: a module's hash, or a source (untrusted text); bytes from the
+store or the source (untrusted: the sandbox's admission judges them). Out: an Image; the files of an order; what a
+result says about files.
+
+Cheapest first: the sandbox's memory, its disk, the module store, the source. What was fetched is known by its hash
+afterwards, so that a source is asked once as long as the image stays cached.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+from hashlib import sha256
+from typing import TYPE_CHECKING, Protocol
+
+from gatebus.bounds import FILES_ANSWERED, FILES_INLINE, SOURCES_KNOWN
+from gatebus.host.refusals import Refusal
+from sandbox.errors import BadSetup
+from sandbox.tree import File, Node, Tree
+
+if TYPE_CHECKING:
+    from gatebus.host.instances import Order
+    from gatebus.host.modulestore import ModuleStore
+    from gatebus.host.principals import Principal
+    from gatebus.host.statuses import Map
+    from sandbox.box import Sandbox
+    from sandbox.image import Image
+    from sandbox.setup import Setup
+
+
+class Source(Protocol):
+    """Where modules that are named by an address come from."""
+
+    async def fetch(self, address: str, size: int) -> bytes:
+        """At most `size` bytes. Raises GatebusError."""
+
+
+class NoSource:
+    """Of a host that fetches nothing."""
+
+    async def fetch(self, address: str, size: int) -> bytes:
+        raise Refusal("not-found", "This host fetches no modules. Upload it.")
+
+
+class Programs:
+    """An instances.Admission."""
+
+    def __init__(self, box: Sandbox, store: ModuleStore, source: Source, program_size: int) -> None:
+        self._box, self._store, self._source, self._size = box, store, source, program_size
+        self._hashes: OrderedDict[str, str] = OrderedDict()  # of sources
+
+    def ready(self, module: str) -> Image | None:
+        digest = self._hashes.get(module) if "://" in module else module
+        image = self._box.ready(digest) if digest is not None else None
+        if image is not None and digest is module:
+            self._store.touch(bytes.fromhex(module))
+        return image
+
+    async def admit(self, order: Order) -> Image:
+        module = order.module
+        digest = self._hashes.get(module) if "://" in module else module
+        if digest is not None and (image := await self._box.cached(digest)) is not None:
+            return image
+        if "://" not in module:
+            wasm = await self._store.get(bytes.fromhex(module))
+            return await self._box.compile(wasm, principal=order.principal.account, sha256=module)
+        wasm = await self._source.fetch(module, self._size)
+        image = await self._box.compile(wasm, principal=order.principal.account)
+        self._remember(module, image.sha256)
+        return image
+
+    def _remember(self, source: str, digest: str) -> None:
+        self._hashes[source] = digest
+        self._hashes.move_to_end(source)
+        if len(self._hashes) > SOURCES_KNOWN:
+            self._hashes.popitem(last=False)
+
+    # Files.
+
+    async def with_stored_files(self, order: Order) -> Setup:
+        """What was uploaded before goes to its places."""
+        nodes: dict[str, Node] = dict(order.setup.tree or {})
+        left = order.limits.files
+        for path, digest in order.stored.items():
+            content = await self._store.get(digest)
+            left -= len(content)
+            if left < 0:
+                raise BadSetup("tree-size", f"The files are larger than the limit `files`, {order.limits.files} bytes.")
+            nodes[path] = File(content)
+        return replace(order.setup, tree=Tree(nodes))
+
+    async def keep_files(self, principal: Principal, tree: Tree) -> Map:
+        """Path -> content, or {sha256, size} of what is to be downloaded, or {size, code} of what could not be kept."""
+        told: Map = {}
+        left = FILES_INLINE
+        for path, node in tree.items():
+            if not isinstance(node, File):
+                continue
+            if len(told) >= FILES_ANSWERED:
+                break
+            if len(node.content) + len(path) <= left:
+                told[path] = node.content
+                left -= len(node.content) + len(path)
+            elif len(path) <= left:
+                told[path] = await self._keep(principal, node.content)
+                left -= len(path)
+        return told
+
+    async def _keep(self, principal: Principal, content: bytes) -> Map:
+        digest = sha256(content).digest()
+        try:
+            upload = await self._store.upload(digest, len(content), principal)
+            try:
+                if not upload.known:
+                    await upload.write(content)
+                await upload.finish()
+            finally:
+                await upload.aclose()
+        except Refusal as refusal:
+            return {"size": len(content), "code": refusal.code}
+        return {"sha256": digest, "size": len(content)}

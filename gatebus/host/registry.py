@@ -1,0 +1,166 @@
+"""Everything that exists in one host now: instances by id, streams by name, ends that are still remembered; a wire.
+
+Where it stands: between the operations, which look things up for a principal, and the sweeping task, which forgets what
+nobody came back for. In: a principal that was proved, ids and names of clients (untrusted, of the right size). Out: the
+thing itself, or the same Refusal whether it is missing or somebody else's.
+
+What is bounded here: ended instances in number and time; streams without a link in time (there are no more of them than
+their instances let in). An answered stream stays for that time as well, in case the answer is lost on its way; how many
+of those there are is bounded by the link that got the answers (attendant).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import trio
+
+from gatebus.bounds import ENDED_INSTANCES, STREAM_SHARE, STREAM_WINDOW_LEAST, STREAM_WINDOW_MOST
+from gatebus.host.principals import Kind, Principal
+from gatebus.host.refusals import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from uuid import UUID
+
+    from gatebus.host.busstreams import BusStream
+    from gatebus.host.instances import Instance
+
+
+class Registry:
+    """`linger`, `remembered`: seconds for streams without a link, and for launched instances that have ended."""
+
+    def __init__(self, linger: float, remembered: float) -> None:
+        self._linger, self._remembered = linger, remembered
+        self._instances: dict[bytes, Instance] = {}
+        self._streams: dict[bytes, BusStream] = {}
+        self._left: OrderedDict[bytes, BusStream] = OrderedDict()  # without a link, the longest first
+        self._ended: OrderedDict[bytes, Instance] = OrderedDict()
+        self._weights: dict[str, int] = {}  # account -> connections that its running instances may have
+
+    # Instances.
+
+    def __len__(self) -> int:
+        return len(self._instances) - len(self._ended)
+
+    def add(self, instance: Instance) -> None:
+        self._instances[instance.id] = instance
+        self._weigh(instance, 1)
+
+    def known(self, instance: UUID) -> Instance | None:
+        """Whoever it belongs to."""
+        return self._instances.get(instance.bytes)
+
+    def own_instance(self, principal: Principal, instance: UUID) -> Instance:
+        """Raises Refusal."""
+        found = self._instances.get(instance.bytes)
+        if found is None or found.owner != principal.id:
+            raise Refusal("not-found", "There is no such instance, or it is not yours.")
+        return found
+
+    def open_instance(self, principal: Principal, instance: UUID) -> Instance:
+        """One's own, or one that whoever knows its id may connect to. Raises Refusal."""
+        found = self._instances.get(instance.bytes)
+        if found is not None and found.order.open:
+            return found
+        return self.own_instance(principal, instance)
+
+    def instances_of(self, principal: Principal) -> list[Instance]:
+        """The oldest first."""
+        return [each for each in self._instances.values() if each.owner == principal.id]
+
+    def running(self) -> Iterator[Instance]:
+        return (each for each in tuple(self._instances.values()) if each.ended_at is None)
+
+    def over(self, instance: Instance) -> None:
+        """It has ended. A call's end is its stream's to tell."""
+        self._weigh(instance, -1)
+        if not instance.order.kept:
+            del self._instances[instance.id]
+            return
+        self._ended[instance.id] = instance
+        while len(self._ended) > ENDED_INSTANCES:
+            self.forget(next(iter(self._ended.values())))
+
+    def forget(self, instance: Instance) -> None:
+        """One that has ended."""
+        if self._ended.pop(instance.id, None) is not None:
+            del self._instances[instance.id]
+
+    def window(self, account: str, connections: int) -> int:
+        """Bytes of one stream of one more instance that may wait here: the more there are, the less each. The sum
+        over n of them grows like log n, so an account that fills its quota with slow readers holds some 50 MiB and
+        not a GiB.
+        """
+        share = STREAM_SHARE // (self._weights.get(account, 0) + connections)
+        return max(STREAM_WINDOW_LEAST, min(STREAM_WINDOW_MOST, share))
+
+    def _weigh(self, instance: Instance, sign: int) -> None:
+        account = instance.order.principal.account
+        weight = self._weights.get(account, 0) + sign * instance.order.connections
+        if weight:
+            self._weights[account] = weight
+        else:
+            self._weights.pop(account, None)
+
+    # Streams.
+
+    def enter(self, stream: BusStream) -> None:
+        """It has a link."""
+        self._streams[stream.name] = stream
+        self._left.pop(stream.name, None)
+
+    def check_free(self, name: bytes) -> None:
+        if name in self._streams:
+            raise Refusal("stream-exists", "There is a stream of this name: attach to it, or choose another name.")
+
+    def own_stream(self, principal: Principal, name: bytes) -> BusStream:
+        """A stranger's next connection is another stranger: the name, 16 random bytes, is what it shows.
+        Raises Refusal.
+        """
+        found = self._streams.get(name)
+        strangers = principal.kind is Kind.ANONYMOUS and found is not None and found.stranger
+        if found is None or (found.owner != principal.id and not strangers):
+            raise Refusal("not-found", "There is no such stream, it is not yours, or nobody came back for it in time.")
+        return found
+
+    def left(self, stream: BusStream) -> None:
+        """Its link is lost, or it was answered."""
+        if self._streams.get(stream.name) is stream:
+            stream.left_at = trio.current_time()
+            self._left[stream.name] = stream
+            self._left.move_to_end(stream.name)
+
+    def drop(self, stream: BusStream) -> None:
+        """Nobody will come back for it."""
+        self._left.pop(stream.name, None)
+        if self._streams.get(stream.name) is stream:
+            del self._streams[stream.name]
+            stream.abandon()
+
+    # Time.
+
+    def sweep(self, now: float) -> None:
+        for stream in _older(self._left, now - self._linger):
+            self.drop(stream)
+        for instance in _ended_before(self._ended, now - self._remembered):
+            self.forget(instance)
+
+
+def _older(left: OrderedDict[bytes, BusStream], before: float) -> list[BusStream]:
+    found = []
+    for stream in left.values():
+        if stream.left_at is not None and stream.left_at > before:
+            break
+        found.append(stream)
+    return found
+
+
+def _ended_before(ended: OrderedDict[bytes, Instance], before: float) -> list[Instance]:
+    found = []
+    for instance in ended.values():
+        if instance.ended_at is not None and instance.ended_at > before:
+            break
+        found.append(instance)
+    return found

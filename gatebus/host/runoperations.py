@@ -1,0 +1,176 @@
+"""Operations with a program's stream: call, launch, io, attach; a wire.
+
+Where it stands: see operations. In: parameters (untrusted), a line. Out: an instance that runs, a stream that rides
+on the line, and the line's answer when the stream has its verdict.
+
+Each asks everything that costs nothing before it takes anything: form, ownership, the stream's name, then the quota.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from gatebus.bounds import ORIGIN_STREAMS
+from gatebus.host import requests
+from gatebus.host.busstreams import BusStream, Verdict
+from gatebus.host.instances import Order
+from gatebus.host.refusals import Refusal
+from gatebus.host.statuses import error_map
+from gatebus.protocol.streams import Flows, Inflow, Outflow
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from gatebus.host.attendant import Line
+    from gatebus.host.hostparts import HostParts
+    from gatebus.host.instances import Instance
+    from gatebus.host.requests import Parameters, RunRequest
+
+_ELSEWHERE = MappingProxyType(
+    error_map("attached-elsewhere", "Another connection has taken this stream over, as it does after a lost one.")
+)
+
+
+def call(parts: HostParts, line: Line, given: Parameters) -> None:
+    """The instance lives as long as its stream has somebody, or may get somebody back."""
+    name = requests.id_untrusted(given, "stream")
+    parts.registry.check_free(name)
+    request = requests.run_untrusted(given, parts.bounds)
+    instance = parts.ordered(_order(parts, line, request, uuid4()))
+    if request.want_files:
+        instance.on_tree = partial(parts.programs.keep_files, line.principal)
+    stream = _stream(line.flows, name, line, instance, parts)
+    instance.call = stream
+    instance.connect(stream)
+    stream.on_cancelled = stream.on_abandoned = lambda _stream: instance.kill()
+    instance.on_start.append(lambda _instance: _accept(line, stream))
+    _mount(parts, line, stream)
+    parts.run(instance)
+
+
+def launch(parts: HostParts, line: Line, given: Parameters) -> None:
+    """Asking twice is asking once: the second one hears of the first one's instance."""
+    wanted = requests.instance_untrusted(given)
+    known = parts.registry.known(wanted)
+    if known is not None:
+        _launched_before(known, line)
+        return
+    request = requests.run_untrusted(given, parts.bounds)
+    order = _order(parts, line, request, wanted, connections=ORIGIN_STREAMS)
+    order = replace(order, tags=requests.tags_untrusted(given), open=requests.flag_untrusted(given, "open"), kept=True)
+    instance = parts.ordered(order)
+    instance.unclaimed = _stream(Flows(Outflow(), Inflow(order.window)), b"", line, instance, parts)
+    _answer_at_start(parts, instance, line)
+    parts.run(instance)
+
+
+def _launched_before(instance: Instance, line: Line) -> None:
+    if instance.owner != line.principal.id or not instance.order.kept:
+        raise Refusal("conflict", "There is an instance of this id. Choose another one, at random.")
+    line.result({"instance": instance.id})
+
+
+def _answer_at_start(parts: HostParts, instance: Instance, line: Line) -> None:
+    """Or at its end, when it could not be started: then nobody need remember it."""
+
+    def answer(_instance: Instance) -> None:
+        if instance.refusal is not None:
+            parts.registry.forget(instance)
+        if line.open:
+            line.answer(Verdict({"instance": instance.id}) if instance.refusal is None else instance.verdict)
+
+    instance.on_start.append(answer)
+
+
+def io(parts: HostParts, line: Line, given: Parameters) -> None:
+    """The program goes on without it: whoever lets go only leaves."""
+    name = requests.id_untrusted(given, "stream")
+    parts.registry.check_free(name)
+    instance = parts.registry.open_instance(line.principal, requests.instance_untrusted(given))
+    stream = instance.claim()
+    claimed = stream is not None
+    if stream is None:
+        stream = _stream(line.flows, name, line, instance, parts)
+        instance.connect(stream)
+    stream.name, stream.closing = name, Verdict({})
+    stream.own(line.principal)
+    stream.on_abandoned = instance.leave
+    stream.on_cancelled = _leave
+    _mount(parts, line, stream)
+    if claimed:
+        line.resume(stream.flows, 0, {"instance": instance.id})
+    else:
+        _accept(line, stream)
+
+
+def _leave(stream: BusStream) -> None:
+    stream.instance.leave(stream)
+    stream.conclude(Verdict({}))
+
+
+def attach(parts: HostParts, line: Line, given: Parameters) -> None:
+    """The stream goes on over this link; an older one loses it."""
+    stream = parts.registry.own_stream(line.principal, requests.id_untrusted(given, "stream"))
+    taken = requests.count_untrusted(given, "taken")
+    if not stream.flows.out.holds(taken):
+        raise Refusal("bad-request", f"The stream cannot go on at byte {taken}: it is gone, or was never sent.")
+    if stream.carrier is not None:
+        stream.carrier.answer(Verdict(dict(_ELSEWHERE), error=True))
+    if stream.stranger:
+        stream.own(line.principal)
+        if stream.instance.call is stream:
+            stream.instance.owner = line.principal.id
+    line.resume(stream.flows, taken, {"instance": stream.instance.id})
+    _mount(parts, line, stream)
+
+
+def _stream(flows: Flows, name: bytes, line: Line, instance: Instance, parts: HostParts) -> BusStream:
+    flows.out.bound = instance.order.window
+    stream = BusStream(name, line.principal, flows, parts.turn)
+    stream.instance = instance
+    stream.on_broken = parts.stream_broke
+    return stream
+
+
+def _mount(parts: HostParts, line: Line, stream: BusStream) -> None:
+    """From now on it rides on this line, and is found by its name."""
+    registry = parts.registry
+
+    def lost(_line: Line) -> None:
+        if stream.drop(line):
+            registry.left(stream)
+
+    def answered(_stream: BusStream) -> None:
+        registry.left(stream)
+        line.answered(stream)
+
+    stream.carry(line)
+    registry.enter(stream)
+    stream.on_answered = answered
+    line.rider, line.on_lost = stream, lost
+    line.on_cancel = lambda _line: stream.on_cancelled(stream)
+
+
+def _accept(line: Line, stream: BusStream) -> None:
+    """Unless its link was lost meanwhile, or another one has it."""
+    if stream.carrier is line:
+        line.accept({"instance": stream.instance.id, "taken": 0}, stream.instance.order.window)
+
+
+def _order(parts: HostParts, line: Line, request: RunRequest, instance: UUID, connections: int = 1) -> Order:
+    principal = line.principal
+    window = parts.registry.window(principal.account, connections)
+    return Order(
+        instance,
+        principal,
+        request.module,
+        replace(request.setup, origin_credit=window),
+        request.limits,
+        stored=request.stored,
+        connections=connections,
+        window=window,
+    )

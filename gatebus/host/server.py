@@ -1,0 +1,286 @@
+"""One host, put together; assembly.
+
+    async with Host(HostConfig(...)) as host:
+        result = await host.run(wasm, arguments=("a",), files={"in.txt": b"..."}, stdin=b"...")     # without a network
+        await host.serve()                                                                        # until host.stop()
+
+In:  a configuration; links of strangers through `attend`. Out: everything that ARCHITECTURE.md draws, running.
+
+Order of opening: what can refuse comes first (data directory, keys), then the sandbox, then the nursery that owns all
+programs. Order of stopping: no new work, a farewell to every client, as long as the configuration says for what runs,
+then the end of programs and links, sandbox, store.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, cast
+from uuid import uuid4
+
+import trio
+
+from gatebus.bounds import COLLECTED_BYTES, FAREWELL_SECONDS, STREAM_WINDOW_MOST, SWEEP_SECONDS
+from gatebus.host.attendant import Attendant
+from gatebus.host.embedding import EMBEDDER, Collector, RunResult
+from gatebus.host.eventlog import EventLog
+from gatebus.host.frontdesk import FrontDesk
+from gatebus.host.hostconfig import HostConfig
+from gatebus.host.hostparts import HostParts
+from gatebus.host.instances import Instance, Order, Runner
+from gatebus.host.modulestore import open_module_store
+from gatebus.host.programs import NoSource, Programs, Source
+from gatebus.host.quotas import Quotas
+from gatebus.host.registry import Registry
+from gatebus.host.requests import Bounds
+from gatebus.protocol import Role, Session, Settings
+from gatebus.protocol.proofs import public_key
+from gatebus.services import World
+from gatebus.services.identity import Identities
+from gatebus.services.origin import Windows
+from gatebus.turn import Turn
+from sandbox.box import Sandbox, open_sandbox
+from sandbox.outcome import Cause, killed
+from sandbox.settings import Settings as SandboxSettings
+from sandbox.setup import Setup
+from sandbox.tree import File, Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+    from types import TracebackType
+    from typing import Self
+
+    from gatebus.host.statuses import Map
+    from gatebus.web.link import Link
+    from sandbox.limits import Limits
+
+AGENT = "gatebus"
+
+
+class Log(Protocol):
+    """What is used of gatebus.host.log."""
+
+    def event(self, name: str, **fields: object) -> None: ...
+
+
+class Silence:
+    """Of whoever embeds a host and wants no log."""
+
+    def event(self, name: str, **fields: object) -> None:
+        pass
+
+
+def nobody(_key: bytes) -> str | None:
+    """A host that knows no keys."""
+    return None
+
+
+class Host:
+    """`seed`: its private key, made anew when there is none. `known`: the comment of a key that may come in. `open_box`
+    is for tests; it is the configuration's back-end otherwise.
+    """
+
+    def __init__(
+        self,
+        config: HostConfig | None = None,
+        *,
+        seed: bytes | None = None,
+        known: Callable[[bytes], str | None] = nobody,
+        source: Source | None = None,
+        log: Log | None = None,
+        open_box: Callable[[], AbstractAsyncContextManager[Sandbox]] | None = None,
+    ) -> None:
+        self.config = config or HostConfig()
+        self.log = log or Silence()
+        self._seed = seed or os.urandom(32)
+        self._known, self._source = known, source or NoSource()
+        self._open_box = open_box or partial(_open_box, self.config)
+        self._stack = AsyncExitStack()
+        self._parts: HostParts | None = None
+        self._stopping = trio.Event()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await self._open(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Programs that still run are killed: `serve` has given them their time."""
+        assert self._parts is not None
+        self._parts.nursery.cancel_scope.cancel()
+        await self._stack.__aexit__(kind, error, trace)
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        config, turn = self.config, Turn()
+        quotas = Quotas(config.quotas)
+        folder = config.data or stack.enter_context(tempfile.TemporaryDirectory(prefix="gatebus-"))
+        store = await stack.enter_async_context(open_module_store(Path(folder), config.store, quotas))
+        box = await stack.enter_async_context(self._open_box())
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        programs = Programs(box, store, self._source, SandboxSettings().compile_limits.program_size)
+        runner = Runner(box, nursery, turn, programs, _world)
+        runner.on_problem = self._problem
+        self._parts = HostParts(
+            AGENT,
+            config,
+            Bounds(config.limits, config.most),
+            box,
+            store,
+            quotas,
+            Registry(config.linger_seconds, config.launched_seconds),
+            runner,
+            programs,
+            EventLog(),
+            turn,
+            nursery,
+            time.time,
+            self._problem,
+            {"linger_ms": round(config.linger_seconds * 1000), "stream_window": STREAM_WINDOW_MOST},
+        )
+        self._desk = FrontDesk(self._parts, self._seed, self._known)
+        nursery.start_soon(self._sweep)
+        nursery.start_soon(store.keep_tidy)
+
+    def _problem(self, problem: Exception) -> None:
+        """A bug of ours. Its text may say anything, so only its kind and place are written down."""
+        self.log.event("internal-error", error=type(problem).__name__, where=_place(problem))
+
+    # Links.
+
+    @property
+    def parts(self) -> HostParts:
+        """For those who write operations of their own, and for tests."""
+        assert self._parts is not None, "a host is used inside of `async with`"
+        return self._parts
+
+    @property
+    def key(self) -> bytes:
+        """Its public key."""
+        return public_key(self._seed)
+
+    async def attend(self, link: Link) -> None:
+        """One client, until its link is over."""
+        parts = self.parts
+        settings = Settings(agent=AGENT, key=self.key, limits=parts.limits)
+        session = Session(Role.HOST, settings, trio.current_time())
+        attendant = Attendant(link, session, self._desk, parts.turn, parts.nursery)
+        attendant.on_forgotten = parts.registry.drop
+        self._desk.arriving.add(attendant)
+        try:
+            await attendant.run()
+        finally:
+            self._desk.arriving.discard(attendant)
+
+    async def _sweep(self) -> None:
+        parts = self.parts
+        while True:
+            await trio.sleep(SWEEP_SECONDS)
+            now = trio.current_time()
+            with parts.turn:
+                parts.registry.sweep(now)
+            for attendant in tuple(self._desk.arriving):
+                with parts.turn:
+                    attendant.sweep(now)
+
+    # The end.
+
+    def stop(self) -> None:
+        """`serve` ends, within the configuration's `stop_seconds` and a little."""
+        self._stopping.set()
+
+    async def stopped(self) -> None:
+        """Wait until somebody stops it, and then for what runs."""
+        await self._stopping.wait()
+        parts, within = self.parts, self.config.stop_seconds
+        parts.stopping = True
+        self.log.event("host-stopping", within=within, instances=len(parts.registry))
+        for attendant in tuple(self._desk.attendants):
+            with parts.turn:
+                attendant.farewell("The host is about to stop.", within)
+        with trio.move_on_after(within):
+            await self._until_idle()
+        for instance in parts.registry.running():
+            instance.kill()
+        with trio.move_on_after(FAREWELL_SECONDS):
+            await self._until_idle()
+            async with trio.open_nursery() as nursery:
+                for attendant in tuple(self._desk.arriving):
+                    nursery.start_soon(attendant.end)
+
+    async def _until_idle(self) -> None:
+        """One after the other: the last one's end is what is waited for, in any order."""
+        for instance in self.parts.registry.running():
+            if instance.ended_at is None:
+                over = trio.Event()
+                instance.on_end.append(partial(_set, over))
+                await over.wait()
+
+    # Without a network.
+
+    async def run(
+        self,
+        wasm: bytes,
+        *,
+        arguments: Sequence[str] = (),
+        files: Mapping[str, bytes] | None = None,
+        stdin: bytes = b"",
+        limits: Limits | None = None,
+    ) -> RunResult:
+        """One program to its end. Raises what the sandbox raises: Refused, CompileLimit, BadSetup ..."""
+        parts = self.parts
+        image = await parts.box.compile(wasm, principal=EMBEDDER.account)
+        tree = Tree({path: File(content) for path, content in files.items()}) if files is not None else None
+        setup = Setup(arguments=tuple(arguments), tree=tree, origin_credit=STREAM_WINDOW_MOST)
+        order = Order(uuid4(), EMBEDDER, image.sha256, setup, limits or self.config.limits, window=STREAM_WINDOW_MOST)
+        return await self._collect(parts.ordered(order), stdin)
+
+    async def _collect(self, instance: Instance, stdin: bytes) -> RunResult:
+        collector = Collector(stdin, COLLECTED_BYTES)
+        left: dict[str, bytes] = {}
+
+        async def keep(tree: Tree) -> Map:
+            left.update({path: node.content for path, node in tree.items() if isinstance(node, File)})
+            return {}
+
+        instance.call, instance.on_tree = collector, keep
+        instance.connect(collector)
+        self.parts.run(instance)
+        try:
+            await collector.done.wait()
+        finally:
+            instance.kill()
+        outcome = instance.outcome or killed(Cause.KILLED)
+        return RunResult(outcome, bytes(collector.out), bytes(collector.err), left, collector.cut)
+
+
+def _world(instance: Instance) -> World:
+    identities = Identities(instance.order.principal.shown, str(instance.order.instance))
+    return World(
+        trio.current_time, os.urandom, identities, door=instance.door, windows=Windows(window=instance.order.window)
+    )
+
+
+def _open_box(config: HostConfig) -> AbstractAsyncContextManager[Sandbox]:
+    backend = cast('Literal["native", "portable"]', config.sandbox.backend)
+    asked = config.sandbox
+    return open_sandbox(backend, SandboxSettings(pool=asked.pool, require=asked.require, spin=asked.spin))
+
+
+def _set(event: trio.Event, _instance: Instance) -> None:
+    event.set()
+
+
+def _place(problem: BaseException) -> str:
+    """File and line of where it was raised: ours, and no secret."""
+    trace = problem.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace is not None else "unknown"

@@ -1,0 +1,66 @@
+"""How an instance and its end are told to clients: maps of protocol/PROTOCOL.md; words.
+
+In:  outcomes and usage of the sandbox, faults of ours. Out: maps of texts and numbers, ready to be encoded. What a
+     fault says in private (its cause) is not in them.
+"""
+
+from collections.abc import Sequence
+
+import cbor2
+
+from gatebus.bounds import ANSWER_BYTES
+from sandbox.errors import BadSetup, CompileLimit, Refused, SandboxError, StartFailed, TooBusy
+from sandbox.outcome import Outcome, Usage
+
+STARTING = "STARTING"
+"""The state of an instance whose module is still fetched or compiled; the others are the sandbox's."""
+
+Map = dict[str, object]
+
+
+def usage_map(usage: Usage, dropped: int = 0) -> Map:
+    """`dropped`: bytes of the log that did not reach the client, besides those over the program's limit."""
+    return {
+        "cpu_ms": round((usage.cpu_user + usage.cpu_system) * 1000),
+        "peak_memory": usage.peak_memory,
+        "bytes_in": usage.bytes_in,
+        "bytes_out": usage.bytes_out,
+        "wall_ms": round(usage.wall * 1000),
+        "log_dropped": usage.log_dropped + dropped,
+    }
+
+
+def outcome_map(outcome: Outcome, dropped: int = 0) -> Map:
+    told: Map = {
+        "state": outcome.state.name,
+        "cause": outcome.cause.name,
+        "result": outcome.result,
+        "usage": usage_map(outcome.usage, dropped),
+    }
+    if outcome.text:
+        told["text"] = outcome.text
+    return told
+
+
+def error_map(code: str, text: str, reason: str = "") -> Map:
+    """`reason`: the sandbox's own code, finer than the protocol's."""
+    return {"code": code, "text": text, "reason": reason} if reason else {"code": code, "text": text}
+
+
+def sandbox_error_map(fault: SandboxError) -> Map:
+    """Of a program that was not started."""
+    codes = {Refused: "refused", CompileLimit: "compile-limit", BadSetup: "bad-setup", TooBusy: "busy"}
+    if isinstance(fault, StartFailed) and fault.code == "too-many-programs":
+        return error_map("busy", fault.text, fault.code)
+    return error_map(codes.get(type(fault), "internal"), fault.text, fault.code)
+
+
+def fitting(lines: Sequence[Map]) -> list[Map]:
+    """As many of the first ones as one message holds."""
+    found, left = [], ANSWER_BYTES
+    for line in lines:
+        left -= len(cbor2.dumps(line))
+        if left < 0:
+            break
+        found.append(line)
+    return found

@@ -1,0 +1,189 @@
+"""Operations on modules and files: upload, download, pin, unpin, modules; a wire.
+
+Where it stands: see operations. In: hashes, sizes, tags and bytes of clients (untrusted). Out: what the module store
+makes of them. The store works in threads, so each of these goes on in a task of its own; how many there are is
+bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import trio
+
+from gatebus.bounds import STREAM_WINDOW
+from gatebus.host import requests
+from gatebus.host.refusals import Refusal
+from gatebus.host.statuses import Map, fitting
+
+if TYPE_CHECKING:
+    from gatebus.host.attendant import Line
+    from gatebus.host.hostparts import HostParts
+    from gatebus.host.modulestore import Held
+    from gatebus.host.moduleupload import Upload
+    from gatebus.host.principals import Principal
+    from gatebus.host.requests import Parameters
+    from gatebus.turn import Turn
+
+
+class Transfer:
+    """The bytes of one line, for a task. `wait` until something changes; the client's own words end it."""
+
+    def __init__(self, line: Line, turn: Turn) -> None:
+        self.came_in: list[bytes] = []
+        self._line, self._turn = line, turn
+        self._changed = trio.Event()
+        self._over = False
+        line.rider, line.on_cancel, line.on_lost = self, self._cancelled, self._lost
+
+    def came(self, data: bytes) -> None:
+        self.came_in.append(data)
+        self.touch()
+
+    def touch(self) -> None:
+        self._changed.set()
+
+    def _lost(self, _line: Line) -> None:
+        self._over = True
+        self.touch()
+
+    def _cancelled(self, line: Line) -> None:
+        line.result({})
+        self._lost(line)
+
+    async def wait(self) -> bool:
+        """False: its client is gone."""
+        if not self._over:
+            await self._changed.wait()
+        self._changed = trio.Event()
+        return not self._over
+
+    def take(self) -> bytes:
+        data = b"".join(self.came_in)
+        self.came_in.clear()
+        return data
+
+    def pump(self) -> None:
+        with self._turn:
+            self._line.pump()
+
+
+def upload(parts: HostParts, line: Line, given: Parameters) -> None:
+    """Goes on where an earlier attempt stopped; skipped when the host has it."""
+    digest, size = requests.digest_untrusted(given), requests.count_untrusted(given, "size")
+    transfer = Transfer(line, parts.turn)
+
+    async def work() -> None:
+        begun = await parts.store.upload(digest, size, line.principal)
+        try:
+            if begun.known or await _receive(parts, line, transfer, begun):
+                module = await begun.finish()
+                _answer(parts, line, {"module": module.sha256, "size": module.size, "known": begun.known})
+        finally:
+            await begun.aclose()
+
+    parts.answer_later(line, work)
+
+
+async def _receive(parts: HostParts, line: Line, transfer: Transfer, begun: Upload) -> bool:
+    """False: its client is gone."""
+    with parts.turn:
+        if not line.open:
+            return False
+        line.accept({"taken": begun.taken}, STREAM_WINDOW)
+    while begun.taken < begun.announced.size:
+        if not transfer.came_in:
+            if line.flows.into.finished is not None:
+                break
+            if not await transfer.wait():
+                return False
+        data = transfer.take()
+        await begun.write(data)
+        if _gone(line):
+            return False
+        line.flows.into.consume(len(data))
+        transfer.pump()
+    return True
+
+
+def _gone(line: Line) -> bool:
+    """Its link was lost, or it was cancelled, while a thread worked."""
+    return not line.open
+
+
+def download(parts: HostParts, line: Line, given: Parameters) -> None:
+    """One's own module, or one's own file of a result."""
+    digest = requests.digest_untrusted(given)
+    transfer = Transfer(line, parts.turn)
+
+    async def work() -> None:
+        if not await parts.store.modules(line.principal, digest):
+            raise Refusal("not-found", "There is no such file or module, or it is not yours.")
+        data = memoryview(await parts.store.get(digest))
+        size = len(data)
+        with parts.turn:
+            if not line.open:
+                return
+            line.accept({"taken": 0}, 0)
+        while data or not line.flows.out.over:
+            out = line.flows.out
+            piece, data = data[: out.room], data[out.room :]
+            out.append(bytes(piece))
+            if not data:
+                out.end()
+            transfer.pump()
+            if out.end_sent or out.stopped:
+                break
+            if not await transfer.wait():
+                return
+        _answer(parts, line, {"size": size})
+
+    parts.answer_later(line, work)
+
+
+def pin(parts: HostParts, line: Line, given: Parameters) -> None:
+    """Kept until it is unpinned; these tags come to those that it has."""
+    _change(parts, line, given, parts.store.pin)
+
+
+def unpin(parts: HostParts, line: Line, given: Parameters) -> None:
+    """Without tags: no longer kept. With tags: those are taken off, and with the last one the pin."""
+    _change(parts, line, given, parts.store.unpin)
+
+
+Change = Callable[[bytes, "Principal", object], Awaitable["Held"]]
+
+
+def _change(parts: HostParts, line: Line, given: Parameters, change: Change) -> None:
+    digest = requests.digest_untrusted(given, "module")
+
+    async def work() -> None:
+        held = await change(digest, line.principal, given.get("tags", ()))
+        _answer(parts, line, {"module": digest, "tags": list(held.holding.tags)})
+
+    parts.answer_later(line, work)
+
+
+def modules(parts: HostParts, line: Line, given: Parameters) -> None:
+    """The newest first, as many as fit; `more`: there are others."""
+    wanted = requests.digest_untrusted(given, "module") if "module" in given else None
+
+    async def work() -> None:
+        held = await parts.store.modules(line.principal, wanted)
+        shown = fitting([_told(each) for each in held])
+        _answer(parts, line, {"modules": shown, "more": len(held) > len(shown)})
+
+    parts.answer_later(line, work)
+
+
+def _told(held: Held) -> Map:
+    module, holding = held.module, held.holding
+    return {"module": module.sha256, "size": module.size, "tags": list(holding.tags), "pinned": holding.pinned}
+
+
+def _answer(parts: HostParts, line: Line, about: Map) -> None:
+    """Unless its link was lost meanwhile."""
+    with parts.turn:
+        if line.open:
+            line.result(about)
