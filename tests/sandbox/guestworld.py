@@ -12,6 +12,7 @@ import trio
 from guestfiles import require_guest
 
 from gatebus.exchange import Exchange
+from gatebus.peers.neighbourhood import Resident
 from gatebus.services import World, offers
 from gatebus.services.identity import Identities
 from gatebus.services.origin import Door, Origin, Stream
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gatebus.services.base import Offer
+    from gatebus.turn import Turn
 
 INSTANCE = "5d4f93d5-2a7c-4d7a-9c0b-1d5f0b6f7a55"
 
@@ -102,11 +104,13 @@ class Around:
     callers: Sequence[Caller] = field(default_factory=lambda: (Caller(),))
     services: Mapping[str, Offer] = field(default_factory=dict)
     limits: Limits = field(default_factory=lambda: Limits(clock_resolution=1))
+    resident: Resident = field(default_factory=Resident)
+    turn: Turn | None = None
 
 
 def board_for(personality: str, around: Around) -> Switchboard:
     door = Door()
-    world = World(trio.current_time, os.urandom, Identities("local", INSTANCE), door=door)
+    world = World(trio.current_time, os.urandom, Identities("local", INSTANCE), door=door, resident=around.resident)
     board = Switchboard({})
     for name, offer in {**offers(world, board.entries), **around.services}.items():
         board.publish(name, offer)
@@ -128,7 +132,7 @@ async def run_guest(box: Sandbox, wasm: bytes, setup: Setup | None = None, aroun
         program.on_log = lambda _stream, data: log.extend(data)
         for caller in around.callers:
             nursery.start_soon(caller.serve)
-        exchange = Exchange(program, board_for(image.personality, around))
+        exchange = Exchange(program, board_for(image.personality, around), around.turn)
         await exchange.run()
         outcome = await program.wait()
         nursery.cancel_scope.cancel()
