@@ -20,10 +20,20 @@ Send programs instead of messages: WebAssembly, each program in a sandbox of its
 
   gatebus run FILE [ARGUMENT ...]   run a program; it can do nothing else on this machine
   gatebus ipfs COMMAND ...          files by content (CID): add, cat, get, ls, pin, gc, stat
+  gatebus serve                     start a host: run programs that arrive over a websocket
+  gatebus key                       show who this host is, and who you are
   gatebus doctor                    say whether programs can run here, and what protects the machine
 
 `gatebus COMMAND --help` says more.
 """
+
+# Command -> what reads its arguments, and what does it. `run` is apart: something begins before it is read.
+COMMANDS = {
+    "doctor": ("options:doctor_options", "doctor_command:doctor"),
+    "ipfs": ("ipfs_options:ipfs_options", "ipfs_command:ipfs"),
+    "serve": ("serve_options:serve_options", "serve_command:serve"),
+    "key": ("serve_options:key_options", "key_command:key"),
+}
 
 OURS = 125
 CONTROL_C = 130
@@ -81,10 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _dispatch(command: str, rest: list[str]) -> int:
     if command == "run":
         return _run(rest)
-    if command == "doctor":
-        return _doctor(rest)
-    if command == "ipfs":
-        return _ipfs(rest)
+    if command in COMMANDS:
+        return _command(COMMANDS[command], rest)
     if command in ("--help", "-h", "help"):
         sys.stdout.write(HELP)
         return 0
@@ -102,14 +110,11 @@ def _run(arguments: list[str]) -> int:
     return int(quickly_imported("gatebus.cli.running").run_command(options, ahead))
 
 
-def _doctor(arguments: list[str]) -> int:
-    options = quickly_imported("gatebus.cli.options").doctor_options(arguments)
-    return int(quickly_imported("gatebus.cli.doctor_command").doctor(options))
-
-
-def _ipfs(arguments: list[str]) -> int:
-    options = quickly_imported("gatebus.cli.ipfs_options").ipfs_options(arguments)
-    return int(quickly_imported("gatebus.cli.ipfs_command").ipfs(options))
+def _command(places: tuple[str, str], arguments: list[str]) -> int:
+    """Options first: `--help` must not pay for an event loop."""
+    (words, parse), (module, run) = (place.split(":") for place in places)
+    options = getattr(quickly_imported(f"gatebus.cli.{words}"), parse)(arguments)
+    return int(getattr(quickly_imported(f"gatebus.cli.{module}"), run)(options))
 
 
 def _version() -> int:

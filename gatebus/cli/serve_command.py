@@ -1,0 +1,101 @@
+"""`gatebus serve`: a host with its configuration, its key, the keys that it knows, its log and its signals; assembly.
+
+In:  options. Out: a host that runs until a signal; an exit code. What prevents the start is one line on stderr; what
+happens later is in the log.
+
+Order: configuration and keys first, because their faults are the owner's and are told at once; signals before the host
+opens, so that a Ctrl-C during the start leaves nothing behind. The first signal asks, the second one insists.
+"""
+
+import signal
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+
+from gatebus.cli.hostfile import IDENTITY, read_host_config
+from gatebus.cli.running import alone
+from gatebus.cli.serve_options import ServeOptions
+from gatebus.faults import GatebusError
+from gatebus.host.configtext import config_text
+from gatebus.host.hostconfig import HostConfig
+from gatebus.host.identityfile import own_private_key
+from gatebus.host.keyring import Keyring
+from gatebus.host.log import Log, standard_log
+from gatebus.host.server import Host
+from gatebus.sshkeys import PrivateKey
+from sandbox.errors import SandboxError
+
+_OURS = 125
+_ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM") if hasattr(signal, name))
+
+
+@dataclass(slots=True)
+class Service:
+    """One run of the command."""
+
+    config: HostConfig
+    log: Log
+    identity: PrivateKey
+    host: Host | None = None
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    signals: int = 0
+
+    def signalled(self, number: int) -> None:
+        self.signals += 1
+        if self.host is not None and self.signals == 1:
+            self.log.event("host-signalled", signal=signal.Signals(number).name)
+            self.host.stop()
+        else:
+            self.scope.cancel()
+
+
+def serve(options: ServeOptions) -> int:
+    """The whole command. The exit code."""
+    try:
+        found = read_host_config(options)
+        if options.print_config:
+            sys.stdout.write(config_text(found.config, found.sources))
+            return 0
+        assert found.config.data is not None
+        identity = own_private_key(Path(found.config.data) / IDENTITY, "gatebus host")
+        service = Service(found.config, standard_log(found.config.log), identity)
+        trio.run(_run, service, restrict_keyboard_interrupt_to_checkpoints=True)
+    except Exception as raised:
+        return _told(alone(raised))
+    return 0
+
+
+def _told(fault: Exception) -> int:
+    if not isinstance(fault, GatebusError | SandboxError):
+        raise fault
+    if sys.stderr is not None:
+        sys.stderr.write(f"gatebus: {fault.text}\n")
+    return _OURS
+
+
+async def _run(service: Service) -> None:
+    async with trio.open_nursery() as nursery:
+        await nursery.start(_listen_to_signals, service)
+        with service.scope:
+            await _serve(service)
+        nursery.cancel_scope.cancel()
+
+
+async def _listen_to_signals(service: Service, *, task_status: trio.TaskStatus[None]) -> None:
+    with trio.open_signal_receiver(*_ENDING) as arrived:
+        task_status.started()
+        async for number in arrived:
+            service.signalled(number)
+
+
+async def _serve(service: Service) -> None:
+    config = service.config
+    keyring = Keyring(Path(config.authorized_keys) if config.authorized_keys else None, service.log)
+    keyring.look()
+    async with Host(config, seed=service.identity.seed, known=keyring, log=service.log) as host:
+        service.host = host
+        await host.serve()
+        service.host = None
+    service.log.event("host-stopped")
