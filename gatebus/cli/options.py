@@ -140,7 +140,7 @@ def with_defaults(options: RunOptions, defaults: Mapping[str, str]) -> RunOption
         if name not in {each.name for each in fields(Limits)}:
             raise UsageError(f"The configuration names the limit `{name}`; `gatebus run --help` lists them.")
         if name not in options.chosen:
-            values[name] = _limit(name, text)
+            values[name] = limit(name, text)
     return options._replace(limits=replace(options.limits, **values))
 
 
@@ -149,11 +149,11 @@ def _limits(given: argparse.Namespace) -> Limits:
     values: dict[str, Any] = {}
     for name, text in set_here.items():
         if text is not None:
-            values[name] = _limit(name, text)
+            values[name] = limit(name, text)
     return Limits(**values)
 
 
-def _limit(name: str, text: str) -> float | None:
+def limit(name: str, text: str) -> float | None:
     try:
         value = parse(Limits, name, text)
     except BadSetup as fault:

@@ -16,8 +16,9 @@ SERVE_HELP = """Start a host: it runs programs that arrive over a websocket, eac
 Ctrl-C or SIGTERM; then programs may go on for a moment (stop_seconds), and everything is put in order. A second signal
 ends it at once."""
 
-SERVE_NOTES = """Values come from defaults, the file, the environment (GATEBUS_LISTEN, GATEBUS_QUOTAS_HOST_MEMORY and so on)
-and flags; the later one wins. --print-config shows all of them as a file, with what each means and where it came from.
+SERVE_NOTES = """Values come from defaults, the file, the environment (GATEBUS_LISTEN, GATEBUS_QUOTAS_HOST_MEMORY and so
+on) and flags; the later one wins. --print-config shows all of them as a file, with what each means and where it came
+from.
 exit codes: 0 stopped; 125 it cannot start, with a line that says why."""
 
 KEY_HELP = """Show the fingerprint of this machine's host key, and of your own, and the line that the owner of another

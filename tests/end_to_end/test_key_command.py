@@ -80,8 +80,9 @@ def test_what_would_be_used_is_printed_with_where_it_came_from(tmp_path: Path) -
     assert (done.returncode, done.stderr) == (0, "")
     assert "instances = 7  # instances at once, of the whole host (my.toml, line 2)\n" in done.stdout
     assert 'log = "json"  # form of the log; auto: text on a terminal, else JSON (--log)\n' in done.stdout
-    assert "stop_seconds = 3  # how long programs may go on when the host is asked to stop (GATEBUS_STOP_SECONDS)\n" in (
-        done.stdout
+    assert (
+        "stop_seconds = 3  # how long programs may go on when the host is asked to stop (GATEBUS_STOP_SECONDS)\n"
+        in (done.stdout)
     )
     assert f'socket = "{tmp_path}/run/gatebus/host.sock"' in done.stdout
     assert f'data = "{tmp_path}/.local/state/gatebus"' in done.stdout
