@@ -23,7 +23,7 @@ from sandbox.limits import Limits, Range, parse, parse_size, parse_time
 from sandbox.settings import POOL_MAX, SPIN_MAX
 
 _DAY = 86_400.0
-_ORIGIN = re.compile(r"https?://[^/\s]+|\*")
+_ORIGIN = re.compile(r"https?://[^/\s*]+")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", re.IGNORECASE)
 
 
@@ -95,7 +95,7 @@ def _addresses(value: object) -> tuple[Address, ...]:
 def _origins(value: object) -> frozenset[str]:
     found = frozenset(each.rstrip("/") for each in _list(value))
     if not all(map(_ORIGIN.fullmatch, found)):
-        raise ValueError('origins such as ["https://example.org"], or "*"')
+        raise ValueError('origins such as ["https://example.org"]')
     return found
 
 

@@ -45,6 +45,10 @@ class Keyring:
             if seen != self._seen:
                 self._read(self._path, status)
             self._seen = seen
+        except FileNotFoundError:
+            if self._seen != ():
+                self._keys, self._seen = AuthorizedKeys(), ()
+                self._log.event("keys-read", keys=0)
         except OSError as problem:
             self._refuse_all(f"the file cannot be read: {(problem.strerror or 'error').lower()}")
 

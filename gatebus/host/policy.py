@@ -86,14 +86,3 @@ def own(thing: T | None, principal: Principal, what: str) -> T:
     if thing is None or thing.owner != principal.id:
         raise Refusal("not-found", f"There is no such {what}, or it is not yours.")
     return thing
-
-
-def check_origin(origin: str | None, here: str, allowed: frozenset[str]) -> None:
-    """A browser says which page wants to connect. The host's own page may; another one only when it is configured.
-    Programs that are no browsers send none. `here`: the `Host` of the request, which the page came from.
-    """
-    if origin is None or "*" in allowed or origin in allowed:
-        return
-    if here and origin in (f"http://{here}", f"https://{here}"):
-        return
-    raise Refusal("origin", "Pages from elsewhere may not use this host. Its owner can allow yours: `origins`.")

@@ -192,6 +192,12 @@ class Host:
 
     # The end.
 
+    async def serve(self) -> None:
+        """Listen where the configuration says, until `stop` was called and what ran had its time. UsageError."""
+        from gatebus.host.serving import serve_host  # whoever embeds a host pays for no sockets
+
+        await serve_host(self)
+
     def stop(self) -> None:
         """`serve` ends, within the configuration's `stop_seconds` and a little."""
         self._stopping.set()

@@ -54,7 +54,7 @@ def test_a_key_in_the_file_is_known_by_its_comment(keys: Keys) -> None:
 
 def test_without_a_file_nobody_is_known(keys: Keys) -> None:
     assert keys.ring(ADA) is None
-    assert keys.told == [("key-not-taken", 0, "the file cannot be read: no such file or directory")]
+    assert keys.told == [("keys-read", 0)]
 
 
 def test_a_host_without_such_a_file_says_nothing_about_it() -> None:
@@ -74,10 +74,11 @@ def test_a_key_that_is_added_or_taken_out_counts_at_once(keys: Keys) -> None:
     assert keys.ring(ADA) == ""
 
 
-def test_the_same_trouble_is_told_once(keys: Keys) -> None:
+def test_a_file_that_cannot_be_read_lets_nobody_in_and_is_told_once(keys: Keys) -> None:
+    keys.path.mkdir(mode=0o700)
     for _ in range(3):
         assert keys.ring(ADA) is None
-    assert len(keys.told) == 1
+    assert keys.told == [("key-not-taken", 0, "the file cannot be read: is a directory")]
 
 
 def test_lines_that_were_not_taken_are_told_by_number(keys: Keys) -> None:

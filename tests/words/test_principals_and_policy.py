@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from gatebus.host.policy import EVERYTHING, OPERATIONS, STRANGERS, Policy, check_origin, own
+from gatebus.host.policy import EVERYTHING, OPERATIONS, STRANGERS, Policy, own
 from gatebus.host.principals import Kind, Principal, anonymous, by_key, local
 from gatebus.host.refusals import CODES, Refusal
 from gatebus.sshkeys import fingerprint
@@ -123,41 +123,6 @@ def test_somebody_elses_thing_is_answered_like_one_that_is_not_there(thing: Thin
             "not-found",
             "There is no such instance, or it is not yours.",
         )
-
-
-@pytest.mark.parametrize(
-    ("origin", "allowed"),
-    [
-        (None, set()),
-        ("http://127.0.0.1:6473", set()),
-        ("https://127.0.0.1:6473", set()),
-        ("https://example.org", {"https://example.org"}),
-        ("https://anything.example", {"*"}),
-    ],
-)
-def test_these_origins_may_connect(origin: str | None, allowed: set[str]) -> None:
-    check_origin(origin, "127.0.0.1:6473", frozenset(allowed))
-
-
-@pytest.mark.parametrize(
-    "origin",
-    [
-        "https://evil.example",
-        "http://127.0.0.1:6474",
-        "http://127.0.0.1",
-        "http://127.0.0.1:6473.evil.example",
-        "http://evil.example/http://127.0.0.1:6473",
-        "null",
-        "",
-        "https://",
-    ],
-)
-@pytest.mark.parametrize("here", ["127.0.0.1:6473", ""])
-def test_pages_from_elsewhere_may_not_connect(origin: str, here: str) -> None:
-    with pytest.raises(Refusal) as caught:
-        check_origin(origin, here, frozenset({"https://example.org"}))
-    assert caught.value.code == "origin"
-    assert caught.value.text == "Pages from elsewhere may not use this host. Its owner can allow yours: `origins`."
 
 
 def test_a_refusal_has_a_code_of_the_protocol() -> None:

@@ -1,0 +1,172 @@
+"""A host's sockets: from its configuration to connections that it attends; assembly.
+
+In:  a HostConfig; connections of strangers. Out: every link at `Host.attend`, pages for everything else, until the host
+was stopped and what ran had its time.
+
+Order: everything that can fail (certificate, addresses) before the first connection is taken. At the end nobody new is
+let in, then what runs gets the configured time, then the links end.
+"""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import ExitStack
+from importlib.metadata import version
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+from gatebus.browser.assets import read_assets
+from gatebus.faults import UsageError
+from gatebus.web.crowd import Capacity
+from gatebus.web.entry import Terms
+from gatebus.web.front import Front
+from gatebus.web.link import SUBPROTOCOL
+from gatebus.web.listening import Listener, listen_tcp, listen_unix, serve
+from gatebus.web.pages import Page, standard_pages
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gatebus.host.hostconfig import Address, HostConfig, Tls
+    from gatebus.host.server import Host
+    from gatebus.web.link import Peer
+
+_HERE = ("localhost", "127.0.0.1", "[::1]")
+
+
+async def serve_host(host: Host) -> None:
+    """Until it is stopped. Raises UsageError before anything is served."""
+    with ExitStack() as stack:
+        listeners = await _listen(host.config)
+        for listener in listeners:
+            stack.callback(listener.close)
+        front = Front(
+            host.attend,
+            _pages(host),
+            Terms(origins=allowed_origins(host.config, [each.port for each in listeners if each.port])),
+            Capacity(connections=host.config.quotas.host.connections),
+            lambda peer, error: _report(host, peer, error),
+        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(serve, listeners, front)
+            _tell(host, listeners)
+            await host.stopped()
+            nursery.cancel_scope.cancel()
+
+
+async def _listen(config: HostConfig) -> list[Listener]:
+    context = _context(config.tls)
+    found: list[Listener] = []
+    try:
+        for address in config.listen:
+            found += await listen_tcp(address.host, address.port, context)
+        if config.socket is not None:
+            found.append(_unix(Path(config.socket)))
+        if not found:
+            raise UsageError("There is nothing to listen on. Set `listen` or `socket`.")
+    except BaseException:
+        for each in found:
+            each.close()
+        raise
+    return found
+
+
+def _unix(path: Path) -> Listener:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as problem:
+        reason = (problem.strerror or type(problem).__name__).lower()
+        raise UsageError(f"The folder of the unix socket {path} cannot be made: {reason}.") from None
+    return listen_unix(path)
+
+
+def _context(tls: Tls) -> ssl.SSLContext | None:
+    if tls.certificate is None or tls.key is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(tls.certificate, tls.key)
+    except (OSError, ssl.SSLError) as problem:
+        reason = getattr(problem, "reason", None) or problem.strerror or type(problem).__name__
+        raise UsageError(f"The TLS certificate or its key cannot be used: {str(reason).lower()}.") from None
+    return context
+
+
+def allowed_origins(config: HostConfig, ports: list[int]) -> tuple[str, ...]:
+    """The host's own page, by the addresses that it listens on, and those that its owner names. Never what a request
+    calls the host: a name that anybody lets point here (DNS rebinding) would be one's own then.
+    """
+    scheme = "https" if config.tls.certificate else "http"
+    own = {
+        f"{scheme}://{name}{_port(port, scheme)}"
+        for address in config.listen
+        for name in _names(address)
+        for port in (ports if address.port == 0 else [address.port])
+    }
+    return tuple(sorted(own | config.origins))
+
+
+def _names(address: Address) -> tuple[str, ...]:
+    try:
+        number = ip_address(address.host)
+    except ValueError:
+        return (address.host,)
+    if number.is_loopback or number.is_unspecified:
+        return _HERE
+    return (f"[{number}]" if number.version == 6 else str(number),)
+
+
+def _port(port: int, scheme: str) -> str:
+    """As browsers write an origin: without the scheme's own port."""
+    return "" if port == {"http": 80, "https": 443}[scheme] else f":{port}"
+
+
+def _pages(host: Host) -> Mapping[str, Page]:
+    assets = {at: Page(each.content_type, each.content) for at, each in read_assets().items()}
+    return {**standard_pages(lambda: _health(host), lambda: _version(host)), **assets}
+
+
+def _health(host: Host) -> dict[str, object]:
+    layers = host.parts.box.layers
+    return {
+        "status": "stopping" if host.parts.stopping else "ok",
+        "backend": host.parts.box.backend,
+        "missing": [each.name for each in layers.missing],
+    }
+
+
+def _version(host: Host) -> dict[str, object]:
+    return {"agent": f"gatebus/{version('gatebus')}", "protocol": SUBPROTOCOL}
+
+
+def _tell(host: Host, listeners: list[Listener]) -> None:
+    layers = host.parts.box.layers
+    for missing in layers.missing:
+        host.log.event("layer-missing", layer=missing.name, why=missing.why, advice=missing.advice)
+    for listener in listeners:
+        host.log.event("host-listening", address=_shown(listener), transport=_transport(listener))
+        if not listener.file and listener.context is None and not _loopback(listener):
+            host.log.event("listening-without-tls", address=_shown(listener))
+    host.log.event("host-ready", layers=layers.on, missing=[each.name for each in layers.missing])
+
+
+def _transport(listener: Listener) -> str:
+    return "unix" if listener.file else "tls" if listener.context else "tcp"
+
+
+def _shown(listener: Listener) -> str:
+    if listener.file:
+        return str(listener.file)
+    host, port, *_ = listener.sock.getsockname()
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _loopback(listener: Listener) -> bool:
+    return ip_address(listener.sock.getsockname()[0].partition("%")[0]).is_loopback
+
+
+def _report(host: Host, peer: Peer, error: Exception) -> None:
+    host.log.event("internal-error", error=type(error).__name__, where=f"a {peer.transport} connection")
