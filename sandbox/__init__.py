@@ -57,7 +57,8 @@ Program
     program: half a packet cannot be taken back.
 
 Values (frozen)
-    Setup(arguments=(), environment={}, function=None, tree=None, debug_log=True, origin_credit=65536)
+    Setup(arguments=(), environment={}, function=None, tree=None, debug_log=True, origin_credit=65536,
+        terminal=True)
     Tree: what the program's private file system holds at the start, and what it left: an immutable mapping {path:
         Directory | File(bytes) | Link(target)}, with times. The wires are in sandbox.treedisk:
         `from_directory(path, limits, on_skip)` and `write_to(tree, path, on_skip)`; both block.

@@ -29,7 +29,7 @@ BEGIN, ARGUMENT, ENVIRONMENT, FUNCTION, NODE, CONTENT, GO, LOG, REPORT = range(9
 # u32 version, u32 flags, u64 log_limit, u64 files_limit, u32 nodes_limit, u32 clock_ms, u32 origin_credit, u32
 # reserved, [16] instance id
 _BEGIN = Struct("<IIQQIIII16s")
-FLAG_FILES, FLAG_RESUMED, FLAG_DEBUG_LOG = 1, 2, 4
+FLAG_FILES, FLAG_RESUMED, FLAG_DEBUG_LOG, FLAG_PLAIN_OUTPUT = 1, 2, 4, 8
 # u8 type, u8[3] zero, u32 path length, u64 modified
 _NODE = Struct("<B3sIQ")
 TYPE_DIRECTORY, TYPE_FILE, TYPE_LINK = 3, 4, 7
@@ -63,6 +63,7 @@ def setup_packets(setup: Setup, limits: Limits, instance: bytes) -> bytes:
 
 def _begin(setup: Setup, limits: Limits, instance: bytes) -> bytes:
     flags = (FLAG_FILES if setup.tree is not None else 0) | (FLAG_DEBUG_LOG if setup.debug_log else 0)
+    flags |= 0 if setup.terminal else FLAG_PLAIN_OUTPUT
     return _BEGIN.pack(
         VERSION,
         flags,

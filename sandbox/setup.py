@@ -30,7 +30,8 @@ class Setup:
 
     `arguments` is argv with argv[0]. `function`: the entry function's name, None for the personality's own. `tree`:
     files that it finds, None: an empty file system that nobody wants back. `origin_credit`: bytes a WASI program
-    may write to its origin at once.
+    may write to its origin at once. `terminal`: its output looks like one, so that C libraries write every line at
+    once; otherwise they write whole blocks, as into a pipe.
     """
 
     arguments: tuple[str, ...] = ()
@@ -39,6 +40,7 @@ class Setup:
     tree: Tree | None = None
     debug_log: bool = True
     origin_credit: int = ORIGIN_CREDIT
+    terminal: bool = True
 
     def __post_init__(self) -> None:
         self._check_kinds()

@@ -170,6 +170,7 @@ def prepare(options: RunOptions, run: Run) -> Plan:
         function=options.function,
         tree=tree if tree or options.out is not None else None,
         origin_credit=TERMINAL_WINDOW,
+        terminal=os.isatty(1),
     )
     return Plan(options, chosen.wasm, setup)
 

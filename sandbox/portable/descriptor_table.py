@@ -101,6 +101,8 @@ class Descriptor:
     flags: FdFlag = FdFlag(0)  # noqa: RUF009 - an immutable number
     offset: int = 0
     preopen: bytes | None = None
+    plain: bool = False
+    """It does not look like a terminal."""
 
     def check(self, needed: Right) -> None:
         """A missing right to read or write is BADF, as in POSIX."""
@@ -114,11 +116,11 @@ class Descriptor:
 class DescriptorTable:
     """Descriptor numbers of the guest (untrusted) to what is behind them."""
 
-    def __init__(self, files: MemoryFiles) -> None:
+    def __init__(self, files: MemoryFiles, *, plain_output: bool = False) -> None:
         self._files = files
         self._open: dict[int, Descriptor] = {
             0: Descriptor(Stream.INPUT, INPUT_RIGHTS),
-            1: Descriptor(Stream.OUTPUT, OUTPUT_RIGHTS),
+            1: Descriptor(Stream.OUTPUT, OUTPUT_RIGHTS, plain=plain_output),
             2: Descriptor(Stream.ERROR, OUTPUT_RIGHTS),
         }
         for number, name in ((3, b"/"), (4, b".")):

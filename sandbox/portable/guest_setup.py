@@ -16,6 +16,9 @@ from sandbox.control import (
     BEGIN,
     CONTENT,
     ENVIRONMENT,
+    FLAG_DEBUG_LOG,
+    FLAG_FILES,
+    FLAG_PLAIN_OUTPUT,
     FUNCTION,
     GO,
     NAMES_PER_NODE,
@@ -43,7 +46,6 @@ if TYPE_CHECKING:
 _BEGIN = struct.Struct("<IIQQIIII16s")
 _NODE = struct.Struct("<B3sIQ")  # type, zeros, length of the path, modified
 _REPORT = struct.Struct("<IiQQ")  # status, result, memory bytes, log bytes dropped
-FLAG_FILES, FLAG_RESUMED, FLAG_DEBUG_LOG = 1, 2, 4
 TYPE_DIRECTORY, TYPE_FILE, TYPE_LINK = 3, 4, 7
 MILLISECOND = 1_000_000
 
@@ -70,6 +72,10 @@ class GuestSetup:
     @property
     def debug_log(self) -> bool:
         return bool(self.begin.flags & FLAG_DEBUG_LOG)
+
+    @property
+    def plain_output(self) -> bool:
+        return bool(self.begin.flags & FLAG_PLAIN_OUTPUT)
 
     @property
     def wants_files(self) -> bool:

@@ -239,7 +239,7 @@ def _wasi_world(guest: Guest, memory: GuestMemory) -> WasiWorld:
         memory=memory,
         layout=PREVIEW1,
         files=guest.setup.files,
-        table=DescriptorTable(guest.setup.files),
+        table=DescriptorTable(guest.setup.files, plain_output=guest.setup.plain_output),
         arguments=tuple(guest.setup.arguments),
         environment=tuple(guest.setup.environment),
         clock=_clock(wasi_tick(guest.setup.begin.resolution), masked=False),

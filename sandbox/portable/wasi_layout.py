@@ -14,6 +14,7 @@ from sandbox.portable.descriptor_table import Stream
 from sandbox.portable.file_nodes import Directory, RegularFile, SymbolicLink, size_of
 
 if TYPE_CHECKING:
+    from sandbox.portable.descriptor_table import Descriptor
     from sandbox.portable.file_nodes import Node
 
 
@@ -83,8 +84,12 @@ def filetype_of(target: Stream | Node) -> Filetype:
             return Filetype.CHARACTER_DEVICE
 
 
-def encode_filestat(layout: Layout, target: Stream | Node) -> bytes:
-    kind = filetype_of(target)
+def filetype_of_descriptor(descriptor: Descriptor) -> Filetype:
+    """C libraries take a character device for a terminal, and write to it line by line."""
+    return Filetype.UNKNOWN if descriptor.plain else filetype_of(descriptor.target)
+
+
+def encode_filestat(layout: Layout, target: Stream | Node, kind: Filetype) -> bytes:
     if isinstance(target, Stream):
         return layout.filestat.pack(STREAM_DEVICE, target + 1, kind, 1, 0, 0, 0, 0)
     times = target.times

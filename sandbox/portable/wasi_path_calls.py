@@ -9,7 +9,7 @@ from sandbox.portable.file_nodes import Directory, SymbolicLink
 from sandbox.portable.guest_errno import CallError, Errno
 from sandbox.portable.memory_files import Opening
 from sandbox.portable.path_walk import walk_untrusted
-from sandbox.portable.wasi_layout import encode_filestat
+from sandbox.portable.wasi_layout import encode_filestat, filetype_of
 from sandbox.portable.wasi_stat_calls import check_flags, check_times, put_times
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _find(world: WasiWorld, fd: int, lookup: int, path: tuple[int, int], needed:
 
 def path_filestat_get(world: WasiWorld, fd: int, lookup: int, path: int, length: int, result: int) -> None:
     node = _find(world, fd, lookup, (path, length), Right.PATH_FILESTAT_GET)
-    world.memory.write(result, encode_filestat(world.layout, node))
+    world.memory.write(result, encode_filestat(world.layout, node, filetype_of(node)))
 
 
 def path_filestat_set_times(  # noqa: PLR0913 - the ABI's

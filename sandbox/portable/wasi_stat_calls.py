@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sandbox.portable.descriptor_table import FdFlag, Right, Stream
 from sandbox.portable.file_nodes import set_size
 from sandbox.portable.guest_errno import CallError, Errno
-from sandbox.portable.wasi_layout import FDSTAT, PRESTAT, encode_filestat, filetype_of
+from sandbox.portable.wasi_layout import FDSTAT, PRESTAT, encode_filestat, filetype_of_descriptor
 
 if TYPE_CHECKING:
     from sandbox.portable.file_nodes import Times
@@ -25,7 +25,7 @@ def check_flags(flags: int) -> FdFlag:
 
 def fd_fdstat_get(world: WasiWorld, fd: int, result: int) -> None:
     found = world.table.get(fd)
-    kind = filetype_of(found.target)
+    kind = filetype_of_descriptor(found)
     world.memory.write(result, FDSTAT.pack(kind, found.flags, found.rights, found.inheriting))
 
 
@@ -44,7 +44,7 @@ def fd_fdstat_set_rights(world: WasiWorld, fd: int, rights: int, inheriting: int
 
 def fd_filestat_get(world: WasiWorld, fd: int, result: int) -> None:
     found = world.table.get(fd, Right.FD_FILESTAT_GET)
-    world.memory.write(result, encode_filestat(world.layout, found.target))
+    world.memory.write(result, encode_filestat(world.layout, found.target, filetype_of_descriptor(found)))
 
 
 def fd_filestat_set_size(world: WasiWorld, fd: int, size: int) -> None:

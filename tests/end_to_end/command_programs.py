@@ -50,6 +50,15 @@ DEEP = """(module
       (local.set $end (i32.add (local.get $end) (i32.const 2)))
       (br_if $deeper (i32.lt_u (local.get $end) (i32.const 600))))))"""
 
+# Ends with the file type of its output: 2 is a character device, 0 nothing in particular.
+KIND_OF_OUTPUT = """(module
+  (import "wasi_snapshot_preview1" "fd_fdstat_get" (func $stat (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1)
+  (func (export "_start")
+    (drop (call $stat (i32.const 1) (i32.const 64)))
+    (call $exit (i32.load8_u (i32.const 64)))))"""
+
 COMPLAIN = program("""
   (data (i32.const 1024) "to stdout\\nto stderr\\n")
   (func (export "_start")

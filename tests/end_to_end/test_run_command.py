@@ -316,6 +316,17 @@ def test_on_a_terminal_control_c_ends_the_program(backend: str, tmp_path: Path) 
     assert b"Traceback" not in shown
 
 
+def test_a_program_knows_whether_its_output_is_a_terminal(run: Run, backend: str, tmp_path: Path) -> None:
+    assert run(programs.KIND_OF_OUTPUT).code == 0
+    (tmp_path / "it.wat").write_text(programs.KIND_OF_OUTPUT)
+    shown, ours = pty.openpty()
+    line = command("--backend", backend, "it.wat")
+    process = subprocess.run(line, cwd=tmp_path, stdout=ours, stdin=subprocess.DEVNULL, timeout=PATIENCE, check=False)
+    os.close(shown)
+    os.close(ours)
+    assert process.returncode == 2
+
+
 def test_on_a_terminal_nobody_is_cut_off_unless_a_wall_time_is_named(tmp_path: Path) -> None:
     _, shown = typed("portable", tmp_path, b"\x04", "--usage")
     assert b" of none" in shown

@@ -61,6 +61,7 @@ def test_what_the_host_says_arrives_however_it_is_cut(step: int) -> None:
     assert (found.arguments, found.environment, found.function) == ([b"a", b"b c"], [b"K=V"], b"main")
     assert (found.begin.log_limit, found.begin.resolution, found.begin.origin_credit) == (5, 20_000_000, 7)
     assert (found.begin.instance, found.debug_log, found.wants_files) == (b"i" * 16, False, False)
+    assert not found.plain_output
 
 
 def test_what_comes_behind_go_is_the_program_s() -> None:

@@ -48,6 +48,11 @@ async def test_a_debug_log_that_is_off_is_empty(box: sandbox.Sandbox) -> None:
     assert (await run(box, wat.SAY_ON_STDERR, Setup(debug_log=False))).log == b""
 
 
+@pytest.mark.parametrize(("terminal", "types"), [(True, 22), (False, 20)])
+async def test_output_looks_like_a_terminal_where_it_is_one(box: sandbox.Sandbox, terminal: bool, types: int) -> None:
+    assert (await run(box, wat.FILE_TYPES, Setup(terminal=terminal))).outcome.result == types
+
+
 async def test_a_program_reads_the_files_it_was_given(box: sandbox.Sandbox) -> None:
     tree = Tree({"dir/name": File(b"content of the file"), "link": Link("dir/name")})
     assert (await run(box, wat.read_file("dir/name"), Setup(tree=tree))).stdout == b"content of the file"

@@ -5,6 +5,7 @@ from __future__ import annotations
 _IMPORTS = """
   (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_fdstat_get" (func $fd_fdstat_get (param i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
   (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll_oneoff (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "args_sizes_get" (func $args_sizes_get (param i32 i32) (result i32)))
@@ -36,6 +37,12 @@ def program(body: str, data: str = "", more: str = "", memory: str = "1") -> byt
   {more}
   (func (export "_start") {body}))""".encode()
 
+
+# Ends with the file types of its output (units) and its log (tens).
+FILE_TYPES = program("""
+  (drop (call $fd_fdstat_get (i32.const 1) (i32.const 64)))
+  (drop (call $fd_fdstat_get (i32.const 2) (i32.const 96)))
+  (call $proc_exit (i32.add (i32.load8_u (i32.const 64)) (i32.mul (i32.const 10) (i32.load8_u (i32.const 96)))))""")
 
 HELLO = program("(call $write (i32.const 1) (i32.const 16) (i32.const 6))", "hello\\n")
 SAY_ON_STDERR = program("(call $write (i32.const 2) (i32.const 16) (i32.const 6))", "oh no\\n")

@@ -48,7 +48,8 @@ def test_begin_is_written_from_limits_and_setup(vector: Vector) -> None:
     fields = vector["fields"]
     # A file limit above ours (8 GiB) is only in the vector to show the upper half of the number.
     limits = Limits(log=fields["log_limit"], nodes=fields["nodes_limit"], clock_resolution=fields["clock_ms"])
-    setup = Setup(tree=Tree(), debug_log=True, origin_credit=fields["origin_credit"])
+    terminal = not fields["flags"] & control.FLAG_PLAIN_OUTPUT
+    setup = Setup(tree=Tree(), debug_log=True, origin_credit=fields["origin_credit"], terminal=terminal)
     data = bytearray(control.setup_packets(setup, limits, bytes.fromhex(fields["instance"])))
     data[24:32] = fields["files_limit"].to_bytes(8, "little")
     assert data.hex() == vector["hex"]

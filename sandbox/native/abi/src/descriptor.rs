@@ -3,7 +3,8 @@
 //! 0 is standard input, 1 output, 2 the log, 3 the root as `/`, 4 the root as `.`. File types of the first three decide how
 //! C libraries buffer: wasi-libc takes a character device without the rights to seek and tell for a terminal. So 1 and 2 are
 //! character devices: output comes line by line, as whoever looks at a program on the bus wants it, and none is lost
-//! when it is killed. 0 has no type, like a pipe: an interpreter that sees a terminal there starts to
+//! when it is killed. Where the host says that its output is plain (a pipe or a file), 1 has no type, and programs write
+//! it in blocks, which is twenty times as fast. 0 has no type, like a pipe: an interpreter that sees a terminal there starts to
 //! prompt instead of running the script that it is fed.
 
 use gatebus_files::{Id, Kind};
@@ -109,17 +110,20 @@ pub(crate) struct Descriptor {
     pub(crate) offset: u64,
     /// Name of a directory that is open from the start.
     pub(crate) preopen: Option<&'static str>,
+    /// It does not look like a terminal.
+    pub(crate) plain: bool,
 }
 
 impl Descriptor {
     pub(crate) fn new(target: Target, base: u64, inheriting: u64) -> Descriptor {
-        Descriptor { target, flags: 0, base, inheriting, offset: 0, preopen: None }
+        Descriptor { target, flags: 0, base, inheriting, offset: 0, preopen: None, plain: false }
     }
 
     /// WASI's number of its type.
     pub(crate) fn file_type(&self) -> u8 {
         match self.target {
             Target::Input => 0,
+            Target::Output if self.plain => 0,
             Target::Output | Target::Log => 2,
             Target::Node(_, kind) => kind as u8,
         }

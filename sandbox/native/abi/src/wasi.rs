@@ -7,7 +7,7 @@
 //! outside the memory are EFAULT.
 
 use gatebus_files::Files;
-use gatebus_wire::control::{FLAG_DEBUG_LOG, FLAG_FILES};
+use gatebus_wire::control::{FLAG_DEBUG_LOG, FLAG_FILES, FLAG_PLAIN_OUTPUT};
 use gatebus_wire::status;
 
 use crate::descriptor::{Descriptor, Table, Target, right};
@@ -47,9 +47,10 @@ impl Wasi {
         let clocks = Clocks::every(setup.resolution(), setup.started);
         let log = Log::new(setup.flag(FLAG_DEBUG_LOG), setup.words.begin.log_limit);
         let files_wanted = setup.flag(FLAG_FILES);
+        let plain = setup.flag(FLAG_PLAIN_OUTPUT);
         let origin = Origin::new(setup.link, setup.words.begin.origin_credit);
         let mut files = setup.files;
-        let table = standard(&mut files);
+        let table = standard(&mut files, plain);
         let (arguments, environment) = (setup.words.arguments, setup.words.environment);
         Wasi { arguments, environment, clocks, files, table, origin, log, files_wanted }
     }
@@ -61,10 +62,13 @@ impl Wasi {
 }
 
 /// Standard streams and the root, twice: absolute paths look for `/`, relative ones for `.`.
-fn standard(files: &mut Files) -> Table {
+fn standard(files: &mut Files, plain: bool) -> Table {
     let mut table = Table::default();
     let streams = [(Target::Input, right::INPUT), (Target::Output, right::OUTPUT), (Target::Log, right::OUTPUT)];
-    let streams = streams.map(|(target, rights)| Descriptor::new(target, rights, 0));
+    let streams = streams.map(|(target, rights)| Descriptor {
+        plain: plain && target == Target::Output,
+        ..Descriptor::new(target, rights, 0)
+    });
     let roots = ["/", "."].map(|name| {
         let target = Target::Node(files.root(), gatebus_files::Kind::Directory);
         let root = Descriptor::new(target, right::DIRECTORY, right::DIRECTORY | right::FILE);

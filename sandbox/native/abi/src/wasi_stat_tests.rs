@@ -1,4 +1,4 @@
-use gatebus_wire::control::{Kind as Control, Node, NodeType};
+use gatebus_wire::control::{Begin, FLAG_PLAIN_OUTPUT, Kind as Control, Node, NodeType};
 
 use super::*;
 use crate::testing::{BOOT, EPOCH, MEMORY, MS, World, begin, call};
@@ -43,6 +43,15 @@ fn outputs_look_like_a_terminal_and_input_like_a_pipe() {
         assert_eq!((found, flags, inheriting), (kind, 0, 0), "{fd}");
         assert_eq!((base & may, base & may_not, base & seeking), (may, 0, 0), "{fd}");
     }
+}
+
+#[test]
+fn plain_output_looks_like_a_pipe_and_stays_so_under_another_number() {
+    let mut world = World::wasi(&Begin { flags: begin().flags | FLAG_PLAIN_OUTPUT, ..begin() }, &[]);
+    assert_eq!([0, 1, 2].map(|fd| fdstat(&mut world, fd).0), [0, 0, 2]);
+    assert_eq!([0, 1, 2].map(|fd| filestat(&mut world, fd)[2]), [0, 0, 2]);
+    assert_eq!(call!(world, fd_renumber, 1, 2), 0);
+    assert_eq!(fdstat(&mut world, 2).0, 0);
 }
 
 #[test]

@@ -14,6 +14,9 @@ pub const FLAG_FILES: u32 = 1;
 pub const FLAG_RESUMED: u32 = 2;
 /// BEGIN flag: the debug log is wanted.
 pub const FLAG_DEBUG_LOG: u32 = 4;
+/// BEGIN flag: nobody reads the output line by line, so it need not look like a terminal.
+pub const FLAG_PLAIN_OUTPUT: u32 = 8;
+const FLAGS: u32 = FLAG_FILES | FLAG_RESUMED | FLAG_DEBUG_LOG | FLAG_PLAIN_OUTPUT;
 /// Longest text in REPORT; it is shown to a person in one line.
 pub const REPORT_TEXT_MAX: usize = 200;
 /// Most bytes of a file in one CONTENT packet.
@@ -113,7 +116,7 @@ impl Begin {
         if begin.clock_ns >= 1_000_000 {
             return Err(Malformed("the resolution of clocks below a millisecond is a millisecond or more"));
         }
-        if begin.flags & !(FLAG_FILES | FLAG_RESUMED | FLAG_DEBUG_LOG) != 0 {
+        if begin.flags & !FLAGS != 0 {
             return Err(Malformed("unknown flag in the setup"));
         }
         Ok(begin)

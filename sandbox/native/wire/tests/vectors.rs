@@ -53,10 +53,14 @@ fn control_rows() -> Vec<Value> {
         origin_credit: 65_536,
         instance: *b"0123456789abcdef",
     };
-    let fields = json!({"version": control::VERSION, "flags": begin.flags, "log_limit": begin.log_limit, "files_limit": begin.files_limit,
-        "nodes_limit": begin.nodes_limit, "clock_ms": begin.clock_ms, "origin_credit": begin.origin_credit, "instance": hex(&begin.instance)});
+    let plain = Begin { flags: begin.flags | control::FLAG_PLAIN_OUTPUT, ..begin };
+    let begin_fields = |begin: &Begin| {
+        json!({"version": control::VERSION, "flags": begin.flags, "log_limit": begin.log_limit, "files_limit": begin.files_limit,
+        "nodes_limit": begin.nodes_limit, "clock_ms": begin.clock_ms, "origin_credit": begin.origin_credit, "instance": hex(&begin.instance)})
+    };
     let mut rows = vec![
-        control_row("BEGIN", Kind::Begin, &begin.encode(), fields),
+        control_row("BEGIN", Kind::Begin, &begin.encode(), begin_fields(&begin)),
+        control_row("BEGIN", Kind::Begin, &plain.encode(), begin_fields(&plain)),
         control_row("ARGUMENT", Kind::Argument, b"hello", json!({"bytes": hex(b"hello")})),
         control_row("ENVIRONMENT", Kind::Environment, b"LANG=C", json!({"bytes": hex(b"LANG=C")})),
         control_row("FUNCTION", Kind::Function, b"main", json!({"name": "main"})),
