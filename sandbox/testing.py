@@ -243,10 +243,15 @@ class FakeProcess:
         """The task. A wall time is simulated; CPU time and memory are not."""
         wall = self._limits.wall_time
         self._record = EndRecord(None, SIGKILL, Why.KILL)
-        with self._scope, trio.move_on_after(wall if wall is not None else float("inf")) as timer:
-            self._record = await self._run(script)
-        if timer.cancelled_caught:
-            self._record = EndRecord(None, SIGKILL, Why.WALL)
+        try:
+            with self._scope, trio.move_on_after(wall if wall is not None else float("inf")) as timer:
+                self._record = await self._run(script)
+            if timer.cancelled_caught:
+                self._record = EndRecord(None, SIGKILL, Why.WALL)
+        finally:
+            self._end()  # also when the whole sandbox is cancelled: whoever waits in a shield must be told
+
+    def _end(self) -> None:
         self.transport.to_host.closed = True
         self.transport.to_host.wake()
         self.transport.to_guest.broken = True

@@ -185,6 +185,26 @@ async def test_errors_of_the_body_come_out_of_the_sandbox_as_they_are() -> None:
             raise KeyError
 
 
+@pytest.mark.parametrize("early", [False, True])
+async def test_a_sandbox_that_is_cancelled_from_outside_ends_at_once(
+    autojump_clock: trio.testing.MockClock, early: bool
+) -> None:
+    """`early`: the cancellation comes before the program's task has begun."""
+
+    async def script(_guest: FakeGuest) -> None:
+        await trio.sleep_forever()
+
+    with trio.CancelScope() as scope:
+        async with fake(script) as box, box.start(await box.compile(b"it")) as program:
+            if not early:
+                await trio.testing.wait_all_tasks_blocked()
+            scope.cancel()
+            await trio.sleep_forever()
+    assert scope.cancelled_caught
+    assert program.ended
+    assert trio.current_time() == 0
+
+
 @pytest.fixture
 async def failing() -> AsyncIterator[sandbox.Sandbox]:
     async def script(_guest: FakeGuest) -> None:
