@@ -9,7 +9,8 @@ from pathlib import Path
 
 import command_programs as programs
 import pytest
-from commands import PATIENCE, ROOT, Ended, command, native_is_missing, ours
+from commands import ROOT, Ended, command, native_is_missing, ours
+from waiting import PATIENCE
 
 
 def test_a_file_that_is_not_there_is_127(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from commands import native_is_missing
 from guestfiles import require_guest
+from waiting import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLES = sorted(path.parent for path in (ROOT / "examples").glob("*/run.sh"))
-PATIENCE = 50  # seconds; compiling the interpreter takes two
 
 
 NATIVE = pytest.param("native", marks=pytest.mark.skipif(native_is_missing(), reason="the native part is not built"))

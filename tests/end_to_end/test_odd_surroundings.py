@@ -7,9 +7,9 @@ from pathlib import Path
 
 import command_programs as programs
 import pytest
+from waiting import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
-PATIENCE = 45
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import command_programs as programs
 import pytest
-from commands import PATIENCE, ROOT, Ended, command, native_is_missing
+from commands import ROOT, Ended, command, native_is_missing
+from waiting import PATIENCE
 
 Run = Callable[..., Ended]
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 import wat_programs as wat
+from processes import children_of, cpu_ticks, descendants
 from talk import run
+from waiting import PATIENCE, until
 
 import sandbox
 from sandbox import CompileLimits, Limits, Settings
@@ -132,6 +132,8 @@ def large_module(functions: int, additions: int) -> bytes:
 
 
 HEAVY = large_module(functions=4_000, additions=300)
+# So much that it is still being compiled when somebody comes to kill it.
+ENOUGH = CompileLimits(cpu_time=300, wall_time=600)
 
 Opener = Callable[[CompileLimits], AbstractAsyncContextManager[sandbox.Sandbox]]
 
@@ -178,58 +180,43 @@ async def test_a_program_above_the_limit_of_size_is_refused(opened: Opener) -> N
 
 
 async def test_a_compile_worker_that_is_killed_costs_its_program_only(opened: Opener) -> None:
-    async with opened(CompileLimits()) as box, trio.open_nursery() as nursery:
+    async with opened(ENOUGH) as box:
         await box.compile(wat.NOTHING)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(is_told_that_it_crashed, box)
+            os.kill(await the_one_that_works(), signal.SIGKILL)
+        assert (await run(box, wat.NOTHING)).outcome.ok
 
-        async def compile_it() -> None:
-            with pytest.raises(sandbox.CompileLimit) as caught:
-                await box.compile(HEAVY)
-            assert caught.value.code == "compile-crashed"
 
-        nursery.start_soon(compile_it)
-        await trio.sleep(0.7)  # the worker is the one of our processes that works
-        os.kill(max(descendants(), key=cpu_ticks), signal.SIGKILL)
-    # the nursery has ended: the error came
+async def is_told_that_it_crashed(box: sandbox.Sandbox) -> None:
+    with pytest.raises(sandbox.CompileLimit) as caught:
+        await box.compile(HEAVY)
+    assert caught.value.code == "compile-crashed"
+
+
+async def the_one_that_works() -> int:
+    """The compile worker: the process of ours that computed for half a second since now."""
+    before = {pid: cpu_ticks(pid) for pid in descendants()}
+    working: list[int] = []
+
+    def somebody() -> list[int]:
+        working[:] = [pid for pid in descendants() if cpu_ticks(pid) - before.get(pid, 0) > 50]
+        return working
+
+    await until(somebody)
+    return working[0]
 
 
 async def test_programs_run_while_another_compiles_and_a_cancelled_compilation_stops(opened: Opener) -> None:
-    async with opened(CompileLimits()) as box:
+    async with opened(ENOUGH) as box:
         image = await box.compile(wat.HELLO)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(box.compile, HEAVY)
-            await trio.sleep(0.3)
+            await the_one_that_works()
             async with box.start(image) as program:
                 assert (await program.wait()).ok
             nursery.cancel_scope.cancel()
         assert (await run(box, wat.exit_with(3))).outcome.result == 3
-
-
-def descendants() -> list[int]:
-    found, waiting = [], [os.getpid()]
-    while waiting:
-        with contextlib.suppress(OSError):  # it has just ended
-            children = children_of(waiting.pop())
-            found += children
-            waiting += children
-    return found
-
-
-def children_of(parent: int) -> list[int]:
-    """Of all its threads: the portable back-end starts processes in one."""
-    lists = [each.read_text() for each in Path(f"/proc/{parent}/task").glob("*/children")]
-    return [int(pid) for each in lists for pid in each.split()]
-
-
-def stat_fields(pid: int) -> list[str]:
-    """From the state on: the name before it may contain anything."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-
-
-def cpu_ticks(pid: int) -> int:
-    try:
-        return int(stat_fields(pid)[11])
-    except (OSError, IndexError):
-        return 0
 
 
 @pytest.fixture
@@ -241,8 +228,7 @@ def only_native(backend: BackendName) -> None:
 @pytest.mark.usefixtures("only_native")
 async def test_a_keeper_that_is_killed_takes_its_programs_and_is_replaced(opened: Opener) -> None:
     async with opened(CompileLimits()) as box:
-        image = await box.compile(wat.SLEEP)
-        (keeper,) = children_of(os.getpid())
+        image, keeper = await box.compile(wat.SLEEP), keeper_of(box)
         async with box.start(image) as first, box.start(image) as second:
             os.kill(keeper, signal.SIGKILL)
             for program in (first, second):
@@ -255,21 +241,24 @@ async def test_a_keeper_that_is_killed_takes_its_programs_and_is_replaced(opened
 @pytest.mark.usefixtures("only_native")
 async def test_spawners_that_are_killed_are_replaced(opened: Opener) -> None:
     async with opened(CompileLimits()) as box:
-        image = await box.compile(wat.SLEEP)
-        (keeper,) = children_of(os.getpid())
-        async with box.start(image, None, Limits(wall_time=20)) as program:
-            with trio.move_on_after(0.2):
-                await program.receive_some()
+        image, keeper = await box.compile(wat.ECHO), keeper_of(box)
+        async with box.start(image, None, Limits(wall_time=None)) as program:
+            assert await program.receive_some()  # it runs, and asks for its input
             for spawner in children_of(keeper):
                 os.kill(spawner, signal.SIGKILL)
-            with trio.fail_after(10):
-                outcome = await program.wait()
-            assert outcome.state is sandbox.State.KILLED
-        for _attempt in range(20):
-            try:
-                assert (await run(box, wat.HELLO)).stdout == b"hello\n"
-                break
-            except (sandbox.StartFailed, sandbox.SandboxBroken):
-                await trio.sleep(0.05)  # its place is being taken
-        else:
-            pytest.fail("no program could be started after the spawners were killed")
+            assert (await program.wait()).state is sandbox.State.KILLED
+        with trio.fail_after(PATIENCE):
+            while not await says_hello(box):  # noqa: ASYNC110, another process sets no event of ours
+                await trio.sleep(0.05)  # the spawner's place is being taken
+
+
+async def says_hello(box: sandbox.Sandbox) -> bool:
+    try:
+        return (await run(box, wat.HELLO)).stdout == b"hello\n"
+    except (sandbox.StartFailed, sandbox.SandboxBroken):
+        return False
+
+
+def keeper_of(box: sandbox.Sandbox) -> int:
+    return box._backend._keeper._process.pid
+

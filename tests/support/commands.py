@@ -6,11 +6,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from waiting import PATIENCE
+
 from sandbox.errors import BackendUnavailable
 from sandbox.keeperprocess import find_executable
 
 ROOT = Path(__file__).parent.parent.parent
-PATIENCE = 45  # a loaded machine starts the portable back-end's child in seconds
 
 
 @dataclass

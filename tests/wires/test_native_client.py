@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 from openfiles import left_open, open_files
+from processes import children_of, stat_fields
 from trio.testing import wait_all_tasks_blocked
 from waiting import until
 
@@ -55,15 +56,10 @@ async def outcome_of(box: sandbox.Sandbox, name: str, limits: Limits | None = No
         return await program.wait()
 
 
-def children(of: int) -> set[int]:
-    found = Path(f"/proc/{of}/task/{of}/children").read_text().split()
-    return {int(pid) for pid in found}
-
-
 @pytest.fixture
 def others() -> set[int]:
     """Children of this process that another test left: they are not ours to count."""
-    return children(os.getpid())
+    return children_of()
 
 
 def keeper_of(box: sandbox.Sandbox) -> int:
@@ -78,12 +74,12 @@ async def test_a_start_carries_the_setup_and_an_end_its_report(box: sandbox.Sand
 
 
 async def test_a_keeper_that_was_launched_ahead_is_taken_over(settings: Settings) -> None:
-    before = children()
+    before = children_of()
     ahead = sandbox.launch_ahead(settings)
     async with sandbox.open_sandbox("native", settings, ahead=ahead) as box:
-        assert children() - before == {ahead.pid}
+        assert children_of() - before == {ahead.pid}
         assert (await outcome_of(box, "exit-0")).ok
-    assert children() == before
+    assert children_of() == before
 
 
 async def test_echo_and_kill(box: sandbox.Sandbox) -> None:
@@ -204,7 +200,7 @@ async def test_a_keeper_killed_from_outside_is_noticed(box: sandbox.Sandbox) -> 
         os.kill(keeper, signal.SIGKILL)
         assert (await program.wait()).cause is Cause.INTERNAL
     assert (await outcome_of(box, "exit-0")).ok
-    await until(lambda: keeper not in children(os.getpid()))
+    await until(lambda: keeper not in children_of())
 
 
 async def test_a_keeper_that_talks_nonsense_is_replaced(box: sandbox.Sandbox) -> None:
@@ -222,7 +218,7 @@ async def test_a_keeper_that_dies_during_a_compilation_is_an_error(box: sandbox.
             assert caught.value.code == "keeper-lost"
 
         nursery.start_soon(compile_it)
-        await until(lambda: children(keeper_of(box)))
+        await until(lambda: children_of(keeper_of(box)))
         os.kill(keeper_of(box), signal.SIGKILL)
 
 
@@ -255,9 +251,9 @@ async def test_a_cancelled_compilation_leaves_no_worker(box: sandbox.Sandbox) ->
     keeper = keeper_of(box)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(box.compile, b"compile-hang")
-        await until(lambda: children(keeper))
+        await until(lambda: children_of(keeper))
         nursery.cancel_scope.cancel()
-    await until(lambda: not children(keeper))
+    await until(lambda: not children_of(keeper))
     assert (await outcome_of(box, "exit-0")).ok
 
 
@@ -272,7 +268,7 @@ async def test_nothing_is_left_open_after_programs_of_every_kind(settings: Setti
             with pytest.raises(sandbox.StartFailed):
                 await outcome_of(box, "fail-2")
         assert left_open(before) == []
-    assert children(os.getpid()) <= others
+    assert children_of() <= others
 
 
 async def test_the_end_of_the_box_ends_programs_and_keeper(settings: Settings, others: set[int]) -> None:
@@ -280,8 +276,8 @@ async def test_the_end_of_the_box_ends_programs_and_keeper(settings: Settings, o
         image = await box.compile(b"hang")
         running = box.start(image)
         program = await running.__aenter__()
-        assert not children(os.getpid()) <= others
-    assert children(os.getpid()) <= others
+        assert not children_of() <= others
+    assert children_of() <= others
     assert (await program.wait()).cause is Cause.INTERNAL
 
 
@@ -304,10 +300,6 @@ async def test_many_starts_and_kills_at_once_all_end(box: sandbox.Sandbox) -> No
     assert box.statistics().started == box.statistics().ended == 300
 
 
-def has_stopped(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
-
-
 @pytest.mark.parametrize("then", ["goes on", "dies"])
 async def test_many_may_wait_for_a_keeper_that_is_behind(box: sandbox.Sandbox, then: str) -> None:
     image, keeper = await box.compile(b"hang"), keeper_of(box)
@@ -324,7 +316,7 @@ async def test_many_may_wait_for_a_keeper_that_is_behind(box: sandbox.Sandbox, t
 
     box._backend._keeper._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4608)  # the least: a few requests
     os.kill(keeper, signal.SIGSTOP)
-    await until(lambda: has_stopped(keeper))
+    await until(lambda: stat_fields(keeper)[0] == "T")
     async with trio.open_nursery() as nursery:
         for _ in range(60):
             nursery.start_soon(one)
@@ -357,7 +349,7 @@ async def test_an_executable_that_is_no_keeper_is_unavailable(program: str, othe
         async with sandbox.open_sandbox("native", settings):
             pytest.fail("the body must not run")
     assert caught.value.code == "keeper-silent"
-    assert children(os.getpid()) <= others
+    assert children_of() <= others
 
 
 PROBE = """
