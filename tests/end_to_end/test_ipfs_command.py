@@ -15,6 +15,7 @@ import pytest
 import trio
 from hostilegateway import Hostile, serving
 from ipfsdata import KUBO_V1, imported, vector
+from waiting import PATIENCE
 
 from gatebus.__main__ import main
 from ipfs.importer import Root, directory
@@ -102,7 +103,7 @@ def module() -> tuple[Root, Root, dict[object, bytes]]:
 def process(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(folder / "config")}
     line = [sys.executable, "-m", "gatebus", *arguments]
-    return subprocess.run(line, cwd=folder, env=environment, capture_output=True, check=False, timeout=50)
+    return subprocess.run(line, cwd=folder, env=environment, capture_output=True, check=False, timeout=PATIENCE)
 
 
 async def test_a_program_is_fetched_verified_and_run_and_the_second_time_nobody_is_asked(tmp_path: Path) -> None:
@@ -153,7 +154,7 @@ async def test_control_c_ends_a_fetch_that_waits(tmp_path: Path) -> None:
         line = [sys.executable, "-m", "gatebus", "ipfs", "cat", "--source", f"local+{server.url}", str(root.cid)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         running = await trio.to_thread.run_sync(partial(subprocess.Popen, line, env=environment, **pipes))
-        with trio.fail_after(30):
+        with trio.fail_after(PATIENCE):
             await server.was_asked.wait()
         running.send_signal(signal.SIGINT)
         out, err = await trio.to_thread.run_sync(running.communicate)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from waiting import PATIENCE
 
 import sandbox
 from sandbox import Cause, Limits, Setup, State, Tree
@@ -186,7 +187,7 @@ async def test_a_killed_program_is_gone_at_once(box) -> None:
     async with running(box, ECHO) as program:
         await program.receive_some()
         program.kill()
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             outcome = await program.wait()
     assert outcome.cause is Cause.KILLED
 

@@ -9,6 +9,7 @@ import bombs
 import pytest
 import trio
 from outside import CODES, NEVER, assert_public, binary, little_growth, open_native, run
+from waiting import PATIENCE
 
 import sandbox
 
@@ -143,7 +144,7 @@ async def test_a_compile_bomb_is_refused_for_its_counts(name: str) -> None:
     wasm = bombs.huge()[name]
     with little_growth():
         async with open_native() as box:
-            with pytest.raises(sandbox.Refused) as caught, trio.fail_after(5):
+            with pytest.raises(sandbox.Refused) as caught, trio.fail_after(PATIENCE):
                 await box.compile(wasm, principal="stranger")
     assert caught.value.code == "too-large"
     assert_public(caught.value)
@@ -159,7 +160,7 @@ async def test_a_bomb_below_every_count_is_compiled_or_stopped_within_its_limits
     wasm = bombs.just_below()[name]
     with little_growth():
         async with open_native(compile_limits=TIGHT) as box:
-            with trio.fail_after(TIGHT.wall_time + 2):
+            with trio.fail_after(PATIENCE):
                 try:
                     image = await box.compile(wasm, principal="stranger")
                 except sandbox.CompileLimit as error:
@@ -171,23 +172,23 @@ async def test_a_bomb_below_every_count_is_compiled_or_stopped_within_its_limits
 @pytest.mark.timeout(120)
 async def test_while_bombs_are_compiled_others_are_served() -> None:
     """One stranger sends all his bombs at once; another principal's programs are compiled meanwhile, one by one."""
-    delays: list[float] = []
+    waiting = set(bombs.just_below())
 
-    async def attack(wasm: bytes) -> None:
+    async def attack(name: str, wasm: bytes) -> None:
         try:
             await box.compile(wasm, principal="stranger")
         except sandbox.CompileLimit as error:
             assert_public(error)
+        waiting.discard(name)
 
     async with open_native(compile_limits=TIGHT) as box:
         with little_growth():
             async with trio.open_nursery() as nursery:
-                for wasm in bombs.just_below().values():
-                    nursery.start_soon(attack, wasm)
+                for name, wasm in bombs.just_below().items():
+                    nursery.start_soon(attack, name, wasm)
                 await trio.lowlevel.checkpoint()
-                for number in range(20):
-                    before = trio.current_time()
+                for number in range(10):
+                    before = len(waiting)
                     await box.compile(bombs.straight(number), principal="honest")
-                    delays.append(trio.current_time() - before)
-    assert sorted(delays)[10] < 0.5, delays
-    assert max(delays) < TIGHT.wall_time, delays
+                    assert before - len(waiting) <= 2  # it waited for one bomb at most, and ran beside another
+                assert waiting  # whose sender still waits for his own when the others are done

@@ -8,11 +8,11 @@ packets, before they leave the process) and again by the host, which trusts neit
 from __future__ import annotations
 
 import struct
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from openfiles import left_open, open_files
 from outside import MIB, binary, little_growth, open_native, run
 
 import sandbox
@@ -125,8 +125,11 @@ def flood() -> bytes:
 
 
 async def test_a_flood_that_is_read_is_killed_by_its_time() -> None:
-    outcome = await outcome_of(flood(), sandbox.Limits(wall_time=0.5))
-    assert outcome.cause is sandbox.Cause.WALL_TIME, outcome
+    for seconds in (0.5, 4, 30):  # the first is enough, unless the machine hardly finds the time to run it
+        outcome = await outcome_of(flood(), sandbox.Limits(wall_time=seconds))
+        assert outcome.cause is sandbox.Cause.WALL_TIME, outcome
+        if outcome.usage.bytes_out > MIB:
+            break
     assert outcome.usage.bytes_out > MIB
 
 
@@ -261,13 +264,9 @@ async def test_a_thousand_violations_leave_nothing_behind() -> None:
         image = await box.compile(writes(header(7)))
         async for outcome in starts(box, image, 50):
             assert outcome.cause is sandbox.Cause.ABI_VIOLATION
-        before = descriptors()
+        before = open_files()
         with little_growth(4 * MIB):
             async for outcome in starts(box, image, 1000):
                 assert outcome.cause is sandbox.Cause.ABI_VIOLATION
-        assert descriptors() == before
+        assert left_open(before) == []
         assert box.statistics().running == 0
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))

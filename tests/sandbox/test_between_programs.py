@@ -5,9 +5,9 @@ table). Everything here is done by ordinary WebAssembly; what native code in its
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
+from openfiles import left_open, open_files
 from outside import MIB, binary, little_growth, open_native, run
 
 import sandbox
@@ -103,7 +103,7 @@ async def test_programs_are_started_until_the_limit_and_the_host_is_as_before_wh
         image = await box.compile(WAIT)
         async with box.start(image):
             pass
-        before = len(list(Path("/proc/self/fd").iterdir()))
+        before = open_files()
         with little_growth(16 * MIB):
             async with AsyncExitStack() as stack:
                 programs = [await stack.enter_async_context(box.start(image)) for _ in range(30)]
@@ -115,4 +115,4 @@ async def test_programs_are_started_until_the_limit_and_the_host_is_as_before_wh
                 await stack.enter_async_context(box.start(image))
                 assert box.statistics().running == 30
         assert box.statistics().running == 0
-        assert len(list(Path("/proc/self/fd").iterdir())) == before
+        assert left_open(before) == []

@@ -68,7 +68,6 @@ async def test_the_large_stack_is_deeper_than_the_small_one(box: sandbox.Sandbox
 async def test_wall_time_ends_a_program_that_sleeps(box: sandbox.Sandbox) -> None:
     outcome = (await run(box, wat.SLEEP, limits=Limits(wall_time=0.4))).outcome
     assert (outcome.state, outcome.cause) == (State.KILLED, Cause.WALL_TIME)
-    assert 0.3 < outcome.usage.wall < 10
 
 
 async def test_wall_time_ends_a_program_that_is_busy(box: sandbox.Sandbox) -> None:

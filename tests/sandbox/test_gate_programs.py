@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 from guestworld import Around, Caller, guest, run_guest
+from waiting import PATIENCE
 
 from gatebus.services.base import Call, Offer, Service
 from sandbox import Cause, Limits, Outcome, Sandbox, Setup, State
@@ -156,7 +157,7 @@ async def test_a_program_that_never_reads_can_be_killed(box: Sandbox) -> None:
     async with box.start(image, function("loop"), Limits()) as program:
         assert await program.receive_some()  # its discovery
         program.kill()
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE):
             while await program.receive_some():
                 pass
             outcome = await program.wait()
