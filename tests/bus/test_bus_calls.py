@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from busworld import arguments, bus_world, busy, echo, flood, hello, logs, nonsense, pattern, seven, trap, twenty
+from busworld import arguments, bus_world, busy, echo, flood, hello, logs, nonsense, pattern, seven, trap, eight
 
 from gatebus.protocol.messages import End, Log, Stop
 
@@ -121,7 +121,7 @@ async def test_what_a_program_logs_comes_beside_its_stream() -> None:
 
 async def test_a_small_window_is_kept_to() -> None:
     async with bus_world() as world, world.talker() as bus:
-        call = bus.call(twenty, window=1000)
+        call = bus.call(eight, window=1000)
         call.reading = False
         while len(call.data) < 1000:
             await bus.hear()
@@ -131,7 +131,7 @@ async def test_a_small_window_is_kept_to() -> None:
         call.flows.into.consume(1000)
         bus.send_unsent(call.number)
         await call.result()
-        assert call.data == pattern(0, 20_000)
+        assert call.data == pattern(0, 8_000)
 
 
 async def test_several_programs_share_a_link() -> None:

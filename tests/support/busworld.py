@@ -113,8 +113,8 @@ async def flood(guest: FakeGuest) -> None:
         at += 10_000
 
 
-async def twenty(guest: FakeGuest) -> None:
-    await Streams(guest).write(pattern(0, 20_000))
+async def eight(guest: FakeGuest) -> None:
+    await Streams(guest).write(pattern(0, 8_000))
 
 
 async def busy(guest: FakeGuest) -> None:
@@ -153,7 +153,7 @@ def pattern(start: int, size: int) -> bytes:
 
 PROGRAMS: Mapping[bytes, Script] = {
     script.__name__.encode(): script
-    for script in (hello, echo, flood, twenty, busy, trap, seven, nonsense, logs, arguments)
+    for script in (hello, echo, flood, eight, busy, trap, seven, nonsense, logs, arguments)
 }
 
 
