@@ -367,3 +367,6 @@ COLLECTED_BYTES = 64 * 1024 * 1024
 
 FAREWELL_SECONDS = 5.0
 """After that what is left of a stopping host's programs and links ends without being waited for."""
+
+GC_THRESHOLD = 50_000
+"""New objects between two looks of the garbage collector: a host makes few cycles. The default, 700, costs 8 %."""

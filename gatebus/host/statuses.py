@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import cbor2
 
 from gatebus.bounds import ANSWER_BYTES
+from gatebus.host.principals import Kind, Principal
 from sandbox.errors import BadSetup, CompileLimit, Refused, SandboxError, StartFailed, TooBusy
 from sandbox.outcome import Outcome, Usage
 
@@ -64,3 +65,8 @@ def fitting(lines: Sequence[Map]) -> list[Map]:
             break
         found.append(line)
     return found
+
+
+def identity_text(principal: Principal) -> str:
+    """What the service `identity` tells a program of who sent it; nothing of strangers."""
+    return "" if principal.kind is Kind.ANONYMOUS else principal.id

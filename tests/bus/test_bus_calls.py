@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from busworld import arguments, bus_world, busy, echo, flood, hello, logs, nonsense, pattern, seven, trap, eight
+from busworld import arguments, bus_world, busy, echo, eight, flood, hello, logs, nonsense, pattern, seven, trap
 
 from gatebus.protocol.messages import End, Log, Stop
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import trio
-from busworld import WINDOW, ALICE, BOB, BusWorld, Channel, Talker, bus_world, busy, echo, flood, hello, pattern, eight
+from busworld import ALICE, BOB, WINDOW, BusWorld, Channel, Talker, bus_world, busy, echo, eight, flood, hello, pattern
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trio.testing import MockClock
 
 from gatebus.host.hostconfig import HostConfig
 from gatebus.protocol import Flows
@@ -17,7 +16,13 @@ from gatebus.protocol.streams import Inflow, Outflow
 from gatebus.web.link import LinkClosed
 from gatebus.web.memorylink import MemoryNetwork
 from gatebus.web.memorytransport import Wires
-from sandbox.testing import FakeGuest
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from trio.testing import MockClock
+
+    from sandbox.testing import FakeGuest
 
 SIZE = 8_000
 
