@@ -48,8 +48,8 @@ from gatebus.services.identity import Identities
 from gatebus.services.origin import Windows
 from gatebus.spinner import Spinner
 from gatebus.turn import Turn
+from gatebus.web import listening
 from gatebus.web.front import Front
-from gatebus.web.listening import Listener, serve
 from sandbox.box import Sandbox, open_sandbox
 from sandbox.outcome import Cause, killed
 from sandbox.settings import Settings as SandboxSettings
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
 
     from gatebus.host.statuses import Map
     from gatebus.web.link import Link, Peer
+    from gatebus.web.listening import Listener
     from sandbox.limits import Limits
 
 class Log(Protocol):
@@ -209,7 +210,7 @@ class Host:
             front = Front(
                 self.attend, pages(self.health, self.about), terms(self.config, listeners), report=self._report
             )
-            nursery.start_soon(serve, listeners, front)
+            nursery.start_soon(listening.serve, listeners, front)
             settle_memory()
             for listener in listeners:
                 self._tell_listening(listener)
