@@ -29,7 +29,6 @@ from gatebus.bounds import COLLECTED_BYTES, FAREWELL_SECONDS, GC_THRESHOLD, STRE
 from gatebus.host.attendant import Attendant
 from gatebus.host.embedding import EMBEDDER, Collector, RunResult
 from gatebus.host.eventlog import EventLog
-from gatebus.host.frontage import address_text, agent, open_listeners, pages, terms
 from gatebus.host.frontdesk import FrontDesk
 from gatebus.host.hostconfig import HostConfig
 from gatebus.host.hostparts import HostParts
@@ -48,8 +47,6 @@ from gatebus.services.identity import Identities
 from gatebus.services.origin import Windows
 from gatebus.spinner import Spinner
 from gatebus.turn import Turn
-from gatebus.web import listening
-from gatebus.web.front import Front
 from sandbox.box import Sandbox, open_sandbox
 from sandbox.outcome import Cause, killed
 from sandbox.settings import Settings as SandboxSettings
@@ -63,9 +60,11 @@ if TYPE_CHECKING:
     from typing import Self
 
     from gatebus.host.statuses import Map
-    from gatebus.web.link import Link, Peer
-    from gatebus.web.listening import Listener
+    from gatebus.web.link import Link
     from sandbox.limits import Limits
+
+AGENT = "gatebus"
+
 
 class Log(Protocol):
     """What is used of gatebus.host.log."""
@@ -108,8 +107,6 @@ class Host:
         self._stack = AsyncExitStack()
         self._parts: HostParts | None = None
         self._stopping = trio.Event()
-        self.serving = trio.Event()
-        self.listening: tuple[Listener, ...] = ()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -139,7 +136,7 @@ class Host:
         runner.pulse = spinner.pulse
         runner.on_problem = self._problem
         self._parts = HostParts(
-            agent(),
+            AGENT,
             config,
             Bounds(config.limits, config.most),
             box,
@@ -201,52 +198,13 @@ class Host:
                 with parts.turn:
                     attendant.sweep(now)
 
-    # The network.
-
-    async def serve(self) -> None:
-        """Listens as the configuration says, until `stop`. Raises UsageError when it cannot."""
-        async with open_listeners(self.config) as listeners, trio.open_nursery() as nursery:
-            self.listening = tuple(listeners)
-            front = Front(
-                self.attend, pages(self.health, self.about), terms(self.config, listeners), report=self._report
-            )
-            nursery.start_soon(listening.serve, listeners, front)
-            settle_memory()
-            for listener in listeners:
-                self._tell_listening(listener)
-            self.log.event("host-ready", layers=self.parts.box.layers.on)
-            self.serving.set()
-            await self.stopped()
-            nursery.cancel_scope.cancel()
-
-    def _tell_listening(self, listener: Listener) -> None:
-        transport = "unix" if listener.file else "tls" if listener.context else "tcp"
-        self.log.event("host-listening", address=address_text(listener), transport=transport)
-
-    def _report(self, _peer: Peer, problem: Exception) -> None:
-        self._problem(problem)
-
-    def health(self) -> Map:
-        """For whoever looks after it: no name, no address, no program."""
-        parts = self.parts
-        missing = [each.name for each in parts.box.layers.missing]
-        return {
-            "status": "stopping" if parts.stopping else "ok",
-            "instances": len(parts.registry),
-            "connections": len(self._desk.attendants),
-            "backend": parts.box.backend,
-            "layers_missing": missing,
-        }
-
-    def about(self) -> Map:
-        return {"agent": self.parts.agent, "protocol": "gatebus.v1", "key": self.key.hex()}
-
     # The end.
 
     async def serve(self) -> None:
         """Listen where the configuration says, until `stop` was called and what ran had its time. UsageError."""
         from gatebus.host.serving import serve_host  # whoever embeds a host pays for no sockets
 
+        settle_memory()
         await serve_host(self)
 
     def stop(self) -> None:
