@@ -102,10 +102,12 @@ def immediate(sock: socket.socket) -> None:
 async def receive_some(transport: Transport, most: int = 16 * 1024) -> bytes:
     """For openings, before there is a link: at least one byte, or b"" at the end. OSError, trio.ClosedResourceError."""
     buffer = memoryview(bytearray(most))
+    await trio.lowlevel.checkpoint()
     while True:
-        await transport.wait_readable()
+        # tried first: the last record of a TLS handshake may have brought the first of the conversation
         with suppress(BlockingIOError):
             return bytes(buffer[: transport.receive_into(buffer)])
+        await transport.wait_readable()
 
 
 async def send_all(transport: Transport, data: bytes) -> None:

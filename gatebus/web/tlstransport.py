@@ -62,9 +62,11 @@ class TlsTransport:
         filled = 0
         while filled < len(buffer):
             try:
-                filled += cast(
-                    "int", self._tls.read(len(buffer) - filled, buffer[filled:])
-                )  # a count when it has a buffer
+                # a count when it has a buffer; zero, not an exception, behind the other's goodbye
+                count = cast("int", self._tls.read(len(buffer) - filled, buffer[filled:]))
+                filled += count
+                if not count:
+                    break
             except ssl.SSLWantReadError:
                 if not self._more(filled):
                     break

@@ -1,0 +1,138 @@
+"""`gatebus serve`: it starts, says where, serves its pages, remembers who it is, and stops in order."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+from hostprocess import PATIENCE, HostProcess, gatebus, serving
+
+LOOPBACK = ("--listen", "127.0.0.1:0", "--sandbox-pool", "0")
+
+
+def get(address: str, path: str) -> tuple[int, bytes]:
+    host, _, port = address.rpartition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def test_a_host_says_where_it_listens_and_serves_its_pages(tmp_path: Path) -> None:
+    with serving(tmp_path, *LOOPBACK) as host:
+        status, body = get(host.address(), "/health")
+        assert (status, json.loads(body)["status"]) == (200, "ok")
+        assert json.loads(get(host.address(), "/version")[1])["protocol"] == "gatebus.v1"
+        assert b"gatebus" in get(host.address(), "/")[1]
+        assert get(host.address(), "/../../etc/passwd")[0] == 404
+
+
+def test_the_unix_socket_is_for_its_owner_and_goes_with_the_host(tmp_path: Path) -> None:
+    with serving(tmp_path, *LOOPBACK) as host:
+        path = Path(host.address("unix"))
+        assert path == tmp_path / "run" / "gatebus" / "host.sock"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+    assert not path.exists()
+
+
+def test_every_line_of_the_log_is_json(tmp_path: Path) -> None:
+    with serving(tmp_path, *LOOPBACK) as host:
+        pass
+    assert len(host.events) == len(host.lines)
+    assert [each["event"] for each in host.events][-3:] == ["host-signalled", "host-stopping", "host-stopped"]
+    assert not [each for each in host.events if "unlisted" in each]
+
+
+def test_a_host_is_the_same_one_at_its_next_start(tmp_path: Path) -> None:
+    lines = []
+    for _ in range(2):
+        with serving(tmp_path, *LOOPBACK):
+            lines.append(gatebus(tmp_path, "key").stdout.splitlines()[0])
+    assert lines[0] == lines[1]
+    assert lines[0].startswith(b"host      SHA256:")
+    identity = tmp_path / ".local" / "state" / "gatebus" / "identity"
+    assert stat.S_IMODE(identity.stat().st_mode) == 0o600
+
+
+def test_two_hosts_on_one_directory_are_told_apart(tmp_path: Path) -> None:
+    with serving(tmp_path, *LOOPBACK):
+        second = gatebus(tmp_path, "serve", *LOOPBACK, "--socket", str(tmp_path / "other.sock"))
+    assert (second.returncode, second.stdout) == (125, b"")
+    assert second.stderr.splitlines()[-1] == (
+        b"gatebus: Another gatebus host uses this data directory. "
+        b"Stop it, or give this one a directory of its own: --data DIR."
+    )
+
+
+def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = gatebus(tmp_path, "serve", "--listen", f"127.0.0.1:{port}", "--sandbox-pool", "0")
+    assert done.returncode == 125
+    last = done.stderr.decode().splitlines()[-1]
+    assert last == f"gatebus: Cannot listen on 127.0.0.1 port {port}: the port is in use."
+    assert not (tmp_path / "run" / "gatebus" / "host.sock").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--listen", "", "--socket", ""), "There is nothing to listen on. Set `listen` or `socket`."),
+        (
+            ("--tls-certificate", "no.pem", "--tls-key", "no.key"),
+            "The TLS certificate or its key cannot be used: no such file or directory.",
+        ),
+    ],
+)
+def test_what_prevents_the_start_is_one_line(arguments: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    done = gatebus(tmp_path, "serve", "--sandbox-pool", "0", "--listen", "127.0.0.1:0", *arguments)
+    assert (done.returncode, done.stdout) == (125, b"")
+    assert done.stderr.decode().splitlines()[-1] == f"gatebus: {told}"
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate of this test")
+def test_with_a_certificate_the_port_speaks_tls(tmp_path: Path) -> None:
+    import ssl
+
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *("-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-keyout", str(key), "-out", str(certificate)),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=PATIENCE,
+    )
+    with serving(tmp_path, *LOOPBACK, "--tls-certificate", str(certificate), "--tls-key", str(key)) as host:
+        _, _, port = host.address("tls").rpartition(":")
+        trust = ssl.create_default_context(cafile=str(certificate))
+        connection = http.client.HTTPSConnection("127.0.0.1", int(port), timeout=PATIENCE, context=trust)
+        connection.request("GET", "/health")
+        assert connection.getresponse().status == 200
+        connection.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_both_signals_stop_it_in_order(number: int, tmp_path: Path) -> None:
+    host = HostProcess(tmp_path, *LOOPBACK)
+    host.wait_for("host-ready")
+    assert host.end(number) == 0
+    assert host.wait_for("host-signalled")["signal"] == signal.Signals(number).name
+    assert host.events[-1]["event"] == "host-stopped"
