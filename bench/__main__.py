@@ -10,13 +10,17 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from bench.table import rows, wanted
 
 ROOT = Path(__file__).parent.parent
+# The longest script holds 3,000 programs or runs kernels for minutes; a slow machine takes three times as long.
+PATIENCE = 1_800.0
 SCRIPTS = {
     "spawn": [str(ROOT / "sandbox/bin/gatebus-sandbox"), "bench-spawn"],
     "python": [sys.executable, "-m", "bench.sandbox_python"],
@@ -39,12 +43,34 @@ def machine() -> str:
     return f"{processor}, {os.cpu_count()} cores, {system}, load before: {load}"
 
 
+def run(command: list[str], patience: float) -> tuple[int | None, str]:
+    """(exit code, what it said); None when it had to be killed, with everything that it started.
+
+    It writes to a file: a pipe ends only when the last process that holds it has ended, and that may be never.
+    """
+    with tempfile.TemporaryFile("w+") as out:
+        process = subprocess.Popen(command, stdout=out, text=True, cwd=ROOT, start_new_session=True)
+        try:
+            code = process.wait(patience)
+        except BaseException as problem:  # Ctrl-C does not reach a session of its own
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if not isinstance(problem, subprocess.TimeoutExpired):
+                raise
+            return None, ""
+        out.seek(0)
+        return code, out.read()
+
+
 def measure(source: str) -> dict[str, float]:
     """Run one script and take the JSON object of its last line; its other lines are passed on."""
-    done = subprocess.run(SCRIPTS[source], stdout=subprocess.PIPE, text=True, cwd=ROOT, check=False)
-    lines = done.stdout.strip().splitlines()
-    if done.returncode != 0 or not lines:
-        print(f"bench: {source} failed with exit code {done.returncode}", file=sys.stderr)
+    code, said = run(SCRIPTS[source], PATIENCE)
+    lines = said.strip().splitlines()
+    if code is None:
+        print(f"bench: {source} had not ended after {PATIENCE:g} seconds; it was killed", file=sys.stderr)
+        return {}
+    if code != 0 or not lines:
+        print(f"bench: {source} failed with exit code {code}", file=sys.stderr)
         return {}
     print("\n".join(lines[:-1]))
     said = json.loads(lines[-1])

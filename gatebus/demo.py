@@ -23,6 +23,8 @@ GATEBUS = (sys.executable, "-m", "gatebus")
 MAKE = ("make", "-C", "examples/js", "--silent")
 # The longest step compiles the interpreter the first time; a slow machine takes a minute.
 PATIENCE = 300
+# Seconds between two signs of life.
+PULSE = 10
 
 INTRODUCTION = """
 Gatebus sends programs instead of messages: WebAssembly, from anyone. What makes that bearable is that a program can
@@ -112,10 +114,21 @@ def interpreter_is_ready() -> bool:
     if (guests_directory() / "qjs.wasm").is_file():
         return True
     tell("First the JavaScript interpreter has to be built, once; that takes a minute or two.\n")
-    built = subprocess.run(MAKE, cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
-    if built.returncode:
+    failed = follow(MAKE, PULSE)
+    if failed:
         tell("It could not be built; the lines above say why. `make -C examples/js` tries again.")
-    return built.returncode == 0
+    return not failed
+
+
+def follow(command: tuple[str, ...], pulse: float) -> int:
+    """Run what takes minutes and says little, with a sign of life. Its exit code."""
+    began = time.monotonic()
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+        while True:
+            try:
+                return process.wait(pulse)
+            except subprocess.TimeoutExpired:
+                tell(f"   ... still at it, {time.monotonic() - began:.0f} s")
 
 
 def show(number: int, step: Step, options: tuple[str, ...]) -> bool:

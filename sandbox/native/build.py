@@ -13,12 +13,15 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
 NATIVE = Path(__file__).resolve().parent
 EXECUTABLE = NATIVE.parent / "bin" / "gatebus-sandbox"
 CARGO = ("--release", "--workspace", "--locked")
+# A build without changes takes half a second; whoever waits longer than this is told why.
+QUIET_SECONDS = 3.0
 
 
 def target_directory() -> Path:
@@ -41,25 +44,33 @@ class Progress:
         self._total = total
         self._seen: set[str] = set()
         self._shown = False
+        self._first_word = threading.Timer(QUIET_SECONDS, self._still_there)
+        self._first_word.daemon = True
+        self._first_word.start()
 
     def crate_done(self, package: str, *, fresh: bool) -> None:
         """Count a crate; nothing is shown as long as everything was there already."""
         self._seen.add(package)
-        ours = package.startswith("path+")
-        if fresh or ours:
+        if fresh:
             return
-        if sys.stderr.isatty():
-            self._show("\r", "")
-        elif not self._shown or len(self._seen) % 20 == 0:
-            self._show("", "\n")
-        self._shown = True
+        if sys.stderr.isatty() or not self._shown or len(self._seen) % 20 == 0:
+            ours = package.startswith("path+")
+            what = "gatebus' own crates, a minute or two" if ours else "the engine, about 7 minutes the first time"
+            self._show(f"compiling {what}: {len(self._seen)} of {self._total} crates")
 
-    def _show(self, start: str, end: str) -> None:
-        text = f"compiling the engine, about 7 minutes the first time: {len(self._seen)} of {self._total} crates"
+    def _still_there(self) -> None:
+        """Cargo names a crate when it is done; our largest ones take half a minute."""
+        if not self._shown:
+            self._show("compiling what changed: a minute or two, and about 7 minutes the first time")
+
+    def _show(self, text: str) -> None:
+        start, end = ("\r\x1b[K", "") if sys.stderr.isatty() else ("", "\n")
         print(f"{start}{text}", end=end, file=sys.stderr, flush=True)
+        self._shown = True
 
     def close(self) -> None:
         """Leave the rewritten line behind."""
+        self._first_word.cancel()
         if self._shown and sys.stderr.isatty():
             print(file=sys.stderr)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gatebus.demo import STEPS, Ended, Step
+from gatebus.demo import STEPS, Ended, Step, follow
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -68,3 +68,11 @@ def test_the_programs_of_the_demo_are_there() -> None:
     files = [word for step in STEPS for word in step.command if word.startswith("examples/")]
     assert files
     assert all((ROOT / file).is_file() for file in files)
+
+
+def test_whoever_waits_for_the_demo_sees_that_it_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, said = tmp_path / "seen", list[str]()
+    monkeypatch.setattr("gatebus.demo.tell", lambda text: (said.append(text), seen.touch()))
+    until_seen = f"import os, sys\nwhile not os.path.exists({str(seen)!r}): pass\nsys.exit(3)"
+    assert follow((sys.executable, "-c", until_seen), 0.01) == 3
+    assert said[0].startswith("   ... still at it, ")

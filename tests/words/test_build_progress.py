@@ -1,0 +1,49 @@
+"""sandbox/native/build.py: what whoever waits for cargo reads."""
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+BUILD = Path(__file__).parents[2] / "sandbox/native/build.py"
+
+
+@pytest.fixture(scope="module")
+def build() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("build", BUILD)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def progress(build: ModuleType) -> Iterator[Any]:
+    made = build.Progress(100)
+    yield made
+    made.close()
+
+
+def test_a_build_without_changes_says_nothing(progress: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    progress.crate_done("registry+x", fresh=True)
+    progress.crate_done("path+ours", fresh=True)
+    assert capsys.readouterr().err == ""
+
+
+def test_crates_of_the_engine_and_our_own_are_told_apart(progress: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    progress.crate_done("path+ours", fresh=False)
+    assert capsys.readouterr().err == "compiling gatebus' own crates, a minute or two: 1 of 100 crates\n"
+    for number in range(19):
+        progress.crate_done(f"registry+{number}", fresh=False)
+    assert capsys.readouterr().err == "compiling the engine, about 7 minutes the first time: 20 of 100 crates\n"
+
+
+def test_a_large_first_crate_is_told_before_it_is_done(progress: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    progress._still_there()
+    assert capsys.readouterr().err.startswith("compiling what changed: a minute or two")
+    progress._still_there()
+    assert capsys.readouterr().err == ""
