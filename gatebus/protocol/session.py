@@ -228,11 +228,12 @@ class Session:
     def open(
         self, operation: str, parameters: Parameters, window: int = 0, flows: Flows | None = None
     ) -> tuple[int, bytes]:
-        """A new channel, and the message that opens it. With flows it attaches: they go on where they were."""
+        """A new channel, and the message that opens it. With flows it is they that go on over it."""
         number = self._largest + 1
         if flows is not None:
             taken, window = flows.into.resume()
-            parameters = {**parameters, "taken": taken}
+            if operation == "attach":
+                parameters = {**parameters, "taken": taken}
         message = self.send(Open(number, operation, parameters, window))
         if flows is not None:
             flows.out.end_sent = False

@@ -29,6 +29,23 @@ def decode_untrusted(data: bytes) -> object:
     return value
 
 
+def sequence_untrusted(data: bytes) -> tuple[list[object], bytes]:
+    """Whole values from the front (RFC 8742), and the beginning of the next one."""
+    reader, found, whole = _Reader(data), [], 0
+    try:
+        while reader.at < len(data):
+            reader.items = 0
+            found.append(reader.value_untrusted(1))
+            whole = reader.at
+    except _Cut:
+        pass
+    return found, data[whole:]
+
+
+class _Cut(RemoteFault):
+    """The bytes end in the middle of a value."""
+
+
 class _Reader:
     """A position in a message."""
 
@@ -62,7 +79,7 @@ class _Reader:
         start = self.at
         self.at = start + size
         if self.at > len(self.data):
-            raise RemoteFault("A message ends in the middle of a value.")
+            raise _Cut("A message ends in the middle of a value.")
         return self.data[start : self.at]
 
     def _number_untrusted(self, low: int) -> int:

@@ -1,0 +1,214 @@
+"""What a host answers, as frozen values; words, no I/O.
+
+In:  maps of results and events (untrusted: a host may be wrong, or false). Out: values whose fields have their types,
+or HostNonsense. Unknown keys are ignored, so a host may say more.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, TypeVar
+from uuid import UUID
+
+from gatebus.client.complaints import HostNonsense
+
+T = TypeVar("T")
+NO_FILES: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a program has cost."""
+
+    cpu_ms: float = 0
+    peak_memory: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    wall_ms: float = 0
+    log_dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a program ended."""
+
+    state: str
+    cause: str
+    result: int
+    text: str = ""
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One instance."""
+
+    instance: UUID
+    state: str
+    cause: str
+    result: int
+    module: str
+    created: float
+    tags: tuple[str, ...] = ()
+    text: str = ""
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One module that the host keeps for us."""
+
+    sha256: bytes
+    size: int
+    tags: tuple[str, ...] = ()
+    pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """`known`: the host had it, and not a byte was sent."""
+
+    sha256: bytes
+    size: int
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file of a result that is too large to come with it: download it by its hash."""
+
+    sha256: bytes
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something happened to an instance. `about` is all that the host said."""
+
+    number: int
+    event: str
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What `call` gives back. `files`: content by path (`want_files`)."""
+
+    outcome: Outcome
+    output: bytes = b""
+    log: bytes = b""
+    files: Mapping[str, bytes] = NO_FILES
+
+    @property
+    def ok(self) -> bool:
+        """The program ended by itself and was content."""
+        return self.outcome.cause in ("", "NORMAL", "NONE") and self.outcome.result == 0
+
+
+def outcome_untrusted(about: Mapping[str, Any]) -> Outcome:
+    """Of a map that has the outcome in it, or is one."""
+    told = _get(about, "outcome", dict, about)
+    return Outcome(
+        _get(told, "state", str),
+        _get(told, "cause", str),
+        _get(told, "result", int),
+        _get(told, "text", str, ""),
+        usage_untrusted(_get(told, "usage", dict, {})),
+    )
+
+
+def usage_untrusted(told: Mapping[str, Any]) -> Usage:
+    return Usage(
+        _number(told, "cpu_ms"),
+        _get(told, "peak_memory", int, 0),
+        _get(told, "bytes_in", int, 0),
+        _get(told, "bytes_out", int, 0),
+        _number(told, "wall_ms"),
+        _get(told, "log_dropped", int, 0),
+    )
+
+
+def status_untrusted(told: Mapping[str, Any]) -> Status:
+    module = told.get("module", "")
+    return Status(
+        instance_untrusted(told),
+        _get(told, "state", str),
+        _get(told, "cause", str),
+        _get(told, "result", int),
+        module.hex() if isinstance(module, bytes) else _get(told, "module", str, ""),
+        _number(told, "created"),
+        _texts(told, "tags"),
+        _get(told, "text", str, ""),
+        usage_untrusted(_get(told, "usage", dict, {})),
+    )
+
+
+def instance_untrusted(told: Mapping[str, Any]) -> UUID:
+    identity = _get(told, "instance", bytes)
+    if len(identity) != 16:
+        raise HostNonsense("The host named an instance by something that is no id.")
+    return UUID(bytes=identity)
+
+
+def module_untrusted(told: Mapping[str, Any]) -> Module:
+    pinned = _get(told, "pinned", bool, default=False)
+    return Module(digest_untrusted(told, "module"), _get(told, "size", int), _texts(told, "tags"), pinned)
+
+
+def uploaded_untrusted(told: Mapping[str, Any]) -> Uploaded:
+    known = _get(told, "known", bool, default=False)
+    return Uploaded(digest_untrusted(told, "module"), _get(told, "size", int), known)
+
+
+def digest_untrusted(told: Mapping[str, Any], name: str) -> bytes:
+    digest = _get(told, name, bytes)
+    if len(digest) != 32:
+        raise HostNonsense("The host named a file by something that is no SHA-256.")
+    return digest
+
+
+def event_untrusted(told: object) -> Event:
+    if not isinstance(told, dict):
+        raise HostNonsense("The host sent an event that is no map.")
+    return Event(_get(told, "number", int, 0), _get(told, "event", str), told)
+
+
+def files_untrusted(about: Mapping[str, Any]) -> dict[str, bytes | Stored]:
+    """Files that a program left: content, or where it is."""
+    found: dict[str, bytes | Stored] = {}
+    for path, content in _get(about, "files", dict, {}).items():
+        if isinstance(content, bytes):
+            found[path] = content
+        elif isinstance(content, dict):
+            found[path] = Stored(digest_untrusted(content, "sha256"), _get(content, "size", int, 0))
+        else:
+            raise HostNonsense("The host left a file that has no content.")
+    return found
+
+
+def rows_untrusted(about: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:
+    rows = _get(about, name, list)
+    if not all(isinstance(row, dict) for row in rows):
+        raise HostNonsense(f"The host's list of {name} has something else in it.")
+    return rows
+
+
+def _get(told: Mapping[str, Any], name: str, kind: type[T], default: Any = None) -> T:
+    value = told.get(name, default)
+    if type(value) is not kind:
+        raise HostNonsense(f"The host's answer has no {name}, or a wrong one.")
+    return value
+
+
+def _number(told: Mapping[str, Any], name: str) -> float:
+    value = told.get(name, 0)
+    if type(value) not in (int, float):
+        raise HostNonsense(f"The host's answer has a wrong {name}.")
+    return float(value)
+
+
+def _texts(told: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    texts = _get(told, name, list, [])
+    if not all(type(text) is str for text in texts):
+        raise HostNonsense(f"The host's answer has wrong {name}.")
+    return tuple(texts)

@@ -1,0 +1,239 @@
+"""Wire: everything that can be asked of a host, over a link that comes back.
+
+In:  what the caller wants. Out: frozen answers, streams; errors by whose fault (module complaints). Each operation may
+be cancelled: the host is told, and the bus is as usable as before. Operations are repeated on another link when theirs
+is lost, and each is made so that twice is the same as once: streams and instances have names that are chosen here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from gatebus.bounds import CALL_LOG_BYTES, CALL_OUTPUT_BYTES, INLINE_FILES, STREAM_WINDOW
+from gatebus.client import transfers
+from gatebus.client.answers import (
+    Module,
+    Result,
+    Status,
+    Stored,
+    Uploaded,
+    files_untrusted,
+    instance_untrusted,
+    module_untrusted,
+    outcome_untrusted,
+    rows_untrusted,
+    status_untrusted,
+)
+from gatebus.client.clientstream import Running, Stream
+from gatebus.client.complaints import HostError, StreamStopped, TooMuchOutput
+from gatebus.client.orders import Program, is_content, module_name, parameters
+from gatebus.client.watching import Watching
+from sandbox.background import background_tasks
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from uuid import UUID
+
+    from gatebus.client.lifeline import Lifeline
+    from gatebus.client.transfers import Source
+    from gatebus.protocol import Flows
+
+
+class Bus:
+    """Made by gatebus.client.connect. `dice(n)` gives n fresh random bytes."""
+
+    def __init__(self, lifeline: Lifeline, dice: Callable[[int], bytes]) -> None:
+        self.lifeline = lifeline
+        self._dice = dice
+
+    async def _ask(self, operation: str, **given: Any) -> Mapping[str, Any]:
+        return await transfers.ask(self.lifeline, operation, given)
+
+    # Programs.
+
+    async def call(self, program: Program, stdin: bytes = b"", *, most: int = CALL_OUTPUT_BYTES) -> Result:
+        """Run it to its end; its output (at most `most` bytes) and log in memory."""
+        log = bytearray()
+
+        def hear_log(_source: int, data: bytes) -> None:
+            log.extend(data)
+            del log[: max(0, len(log) - CALL_LOG_BYTES)]
+
+        async with self.open_call(program, on_log=hear_log) as running:
+            output = await _converse(running, stdin, most)
+            answer = await running.answer()
+        files = {path: await self._content(left, most) for path, left in files_untrusted(answer).items()}
+        return Result(outcome_untrusted(answer), output, bytes(log), files)
+
+    async def _content(self, left: bytes | Stored, most: int) -> bytes:
+        return left if isinstance(left, bytes) else await self.download(left.sha256, most=most)
+
+    @asynccontextmanager
+    async def open_call(
+        self, program: Program, *, on_log: Callable[[int, bytes], None] | None = None, window: int = STREAM_WINDOW
+    ) -> AsyncIterator[Running]:
+        """A program and a stream to it. Leaving the context before it has ended kills it."""
+        program = await self._with_files(program)
+        given, supply = self._module(program)
+        async with self._stream(Stream("call", self._dice(16), given, window, supply, on_log)) as running:
+            yield running
+
+    async def launch(self, program: Program) -> UUID:
+        """Start a program that goes on without us. Its id."""
+        program = await self._with_files(program)
+        given, supply = self._module(program)
+        given["instance"] = self._dice(16)
+        try:
+            return instance_untrusted(await self._ask("launch", **given))
+        except HostError as fault:
+            if fault.code != "not-found" or supply is None:
+                raise
+        await supply()
+        return instance_untrusted(await self._ask("launch", **given))
+
+    @asynccontextmanager
+    async def io(self, instance: UUID, *, window: int = STREAM_WINDOW) -> AsyncIterator[Running]:
+        """A new connection to a running instance; leaving it ends only the connection."""
+        given = {"instance": instance.bytes}
+        async with self._stream(Stream("io", self._dice(16), given, window)) as running:
+            yield running
+
+    @asynccontextmanager
+    async def attach(self, stream: bytes, flows: Flows | None = None) -> AsyncIterator[Running]:
+        """Go on with a stream by its name; without its flows from byte 0, which works while none was taken."""
+        async with self._stream(Stream("attach", stream, {}), flows) as running:
+            yield running
+
+    @asynccontextmanager
+    async def _stream(self, stream: Stream, flows: Flows | None = None) -> AsyncIterator[Running]:
+        running = Running(self.lifeline, stream, flows)
+        async with background_tasks() as nursery:
+            nursery.start_soon(running.keep)
+            try:
+                yield running
+            finally:
+                running.let_go()
+
+    def _module(self, program: Program) -> tuple[dict[str, Any], Callable[[], Any] | None]:
+        """Parameters, and how to supply the module when the host does not have it."""
+        if not is_content(program.module):
+            return parameters(program, module_name(program.module)), None
+        content = program.module
+        assert isinstance(content, bytes)
+
+        async def supply() -> None:
+            await self.upload(content)
+
+        return parameters(program, hashlib.sha256(content).digest()), supply
+
+    async def _with_files(self, program: Program) -> Program:
+        """Files that are too large to travel with the order are uploaded before it, the largest first."""
+        inline = {path: content for path, content in program.files.items() if isinstance(content, bytes)}
+        sizes = sum(map(len, inline.values()))
+        if sizes <= INLINE_FILES:
+            return program
+        files = dict(program.files)
+        for path, content in sorted(inline.items(), key=lambda item: -len(item[1])):
+            if sizes <= INLINE_FILES:
+                break
+            sizes -= len(content)
+            files[path] = {"sha256": (await self.upload(content)).sha256}
+        return Program(**{**{name: getattr(program, name) for name in program.__slots__}, "files": files})
+
+    # Instances.
+
+    async def list(self) -> list[Status]:
+        """Our instances, the oldest first."""
+        found: list[Status] = []
+        more: dict[str, Any] = {}
+        while True:
+            answer = await self._ask("list", **more)
+            rows = [status_untrusted(row) for row in rows_untrusted(answer, "instances")]
+            found += rows
+            if not rows or not answer.get("more"):
+                return found
+            more = {"after": rows[-1].instance.bytes}
+
+    async def status(self, instance: UUID) -> Status:
+        return status_untrusted(await self._ask("status", instance=instance.bytes))
+
+    async def wait(self, instance: UUID) -> Status:
+        """When it has ended."""
+        return status_untrusted(await self._ask("wait", instance=instance.bytes))
+
+    async def kill(self, instance: UUID) -> Status:
+        """When it has ended."""
+        return status_untrusted(await self._ask("kill", instance=instance.bytes))
+
+    async def delete(self, instance: UUID) -> None:
+        """Forget an instance that has ended."""
+        before = self.lifeline.connections
+        try:
+            await self._ask("delete", instance=instance.bytes)
+        except HostError as fault:
+            if fault.code != "not-found" or self.lifeline.connections == before:
+                raise  # on a second link, not-found is what the first one has done
+
+    # Modules and files.
+
+    async def upload(self, source: bytes | Source, progress: Callable[[int, int], None] | None = None) -> Uploaded:
+        """`progress(bytes that the host has, size)`. For a file: `await transfers.file_source(path)`."""
+        if isinstance(source, bytes):
+            source = transfers.BytesSource(source)
+        return await transfers.upload(self.lifeline, source, progress)
+
+    async def download(self, sha256: bytes, *, most: int = CALL_OUTPUT_BYTES) -> bytes:
+        """A file of a result, or one of our modules; its hash is checked."""
+        return await transfers.download(self.lifeline, sha256, most)
+
+    async def modules(self, module: bytes | None = None) -> Sequence[Module]:
+        answer = await self._ask("modules", **({} if module is None else {"module": module}))
+        return [module_untrusted(row) for row in rows_untrusted(answer, "modules")]
+
+    async def pin(self, module: bytes, tags: Sequence[str] = ()) -> None:
+        """The host keeps it until it is unpinned."""
+        await self._ask("pin", module=module, tags=list(tags))
+
+    async def unpin(self, module: bytes, tags: Sequence[str] = ()) -> None:
+        await self._ask("unpin", module=module, tags=list(tags))
+
+    # The host.
+
+    async def usage(self) -> Mapping[str, Any]:
+        """Totals and limits of whom we are, as the host says them."""
+        return await self._ask("usage")
+
+    async def features(self) -> Mapping[str, Any]:
+        return await self._ask("features")
+
+    @asynccontextmanager
+    async def events(self, since: int | None = None) -> AsyncIterator[Watching]:
+        """What happens to our instances: `async for event in watching`."""
+        watching = Watching(self.lifeline, since)
+        try:
+            await watching.subscribe()
+            yield watching
+        finally:
+            watching.let_go()
+
+
+async def _converse(running: Running, stdin: bytes, most: int) -> bytes:
+    """All of stdin in, all of the output out."""
+    output = bytearray()
+    async with background_tasks() as nursery:
+        nursery.start_soon(_feed, running, stdin)
+        async for data in running:
+            output += data
+            if len(output) > most:
+                raise TooMuchOutput(f"The program wrote more than {most} bytes. open_call streams its output.")
+    return bytes(output)
+
+
+async def _feed(running: Running, stdin: bytes) -> None:
+    try:
+        await running.send(stdin)
+    except StreamStopped:
+        return
+    running.end()

@@ -1,0 +1,129 @@
+"""Wire: a link to a host that comes back; who needs one waits here.
+
+In:  how to dial and greet, dice. Out: a usable HostLine for whoever asks, or the reason why there is none.
+
+One task dials, greets and then is the line's task, and dials again when the line is lost and somebody waits for another
+(an idle client whose host goes away makes no traffic). What may pass (nobody listens, the host stops) is tried again,
+with pauses, until whoever waits has no more patience; what will not (a key that is not known, a host that has become
+another) is told to all who wait.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import trio
+
+from gatebus.bounds import RECONNECT_PATIENCE, STEADY_SECONDS
+from gatebus.client.backoff import pause
+from gatebus.client.complaints import PASSING, BusError, HostError, LinkLost
+from gatebus.web.link import CannotConnect, LinkClosed
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from gatebus.client.hostline import HostLine
+    from gatebus.web.link import Link
+
+
+class _Waiter:
+    """Somebody who needs a line."""
+
+    def __init__(self) -> None:
+        self.done = trio.Event()
+        self.fault: BaseException | None = None
+
+
+class Lifeline:
+    def __init__(
+        self,
+        dial: Callable[[], AbstractAsyncContextManager[Link]],
+        greet: Callable[[Link], Awaitable[HostLine]],
+        dice: Callable[[], float],
+        patience: float = RECONNECT_PATIENCE,
+    ) -> None:
+        self._dial, self._greet, self._dice = dial, greet, dice
+        self._patience = patience
+        self._line: HostLine | None = None
+        self._waiters: dict[_Waiter, None] = {}
+        self._wanted = trio.Event()
+        self._reason = "The connection was lost."
+        self._connected_once = False
+        self.connections = 0  # how many links there have been
+
+    async def line(self) -> HostLine:
+        """A line on which operations may begin. Raises LinkLost, NotTrusted, HostError, CannotConnect at first."""
+        if self._line is not None and self._line.usable:
+            return self._line
+        waiter = _Waiter()
+        self._waiters[waiter] = None
+        self._wanted.set()
+        try:
+            with trio.move_on_after(self._patience):
+                await waiter.done.wait()
+        finally:
+            self._waiters.pop(waiter, None)
+        if waiter.fault is not None:
+            raise copy.copy(waiter.fault)
+        if self._line is None or not self._line.usable:
+            raise LinkLost(f"There is no connection to the host. {self._reason}")
+        return self._line
+
+    async def run(self) -> None:
+        """For ever."""
+        failures = 0
+        while True:
+            if not self._waiters:
+                self._wanted = trio.Event()
+                await self._wanted.wait()
+            began = trio.current_time()
+            fault = await self._live()
+            steady = self._line_lived(began)
+            failures = 0 if steady else failures + 1
+            if fault is not None:
+                self._reason = str(fault)
+                if not self._passing(fault):
+                    self._tell(fault)
+                    continue
+            if not steady:
+                await trio.sleep(pause(failures - 1, self._dice()))
+
+    def _line_lived(self, began: float) -> bool:
+        self._line = None
+        return trio.current_time() - began >= STEADY_SECONDS
+
+    async def _live(self) -> BusError | CannotConnect | None:
+        """One link, from dialling to its end. Why it ended, when that is known."""
+        try:
+            async with self._dial() as link:
+                line = await self._greet(link)
+                self._line = line
+                await line.run(self._up)
+                return line.fault
+        except LinkClosed as closed:
+            return LinkLost(closed.text)
+        except (BusError, CannotConnect) as fault:
+            return fault
+
+    def _up(self) -> None:
+        self._connected_once = True
+        self.connections += 1
+        for waiter in self._waiters:
+            waiter.done.set()
+        self._waiters.clear()
+
+    def _passing(self, fault: BusError | CannotConnect) -> bool:
+        """Worth another attempt. The very first one is not repeated: the address may be wrong."""
+        if not self._connected_once:
+            return False
+        if isinstance(fault, HostError):
+            return fault.code in PASSING
+        return isinstance(fault, LinkLost | CannotConnect)
+
+    def _tell(self, fault: BusError | CannotConnect) -> None:
+        for waiter in self._waiters:
+            waiter.fault = fault
+            waiter.done.set()
+        self._waiters.clear()

@@ -1,0 +1,237 @@
+"""Wire: bytes to the host (upload) and from it (download, events) that are no program's.
+
+In:  a file or bytes of ours; bytes of the host (untrusted: a download is held to its hash and its bound). Out: the
+same at the other end. A line that is lost costs nothing but time: an upload goes on where the host is, a download
+begins again and skips what it has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import trio
+
+from gatebus.bounds import READ_PIECE
+from gatebus.client.answers import Uploaded, uploaded_untrusted
+from gatebus.client.complaints import HostError, HostNonsense, TooMuchOutput, host_error
+from gatebus.faults import UsageError
+from gatebus.protocol import LocalProtocolError
+from gatebus.protocol.messages import Accept, Data, End, Error, Message, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from gatebus.client.hostline import HostLine
+    from gatebus.client.lifeline import Lifeline
+
+
+class Source(Protocol):
+    """What is uploaded. `size` and `sha256` are known before the first byte goes."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def sha256(self) -> bytes: ...
+
+    async def read(self, start: int, size: int) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class BytesSource:
+    data: bytes = field(repr=False)
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    @property
+    def sha256(self) -> bytes:
+        return hashlib.sha256(self.data).digest()
+
+    async def read(self, start: int, size: int) -> bytes:
+        return self.data[start : start + size]
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """A file; it must not change meanwhile, or the host refuses what it got."""
+
+    path: str
+    size: int
+    sha256: bytes
+
+    async def read(self, start: int, size: int) -> bytes:
+        return await trio.to_thread.run_sync(_read_at, self.path, start, size)
+
+
+async def file_source(path: str) -> FileSource:
+    """Reads the file once, for its hash. Raises OSError."""
+    size, sha256 = await trio.to_thread.run_sync(_hashed, path)
+    return FileSource(path, size, sha256)
+
+
+def _hashed(path: str) -> tuple[int, bytes]:
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").digest()
+        return file.tell(), digest
+
+
+def _read_at(path: str, start: int, size: int) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(start)
+        return file.read(size)
+
+
+class Channel:
+    """One channel of one line, for a task: `change` waits until something is different."""
+
+    def __init__(self) -> None:
+        self.accepted: Mapping[str, Any] | None = None
+        self.answer: Mapping[str, Any] | None = None
+        self.fault: HostError | None = None
+        self.gone = False
+        self.came: deque[bytes] = deque()
+        self.ended = False
+        self._changed = trio.Event()
+
+    @property
+    def over(self) -> bool:
+        return self.gone or self.answer is not None or self.fault is not None
+
+    def hear(self, message: Message) -> None:
+        match message:
+            case Accept(_, about, _):
+                self.accepted = about
+            case Data(_, data):
+                self.came.append(data)
+            case End():
+                self.ended = True
+            case Result(_, value):
+                self.answer = value
+            case Error(_, code, text, details):
+                self.fault = host_error(code, text, details)
+        self._changed.set()
+
+    def lost(self) -> None:
+        self.gone = True
+        self._changed.set()
+
+    async def change(self) -> None:
+        await self._changed.wait()
+        self._changed = trio.Event()
+
+
+async def ask(lifeline: Lifeline, operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """One operation without a stream, asked again when its line is lost: all of them may be."""
+    while True:
+        channel = Channel()
+        line = await lifeline.line()
+        try:
+            number = line.open(channel, operation, parameters)
+        except LocalProtocolError:
+            continue
+        try:
+            while not channel.over:
+                await channel.change()
+        finally:
+            line.let_go(number)
+        if channel.fault is not None:
+            raise channel.fault
+        if channel.answer is not None:
+            return channel.answer
+
+
+async def upload(lifeline: Lifeline, source: Source, progress: Callable[[int, int], None] | None = None) -> Uploaded:
+    """Skipped when the host has it; resumed where the host is. `progress(bytes that the host has, size)`."""
+    sha256 = source.sha256
+    while True:
+        channel = Channel()
+        line = await lifeline.line()
+        try:
+            number = line.open(channel, "upload", {"sha256": sha256, "size": source.size})
+        except LocalProtocolError:
+            continue
+        try:
+            await _send_source(line, number, channel, source, progress or _nobody)
+        finally:
+            line.let_go(number)
+        if channel.fault is not None:
+            raise channel.fault
+        if channel.answer is not None:
+            (progress or _nobody)(source.size, source.size)
+            return uploaded_untrusted(channel.answer)
+
+
+async def _send_source(
+    line: HostLine, number: int, channel: Channel, source: Source, progress: Callable[[int, int], None]
+) -> None:
+    """Until the host has answered, or the line is lost."""
+    while channel.accepted is None and not channel.over:
+        await channel.change()
+    if channel.over:
+        return
+    out = line.flows(number).out
+    at = out.sent
+    while not channel.over:
+        progress(out.taken, source.size)
+        room = min(out.room, source.size - at, READ_PIECE)
+        if room > 0:
+            piece = await source.read(at, room)
+            if not piece:
+                raise UsageError("The file became shorter while it was uploaded.")
+            at += len(piece)
+            out.append(piece)
+        if at == source.size:
+            out.end()
+        line.pump(number)
+        if room <= 0 or at == source.size:
+            await channel.change()
+
+
+async def download(lifeline: Lifeline, sha256: bytes, most: int) -> bytes:
+    """Content by its hash, which is checked. Raises TooMuchOutput beyond `most` bytes."""
+    received = bytearray()
+    while True:
+        channel = Channel()
+        line = await lifeline.line()
+        try:
+            number = line.open(channel, "download", {"sha256": sha256}, window=READ_PIECE)
+        except LocalProtocolError:
+            continue
+        try:
+            await _receive(line, number, channel, received, most)
+        finally:
+            line.let_go(number)
+        if channel.fault is not None:
+            raise channel.fault
+        if channel.answer is not None:
+            if hashlib.sha256(received).digest() != sha256:
+                raise HostNonsense("The host sent other bytes than those that the hash names.")
+            return bytes(received)
+
+
+async def _receive(line: HostLine, number: int, channel: Channel, received: bytearray, most: int) -> None:
+    """The bytes of one attempt; what earlier ones have is skipped."""
+    skip = len(received)
+    while True:
+        while channel.came:
+            data = channel.came.popleft()
+            skipped = min(skip, len(data))
+            skip -= skipped
+            received += data[skipped:]
+            if len(received) > most:
+                raise TooMuchOutput(f"The file has more than {most} bytes.")
+            if not channel.over:
+                line.flows(number).into.consume(len(data))
+                line.pump(number)
+        if channel.over:
+            return
+        await channel.change()
+
+
+def _nobody(_done: int, _size: int) -> None:
+    """No progress is shown."""
