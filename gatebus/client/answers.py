@@ -6,14 +6,12 @@ or HostNonsense. Unknown keys are ignored, so a host may say more.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, TypeVar
 from uuid import UUID
 
 from gatebus.client.complaints import HostNonsense
 
 T = TypeVar("T")
-NO_FILES: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,7 @@ class Result:
     outcome: Outcome
     output: bytes = b""
     log: bytes = b""
-    files: Mapping[str, bytes] = NO_FILES
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:

@@ -6,13 +6,11 @@ or UsageError with what is wrong, before anything is sent.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from gatebus.faults import UsageError
 
 WASM = b"\0asm"
-NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
