@@ -1,4 +1,4 @@
-"""Every bound of the client (gatebus.client), with its reason; words, no I/O. What a host holds is in gatebus.bounds."""
+"""Every bound of the client (gatebus.client), with its reason; words, no I/O. The host's are in gatebus.bounds."""
 
 from gatebus.bounds import HELLO_SECONDS
 
@@ -9,13 +9,13 @@ AGENT_SECONDS = 60.0
 """For an ssh-agent to sign: a person may have to find a token and touch it."""
 
 RECONNECT_FIRST = 0.1
-"""Seconds before the second attempt to connect (a random half to whole of it): a link that broke is often back at once."""
+"""Seconds before the second attempt to connect, a random half to whole of it: a broken link is often back at once."""
 
 RECONNECT_LONGEST = 10.0
 """... and at most, so that a host that comes back is noticed soon."""
 
 RECONNECT_PATIENCE = 60.0
-"""Seconds that an operation waits for a link before it fails: longer than a host's restart, and than it keeps streams."""
+"""Seconds that an operation waits for a link before it fails: longer than a restart, and than a host keeps streams."""
 
 STEADY_SECONDS = 5.0
 """A link that lived for so long had no trouble of its own: the next attempt to connect is made at once."""

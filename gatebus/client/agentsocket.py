@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import trio
 
-from gatebus.bounds import AGENT_SECONDS
 from gatebus.client import agentwords
 from gatebus.client.complaints import KeyUnusable
+from gatebus.clientbounds import AGENT_SECONDS
 
 
 async def agent_keys(path: str) -> list[bytes]:

@@ -4,7 +4,7 @@ Doubling from FIRST to LONGEST, and each wait a random part of that (the caller 
 its thousand clients do not all knock in the same millisecond.
 """
 
-from gatebus.bounds import RECONNECT_FIRST, RECONNECT_LONGEST
+from gatebus.clientbounds import RECONNECT_FIRST, RECONNECT_LONGEST
 
 
 def pause(failures: int, dice: float) -> float:

@@ -11,7 +11,7 @@ import hashlib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from gatebus.bounds import CALL_LOG_BYTES, CALL_OUTPUT_BYTES, INLINE_FILES, STREAM_WINDOW
+from gatebus.bounds import STREAM_WINDOW
 from gatebus.client import transfers
 from gatebus.client.answers import (
     Module,
@@ -30,6 +30,7 @@ from gatebus.client.clientstream import Running, Stream
 from gatebus.client.complaints import HostError, StreamStopped, TooMuchOutput
 from gatebus.client.orders import Program, is_content, module_name, parameters
 from gatebus.client.watching import Watching
+from gatebus.clientbounds import CALL_LOG_BYTES, CALL_OUTPUT_BYTES, INLINE_FILES
 from sandbox.background import background_tasks
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gatebus.bounds import RECONNECT_PATIENCE
 from gatebus.client.bus import Bus
 from gatebus.client.handshake import Introduction, greet_host
 from gatebus.client.lifeline import Lifeline
 from gatebus.client.signers import as_signer
 from gatebus.client.trustfile import KnownHostsFile, SameMachine
+from gatebus.clientbounds import RECONNECT_PATIENCE
 from gatebus.web.dialling import Caller, dial
 from gatebus.web.places import Address, parse_address
 from gatebus.xdg import config_directory

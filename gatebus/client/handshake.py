@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import trio
 
-from gatebus.bounds import GREETING_SECONDS
 from gatebus.client.complaints import HostNonsense, LinkLost, NotTrusted, host_error
 from gatebus.client.hostline import HostLine
+from gatebus.clientbounds import GREETING_SECONDS
 from gatebus.protocol import Broken, Role, Session, Settings
 from gatebus.protocol.messages import Auth, Error, HostHello, Welcome
 from gatebus.web.link import LinkClosed

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from gatebus.bounds import RECONNECT_PATIENCE, STEADY_SECONDS
 from gatebus.client.backoff import pause
 from gatebus.client.complaints import PASSING, BusError, HostError, LinkLost
+from gatebus.clientbounds import RECONNECT_PATIENCE, STEADY_SECONDS
 from gatebus.web.link import CannotConnect, LinkClosed
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 
-from gatebus.bounds import READ_PIECE
 from gatebus.client.answers import Uploaded, uploaded_untrusted
 from gatebus.client.complaints import HostError, HostNonsense, TooMuchOutput, host_error
+from gatebus.clientbounds import READ_PIECE
 from gatebus.faults import UsageError
 from gatebus.protocol import LocalProtocolError
 from gatebus.protocol.messages import Accept, Data, End, Error, Message, Result

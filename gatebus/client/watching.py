@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from gatebus.bounds import STREAM_WINDOW, WATCHED_EVENT_BYTES
+from gatebus.bounds import STREAM_WINDOW
 from gatebus.client.answers import Event, event_untrusted
 from gatebus.client.complaints import HostNonsense
 from gatebus.client.transfers import Channel
+from gatebus.clientbounds import WATCHED_EVENT_BYTES
 from gatebus.protocol import LocalProtocolError
 from gatebus.protocol.breaches import RemoteFault
 from gatebus.protocol.strictcbor import sequence_untrusted

@@ -111,7 +111,10 @@ class FakeHost:
     wires: Callable[[], tuple[Wires, Wires]] = lambda: (Wires(), Wires())
 
     def __post_init__(self) -> None:
-        self.network = MemoryNetwork(self.attend, wires=lambda: self.wires())
+        self.network = MemoryNetwork(self.attend, wires=self._make_wires)
+
+    def _make_wires(self) -> tuple[Wires, Wires]:
+        return self.wires()  # a test may change it later
 
     async def attend(self, link: Link) -> None:
         attendant = _Attendant(self, link)
@@ -124,9 +127,9 @@ class FakeHost:
     async def client(self, key: bytes | None = None, **manner: Any) -> AsyncIterator[Bus]:
         """A bus to this host."""
         ours = Introduction("test", as_signer(key), ExactKey(KEY))
-        async with self.network.running():
-            async with connected(self.network.dial, ours, Manner(dice=lambda: 1.0, **manner)) as bus:
-                yield bus
+        dialling = self.network.dial
+        async with self.network.running(), connected(dialling, ours, Manner(dice=lambda: 1.0, **manner)) as bus:
+            yield bus
 
     def programs(self, does: str) -> list[Program]:
         return [program for program in self.streams.values() if program.does == does]
