@@ -155,7 +155,7 @@ class HostLine:
         if self._hearers.pop(number, None) is not None:
             self.say(Cancel(number))
 
-    def _write(self, *parts: bytes) -> None:
+    def _write(self, *parts: bytes | memoryview) -> None:
         try:
             self._link.write(*parts)
         except LinkClosed:
