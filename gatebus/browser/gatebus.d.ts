@@ -42,17 +42,13 @@ export interface Usage {
   log_dropped: number
 }
 
+/** How a program ended. Of `io` the result is empty unless the program has ended. */
 export interface Outcome {
   state: "HALTED" | "TERMINATED" | "KILLED"
   cause: string
   result: number
   text?: string
   usage: Usage
-}
-
-export interface CallResult {
-  outcome: Outcome
-  files?: Record<string, Uint8Array>
   [more: string]: unknown
 }
 
@@ -67,8 +63,8 @@ export class Run {
   readonly accepted: Promise<Run>
   /** What the program writes. Not reading it stops the program, nobody else. */
   readonly output: ReadableStream<Uint8Array>
-  readonly result: Promise<CallResult>
-  /** What it writes to stderr (2) and its debug log. */
+  readonly result: Promise<Outcome>
+  /** What it writes to stderr (1) and its debug log (2). */
   onlog: ((stream: 1 | 2, data: Uint8Array) => void) | undefined
   write(data: string | Uint8Array): Promise<void>
   end(): void

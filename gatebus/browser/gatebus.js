@@ -4,7 +4,7 @@
 //     const bus = await connect()                                   // the host that served this page
 //     const run = bus.call(wasmBytes, { args: ["world"] })          // uploads it when the host does not know it
 //     for await (const piece of run.output) console.log(piece)      // Uint8Array
-//     console.log(await run.result)                                 // { outcome: { state, cause, result, usage }, ... }
+//     console.log(await run.result)                                 // { state, cause, result, usage, ... }
 //
 // A lost connection is made again by itself; streams go on where they were, without a lost or doubled byte.
 
@@ -497,15 +497,19 @@ export class Run {
   }
 
   #finish() {
-    if (this.#output.ended) return // said again after an attach
+    this.#close()
+    this.#bus.send([wire.CREDIT, this.number, ...this.#output.all()]) // the host may forget them, whoever reads when
+  }
+
+  #close() {
+    if (!this.#output.ended && !this.#output.stopped) this.#controller.close()
     this.#output.ended = true
-    if (!this.#output.stopped) this.#controller.close()
   }
 
   #end(result) {
     this.over = true
     this.settle.resolve(this)
-    this.#finish()
+    this.#close()
     this.resolve(result)
     this.#wake()
   }

@@ -95,7 +95,7 @@ async function start() {
   run.accepted.then(() => showState("running"), () => {})
   run.onlog = (_stream, data) => show(new TextDecoder().decode(data), "log")
   $("input").focus()
-  await Promise.allSettled([read(run, begun), run.result.then((result) => showOutcome(result.outcome), explain)])
+  await Promise.all([read(run, begun), run.result]).then(([, outcome]) => showOutcome(outcome), explain)
   run = undefined
   allow(false)
 }

@@ -97,4 +97,9 @@ export class Inflow {
     this.told = limit
     return [this.received, limit - this.received]
   }
+
+  /** What is said at the end: everything is here. */
+  all() {
+    return [this.received, this.told - this.received]
+  }
 }

@@ -13,7 +13,7 @@ export async function sample(wasm: Uint8Array): Promise<Outcome> {
   // @ts-expect-error: a number is no program
   bus.call(7)
   try {
-    return (await run.result).outcome
+    return await run.result
   } catch (problem) {
     if (problem instanceof BusError) console.log(problem.code)
     throw problem
