@@ -20,6 +20,8 @@ const PAUSES = [0, 250, 500, 1000, 2000, 4000, 8000]
 // Milliseconds until a host has to answer a hello, and how long a link may be silent before it is asked.
 const HELLO_TIME = 10000
 const SILENCE = 20000
+// Bytes of files that travel inside of the request itself, which has to fit one message.
+const FILES_INLINE = 32768
 // What the websocket may hold unsent: above it writing waits for the host's credit anyway.
 const CHUNK = 65536
 
@@ -90,7 +92,8 @@ export class Bus {
 
   /** Start a program that runs on without us; the promise has its instance's name. */
   async launch(module, options = {}) {
-    const parameters = { ...programParameters(options), module: await this.#known(module), instance: wire.newName() }
+    const known = { module: await this.#known(module), ...(await this.#placed(options.files)) }
+    const parameters = { ...programParameters(options), ...known, instance: wire.newName() }
     if (options.open) parameters.open = true
     if (options.tags) parameters.tags = options.tags
     return wire.hex((await this.ask("launch", parameters)).instance)
@@ -118,14 +121,27 @@ export class Bus {
 
   #run(operation, module, options) {
     const run = new Run(this, operation, programParameters(options))
-    this.#known(module).then(
-      (known) => {
-        run.parameters.module = known
+    const ready = Promise.all([this.#known(module), this.#placed(options.files)])
+    ready.then(
+      ([known, placed]) => {
+        Object.assign(run.parameters, { module: known }, placed)
         if (!run.over) this.#open(run)
       },
       (problem) => run.fail(problem),
     )
     return run
+  }
+
+  /** { files } as they are told: what does not fit into a message is uploaded first and named by its hash. */
+  async #placed(files) {
+    if (files === undefined) return {}
+    let room = FILES_INLINE
+    const placed = {}
+    for (const [path, content] of Object.entries(files)) {
+      room -= content.length
+      placed[path] = room >= 0 ? content : { sha256: (await this.upload(content)).sha256 }
+    }
+    return { files: placed }
   }
 
   /** What `module` is called at the host; bytes are uploaded when it does not have them. */
@@ -310,8 +326,8 @@ function joined(pieces) {
 
 const name = (value) => (typeof value === "string" ? wire.unhex(value) : value)
 
-function programParameters({ function: entry, args, env, files, wantFiles, limits }) {
-  const given = { function: entry, args, env, files, want_files: wantFiles, limits }
+function programParameters({ function: entry, args, env, wantFiles, limits }) {
+  const given = { function: entry, args, env, want_files: wantFiles, limits }
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
 }
 

@@ -79,7 +79,7 @@ function order() {
   const args = words($("arguments").value)
   if (!scripting()) return [module, { args: [$("chosen").textContent, ...args] }]
   const source = new TextEncoder().encode($("script").value)
-  return [wireName(interpreter.module), { args: [...interpreter.args, ...args], files: { [interpreter.file]: source } }]
+  return [interpreter.module, { args: [...interpreter.args, ...args], files: { [interpreter.file]: source }, limits: interpreter.limits }]
 }
 
 const wireName = (sha256) => Array.from(sha256, (byte) => byte.toString(16).padStart(2, "0")).join("")
@@ -163,7 +163,7 @@ async function begin() {
   }
   bus = await connect(undefined, { onState })
   $("link").title = bus.host.agent
-  interpreter = (await bus.ask("features")).interpreters?.javascript
+  interpreter = (await bus.ask("features")).interpreters?.[".js"]
   $("no-interpreter").hidden = interpreter !== undefined
   allow(false)
 }

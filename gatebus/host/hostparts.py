@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gatebus.host.quotas import Quotas
     from gatebus.host.registry import Registry
     from gatebus.host.requests import Bounds
+    from gatebus.host.statuses import Map
     from gatebus.turn import Turn
     from sandbox.box import Sandbox
 
@@ -53,6 +54,7 @@ class HostParts:
     clock: Callable[[], float]
     on_problem: Callable[[Exception], None]
     limits: Mapping[str, int] = field(default_factory=dict)
+    interpreters: Mapping[str, Map] = field(default_factory=dict)
     stopping: bool = False
     _tasks: int = field(default=0)
 

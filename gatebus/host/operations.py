@@ -124,6 +124,7 @@ def features(parts: HostParts, line: Line, _given: Parameters) -> None:
             "backend": parts.box.backend,
             "layers": {"on": list(layers.on), "missing": [each.name for each in layers.missing]},
             "limits": dict(parts.limits),
+            "interpreters": dict(parts.interpreters),
             "operations": sorted(parts.config.policy.allowed(line.principal)),
         }
     )

@@ -37,13 +37,6 @@ class Source(Protocol):
         """At most `size` bytes. Raises GatebusError."""
 
 
-class NoSource:
-    """Of a host that fetches nothing."""
-
-    async def fetch(self, address: str, size: int) -> bytes:
-        raise Refusal("not-found", "This host fetches no modules. Upload it.")
-
-
 class Programs:
     """An instances.Admission."""
 

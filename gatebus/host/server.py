@@ -34,10 +34,11 @@ from gatebus.host.hostconfig import HostConfig
 from gatebus.host.hostparts import HostParts
 from gatebus.host.instances import Instance, Order, Runner
 from gatebus.host.modulestore import open_module_store
-from gatebus.host.programs import NoSource, Programs, Source
+from gatebus.host.programs import Programs
 from gatebus.host.quotas import Quotas
 from gatebus.host.registry import Registry
 from gatebus.host.requests import Bounds
+from gatebus.host.sources import Elsewhere
 from gatebus.host.statuses import identity_text
 from gatebus.peers.neighbourhood import Neighbourhood
 from gatebus.protocol import Role, Session, Settings
@@ -85,8 +86,8 @@ def nobody(_key: bytes) -> str | None:
 
 
 class Host:
-    """`seed`: its private key, made anew when there is none. `known`: the comment of a key that may come in. `open_box`
-    is for tests; it is the configuration's back-end otherwise.
+    """`seed`: its private key, made anew when there is none. `known`: the comment of a key that may come in.
+    `open_box` is for tests; it is the configuration's back-end otherwise.
     """
 
     def __init__(
@@ -95,14 +96,14 @@ class Host:
         *,
         seed: bytes | None = None,
         known: Callable[[bytes], str | None] = nobody,
-        source: Source | None = None,
+        elsewhere: Elsewhere | None = None,
         log: Log | None = None,
         open_box: Callable[[], AbstractAsyncContextManager[Sandbox]] | None = None,
     ) -> None:
         self.config = config or HostConfig()
         self.log = log or Silence()
         self._seed = seed or os.urandom(32)
-        self._known, self._source = known, source or NoSource()
+        self._known, self._elsewhere = known, elsewhere or Elsewhere()
         self._open_box = open_box or partial(_open_box, self.config)
         self._stack = AsyncExitStack()
         self._parts: HostParts | None = None
@@ -131,7 +132,7 @@ class Host:
         nursery = await stack.enter_async_context(trio.open_nursery())
         spinner = Spinner(None if config.sandbox.spin is None else config.sandbox.spin * 1e6)
         neighbourhood = Neighbourhood()
-        programs = Programs(box, store, self._source, SandboxSettings().compile_limits.program_size)
+        programs = Programs(box, store, self._elsewhere.all(), SandboxSettings().compile_limits.program_size)
         runner = Runner(box, nursery, turn, programs, partial(_world, neighbourhood))
         runner.pulse = spinner.pulse
         runner.on_problem = self._problem
@@ -151,6 +152,7 @@ class Host:
             time.time,
             self._problem,
             {"linger_ms": round(config.linger_seconds * 1000), "stream_window": STREAM_WINDOW_MOST},
+            {extension: line.told(extension) for extension, line in self._elsewhere.interpreters.items()},
         )
         self._desk = FrontDesk(self._parts, self._seed, self._known)
         nursery.start_soon(self._sweep)
