@@ -41,6 +41,7 @@ engine: python
 guests: python
 	@$(MAKE) --no-print-directory --silent -C examples
 	@$(MAKE) --no-print-directory --silent -C tests/guests
+	@$(MAKE) --no-print-directory --silent -C bench/programs
 	@$(MAKE) --no-print-directory --silent -C examples/js
 
 test: build guests lint test-engine test-python

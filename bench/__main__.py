@@ -27,6 +27,7 @@ SCRIPTS = {
     "idle": [sys.executable, "-m", "bench.idle_many"],
     "compile": [sys.executable, "-m", "bench.compile_ratio"],
     "command": [sys.executable, "-m", "bench.run_command"],
+    "peers": [sys.executable, "-m", "bench.neighbours"],
     "kernels": [sys.executable, "-m", "bench.kernels"],
 }
 

@@ -46,6 +46,9 @@ FIGURES = (
     Figure("kill_1000_s", "killing all of them, seconds per 1,000", "<=", 1.0, "", "idle"),
     Figure("compile_ratio", "cold admission, 1 MiB C program / Module.serialize()", "<=", 1.3, "", "compile"),
     Figure("run_ms", "`gatebus run hello.wasm`, whole process, cached, median", "<=", 250, "", "command"),
+    Figure("peer_s", "program -> program, 128 B, one way, per second", ">=", 300_000, "prototype 634,000", "peers"),
+    Figure("peer_us", "the same, request and reply, median, us", "<=", 100, "prototype 76", "peers"),
+    Figure("fanout_s", "1 -> 100 programs, 1 KiB, deliveries per second", ">=", 80_000, "prototype 107,000", "peers"),
     Figure("kernels", "compute kernels / plain wasmtime 48, geometric mean", "<=", 1.02, "Gate 1.59", "kernels"),
 )
 

@@ -104,13 +104,16 @@ class Program:
         """Whole packets, at least one; b"" when the program has ended its output. Raises PacketViolation once."""
         with self._receiving:
             await trio.lowlevel.checkpoint_if_cancelled()
+            waited = False  # who has waited has given others their turn: a second checkpoint costs a fifth of an echo
             while True:
                 packets = self._take()
                 if packets is None:
                     await self._until_readable()
+                    waited = True
                 elif packets or self._inlet.at_end:
                     self._traffic.came()
-                    await trio.lowlevel.cancel_shielded_checkpoint()
+                    if not waited:
+                        await trio.lowlevel.cancel_shielded_checkpoint()
                     return packets
                 else:
                     await (

@@ -62,6 +62,10 @@ class Mailbox:
         self._lost: dict[int, int] = {}  # handle -> messages; its notice waits
         self._unheard: dict[tuple[int, int], list[int]] = {}  # member whose JOINED waits -> that, and its messages
 
+    @property
+    def empty(self) -> bool:
+        return not self._waiting
+
     def message(self, letter: Letter) -> bool:
         """False: dropped."""
         if not self._waiting and self._has_room():

@@ -179,8 +179,11 @@ class Group(Service):
             self._mailbox.left(Letter(Kind.LEFT, handle, other.number, _HEAD.pack(reason, 0)))
 
     def heard(self, me: Member, sender: Member, content: bytes, *, direct: bool) -> bool:
-        kind = Kind.DIRECT if direct else Kind.MESSAGE
-        return self._mailbox.message(Letter(kind, self._handles[me], sender.number, content))
+        kind, handle = Kind.DIRECT if direct else Kind.MESSAGE, self._handles[me]
+        if self._mailbox.empty and self.outlet.room > 0:  # nearly always: nothing is made for it
+            self.outlet.info(_LETTER.pack(kind, handle, sender.number) + content)
+            return True
+        return self._mailbox.message(Letter(kind, handle, sender.number, content))
 
     def _deliver(self, letter: Letter) -> None:
         content = letter.content if letter.member is None else texts(letter.member.name, letter.member.about)
