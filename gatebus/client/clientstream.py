@@ -178,6 +178,9 @@ class Running:
             return  # the line has just become unusable
         try:
             await self._turned.wait()
+        except trio.Cancelled:
+            self.let_go()
+            raise
         finally:
             self._line = None
 
