@@ -74,9 +74,9 @@ class Registry:
         return (each for each in tuple(self._instances.values()) if each.ended_at is None)
 
     def over(self, instance: Instance) -> None:
-        """It has ended. A call's end is its stream's to tell."""
+        """It has ended. A call's end is its stream's to tell, and what never ran nobody need remember."""
         self._weigh(instance, -1)
-        if not instance.order.kept:
+        if not instance.order.kept or instance.refusal is not None:
             del self._instances[instance.id]
             return
         self._ended[instance.id] = instance

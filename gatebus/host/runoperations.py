@@ -64,7 +64,7 @@ def launch(parts: HostParts, line: Line, given: Parameters) -> None:
     order = replace(order, tags=requests.tags_untrusted(given), open=requests.flag_untrusted(given, "open"), kept=True)
     instance = parts.ordered(order)
     instance.unclaimed = _stream(Flows(Outflow(), Inflow(order.window)), b"", line, instance, parts)
-    _answer_at_start(parts, instance, line)
+    instance.on_start.append(partial(_launched, line))
     parts.run(instance)
 
 
@@ -74,16 +74,10 @@ def _launched_before(instance: Instance, line: Line) -> None:
     line.result({"instance": instance.id})
 
 
-def _answer_at_start(parts: HostParts, instance: Instance, line: Line) -> None:
-    """Or at its end, when it could not be started: then nobody need remember it."""
-
-    def answer(_instance: Instance) -> None:
-        if instance.refusal is not None:
-            parts.registry.forget(instance)
-        if line.open:
-            line.answer(Verdict({"instance": instance.id}) if instance.refusal is None else instance.verdict)
-
-    instance.on_start.append(answer)
+def _launched(line: Line, instance: Instance) -> None:
+    """It runs, or it never will."""
+    if line.open:
+        line.answer(Verdict({"instance": instance.id}) if instance.refusal is None else instance.verdict)
 
 
 def io(parts: HostParts, line: Line, given: Parameters) -> None:

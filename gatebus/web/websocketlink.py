@@ -341,6 +341,8 @@ class WebsocketLink:
         self._outbox.drop()
         self._transport.close()
         self._over.set()
+        if self._turn is not None:
+            self._turn.set()  # of two that close, the other one need not wait
 
     async def __aenter__(self) -> Self:
         self._life = self._living()

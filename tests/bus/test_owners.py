@@ -1,0 +1,108 @@
+"""Whose things are whose: every operation x own, another's, a stranger's, none such."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from busworld import BOB, BusWorld, Talker, bus_world, busy, module
+
+from gatebus.host.operations import OPERATION
+from gatebus.host.policy import OPERATIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+INSTANCE = b"i" * 16
+MISSING = b"?" * 16
+
+# Operations on an instance -> what they are asked with, for an instance of this id.
+ON_INSTANCES: Mapping[str, Callable[[bytes], dict[str, object]]] = {
+    name: lambda instance: {"instance": instance} for name in ("status", "wait", "kill", "delete")
+} | {"io": lambda instance: {"instance": instance, "stream": b"x" * 16}}
+# Operations that a stranger may not ask for at all.
+NOT_STRANGERS = ("launch", "pin", "unpin", "modules", "list", "status", "wait", "kill", "delete", "usage", "events")
+
+
+async def launched(world: BusWorld, bus: Talker) -> None:
+    await bus.launch(busy, INSTANCE)
+    assert len(world.host.parts.registry) == 1
+
+
+@pytest.mark.parametrize("operation", ON_INSTANCES)
+async def test_another_s_instance_is_answered_exactly_like_one_that_does_not_exist(operation: str) -> None:
+    ask = ON_INSTANCES[operation]
+    async with bus_world() as world, world.talker() as bus, world.talker(BOB) as bob:
+        await launched(world, bus)
+        others = await bob.open(operation, ask(INSTANCE)).error()
+        missing = await bob.open(operation, ask(MISSING)).error()
+        assert (others.code, others.text) == ("not-found", missing.text)
+        assert (await bus.ask("status", instance=INSTANCE))["state"] == "RUNNING"
+
+
+@pytest.mark.parametrize("operation", NOT_STRANGERS)
+async def test_a_stranger_may_not_ask_for_what_stays_or_is_somebody_s(operation: str) -> None:
+    async with bus_world() as world, world.talker() as bus, world.talker(None) as stranger:
+        await launched(world, bus)
+        error = await stranger.open(operation, {"instance": INSTANCE, "module": module(busy)}).error()
+        assert error.code == "forbidden"
+
+
+async def test_a_stranger_connects_to_no_instance_but_an_open_one() -> None:
+    async with bus_world() as world, world.talker() as bus, world.talker(None) as stranger:
+        await launched(world, bus)
+        assert (await stranger.io(INSTANCE).error()).code == "not-found"
+        await bus.launch(busy, b"o" * 16, open=True)
+        assert (await stranger.io(b"o" * 16).until(lambda each: each.accepted)).accepted is not None
+
+
+async def test_each_one_s_own_instances_are_listed_and_nobody_else_s() -> None:
+    async with bus_world() as world, world.talker() as bus, world.talker(BOB) as bob:
+        await bus.launch(busy, b"a" * 16)
+        await bob.launch(busy, b"b" * 16)
+        assert [each["instance"] for each in (await bus.ask("list"))["instances"]] == [b"a" * 16]
+        assert [each["instance"] for each in (await bob.ask("list"))["instances"]] == [b"b" * 16]
+
+
+async def test_two_connections_of_one_key_are_one_principal() -> None:
+    async with bus_world() as world, world.talker() as one, world.talker() as other:
+        await one.launch(busy, INSTANCE)
+        assert (await other.ask("kill", instance=INSTANCE))["state"] == "KILLED"
+
+
+async def test_two_strangers_are_two_principals() -> None:
+    async with bus_world() as world, world.talker(None) as one, world.talker(None) as other:
+        assert one.principal != other.principal
+        call = await one.call(busy).until(lambda each: each.accepted)
+        assert call.accepted is not None
+        assert (await other.io(call.accepted.about["instance"]).error()).code == "not-found"
+
+
+async def test_an_id_that_another_has_cannot_be_launched() -> None:
+    async with bus_world() as world, world.talker() as bus, world.talker(BOB) as bob:
+        await launched(world, bus)
+        assert (await bob.open("launch", {"instance": INSTANCE, "module": module(busy)}).error()).code == "conflict"
+
+
+async def test_events_are_of_one_s_own_instances() -> None:
+    async with bus_world() as world, world.talker() as bus, world.talker(BOB) as bob:
+        heard = await bob.open("events", {}).until(lambda each: each.accepted)
+        await launched(world, bus)
+        await bob.launch(busy, b"b" * 16)
+        await heard.until(lambda each: each.data)
+        assert INSTANCE not in heard.data
+        assert b"b" * 16 in heard.data
+
+
+async def test_a_name_of_no_operation_is_a_bad_request() -> None:
+    async with bus_world() as world, world.talker() as bus:
+        assert (await bus.open("format", {}).error()).code == "bad-request"
+
+
+def test_the_table_is_the_policy_s_and_the_document_s() -> None:
+    page = Path(__file__).parents[2].joinpath("gatebus/protocol/PROTOCOL.md").read_text()
+    chapter = page.partition("## Operations")[2].partition("## Errors")[0]
+    rows = [line for line in chapter.splitlines() if line.startswith("| `")]
+    named = {word.strip(" `") for row in rows for word in row.split("|")[1].split("/")}
+    assert set(OPERATION) == set(OPERATIONS) == named
