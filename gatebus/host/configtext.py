@@ -43,7 +43,7 @@ def toml_value(setting: Setting, value: object) -> str:
         case None:
             return "" if setting.path[0] == "sandbox" else '""'
         case str():
-            return json.dumps(value)
+            return toml_text(value)
         case bool() | int() | float():
             return f"{value:.12g}" if isinstance(value, float) else str(value)
         case frozenset():
@@ -52,3 +52,8 @@ def toml_value(setting: Setting, value: object) -> str:
             return json.dumps([str(each) if isinstance(each, Address) else each for each in value])
         case _:
             raise TypeError(setting.name)
+
+
+def toml_text(text: str) -> str:
+    """As a basic string of TOML: JSON's, but for pairs of surrogates and DEL."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

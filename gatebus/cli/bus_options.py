@@ -1,0 +1,261 @@
+"""argv of the commands that talk to a host -> what is wanted; words.
+
+In:  arguments, typed by a person or a script. Out: BusOptions; UsageError with one line that says what to write.
+
+One table says of each command what it takes; what all of them take (which host, which key, --json) is added to each.
+Everything behind MODULE belongs to the program, options too.
+"""
+
+import argparse
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Any
+
+from gatebus.cli.options import Copied, command_parser, directory, flag, limit, range_of, shown
+from gatebus.faults import UsageError
+from sandbox.limits import Limits
+
+BUS_NOTES = """Which host: --host NAME (of `gatebus login`), --host ADDRESS (ws://, wss://, unix:PATH, or HOST:PORT), or
+GATEBUS_HOST; otherwise the default of `gatebus login`, the unix socket of this machine, or 127.0.0.1:6473."""
+
+CALL_NOTES = """MODULE is a file, as for `gatebus run`; or 64 hexadecimal digits, the SHA-256 of a module that the host
+has; or an address such as ipfs://CID that the host fetches. A file is uploaded once; the host knows it then.
+exit codes: as `gatebus run`; 125 also when the host refuses or cannot be reached; 130 Ctrl-C, which ends the program
+of `call`."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_ID = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}")
+_PREFIX = re.compile(r"[0-9a-f-]{4,36}")
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramOptions:
+    """What `call` and `launch` say about the program. `limits`: only those that were asked for."""
+
+    module: str
+    arguments: tuple[str, ...]
+    environment: tuple[str, ...]
+    directories: tuple[Copied, ...]
+    out: str | None
+    function: str | None
+    config: str | None
+    limits: Mapping[str, float | None]
+    usage: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BusOptions:
+    command: str
+    host: str | None
+    key: str | None
+    json: bool
+    arguments: tuple[str, ...] = ()
+    program: ProgramOptions | None = None
+    tags: tuple[str, ...] = ()
+    open: bool = False
+    since: int | None = None
+    loose: bool = False
+    host_key: str | None = None
+    default: bool = False
+
+
+Add = Callable[[argparse.ArgumentParser], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`takes`: how the arguments are written; `count`: least and most of them."""
+
+    takes: str
+    help: str
+    count: tuple[int, int] = (0, 0)
+    notes: str = ""
+    add: tuple[Add, ...] = ()
+    program: bool = False
+
+
+def _add_tags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tag", action="append", default=[], metavar="TAG", help="repeatable")
+
+
+def _add_open(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--open", action="store_true", help="whoever knows its id may connect to it (`io`)")
+
+
+def _add_out(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", metavar="DIR", help="copy its files here at the end; a new or empty directory")
+    parser.add_argument("--usage", action="store_true", help="print on stderr what the run cost")
+
+
+def _add_since(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--since", type=int, metavar="N", help="begin with those after number N, if they are remembered"
+    )
+
+
+def _add_loose(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--loose", action="store_true", help="do not pin it: it expires when it is not used")
+
+
+def _add_login(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--host-key", metavar="SHA256:...", help="the host's fingerprint (`gatebus key` there shows it)"
+    )
+    parser.add_argument("--default", action="store_true", help="use this host when none is named")
+
+
+_LOGIN_NOTES = """Shows the host's fingerprint and asks whether it is right; without a terminal name it: --host-key. The
+name, the address and your key are written to ~/.config/gatebus/hosts.toml, the host's key to known_hosts beside it.
+Your key is made if there is none; --key anonymous: without one. Without arguments: list the hosts that are known."""
+
+COMMANDS: Mapping[str, Command] = MappingProxyType(
+    {
+        "call": Command(
+            "[OPTION ...] MODULE [ARGUMENT ...]",
+            "Run a program at a host and talk to it: stdin, stdout, stderr and the exit code are the program's.",
+            notes=CALL_NOTES,
+            add=(_add_out,),
+            program=True,
+        ),
+        "launch": Command(
+            "[OPTION ...] MODULE [ARGUMENT ...]",
+            "Start a program at a host that goes on without you; prints its id.",
+            notes=CALL_NOTES,
+            add=(_add_tags, _add_open),
+            program=True,
+        ),
+        "io": Command("INSTANCE", "Connect to a running program: stdin and stdout are a new stream to it.", (1, 1)),
+        "ps": Command("", "List your instances."),
+        "status": Command("INSTANCE ...", "Say how instances are.", (1, 100)),
+        "wait": Command("INSTANCE", "Wait for the end of an instance; the exit code is the program's.", (1, 1)),
+        "kill": Command("INSTANCE ...", "Kill instances.", (1, 100)),
+        "rm": Command("INSTANCE ...", "Forget instances that have ended.", (1, 100)),
+        "push": Command(
+            "FILE ...",
+            "Upload modules and pin them; prints the SHA-256 of each.",
+            (1, 100),
+            add=(_add_tags, _add_loose),
+        ),
+        "modules": Command("", "List your modules at the host."),
+        "pin": Command("MODULE [TAG ...]", "Keep a module that the host has; tags are added to those it has.", (1, 33)),
+        "unpin": Command(
+            "MODULE [TAG ...]", "Take tags off; without TAG, or with the last one, let it expire.", (1, 33)
+        ),
+        "events": Command("", "Print what happens to your instances, until Ctrl-C.", add=(_add_since,)),
+        "usage": Command("", "Say what you use at the host, and what you may."),
+        "features": Command("", "Say what the host is and can, and what you may do there."),
+        "login": Command("[NAME ADDRESS]", "Remember a host.", (0, 2), _LOGIN_NOTES, add=(_add_login,)),
+    }
+)
+
+
+def bus_parser(name: str) -> argparse.ArgumentParser:
+    command = COMMANDS[name]
+    parser = command_parser(name, command.help, "\n".join(filter(None, (command.notes, BUS_NOTES))))
+    parser.usage = f"gatebus {name} [OPTION ...] {command.takes.removeprefix('[OPTION ...] ')}".rstrip()
+    parser.add_argument("--host", metavar="HOST", help="a name or an address")
+    parser.add_argument("--key", metavar="FILE", help="your key; `anonymous`: show none")
+    parser.add_argument("--json", action="store_true", help=_json_help(name))
+    for add in command.add:
+        add(parser)
+    if command.program:
+        _add_program(parser)
+    else:
+        parser.add_argument("arguments", nargs="*", metavar="ARGUMENT", help=argparse.SUPPRESS)
+    return parser
+
+
+def _json_help(name: str) -> str:
+    return "print the result on stderr as one line of JSON" if name in ("call", "io", "wait") else "print JSON"
+
+
+def _add_program(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--env", action="append", default=[], metavar="K=V", help="set a variable; K alone: yours")
+    add("--dir", action="append", default=[], metavar="HERE[::GUEST]", help="copy a directory in; repeatable")
+    add("--function", metavar="NAME", help="call this exported function instead of _start")
+    add("--config", metavar="FILE", help="default: your ~/.config/gatebus/config.toml")
+    group = parser.add_argument_group("limits (the host has its own defaults and bounds)")
+    for each in fields(Limits):
+        bounds = each.metadata["range"]
+        value = shown(bounds.maximum, bounds.unit)
+        group.add_argument(
+            flag(each.name), metavar="VALUE", help=f"in {bounds.unit}, at most {value}".replace("%", "%%")
+        )
+    parser.add_argument("line", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+
+
+def bus_options(name: str, arguments: Sequence[str]) -> BusOptions:
+    """Raises UsageError; SystemExit(0) after --help."""
+    command = COMMANDS[name]
+    parser = bus_parser(name)
+    given = parser.parse_args(arguments) if command.program else parser.parse_intermixed_args(arguments)
+    rest: tuple[str, ...] = () if command.program else tuple(given.arguments)
+    least, most = command.count
+    if not command.program and not least <= len(rest) <= most:
+        raise UsageError(
+            f"It is written `gatebus {name} {command.takes}`; see `gatebus {name} --help`.".replace(" `;", "`;")
+        )
+    return BusOptions(
+        name,
+        given.host,
+        given.key,
+        given.json,
+        rest,
+        _program(name, given) if command.program else None,
+        tuple(getattr(given, "tag", ())),
+        getattr(given, "open", False),
+        getattr(given, "since", None),
+        getattr(given, "loose", False),
+        getattr(given, "host_key", None),
+        getattr(given, "default", False),
+    )
+
+
+def _program(name: str, given: argparse.Namespace) -> ProgramOptions:
+    line = given.line[1:] if given.line[:1] == ["--"] else given.line
+    if not line:
+        raise UsageError(f"No module is named. Write `gatebus {name} MODULE [ARGUMENT ...]`.")
+    asked: dict[str, Any] = {each.name: getattr(given, each.name) for each in fields(Limits)}
+    return ProgramOptions(
+        line[0],
+        tuple(line[1:]),
+        tuple(given.env),
+        tuple(map(directory, given.dir)),
+        getattr(given, "out", None),
+        given.function,
+        given.config,
+        {each: limit(each, text) for each, text in asked.items() if text is not None},
+        getattr(given, "usage", False),
+    )
+
+
+def digest(text: str) -> bytes | None:
+    """A module by its SHA-256; None: it is none."""
+    return bytes.fromhex(text) if _DIGEST.fullmatch(text.lower()) else None
+
+
+def instance_id(text: str) -> bytes | None:
+    """An instance by its whole id; None: perhaps the beginning of one."""
+    return bytes.fromhex(text.lower().replace("-", "")) if _ID.fullmatch(text.lower()) else None
+
+
+def check_prefix(text: str) -> str:
+    """The beginning of an id, as people copy it from a table, without its dashes. Raises UsageError."""
+    if not _PREFIX.fullmatch(text.lower()):
+        raise UsageError(f"{text[:40]} is no instance. `gatebus ps` lists them; the first four digits are enough.")
+    return text.lower().replace("-", "")
+
+
+def check_digest(text: str) -> bytes:
+    found = digest(text)
+    if found is None:
+        raise UsageError(f"{text[:40]} is no module: it has 64 hexadecimal digits. `gatebus modules` lists yours.")
+    return found
+
+
+def value_text(name: str, value: float | None) -> str:
+    """A limit as one writes it."""
+    return shown(value, range_of(name).unit)
