@@ -20,6 +20,15 @@ Send programs instead of messages: WebAssembly, each program in a sandbox of its
 
   gatebus run FILE [ARGUMENT ...]   run a program; it can do nothing else on this machine
   gatebus ipfs COMMAND ...          files by content (CID): add, cat, get, ls, pin, gc, stat
+
+At a host:
+  gatebus call MODULE [ARGUMENT ...]  run a program there and talk to it; `launch`: one that goes on without you
+  gatebus ps | status | wait | kill | rm | io INSTANCE   see, end and connect to what you launched
+  gatebus push FILE | modules | pin | unpin   keep modules there
+  gatebus events | usage | features   what happens, what you use, what the host can
+  gatebus login NAME ADDRESS          remember a host
+
+Your own host:
   gatebus serve                     start a host: run programs that arrive over a websocket
   gatebus key                       show who this host is, and who you are
   gatebus doctor                    say whether programs can run here, and what protects the machine
@@ -33,6 +42,17 @@ COMMANDS = {
     "ipfs": ("ipfs_options:ipfs_options", "ipfs_command:ipfs"),
     "serve": ("serve_options:serve_options", "serve_command:serve"),
     "key": ("serve_options:key_options", "key_command:key"),
+}
+
+# What is asked of a host: one table of words (cli.bus_options), three ways to do it.
+BUS = {
+    **dict.fromkeys(("call", "io"), "bus_running"),
+    **dict.fromkeys(
+        (*("launch", "ps", "status", "wait", "kill", "rm"), *("push", "modules", "pin", "unpin"), "events", "usage"),
+        "bus_commands:ask",
+    ),
+    "features": "bus_commands:ask",
+    "login": "login_command",
 }
 
 OURS = 125
@@ -93,6 +113,8 @@ def _dispatch(command: str, rest: list[str]) -> int:
         return _run(rest)
     if command in COMMANDS:
         return _command(COMMANDS[command], rest)
+    if command in BUS:
+        return _bus(command, rest)
     if command in ("--help", "-h", "help"):
         sys.stdout.write(HELP)
         return 0
@@ -115,6 +137,12 @@ def _command(places: tuple[str, str], arguments: list[str]) -> int:
     (words, parse), (module, run) = (place.split(":") for place in places)
     options = getattr(quickly_imported(f"gatebus.cli.{words}"), parse)(arguments)
     return int(getattr(quickly_imported(f"gatebus.cli.{module}"), run)(options))
+
+
+def _bus(command: str, arguments: list[str]) -> int:
+    options = quickly_imported("gatebus.cli.bus_options").bus_options(command, arguments)
+    module, _, function = BUS[command].partition(":")
+    return int(getattr(quickly_imported(f"gatebus.cli.{module}"), function or command)(options))
 
 
 def _version() -> int:

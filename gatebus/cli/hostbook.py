@@ -85,9 +85,7 @@ def parse_book(text: str) -> HostBook:
         raise UsageError(f"hosts.toml is no TOML: {str(problem)[:100]}.") from None
     unknown = sorted(set(table) - {"default", "hosts"})
     if unknown:
-        raise UsageError(
-            f"hosts.toml has the unknown key `{unknown[0][:40]}`. There is default and [hosts.NAME]."
-        )
+        raise UsageError(f"hosts.toml has the unknown key `{unknown[0][:40]}`. There is default and [hosts.NAME].")
     hosts = {check_name(name): _host(name, value) for name, value in _table(table, "hosts").items()}
     default = table.get("default")
     if default is not None and default not in hosts:

@@ -1,7 +1,7 @@
 """A person's list of hosts and own key, on disk; a wire.
 
-In:  ~/.config/gatebus/hosts.toml, variables, the unix socket of this machine, key files. Out: the Target of a command, a
-key; UsageError with one line.
+In:  ~/.config/gatebus/hosts.toml, variables, the unix socket of this machine, key files. Out: the Target of a command,
+a key; UsageError with one line.
 """
 
 import os

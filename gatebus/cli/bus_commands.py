@@ -1,0 +1,189 @@
+"""The commands that ask a host something and print the answer; assembly.
+
+In:  options; what the host says (untrusted). Out: lines, tables or JSON on stdout; an exit code; one line on stderr
+about what went wrong.
+"""
+
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+
+from gatebus.cli.bus_options import BusOptions, check_digest
+from gatebus.cli.bus_wording import (
+    as_json,
+    ended,
+    event_line,
+    features_lines,
+    instances_table,
+    modules_table,
+    result_json,
+    status_lines,
+    usage_table,
+)
+from gatebus.cli.busprogram import Order, read_order
+from gatebus.cli.connecting_host import Connection, told, upload_with_bar, uploaded, with_host
+from gatebus.cli.surroundings import read_module
+from gatebus.cli.wording import Result
+from gatebus.client import Module
+
+Work = Callable[[Connection], Awaitable[Result]]
+
+
+def ask(options: BusOptions) -> int:
+    """The whole command. The exit code."""
+    name, work = options.arguments[0] if options.arguments else "", _WORK[options.command]
+    try:
+        result, _ = with_host(options, work)
+    except Exception as raised:
+        if options.program is not None:
+            name = options.program.module
+        result = told("" if _is_id(options.command) else name, raised)
+    if result.line and sys.stderr is not None:
+        sys.stderr.write(_json_fault(options, result) if options.json and result.error else f"{result.line}\n")
+    return result.code
+
+
+def _is_id(command: str) -> bool:
+    """A fault about an id says it itself; one about a file is preceded by its name."""
+    return command not in ("launch", "push")
+
+
+def _json_fault(options: BusOptions, result: Result) -> str:
+    return result_json("", options.host or "", result, None, None) + "\n"
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+async def _launch(connection: Connection) -> Result:
+    order: Order = read_order(connection.options)
+    await uploaded(connection.bus, order)
+    instance = await connection.bus.launch(order.program)
+    _say(as_json({"instance": instance}) if connection.options.json else str(instance))
+    return Result(0)
+
+
+async def _ps(connection: Connection) -> Result:
+    instances = await connection.bus.list()
+    _say(as_json(instances) if connection.options.json else instances_table(instances, time.time()))
+    return Result(0)
+
+
+async def _status(connection: Connection) -> Result:
+    found = [await connection.bus.status(await connection.instance(each)) for each in connection.options.arguments]
+    if connection.options.json:
+        _say(as_json(found))
+    else:
+        _say("\n\n".join(status_lines(each, time.time()) for each in found))
+    return Result(0)
+
+
+async def _wait(connection: Connection) -> Result:
+    instance = await connection.instance(connection.options.arguments[0])
+    status = await connection.bus.wait(instance)
+    result = ended(str(instance), status, {})
+    if connection.options.json:
+        sys.stderr.write(result_json("", connection.target.shown, result, status, instance) + "\n")
+        return Result(result.code)
+    return result
+
+
+async def _kill(connection: Connection) -> Result:
+    for each in connection.options.arguments:
+        status = await connection.bus.kill(await connection.instance(each))
+        if connection.options.json:
+            _say(as_json(status))
+    return Result(0)
+
+
+async def _rm(connection: Connection) -> Result:
+    for each in connection.options.arguments:
+        instance = await connection.instance(each)
+        await connection.bus.delete(instance)
+        if connection.options.json:
+            _say(as_json({"instance": instance}))
+    return Result(0)
+
+
+async def _push(connection: Connection) -> Result:
+    """Uploaded and kept; a module is named by its hash on stdout, for scripts."""
+    options, many = connection.options, len(connection.options.arguments) > 1
+    for name in options.arguments:
+        found = await upload_with_bar(connection.bus, read_module(name), name)
+        if not options.loose:
+            await connection.bus.pin(found.sha256, options.tags)
+        if options.json:
+            _say(as_json({"file": name, "module": found.sha256, "size": found.size, "known": found.known}))
+        else:
+            _say(f"{found.sha256.hex()} {name}" if many else found.sha256.hex())
+    return Result(0)
+
+
+async def _modules(connection: Connection) -> Result:
+    modules = await connection.bus.modules()
+    _say(as_json([_module_row(each) for each in modules]) if connection.options.json else modules_table(modules))
+    return Result(0)
+
+
+def _module_row(module: Module) -> Mapping[str, object]:
+    return {"module": module.sha256, "size": module.size, "pinned": module.pinned, "tags": module.tags}
+
+
+async def _pin(connection: Connection) -> Result:
+    module, *tags = connection.options.arguments
+    await connection.bus.pin(check_digest(module), tags)
+    return await _kept(connection, module)
+
+
+async def _unpin(connection: Connection) -> Result:
+    module, *tags = connection.options.arguments
+    await connection.bus.unpin(check_digest(module), tags)
+    return await _kept(connection, module)
+
+
+async def _kept(connection: Connection, module: str) -> Result:
+    if connection.options.json:
+        found = await connection.bus.modules(check_digest(module))
+        _say(as_json([_module_row(each) for each in found]))
+    return Result(0)
+
+
+async def _events(connection: Connection) -> Result:
+    async with connection.bus.events(connection.options.since) as watching:
+        async for event in watching:
+            _say(as_json(event.about) if connection.options.json else event_line(event))
+    return Result(0)
+
+
+async def _usage(connection: Connection) -> Result:
+    usage = await connection.bus.usage()
+    _say(as_json(usage) if connection.options.json else usage_table(usage))
+    return Result(0)
+
+
+async def _features(connection: Connection) -> Result:
+    features = await connection.bus.features()
+    _say(as_json(features) if connection.options.json else features_lines(features))
+    return Result(0)
+
+
+_WORK: Mapping[str, Work] = MappingProxyType(
+    {
+        "launch": _launch,
+        "ps": _ps,
+        "status": _status,
+        "wait": _wait,
+        "kill": _kill,
+        "rm": _rm,
+        "push": _push,
+        "modules": _modules,
+        "pin": _pin,
+        "unpin": _unpin,
+        "events": _events,
+        "usage": _usage,
+        "features": _features,
+    }
+)

@@ -1,0 +1,173 @@
+"""One command's connection to its host: which host, which key, uploads with a bar, faults as lines; assembly.
+
+In:  options, the person's list of hosts, what the host says. Out: a Connection for the length of the command; a Result
+for every fault, whoever's it is.
+"""
+
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
+
+import trio
+
+from gatebus.cli.bus_options import BusOptions, check_prefix, instance_id
+from gatebus.cli.bus_wording import progress_line, text
+from gatebus.cli.busprogram import Order
+from gatebus.cli.hostbook import Target
+from gatebus.cli.hostbookfile import own_key, target
+from gatebus.cli.running import alone
+from gatebus.cli.surroundings import FileNotFound
+from gatebus.cli.wording import Result, failed, not_found
+from gatebus.client import Bus, HostError, Manner, NotTrusted, Uploaded, connect
+from gatebus.client.knownhosts import Verdict, changed_text, parse_known_hosts_untrusted
+from gatebus.client.trustfile import KnownHostsFile
+from gatebus.faults import GatebusError, UsageError
+from gatebus.sshkeys import fingerprint
+from gatebus.web.link import CannotConnect
+from gatebus.web.places import parse_address
+from gatebus.xdg import config_directory
+from sandbox.errors import SandboxError
+
+T = TypeVar("T")
+# A command in a script should not hang for ever, and a laptop that wakes up needs a moment.
+_PATIENCE = 30.0
+_WIDTH = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    bus: Bus
+    target: Target
+    options: BusOptions
+
+    async def instance(self, typed: str) -> UUID:
+        """By its id, or the beginning of it. Raises UsageError."""
+        whole = instance_id(typed)
+        if whole is not None:
+            return UUID(bytes=whole)
+        start = check_prefix(typed)
+        found = [each.instance for each in await self.bus.list() if each.instance.hex.startswith(start)]
+        if len(found) != 1:
+            many = f"{len(found)} instances begin" if found else "None of your instances begins"
+            raise UsageError(f"{many} with {typed}. `gatebus ps` lists them.")
+        return found[0]
+
+
+@dataclass(frozen=True, slots=True)
+class TellingTrust:
+    """A host that is new is believed and remembered, and the person is told its fingerprint."""
+
+    path: Path
+    name: str
+
+    async def check(self, key: bytes) -> None:
+        verdict = await trio.to_thread.run_sync(self._judge, key)
+        if verdict is Verdict.CHANGED:
+            raise NotTrusted(changed_text(self.name, key))
+        if verdict is Verdict.NEW:
+            await KnownHostsFile(self.path, self.name).check(key)
+            note(f"{self.name} is a new host; its key {fingerprint(key)} is remembered.")
+
+    def _judge(self, key: bytes) -> Verdict:
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            data = b""
+        return parse_known_hosts_untrusted(data).judge(self.name, key)
+
+
+def known_hosts() -> Path:
+    return config_directory() / "known_hosts"
+
+
+def note(line: str) -> None:
+    if sys.stderr is not None:
+        sys.stderr.write(f"gatebus: {line}\n")
+
+
+def with_host(options: BusOptions, work: Callable[[Connection], Awaitable[T]]) -> tuple[T, str]:
+    """(what the work gives back, the host as it is called). Raises what `told` understands."""
+    chosen = target(options)
+    try:
+        return trio.run(partial(_connected, options, chosen, work), restrict_keyboard_interrupt_to_checkpoints=True), (
+            chosen.shown
+        )
+    except BaseExceptionGroup as group:
+        if group.subgroup(KeyboardInterrupt) is not None:
+            raise KeyboardInterrupt from None
+        raise
+
+
+async def _connected(options: BusOptions, chosen: Target, work: Callable[[Connection], Awaitable[T]]) -> T:
+    address = parse_address(chosen.address)
+    trust = None if address.scheme == "unix" else TellingTrust(known_hosts(), str(address))
+    try:
+        async with connect(chosen.address, own_key(options, chosen), Manner(trust=trust, patience=_PATIENCE)) as bus:
+            return await work(Connection(bus, chosen, options))
+    except* CannotConnect as fault:
+        raise UsageError(f"The host {chosen.shown} cannot be reached: {_first(fault).text}") from None
+
+
+def _first(group: BaseExceptionGroup[CannotConnect]) -> CannotConnect:
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    assert isinstance(found, CannotConnect)
+    return found
+
+
+def told(file: str, raised: Exception) -> Result:
+    """One line for every foreseen fault; what is a bug of ours is raised again."""
+    fault = alone(raised)
+    if isinstance(fault, FileNotFound):
+        return not_found(file)
+    if isinstance(fault, HostError):
+        return failed(file, fault.code, text(fault.text, 400))
+    if isinstance(fault, GatebusError | SandboxError):
+        return failed(file, fault.code, fault.text)
+    raise fault
+
+
+async def uploaded(bus: Bus, order: Order) -> None:
+    """The module, if it has to be there first."""
+    if order.content is not None:
+        await upload_with_bar(bus, order.content, "module")
+
+
+async def upload_with_bar(bus: Bus, content: bytes, name: str) -> Uploaded:
+    """A bar only where somebody sees it: never in a pipe or a log."""
+    shows = sys.stderr is not None and os.isatty(2)
+    bar = Bar(name, len(content)) if shows else None
+    try:
+        return await bus.upload(content, bar.show if bar else None)
+    finally:
+        if bar:
+            bar.clear()
+
+
+@dataclass(slots=True)
+class Bar:
+    name: str
+    size: int
+    last: str = field(default="")
+
+    def show(self, done: int, size: int) -> None:
+        try:
+            width = os.get_terminal_size(2).columns or _WIDTH
+        except OSError:
+            width = _WIDTH
+        line = progress_line(self.name, done, size, width)
+        if line != self.last:
+            sys.stderr.write(f"\r{line}")
+            sys.stderr.flush()
+            self.last = line
+
+    def clear(self) -> None:
+        if self.last:
+            sys.stderr.write(f"\r{' ' * len(self.last)}\r")
+            sys.stderr.flush()

@@ -1,0 +1,135 @@
+"""`gatebus login`: remember a host under a name, after its key was compared; assembly.
+
+In:  options; the person's answer; the host's proof of its key. Out: a line in hosts.toml and one in known_hosts; an
+exit code. Nothing is written before the host was reached, has proved its key, and the person has agreed.
+"""
+
+import os
+import sys
+from dataclasses import dataclass, replace
+
+import trio
+
+from gatebus.cli.bus_options import BusOptions
+from gatebus.cli.bus_wording import as_json, table
+from gatebus.cli.connecting_host import known_hosts, note, told
+from gatebus.cli.hostbook import ANONYMOUS, HostBook, KnownHost, Target, check_name
+from gatebus.cli.hostbookfile import own_key, read_book, write_book
+from gatebus.cli.key_command import default_comment
+from gatebus.client import KnownHostsFile, Manner, NotTrusted, connect
+from gatebus.client.knownhosts import changed_text
+from gatebus.client.trustfile import SameMachine
+from gatebus.faults import UsageError
+from gatebus.host.identityfile import own_private_key
+from gatebus.sshkeys import fingerprint, public_line
+from gatebus.web.link import CannotConnect
+from gatebus.web.places import parse_address
+from gatebus.xdg import user_key_path
+
+_YES = ("y", "yes")
+
+
+def login(options: BusOptions) -> int:
+    """The whole command. The exit code."""
+    try:
+        if not options.arguments:
+            sys.stdout.write(_listed(read_book(), options))
+            return 0
+        if len(options.arguments) != 2:
+            raise UsageError("It is written `gatebus login NAME ADDRESS`; see `gatebus login --help`.")
+        _remember(options)
+    except Exception as raised:
+        result = told("", raised)
+        sys.stderr.write(f"{result.line}\n")
+        return result.code
+    return 0
+
+
+def _listed(book: HostBook, options: BusOptions) -> str:
+    rows = [
+        (f"{name}{' *' if name == book.default else ''}", host.address, host.key or "-")
+        for name, host in book.hosts.items()
+    ]
+    if options.json:
+        return as_json([{"name": n, "address": h.address, "key": h.key} for n, h in book.hosts.items()]) + "\n"
+    return table(("NAME", "ADDRESS", "KEY"), rows) + "\n"
+
+
+def _remember(options: BusOptions) -> None:
+    name, address = check_name(options.arguments[0]), str(parse_address(options.arguments[1]))
+    key = _key_file(options)
+    met = trio.run(_meet, options, address, key)
+    if met.key is not None and not address.startswith("unix:"):
+        trio.run(KnownHostsFile(known_hosts(), address).check, met.key)
+    book = read_book().with_host(name, KnownHost(address, key))
+    if options.default or book.default is None:
+        book = replace(book, default=name)
+    write_book(book)
+    note(f"{name} is remembered. `gatebus --help` lists what you can do there.")
+
+
+def _key_file(options: BusOptions) -> str | None:
+    if options.key == ANONYMOUS:
+        return None
+    if options.key is not None:
+        return os.path.abspath(os.path.expanduser(options.key))
+    path = user_key_path()
+    new = not path.exists()
+    key = own_private_key(path, default_comment())
+    if new:
+        note(f"a key for you was made. The host's owner adds this line: {public_line(key.public, key.comment)}")
+    return str(path)
+
+
+@dataclass(slots=True)
+class Meeting:
+    """The host's key is compared before we sign anything for it."""
+
+    address: str
+    expected: str | None
+    key: bytes | None = None
+
+    async def check(self, key: bytes) -> None:
+        shown = fingerprint(key)
+        if self.expected is not None and self.expected != shown:
+            raise NotTrusted(f"The host's key is {shown}, and not the one that you named. Do not go on.")
+        if self.expected is None and not await self._known(key):
+            await trio.to_thread.run_sync(_ask, self.address, shown)
+        self.key = key
+
+    async def _known(self, key: bytes) -> bool:
+        try:
+            await KnownHostsFile(known_hosts(), self.address, remember=False).check(key)
+        except NotTrusted as fault:
+            if fault.text == NotTrusted(changed_text(self.address, key)).text:
+                raise
+            return False
+        return True
+
+
+def _ask(address: str, shown: str) -> None:
+    if not (os.isatty(0) and os.isatty(2)):
+        raise NotTrusted(f"The host's key is {shown}. Compare it with `gatebus key` there, and name it: --host-key.")
+    sys.stderr.write(f"The key of {address} is {shown}.\nIs it what `gatebus key` shows there? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in _YES:
+        raise NotTrusted("Nothing was remembered.")
+
+
+async def _meet(options: BusOptions, address: str, key: str | None) -> Meeting:
+    meeting = Meeting(address, options.host_key)
+    trust = SameMachine() if address.startswith("unix:") and options.host_key is None else meeting
+    ours = own_key(replace(options, key=key), Target(address))
+    try:
+        async with connect(address, ours, Manner(trust=trust)) as bus:
+            await bus.features()
+    except* CannotConnect as group:
+        raise UsageError(f"The host {address} cannot be reached: {_text(group)}") from None
+    return meeting
+
+
+def _text(group: BaseExceptionGroup[CannotConnect]) -> str:
+    fault: BaseException = group
+    while isinstance(fault, BaseExceptionGroup):
+        fault = fault.exceptions[0]
+    return str(getattr(fault, "text", ""))
