@@ -205,7 +205,7 @@ async def test_features_say_what_this_principal_may() -> None:
 
 async def test_a_host_that_stops_says_farewell_lets_run_and_then_kills(mock_clock: MockClock) -> None:
     config = replace(HostConfig(), stop_seconds=10)
-    async with bus_world(config) as world, world.talker() as bus, trio.open_nursery() as nursery:
+    async with bus_world(config) as world, trio.open_nursery() as nursery, world.talker() as bus:
         call = await bus.call(busy).until(lambda each: each.accepted)
         nursery.start_soon(world.host.stopped)
         world.host.stop()
@@ -218,7 +218,7 @@ async def test_a_host_that_stops_says_farewell_lets_run_and_then_kills(mock_cloc
 
 
 async def test_a_host_without_work_stops_at_once() -> None:
-    async with bus_world() as world, world.talker() as bus, trio.open_nursery() as nursery:
+    async with bus_world() as world, trio.open_nursery() as nursery, world.talker() as bus:
         nursery.start_soon(world.host.stopped)
         world.host.stop()
         await bus.until_closed()
