@@ -1,0 +1,163 @@
+"""Assembly: the client for people without trio.
+
+    from gatebus.client import Program, sync
+    with sync.connect("127.0.0.1:6473") as bus:
+        result = bus.call(Program(wasm, args=["a"]), stdin=b"...")
+        with bus.open_call(Program(wasm)) as running:
+            running.send(b"...")
+            for data in running: ...
+            outcome = running.wait()
+
+The same names, values and errors as gatebus.client; every call waits. Several threads may use one bus: one that sends
+and one that receives on a stream are usual. Trio runs in a thread of ours until the context is left.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from gatebus.client.connecting import connect as connect_async
+from gatebus.client.threadportal import Portal
+from gatebus.client.transfers import file_source
+from gatebus.clientbounds import CALL_OUTPUT_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+    from uuid import UUID
+
+    from gatebus.client.answers import Event, Module, Outcome, Result, Status, Uploaded
+    from gatebus.client.bus import Bus
+    from gatebus.client.clientstream import Running
+    from gatebus.client.connecting import Manner
+    from gatebus.client.orders import Program
+    from gatebus.client.signers import Signer
+    from gatebus.client.watching import Watching
+    from gatebus.sshkeys import PrivateKey
+
+
+@contextmanager
+def connect(
+    url: str, key: Signer | PrivateKey | bytes | None = None, manner: Manner | None = None
+) -> Iterator[SyncBus]:
+    """As gatebus.client.connect."""
+    with wrapped(partial(connect_async, url, key, manner)) as bus:
+        yield bus
+
+
+@contextmanager
+def wrapped(make: Callable[[], AbstractAsyncContextManager[Bus]]) -> Iterator[SyncBus]:
+    """Any bus, entered in a thread of ours."""
+    with Portal() as portal, portal.entered(make) as bus:
+        yield SyncBus(portal, bus)
+
+
+class SyncRunning:
+    """A stream to a program: Running, waited for."""
+
+    def __init__(self, portal: Portal, running: Running) -> None:
+        self._portal, self._running = portal, running
+
+    def started(self) -> UUID:
+        return self._portal.run(self._running.started)
+
+    def send(self, data: bytes) -> None:
+        self._portal.run(self._running.send, data)
+
+    def end(self, note: int = 0) -> None:
+        self._portal.run_sync(self._running.end, note)
+
+    def receive(self) -> bytes:
+        """b"" at the end."""
+        return self._portal.run(self._running.receive)
+
+    def __iter__(self) -> Iterator[bytes]:
+        while data := self.receive():
+            yield data
+
+    def stop(self) -> None:
+        self._portal.run_sync(self._running.stop)
+
+    def wait(self) -> Outcome | None:
+        return self._portal.run(self._running.wait)
+
+
+class SyncBus:
+    """Bus, waited for."""
+
+    def __init__(self, portal: Portal, bus: Bus) -> None:
+        self._portal, self._bus = portal, bus
+
+    def call(self, program: Program, stdin: bytes = b"", *, most: int = CALL_OUTPUT_BYTES) -> Result:
+        return self._portal.run(self._bus.call, program, stdin, most=most)
+
+    @contextmanager
+    def open_call(
+        self, program: Program, *, on_log: Callable[[int, bytes], None] | None = None
+    ) -> Iterator[SyncRunning]:
+        """`on_log` is called in the thread of ours: it must not wait."""
+        with self._portal.entered(partial(self._bus.open_call, program, on_log=on_log)) as running:
+            yield SyncRunning(self._portal, running)
+
+    @contextmanager
+    def io(self, instance: UUID) -> Iterator[SyncRunning]:
+        with self._portal.entered(partial(self._bus.io, instance)) as running:
+            yield SyncRunning(self._portal, running)
+
+    @contextmanager
+    def events(self, since: int | None = None) -> Iterator[Iterator[Event]]:
+        with self._portal.entered(partial(self._bus.events, since)) as watching:
+            yield self._events(watching)
+
+    def _events(self, watching: Watching) -> Iterator[Event]:
+        while (event := self._portal.run(_next_event, watching)) is not None:
+            yield event
+
+    def launch(self, program: Program) -> UUID:
+        return self._portal.run(self._bus.launch, program)
+
+    def list(self) -> list[Status]:
+        return self._portal.run(self._bus.list)
+
+    def status(self, instance: UUID) -> Status:
+        return self._portal.run(self._bus.status, instance)
+
+    def wait(self, instance: UUID) -> Status:
+        return self._portal.run(self._bus.wait, instance)
+
+    def kill(self, instance: UUID) -> Status:
+        return self._portal.run(self._bus.kill, instance)
+
+    def delete(self, instance: UUID) -> None:
+        self._portal.run(self._bus.delete, instance)
+
+    def upload(self, content: bytes, progress: Callable[[int, int], None] | None = None) -> Uploaded:
+        return self._portal.run(self._bus.upload, content, progress)
+
+    def upload_file(self, path: str, progress: Callable[[int, int], None] | None = None) -> Uploaded:
+        """Raises OSError when it cannot be read."""
+        return self._portal.run(self._bus.upload, self._portal.run(file_source, path), progress)
+
+    def download(self, sha256: bytes, *, most: int = CALL_OUTPUT_BYTES) -> bytes:
+        return self._portal.run(self._bus.download, sha256, most=most)
+
+    def modules(self, module: bytes | None = None) -> Sequence[Module]:
+        return self._portal.run(self._bus.modules, module)
+
+    def pin(self, module: bytes, tags: Sequence[str] = ()) -> None:
+        self._portal.run(self._bus.pin, module, tags)
+
+    def unpin(self, module: bytes, tags: Sequence[str] = ()) -> None:
+        self._portal.run(self._bus.unpin, module, tags)
+
+    def usage(self) -> Mapping[str, Any]:
+        return self._portal.run(self._bus.usage)
+
+    def features(self) -> Mapping[str, Any]:
+        return self._portal.run(self._bus.features)
+
+
+async def _next_event(watching: Watching) -> Event | None:
+    return await anext(watching, None)
