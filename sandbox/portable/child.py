@@ -61,7 +61,7 @@ class Life:
         guest = threading.Thread(target=self._guest_thread, args=(pipe, head, module), daemon=True)
         guest.start()
         limit_processes()
-        self.watchdog.watch(guest, self.engine)
+        self.watchdog.watch(guest)
         return self.status
 
     def _load(self) -> tuple[ImageHead, wasmtime.Module]:

@@ -1,8 +1,8 @@
 """Wire: the engine as this back-end configures it, in the compile worker and in the programs alike.
 
 The same language as the native back-end accepts (native/runner/src/engine.rs); no threads, no component model, no
-WASI of the engine, no 64-bit memories, no garbage collection. Epochs are on: they are how a limit of time reaches a
-running guest here.
+WASI of the engine, no 64-bit memories, no garbage collection. Neither fuel nor epochs: a limit of time ends the process
+(portable_watchdog.py).
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ def make_config(*also: str) -> wasmtime.Config:
         setattr(config, name, True)
     config.strategy = "cranelift"
     config.cranelift_opt_level = "speed"
-    config.epoch_interruption = True
     # one worker is one core's worth; its CPU limit counts all threads
     config.parallel_compilation = False
     config.memory_may_move = False

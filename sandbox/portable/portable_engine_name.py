@@ -11,7 +11,7 @@ import platform
 from pathlib import Path
 
 # Changes whenever the same module would be admitted or compiled differently by this folder.
-OWN_VERSION = 1
+OWN_VERSION = 2
 FEATURE_LINES = ("flags", "Features")  # of x86-64 and arm64
 
 
