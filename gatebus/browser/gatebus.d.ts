@@ -82,6 +82,8 @@ export class Bus {
   launch(module: Uint8Array | ArrayBuffer | string, options?: LaunchOptions): Promise<string>
   upload(data: Uint8Array, progress?: (done: number, size: number) => void): Promise<{ sha256: Uint8Array; size?: number; known?: boolean }>
   ask(operation: string, parameters?: Record<string, unknown>): Promise<Record<string, unknown>>
+  /** Lose the connection as a network does; it is made again. For tests and for showing it. */
+  interrupt(): void
   close(): void
 }
 

@@ -114,6 +114,11 @@ export class Bus {
     return channel.answer
   }
 
+  /** Lose the connection as a network does; it is made again. For tests and for showing it. */
+  interrupt() {
+    this.#socket.close()
+  }
+
   close() {
     this.#end(gone())
     this.#socket?.close(1000)

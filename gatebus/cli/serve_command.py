@@ -9,14 +9,17 @@ opens, so that a Ctrl-C during the start leaves nothing behind. The first signal
 
 import signal
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
 
 from gatebus.cli.hostfile import IDENTITY, read_host_config
+from gatebus.cli.interpreters import Interpreter
 from gatebus.cli.running import alone
 from gatebus.cli.serve_options import ServeOptions
+from gatebus.cli.surroundings import module_path, read_interpreters
 from gatebus.faults import GatebusError
 from gatebus.host.configtext import config_text
 from gatebus.host.hostconfig import HostConfig
@@ -24,8 +27,10 @@ from gatebus.host.identityfile import own_private_key
 from gatebus.host.keyring import Keyring
 from gatebus.host.log import Log, standard_log
 from gatebus.host.server import Host
+from gatebus.host.sources import Elsewhere, ScriptModule
 from gatebus.sshkeys import PrivateKey
 from sandbox.errors import SandboxError
+from sandbox.limits import Limits, parse
 
 _OURS = 125
 _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM") if hasattr(signal, name))
@@ -94,8 +99,19 @@ async def _serve(service: Service) -> None:
     config = service.config
     keyring = Keyring(Path(config.authorized_keys) if config.authorized_keys else None, service.log)
     keyring.look()
-    async with Host(config, seed=service.identity.seed, known=keyring, log=service.log) as host:
+    elsewhere = Elsewhere(script_modules(read_interpreters(None)))
+    async with Host(config, seed=service.identity.seed, known=keyring, elsewhere=elsewhere, log=service.log) as host:
         service.host = host
         await host.serve()
         service.host = None
     service.log.event("host-stopped")
+
+
+def script_modules(table: Mapping[str, Interpreter]) -> dict[str, ScriptModule]:
+    """What `gatebus run` runs scripts with, as far as it has been built: clients of this host may use it, too."""
+    limits = {
+        extension: {name: parse(Limits, name, text) for name, text in line.limits.items()}
+        for extension, line in table.items()
+    }
+    there = {extension: line for extension, line in table.items() if module_path(line).is_file()}
+    return {each: ScriptModule(module_path(line), line.arguments, limits[each]) for each, line in there.items()}

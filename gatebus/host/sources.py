@@ -32,7 +32,7 @@ class ScriptModule:
 
     path: Path
     arguments: tuple[str, ...]
-    limits: Mapping[str, float] = field(default_factory=dict)
+    limits: Mapping[str, float | None] = field(default_factory=dict)
 
     def told(self, extension: str) -> Map:
         """For `features`: call `module` with `args` and what was typed behind, and the script as the file `file`."""
