@@ -28,13 +28,13 @@ BEGIN, ARGUMENT, ENVIRONMENT, FUNCTION, NODE, CONTENT, GO, LOG, REPORT = range(9
 
 # u32 version, u32 flags, u64 log_limit, u64 files_limit, u32 nodes_limit, u32 clock_ms, u32 origin_credit, u32
 # reserved, [16] instance id
-_BEGIN = Struct("<IIQQIIII16s")
+BEGIN_LAYOUT = Struct("<IIQQIIII16s")
 FLAG_FILES, FLAG_RESUMED, FLAG_DEBUG_LOG, FLAG_PLAIN_OUTPUT = 1, 2, 4, 8
 # u8 type, u8[3] zero, u32 path length, u64 modified
-_NODE = Struct("<B3sIQ")
+NODE_LAYOUT = Struct("<B3sIQ")
 TYPE_DIRECTORY, TYPE_FILE, TYPE_LINK = 3, 4, 7
 # u32 status, i32 result, u64 memory, u64 log bytes dropped
-_REPORT = Struct("<IiQQ")
+REPORT_LAYOUT = Struct("<IiQQ")
 REPORT_TEXT_MAX = 200
 # Bytes of path and link target that a node may have on average when it comes back. One may have 8 KiB, and text takes
 # up to four times that here: without a bound of the sum the limit `nodes` would be one of 130 MB.
@@ -64,7 +64,7 @@ def setup_packets(setup: Setup, limits: Limits, instance: bytes) -> bytes:
 def _begin(setup: Setup, limits: Limits, instance: bytes) -> bytes:
     flags = (FLAG_FILES if setup.tree is not None else 0) | (FLAG_DEBUG_LOG if setup.debug_log else 0)
     flags |= 0 if setup.terminal else FLAG_PLAIN_OUTPUT
-    return _BEGIN.pack(
+    return BEGIN_LAYOUT.pack(
         VERSION,
         flags,
         limits.log,
@@ -93,7 +93,7 @@ def _node(path: str, node: Node) -> bytes:
     name = path.encode()
     kind = TYPE_DIRECTORY if isinstance(node, Directory) else TYPE_FILE if isinstance(node, File) else TYPE_LINK
     target = node.target.encode() if isinstance(node, Link) else b""
-    return _NODE.pack(kind, bytes(3), len(name), node.modified) + name + target
+    return NODE_LAYOUT.pack(kind, bytes(3), len(name), node.modified) + name + target
 
 
 class Log(NamedTuple):
@@ -144,11 +144,11 @@ def _log_untrusted(content: bytes) -> Log:
 
 
 def _node_untrusted(content: bytes) -> LeftNode:
-    kind, zero, length, modified = _NODE.unpack_from(content)
-    end = _NODE.size + length
+    kind, zero, length, modified = NODE_LAYOUT.unpack_from(content)
+    end = NODE_LAYOUT.size + length
     if zero != bytes(3) or end > len(content):
         raise _malformed()
-    path, rest = content[_NODE.size : end].decode(), content[end:]
+    path, rest = content[NODE_LAYOUT.size : end].decode(), content[end:]
     check_path(path)
     if kind == TYPE_LINK:
         return LeftNode(path, Link(rest.decode(), modified))
@@ -158,8 +158,8 @@ def _node_untrusted(content: bytes) -> LeftNode:
 
 
 def _report_untrusted(content: bytes) -> Report:
-    status, result, memory, dropped = _REPORT.unpack_from(content)
-    text = content[_REPORT.size :]
+    status, result, memory, dropped = REPORT_LAYOUT.unpack_from(content)
+    text = content[REPORT_LAYOUT.size :]
     if len(text) > REPORT_TEXT_MAX:
         raise _malformed()
     return Report(status, result & 0xFFFFFFFF, memory, dropped, public_text_untrusted(text.decode(), REPORT_TEXT_MAX))

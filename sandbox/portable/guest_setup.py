@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from sandbox.control import (
     ARGUMENT,
     BEGIN,
+    BEGIN_LAYOUT,
     CONTENT,
     ENVIRONMENT,
     FLAG_DEBUG_LOG,
@@ -23,8 +24,13 @@ from sandbox.control import (
     GO,
     NAMES_PER_NODE,
     NODE,
+    NODE_LAYOUT,
     REPORT,
+    REPORT_LAYOUT,
     REPORT_TEXT_MAX,
+    TYPE_DIRECTORY,
+    TYPE_FILE,
+    TYPE_LINK,
     VERSION,
 )
 from sandbox.packets import CALL, CODE_CONTROL, CONTENT_MAX, encode
@@ -42,11 +48,6 @@ if TYPE_CHECKING:
     from sandbox.portable.file_nodes import Node
     from sandbox.portable.packet_pipe import Packet
 
-# version, flags, log limit, files limit, nodes limit, clock ms, origin credit, clock ns, instance id
-_BEGIN = struct.Struct("<IIQQIIII16s")
-_NODE = struct.Struct("<B3sIQ")  # type, zeros, length of the path, modified
-_REPORT = struct.Struct("<IiQQ")  # status, result, memory bytes, log bytes dropped
-TYPE_DIRECTORY, TYPE_FILE, TYPE_LINK = 3, 4, 7
 MILLISECOND = 1_000_000
 
 
@@ -127,15 +128,15 @@ class SetupReader:
             raise bad_setup(f"setup packet of unknown kind {kind}")
 
     def _begin(self, content: bytes, now: int) -> None:
-        version, flags, log, files, nodes, clock_ms, credit, clock_ns, instance = _BEGIN.unpack(content)
+        version, flags, log, files, nodes, clock_ms, credit, clock_ns, instance = BEGIN_LAYOUT.unpack(content)
         if version != VERSION or self._setup is not None:
             raise bad_setup("BEGIN of another version, or a second one")
         begin = Begin(flags, log, max(1, clock_ms * MILLISECOND + clock_ns), credit, instance)
         self._setup = GuestSetup(begin, MemoryFiles(Quota(files, nodes, MAXIMUM_DESCRIPTORS), now))
 
     def _node(self, content: bytes) -> None:
-        kind, _, length, modified = _NODE.unpack_from(content)
-        path, target = content[_NODE.size : _NODE.size + length], content[_NODE.size + length :]
+        kind, _, length, modified = NODE_LAYOUT.unpack_from(content)
+        path, target = content[NODE_LAYOUT.size : NODE_LAYOUT.size + length], content[NODE_LAYOUT.size + length :]
         files = self.setup.files
         place = _plain_place(files.root, path)
         self._open = None
@@ -207,7 +208,7 @@ def _node_packets(path: bytes, node: Node) -> Iterator[bytes]:
             kind, target = TYPE_FILE, b""
         case SymbolicLink():
             kind, target = TYPE_LINK, node.target
-    yield control_packet(NODE, _NODE.pack(kind, bytes(3), len(path), node.times.modified) + path + target)
+    yield control_packet(NODE, NODE_LAYOUT.pack(kind, bytes(3), len(path), node.times.modified) + path + target)
     if isinstance(node, RegularFile):
         for at in range(0, len(node.content), CONTENT_MAX):
             yield control_packet(CONTENT, bytes(node.content[at : at + CONTENT_MAX]))
@@ -221,4 +222,4 @@ def report_packet(end: GuestEnd, memory: int, log_dropped: int) -> bytes:
     """The last packet. The text is cut between characters."""
     text = end.text.encode()[:REPORT_TEXT_MAX].decode(errors="ignore").encode()
     result = (end.result & 0xFFFF_FFFF ^ 0x8000_0000) - 0x8000_0000
-    return control_packet(REPORT, _REPORT.pack(end.status, result, memory, log_dropped) + text)
+    return control_packet(REPORT, REPORT_LAYOUT.pack(end.status, result, memory, log_dropped) + text)
