@@ -72,7 +72,7 @@ fuzz: export GATEBUS_FUZZ_SEED := $(shell date +%s)
 fuzz: build
 	@echo "GATEBUS_FUZZ_SEED=$$GATEBUS_FUZZ_SEED GATEBUS_FUZZ_SECONDS=$$GATEBUS_FUZZ_SECONDS"
 	$(CARGO) test --quiet --release --workspace --locked --test 'fuzz_*' -- --test-threads=2
-	$(BIN)/pytest --quiet --timeout=0 tests/words/test_fuzz_decoders.py
+	$(BIN)/pytest --quiet --timeout=0 tests/words/test_fuzz_decoders.py tests/web/test_frame_paths.py
 
 demo: build
 	@$(MAKE) --no-print-directory --silent -C examples/js

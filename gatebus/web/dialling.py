@@ -71,7 +71,7 @@ async def _open(address: Address, caller: Caller) -> WebsocketLink:
             transport = SocketTransport(await _connect(address))
             if address.scheme == "wss":
                 transport = await _secured(transport, address, caller)
-            return await _shake_hands(transport, address, caller)
+            return await shake_hands(transport, address, caller)
     except trio.TooSlowError:
         _close(transport)
         raise CannotConnect(f"The host did not answer within {bounds.DIAL_SECONDS:.0f} s.") from None
@@ -104,7 +104,7 @@ async def _secured(transport: Transport, address: Address, caller: Caller) -> Tl
     return secured
 
 
-async def _shake_hands(transport: Transport, address: Address, caller: Caller) -> WebsocketLink:
+async def shake_hands(transport: Transport, address: Address, caller: Caller) -> WebsocketLink:
     terms = caller.terms
     protocol = ClientProtocol(
         parse_uri(address.url),

@@ -18,7 +18,8 @@ try:
 except ImportError:  # no C compiler met the package
     from websockets.utils import apply_mask
 
-BINARY = 0x82
+BINARY, CLOSE = 0x82, 0x88
+CONTROL_MOST = 125
 HEAD_MOST = 14  # 2 + 8 + 4
 COPIED = 4096  # below, a slice is cheaper than a memoryview
 

@@ -11,6 +11,8 @@ import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
+import trio
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -62,23 +64,26 @@ class TlsTransport:
         filled = 0
         while filled < len(buffer):
             try:
-                # a count when it has a buffer; zero, not an exception, behind the other's goodbye
-                count = cast("int", self._tls.read(len(buffer) - filled, buffer[filled:]))
-                filled += count
-                if not count:
-                    break
+                size = cast("int", self._tls.read(len(buffer) - filled, buffer[filled:]))  # it has a buffer: a count
             except ssl.SSLWantReadError:
                 if not self._more(filled):
                     break
-            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                continue
+            except ssl.SSLEOFError:
                 break
+            if not size:
+                break  # the other's goodbye
+            filled += size
         return filled
 
     def pending(self) -> bool:
         return bool(self._rest)
 
     async def wait_readable(self) -> None:
-        await self._raw.wait_readable()
+        if self._incoming.pending or self._tls.pending():
+            await trio.lowlevel.checkpoint()  # it came with something before
+        else:
+            await self._raw.wait_readable()
 
     async def wait_writable(self) -> None:
         await self._raw.wait_writable()

@@ -179,7 +179,7 @@ class WebsocketLink:
         usual = start[0] == frames.BINARY and start[1] & MASKED == self._masked and size <= self._most
         if usual and self._partial is None:
             return head + size
-        if start[0] & 15 == Opcode.CLOSE and self._partial is not None:
+        if start[0] == frames.CLOSE and size <= frames.CONTROL_MOST and self._partial is not None:
             # RFC 6455 lets a close frame come between fragments; the library would call that a violation.
             self._partial, self._protocol.current_size = None, None
         self._left = head + size
@@ -291,7 +291,7 @@ class WebsocketLink:
         await self._take_turns()
         if self._outbox.waiting > bounds.LINK_HIGH_WATER:
             await self._outbox.until_below(bounds.LINK_HIGH_WATER // 2)
-        if self._outbox.broken:
+        if not self._open or self._outbox.broken:
             raise self._closed()
 
     def ping(self) -> None:

@@ -11,18 +11,15 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from webparts import echo
 from websockets.frames import Opcode
 
 from gatebus.web.entry import Terms
 from gatebus.web.front import Front
 from gatebus.web.websocketlink import WebsocketLink
-
-if TYPE_CHECKING:
-    from gatebus.web.link import Link
 
 RELEASE = "autobahntestsuite==25.10.1"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gatebus" / "autobahn-25.10.1"
@@ -47,12 +44,6 @@ class TextEcho(WebsocketLink):
         if self._open:
             self._protocol.send_text(message)
             self._answer()
-
-
-async def echo(link: Link) -> None:
-    while True:
-        for message in await link.receive_many():
-            link.write(message)
 
 
 FRONT = Front(echo, terms=Terms(subprotocol=None, path="/", message_bytes=MESSAGE), link_class=TextEcho)
@@ -95,6 +86,7 @@ def installed() -> str:
 
 async def results(python: str, port: int, folder: Path, cases: list[str], without: list[str]) -> dict[str, str]:
     """Case -> what the suite says of it, both of the exchange and of the close."""
+    folder.mkdir(exist_ok=True)
     spec = folder / "spec.json"
     server = {"agent": "gatebus", "url": f"ws://127.0.0.1:{port}"}
     outdir = folder / "report"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import autobahn
 import pytest
-from test_servers import serving
+from webparts import serving
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,16 @@ async def test_no_case_fails(python2: str, tmp_path: Path) -> None:
     async with serving(autobahn.FRONT) as address:
         without = [] if everything else COMPRESSION + SPEED
         said = await autobahn.results(python2, address.port, tmp_path, ["*"], without)
-    compression = {case: words for case, words in said.items() if case.startswith(("12.", "13."))}
-    bad = {case: words for case, words in said.items() if words not in (DECLINED if case in compression else GOOD)}
-    assert not bad
-    assert (len(said), len(compression)) == ((517, 216) if everything else (247, 0))
+        bad = not_good(said)
+        if bad:  # the suite gives a close one second by the clock, which a busy machine may miss: alone, it must not
+            said |= await autobahn.results(python2, address.port, tmp_path / "again", [*bad], [])
+    assert not not_good(said)
+    declined = sum(words in DECLINED for words in said.values())
+    assert (len(said), declined) == ((517, 216) if everything else (247, 0))
+
+
+def not_good(said: dict[str, str]) -> dict[str, str]:
+    compression = ("12.", "13.")
+    return {
+        case: words for case, words in said.items() if words not in (DECLINED if case.startswith(compression) else GOOD)
+    }

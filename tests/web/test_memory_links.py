@@ -6,19 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from webparts import receive
 
 from gatebus.web.link import CannotConnect, LinkClosed, Peer
 from gatebus.web.memorylink import MemoryNetwork, MemoryPair, Wires, memory_links
 
 if TYPE_CHECKING:
     from gatebus.web.link import Link
-
-
-async def receive(link: Link, count: int) -> list[bytes]:
-    found: list[bytes] = []
-    while len(found) < count:
-        found += await link.receive_many()
-    return found
 
 
 async def test_messages_arrive_whole_and_in_order_in_both_directions() -> None:

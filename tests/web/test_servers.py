@@ -3,46 +3,27 @@
 from __future__ import annotations
 
 import os
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-import trio
+from webparts import echo, serving
 
 from gatebus.faults import UsageError
 from gatebus.web.dialling import Caller, dial
 from gatebus.web.entry import Terms
 from gatebus.web.front import Front
 from gatebus.web.link import CannotConnect, LinkClosed
-from gatebus.web.listening import Listener, listen_tcp, listen_unix, serve
+from gatebus.web.listening import listen_unix
 from gatebus.web.pages import TEXT, Page, standard_pages
 from gatebus.web.places import Address
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from gatebus.web.link import Link, Peer
 
 HELLO = Page(TEXT, b"hello\n")
-
-
-async def echo(link: Link) -> None:
-    while True:
-        for message in await link.receive_many():
-            link.write(message)
-
-
-@asynccontextmanager
-async def serving(front: Front, *more: Listener) -> AsyncIterator[Address]:
-    listeners = await listen_tcp("127.0.0.1", 0)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve, [*listeners, *more], front)
-        yield Address("ws", "127.0.0.1", listeners[0].port)
-        for listener in (*listeners, *more):
-            listener.close()
-        nursery.cancel_scope.cancel()
 
 
 async def test_a_message_goes_to_a_server_and_comes_back() -> None:
