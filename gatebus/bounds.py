@@ -24,8 +24,9 @@ SLICE_SECONDS = 0.002
 """How long the packets of one program are handled before everybody else gets a turn: a batch of broadcasts to hundreds
 costs tens of milliseconds."""
 
-ORIGIN_STREAMS = 16
-"""Open connections of one program (`maxconns`): with ORIGIN_WINDOW each, slow clients hold at most 1 MiB of it."""
+ORIGIN_STREAMS = 32
+"""Open connections of one program (`maxconns`), people in a room: with ORIGIN_WINDOW each, slow clients hold at most
+2 MiB of it."""
 
 ORIGIN_WAITING = 64
 """Connections that wait for a program to accept them; the next one is turned away at once."""

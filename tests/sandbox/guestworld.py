@@ -105,12 +105,13 @@ class Around:
     services: Mapping[str, Offer] = field(default_factory=dict)
     limits: Limits = field(default_factory=lambda: Limits(clock_resolution=1))
     resident: Resident = field(default_factory=Resident)
+    door: Door = field(default_factory=Door)
     turn: Turn | None = None
 
 
 def board_for(personality: str, around: Around) -> Switchboard:
-    door = Door()
-    world = World(trio.current_time, os.urandom, Identities("local", INSTANCE), door=door, resident=around.resident)
+    door, identities = around.door, Identities("local", INSTANCE)
+    world = World(trio.current_time, os.urandom, identities, door=door, resident=around.resident)
     board = Switchboard({})
     for name, offer in {**offers(world, board.entries), **around.services}.items():
         board.publish(name, offer)

@@ -1,0 +1,250 @@
+"""examples/chat: a room is a program, people are connections, bots are programs of the same principal."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from struct import pack
+from typing import TYPE_CHECKING
+
+import trio
+from guestworld import Around, board_for, guest
+
+from gatebus.exchange import Exchange
+from gatebus.peers.gathering import Member
+from gatebus.peers.neighbourhood import Neighbourhood
+from gatebus.services.group import Group
+from gatebus.services.origin import Door, Stream
+from gatebus.turn import Turn
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sandbox import Sandbox
+
+
+class Tab:
+    """Somebody in the room: writes lines, and waits for lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.reading = True
+        self.over = trio.Event()
+        self._stream: Stream | None = None
+        self._unsent = b""
+        self._rest = b""
+        self._held = 0
+        self._news = trio.Event()
+
+    def opened(self, stream: Stream) -> None:
+        self._stream = stream
+        self.ready()
+
+    def ready(self) -> None:
+        if self._stream is not None and self._unsent and self._stream.room:
+            part, self._unsent = self._unsent[: self._stream.room], self._unsent[self._stream.room :]
+            self._stream.feed(part)
+
+    def data(self, data: bytes | memoryview) -> None:
+        *whole, self._rest = (self._rest + bytes(data)).split(b"\n")
+        self.lines += [line.decode() for line in whole]
+        self._held += len(data)
+        self.read()
+        self._news.set()
+        self._news = trio.Event()
+
+    def read(self) -> None:
+        if self.reading and self._held and self._stream is not None:
+            held, self._held = self._held, 0
+            self._stream.consumed(held)
+
+    def ended(self, note: int) -> None:
+        assert note == 0
+        self.over.set()
+        self._news.set()
+
+    def lost(self) -> None:
+        self.over.set()
+
+    def say(self, *lines: str) -> None:
+        self._unsent += "".join(f"{line}\n" for line in lines).encode()
+        self.ready()
+
+    def close(self) -> None:
+        assert self._stream is not None
+        self._stream.end()
+
+    async def sees(self, line: str) -> list[str]:
+        """Waits for a line; everything up to it."""
+        while line not in self.lines:
+            assert not self.over.is_set(), self.lines
+            await self._news.wait()
+        at = self.lines.index(line) + 1
+        seen, self.lines = self.lines[:at], self.lines[at:]
+        return seen
+
+    async def sees_all(self, lines: set[str]) -> None:
+        """In any order: credit may make one line wait."""
+        while not lines <= set(self.lines):
+            await self._news.wait()
+
+
+class Room:
+    """A room that runs, with a door."""
+
+    def __init__(self, door: Door, neighbourhood: Neighbourhood) -> None:
+        self._door = door
+        self.neighbourhood = neighbourhood
+
+    def enter(self) -> Tab:
+        tab = Tab()
+        assert self._door.connect(tab)
+        return tab
+
+    async def enter_as(self, name: str) -> Tab:
+        tab = self.enter()
+        tab.say(f"/name {name}")
+        await _sees_rename(tab, name)
+        return tab
+
+
+async def _sees_rename(tab: Tab, name: str) -> None:
+    while not any(line.startswith("# you are guest-") for line in tab.lines):
+        await tab._news.wait()
+    guest_name = next(line for line in tab.lines if line.startswith("# you are ")).removeprefix("# you are ")
+    await tab.sees(f"= {guest_name} {name}")
+
+
+@asynccontextmanager
+async def open_room(box: Sandbox) -> AsyncIterator[Room]:
+    image = await box.compile(guest("chat.wasm"))
+    neighbourhood, door = Neighbourhood(), Door()
+    around = Around(callers=(), resident=neighbourhood.admit("alice", "room-instance"), door=door, turn=Turn())
+    async with box.start(image, None, around.limits) as program, trio.open_nursery() as nursery:
+        exchange = Exchange(program, board_for(image.personality, around), around.turn)
+        nursery.start_soon(exchange.run)
+        with trio.fail_after(50):
+            yield Room(door, neighbourhood)
+        nursery.cancel_scope.cancel()
+    assert exchange.fault is None
+
+
+async def test_two_people_meet_take_names_and_talk(box: Sandbox) -> None:
+    async with open_room(box) as room:
+        alice = await room.enter_as("alice")
+        bob = room.enter()
+        await alice.sees("+ guest-2")
+        assert await bob.sees("# you are guest-2") == ["+ guest-2", "? alice guest-2", "# you are guest-2"]
+        bob.say("/name bob", "hello", "/who")
+        assert await alice.sees("<bob> hello") == ["= guest-2 bob", "<bob> hello"]
+        alice.say("  hi bob, \tand \x07welcome ")
+        await bob.sees("? alice bob")
+        await bob.sees("<alice> hi bob,  and  welcome")
+        bob.say("/leave")
+        await alice.sees("- bob")
+        await bob.over.wait()
+        alice.say("/who")
+        assert (await alice.sees("? alice"))[-1] == "? alice"
+
+
+async def test_a_newcomer_sees_the_topic_and_what_was_said_before(box: Sandbox) -> None:
+    async with open_room(box) as room:
+        alice = await room.enter_as("alice")
+        alice.say("/topic tea", "one", "two")
+        await alice.sees("<alice> two")
+        bob = room.enter()
+        seen = await bob.sees("# you are guest-2")
+        assert seen[1:] == ["# topic: tea", "|<alice> one", "|<alice> two", "? alice guest-2", "# you are guest-2"]
+
+
+async def test_who_goes_without_a_word_has_left_too(box: Sandbox) -> None:
+    async with open_room(box) as room:
+        alice, bob = await room.enter_as("alice"), await room.enter_as("bob")
+        bob.close()
+        await alice.sees("- bob")
+        await bob.over.wait()
+
+
+async def test_what_cannot_be_done_is_told_to_who_tried_only(box: Sandbox) -> None:
+    async with open_room(box) as room:
+        alice, bob = await room.enter_as("alice"), await room.enter_as("bob")
+        bob.say("/name alice", "/name a b", "/name " + "x" * 25, "/dance", "")
+        await bob.sees("! that name is taken")
+        await bob.sees("! a name is at most 24 letters, digits, - _ or .")
+        await bob.sees("! a name is at most 24 letters, digits, - _ or .")
+        await bob.sees("! there is /name NAME, /topic TEXT, /who and /leave")
+        bob.say("done")
+        assert not [line for line in await alice.sees("<bob> done") if line.startswith("!")]
+
+
+async def test_a_long_line_is_cut_and_one_without_an_end_waits(box: Sandbox) -> None:
+    async with open_room(box) as room:
+        alice = await room.enter_as("alice")
+        alice.say("x" * 5000)
+        await alice.sees("<alice> " + "x" * 800)
+        alice._unsent += b"half of "
+        alice.ready()
+        alice.say("a line")
+        await alice.sees("<alice> half of a line")
+
+
+async def test_who_talks_too_fast_is_not_heard_for_a_while(box: Sandbox) -> None:
+    async with open_room(box) as room:
+        alice = await room.enter_as("alice")
+        alice.say(*[f"line {number}" for number in range(200)])
+        await alice.sees("! slower, please: that was not said")
+
+
+async def test_who_does_not_read_stops_nobody_and_is_told_how_much_was_missed(box: Sandbox) -> None:
+    async with open_room(box) as room:
+        talkers = [await room.enter_as(f"talker-{number}") for number in range(30)]
+        deaf = await room.enter_as("deaf")
+        deaf.reading = False
+        for number in range(9):
+            for talker in talkers:
+                talker.say(f"{number} " + "x" * 780)
+            await talkers[0].sees_all({f"<talker-{each}> {number} " + "x" * 780 for each in range(30)})
+        assert not any(line.startswith("# you missed") for line in deaf.lines)
+        deaf.reading = True
+        deaf.read()
+        while not any(line.startswith("# you missed") for line in deaf.lines):
+            await deaf._news.wait()
+
+
+async def test_a_program_of_the_same_principal_takes_part_as_a_bot(box: Sandbox) -> None:
+    async with open_room(box) as room:
+        alice = await room.enter_as("alice")
+        outlet = Heard()
+        bot = Group(outlet, room.neighbourhood.admit("alice", "bot-instance"))
+        me = bot._resident.join(b"chat", b"parrot", bot)
+        assert isinstance(me, Member)
+        bot._sit(0, 0, me)
+        await alice.sees("+ parrot")
+        alice.say("hello")
+        await alice.sees("<alice> hello")
+        assert outlet.letters[-1] == pack("<HHI", 4, 0, 1) + b"<alice> hello"
+        bot._send_untrusted(pack("<HHI", 4, 0, 1) + b"hello hello")
+        await alice.sees("<parrot> hello hello")
+        alice.say("/name parrot")
+        await alice.sees("! that name is taken")
+        bot.close()
+        await alice.sees("- parrot")
+
+
+class Heard:
+    """The outlet of a bot that is no program."""
+
+    room = 1 << 20
+
+    def __init__(self) -> None:
+        self.letters: list[bytes] = []
+
+    def reply(self, ticket: int, content: bytes = b"") -> None: ...
+
+    def info(self, content: bytes) -> None:
+        self.letters.append(content)
+
+    def flow(self, *changes: object) -> None: ...
+
+    def data(self, chunk: object) -> None: ...
+
+    def relay(self, run: object, stream: int) -> None: ...
