@@ -10,11 +10,12 @@ CARGO := cd sandbox/native && cargo
 # Clippy as the compiler of an ordinary build: `cargo clippy` would check the engine's 100 crates a second time.
 CLIPPY := RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__
 
-.PHONY: build python engine guests test lint test-engine test-python browser-tools fuzz demo bench arm64 clean help
+.PHONY: build python engine guests test lint test-engine test-python browser-tools fuzz demo chat bench arm64 clean help
 
 help:
 	@echo "make test    build everything, lint, run all tests (first time: about 15 minutes, most of it the engine)"
 	@echo "make demo    show what it can do, in a few minutes"
+	@echo "make chat    start a host with a chat room; prints the address of its page"
 	@echo "make build   only build; then $(BIN)/gatebus run FILE, $(BIN)/gatebus doctor"
 	@echo "make guests  build the example and test programs (C, JavaScript)"
 	@echo "make bench   measure and print one table; make bench ONLY=spawn_ms,idle_kib"
@@ -77,6 +78,10 @@ fuzz: build
 demo: build
 	@$(MAKE) --no-print-directory --silent -C examples/js
 	@$(BIN)/python -m gatebus.demo
+
+chat: build
+	@$(MAKE) --no-print-directory --silent -C examples
+	@$(BIN)/python examples/chat/serve.py
 
 bench: build guests
 	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
