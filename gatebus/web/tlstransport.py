@@ -69,7 +69,7 @@ class TlsTransport:
                 if not self._more(filled):
                     break
                 continue
-            except ssl.SSLEOFError:
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 break
             if not size:
                 break  # the other's goodbye

@@ -323,7 +323,8 @@ class WebsocketLink:
         """What still comes is read and dropped: closing a socket with unread input would destroy what is under way."""
         while not self._over.is_set():
             if self.receiving:  # another task reads; it leaves with the next bytes
-                self._turn = trio.Event()
+                if self._turn is None or self._turn.is_set():
+                    self._turn = trio.Event()
                 await self._turn.wait()
             else:
                 await self._read()
