@@ -34,3 +34,6 @@ READ_PIECE = 256 * 1024
 
 WATCHED_EVENT_BYTES = 65_536
 """One event of a subscription, at most: they are small maps."""
+
+MODULES_REMEMBERED = 1_024
+"""Modules that a bus has offered to its host, so that the next call need not ask: about 100 bytes each."""

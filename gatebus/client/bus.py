@@ -30,11 +30,11 @@ from gatebus.client.clientstream import Running, Stream
 from gatebus.client.complaints import HostError, StreamStopped, TooMuchOutput
 from gatebus.client.orders import Program, is_content, module_name, parameters
 from gatebus.client.watching import Watching
-from gatebus.clientbounds import CALL_LOG_BYTES, CALL_OUTPUT_BYTES, INLINE_FILES
+from gatebus.clientbounds import CALL_LOG_BYTES, CALL_OUTPUT_BYTES, INLINE_FILES, MODULES_REMEMBERED
 from sandbox.background import background_tasks
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from uuid import UUID
 
     from gatebus.client.lifeline import Lifeline
@@ -48,6 +48,7 @@ class Bus:
     def __init__(self, lifeline: Lifeline, dice: Callable[[int], bytes]) -> None:
         self.lifeline = lifeline
         self._dice = dice
+        self._sent: dict[bytes, None] = {}  # modules that the host has had from us
 
     async def _ask(self, operation: str, **given: Any) -> Mapping[str, Any]:
         return await transfers.ask(self.lifeline, operation, given)
@@ -77,14 +78,14 @@ class Bus:
     ) -> AsyncIterator[Running]:
         """A program and a stream to it. Leaving the context before it has ended kills it."""
         program = await self._with_files(program)
-        given, supply = self._module(program)
-        async with self._stream(Stream("call", self._dice(16), given, window, supply, on_log)) as running:
+        given, supply = await self._module(program)
+        async with self._stream(Stream("call", self._name, given, window, supply, on_log)) as running:
             yield running
 
     async def launch(self, program: Program) -> UUID:
         """Start a program that goes on without us. Its id."""
         program = await self._with_files(program)
-        given, supply = self._module(program)
+        given, supply = await self._module(program)
         given["instance"] = self._dice(16)
         try:
             return instance_untrusted(await self._ask("launch", **given))
@@ -98,13 +99,13 @@ class Bus:
     async def io(self, instance: UUID, *, window: int = STREAM_WINDOW) -> AsyncIterator[Running]:
         """A new connection to a running instance; leaving it ends only the connection."""
         given = {"instance": instance.bytes}
-        async with self._stream(Stream("io", self._dice(16), given, window)) as running:
+        async with self._stream(Stream("io", self._name, given, window)) as running:
             yield running
 
     @asynccontextmanager
     async def attach(self, stream: bytes, flows: Flows | None = None) -> AsyncIterator[Running]:
         """Go on with a stream by its name; without its flows from byte 0, which works while none was taken."""
-        async with self._stream(Stream("attach", stream, {}), flows) as running:
+        async with self._stream(Stream("attach", lambda: stream, {}), flows) as running:
             yield running
 
     @asynccontextmanager
@@ -117,17 +118,28 @@ class Bus:
             finally:
                 running.let_go()
 
-    def _module(self, program: Program) -> tuple[dict[str, Any], Callable[[], Any] | None]:
-        """Parameters, and how to supply the module when the host does not have it."""
+    def _name(self) -> bytes:
+        return self._dice(16)
+
+    async def _module(self, program: Program) -> tuple[dict[str, Any], Callable[[], Awaitable[None]] | None]:
+        """Parameters, and how to supply the module again when the host has let go of it.
+
+        A module that is given as bytes is offered once: one message there and back when the host has it.
+        """
         if not is_content(program.module):
             return parameters(program, module_name(program.module)), None
         content = program.module
         assert isinstance(content, bytes)
 
         async def supply() -> None:
-            await self.upload(content)
+            self._sent[(await self.upload(content)).sha256] = None
+            if len(self._sent) > MODULES_REMEMBERED:
+                del self._sent[next(iter(self._sent))]
 
-        return parameters(program, hashlib.sha256(content).digest()), supply
+        digest = hashlib.sha256(content).digest()
+        if digest not in self._sent:
+            await supply()
+        return parameters(program, digest), supply
 
     async def _with_files(self, program: Program) -> Program:
         """Files that are too large to travel with the order are uploaded before it, the largest first."""

@@ -19,7 +19,7 @@ import trio
 
 from gatebus.bounds import DATA_BYTES, STREAM_WINDOW
 from gatebus.client.answers import Outcome, instance_untrusted, outcome_untrusted
-from gatebus.client.complaints import BusError, HostError, StreamLost, StreamStopped, host_error
+from gatebus.client.complaints import BusError, StreamLost, StreamStopped, host_error
 from gatebus.protocol import Flows, LocalProtocolError
 from gatebus.protocol.channels import fresh
 from gatebus.protocol.messages import Accept, Credit, Data, End, Error, Log, Message, Result, Stop
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """What is opened, under a name that the caller chose at random. `supply`: uploads what the host may lack."""
+    """What is opened, under names that the caller rolls at random. `supply`: uploads the module that the host lacks."""
 
     operation: str
-    name: bytes
+    names: Callable[[], bytes]
     parameters: Mapping[str, Any]
     window: int = STREAM_WINDOW
     supply: Callable[[], Awaitable[None]] | None = None
@@ -48,18 +48,19 @@ class Running:
     """Made by Bus.open_call, Bus.io and Bus.attach. One task sends, one receives; they may be two."""
 
     def __init__(self, lifeline: Lifeline, stream: Stream, flows: Flows | None = None) -> None:
-        self.name = stream.name
+        self.name = stream.names()
         self._lifeline, self._stream = lifeline, stream
         self._flows = flows or fresh(0, stream.window)
         self._line: HostLine | None = None
         self._number = 0
         self._attempts = 0
-        self._attach = stream.operation == "attach"
+        self._operation = stream.operation  # what the next line is asked for; once accepted, it is attached
+        self._asked = ""  # what the present line was asked for, when it has accepted
         self._about: Mapping[str, Any] | None = None  # of the first accept
         self._came: deque[bytes] = deque()
         self._answer: Mapping[str, Any] | None = None
         self._fault: BusError | None = None
-        self._lacking: HostError | None = None
+        self._lacking = self._supplied = False
         self._over = False
         self._changed = trio.Event()  # for whoever sends, receives or waits
         self._turned = trio.Event()  # for `keep`
@@ -168,7 +169,7 @@ class Running:
 
     async def _live(self) -> None:
         """On one line."""
-        if self._lacking is not None:
+        if self._lacking:
             await self._supply()
         line = await self._lifeline.line()
         self._turned = trio.Event()
@@ -186,18 +187,18 @@ class Running:
 
     def _open(self, line: HostLine) -> None:
         self._attempts += 1
-        attach = self._attach or self._about is not None
-        operation = "attach" if attach else self._stream.operation
-        parameters = {"stream": self.name} if attach else {**self._stream.parameters, "stream": self.name}
-        self._number = line.open(self, operation, parameters, flows=self._flows)
+        given = {} if self._operation == "attach" else self._stream.parameters
+        self._asked = ""
+        self._number = line.open(self, self._operation, {**given, "stream": self.name}, flows=self._flows)
         self._line = line
 
     async def _supply(self) -> None:
-        """The host lacks the module: once."""
-        lacking, self._lacking = self._lacking, None
-        if self._stream.supply is None or lacking is None:
-            raise lacking or StreamLost("The stream is gone.")
+        """The host does not have the module any more: once. The stream that it could not begin is another one's."""
+        assert self._stream.supply is not None
         await self._stream.supply()
+        self._lacking, self._supplied = False, True
+        self.name, self._attempts, self._about = self._stream.names(), 0, None
+        self._operation = self._stream.operation
 
     # What the host says (Hearer).
 
@@ -206,7 +207,7 @@ class Running:
             case Data(_, data):
                 self._came.append(data)
             case Accept(_, about, _):
-                self._about = self._about or about
+                self._about, self._asked, self._operation = self._about or about, self._operation, "attach"
                 self._pump()
             case Credit():
                 self._pump()
@@ -227,12 +228,12 @@ class Running:
 
     def _refused(self, error: Error) -> None:
         fault = host_error(error.code, error.text, error.details)
-        opened = self._attach or self._about is not None
-        if error.code == "stream-exists" and self._attempts > 1 and not opened:
-            self._attach = True  # the host had heard of it after all
-        elif error.code == "not-found" and not opened and self._stream.supply is not None and self._lacking is None:
-            self._lacking = fault
-        elif error.code in ("not-found", "attached-elsewhere") and self._about is not None:
+        attached = (self._asked or self._operation) == "attach"
+        if error.code == "stream-exists" and self._attempts > 1 and not attached:
+            self._operation = "attach"  # the host had heard of it after all
+        elif error.code == "not-found" and not attached and self._stream.supply is not None and not self._supplied:
+            self._lacking = True
+        elif error.code == "attached-elsewhere" or (error.code == "not-found" and attached):
             self._finish(None, StreamLost(f"The stream cannot go on. {fault.text}"))
         else:
             self._finish(None, fault)

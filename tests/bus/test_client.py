@@ -149,7 +149,10 @@ async def test_a_module_is_uploaded_when_the_host_does_not_have_it_and_only_then
     async with host.client() as bus:
         for _ in range(2):
             assert (await bus.call(Program(WASM), stdin=b"hello")).output == b"hello"
-    assert [operation for operation, _ in host.opened] == ["call", "upload", "call", "call"]
+        assert [operation for operation, _ in host.opened] == ["upload", "call", "call"]
+        host.known.clear()
+        assert (await bus.call(Program(WASM), stdin=b"again")).output == b"again"
+    assert [operation for operation, _ in host.opened][3:] == ["call", "upload", "call"]
 
 
 async def test_large_files_are_uploaded_and_small_ones_travel_with_the_call(autojump_clock: object) -> None:
