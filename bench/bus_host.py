@@ -1,6 +1,6 @@
 """The host that the benchmarks of the bus talk to: a process of its own, ordinary but for its quotas.
 
-Prints one line of JSON when it listens: its port and the hashes of the modules that it has; ends at the end of its input.
+Prints one line of JSON when it listens (its port, the hashes of its modules); ends at the end of its input.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import resource
 import sys
+
 import trio
 
 from bench.bus_guests import ECHO, STREAM

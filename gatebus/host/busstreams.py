@@ -103,9 +103,10 @@ class BusStream:
         self.touch()
 
     def lost(self) -> None:
-        """The program has ended. What it wrote is still delivered; what was for it is nobody's."""
+        """The program has ended: what it wrote is still delivered, then the verdict; what was for it is nobody's."""
         self._stream = None
         self._refuse()
+        self.flows.into.stop_sent = True  # the verdict says it, in the same message
 
     def _refuse(self) -> None:
         """The program reads no more."""
@@ -114,7 +115,6 @@ class BusStream:
         into = self.flows.into
         into.consume(into.received - into.consumed)
         into.stop()
-        self.touch()
 
     # The client's side. The session has checked and counted what comes; for credit and ends, `touch` is enough.
 
@@ -193,7 +193,7 @@ class BusStream:
         if self._pending:
             self._feed_pending(stream)
         if stream.refused and not into.stopped:
-            self._refuse()
+            self._refuse()  # and `_deliver` says so
         if into.finished is not None and not self._pending:
             stream.end()
 

@@ -19,11 +19,21 @@ if TYPE_CHECKING:
     from gatebus.host.statuses import Map
 
 
+class Kept(Protocol):
+    """What is used of an Order."""
+
+    @property
+    def kept(self) -> bool: ...
+
+
 class Subject(Protocol):
     """What is used of an Instance."""
 
     @property
     def owner(self) -> str: ...
+
+    @property
+    def order(self) -> Kept: ...
 
     def status(self) -> Map: ...
 
@@ -51,12 +61,14 @@ class EventLog:
         self._listeners: dict[Listener, int] = {}  # events that it has lost
 
     def note(self, event: str, subject: Subject) -> None:
+        """What is launched is remembered; a call's caller has heard of it, so that only who listens now is told."""
         self.number += 1
-        if not self._listeners and not self._remembered.maxlen:
+        if not self._listeners and not subject.order.kept:
             return
         owner = subject.owner
         told = cbor2.dumps({"number": self.number, "event": event} | subject.status())
-        self._remembered.append(Remembered(self.number, owner, told))
+        if subject.order.kept:
+            self._remembered.append(Remembered(self.number, owner, told))
         for listener in self._listeners:
             if listener.owner == owner:
                 self._tell(listener, told)

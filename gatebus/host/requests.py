@@ -43,8 +43,8 @@ class RunRequest:
     want_files: bool = False
 
 
-def run_untrusted(given: Parameters, bounds: Bounds) -> RunRequest:
-    """Raises Refusal, BadSetup."""
+def run_untrusted(given: Parameters, bounds: Bounds, window: int) -> RunRequest:
+    """`window`: of the program's first connection. Raises Refusal, BadSetup."""
     files = _map(given, "files")
     inline = {path: File(content) for path, content in files.items() if isinstance(content, bytes)}
     stored = {path: _stored(content) for path, content in files.items() if not isinstance(content, bytes)}
@@ -54,6 +54,7 @@ def run_untrusted(given: Parameters, bounds: Bounds) -> RunRequest:
         environment=_environment(given),
         function=_function(given),
         tree=Tree(inline) if files or want_files else None,
+        origin_credit=window,
     )
     return RunRequest(module_untrusted(given), setup, limits_untrusted(given, bounds), stored, want_files)
 

@@ -39,8 +39,8 @@ def call(parts: HostParts, line: Line, given: Parameters) -> None:
     """The instance lives as long as its stream has somebody, or may get somebody back."""
     name = requests.id_untrusted(given, "stream")
     parts.registry.check_free(name)
-    request = requests.run_untrusted(given, parts.bounds)
-    instance = parts.ordered(_order(parts, line, request, uuid4()))
+    request = requests.run_untrusted(given, parts.bounds, _window(parts, line, 1))
+    instance = parts.ordered(_order(line, request, uuid4()))
     if request.want_files:
         instance.on_tree = partial(parts.programs.keep_files, line.principal)
     stream = _stream(line.flows, name, line, instance, parts)
@@ -59,8 +59,8 @@ def launch(parts: HostParts, line: Line, given: Parameters) -> None:
     if known is not None:
         _launched_before(known, line)
         return
-    request = requests.run_untrusted(given, parts.bounds)
-    order = _order(parts, line, request, wanted, connections=ORIGIN_STREAMS)
+    request = requests.run_untrusted(given, parts.bounds, _window(parts, line, ORIGIN_STREAMS))
+    order = _order(line, request, wanted, connections=ORIGIN_STREAMS)
     order = replace(order, tags=requests.tags_untrusted(given), open=requests.flag_untrusted(given, "open"), kept=True)
     instance = parts.ordered(order)
     instance.unclaimed = _stream(Flows(Outflow(), Inflow(order.window)), b"", line, instance, parts)
@@ -155,16 +155,18 @@ def _accept(line: Line, stream: BusStream) -> None:
         line.accept({"instance": stream.instance.id, "taken": 0}, stream.instance.order.window)
 
 
-def _order(parts: HostParts, line: Line, request: RunRequest, instance: UUID, connections: int = 1) -> Order:
-    principal = line.principal
-    window = parts.registry.window(principal.account, connections)
+def _window(parts: HostParts, line: Line, connections: int) -> int:
+    return parts.registry.window(line.principal.account, connections)
+
+
+def _order(line: Line, request: RunRequest, instance: UUID, connections: int = 1) -> Order:
     return Order(
         instance,
-        principal,
+        line.principal,
         request.module,
-        replace(request.setup, origin_credit=window),
+        request.setup,
         request.limits,
         stored=request.stored,
         connections=connections,
-        window=window,
+        window=request.setup.origin_credit,
     )

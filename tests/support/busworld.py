@@ -121,6 +121,11 @@ async def busy(guest: FakeGuest) -> None:
     await trio.sleep_forever()
 
 
+async def deaf(guest: FakeGuest) -> None:
+    await guest.send(encode_flow(0, [(0, 0)]))
+    await trio.sleep_forever()
+
+
 async def trap(guest: FakeGuest) -> None:
     raise Trap(Cause.UNREACHABLE, "by itself")
 
@@ -153,7 +158,7 @@ def pattern(start: int, size: int) -> bytes:
 
 PROGRAMS: Mapping[bytes, Script] = {
     script.__name__.encode(): script
-    for script in (hello, echo, flood, eight, busy, trap, seven, nonsense, logs, arguments)
+    for script in (hello, echo, flood, eight, busy, deaf, trap, seven, nonsense, logs, arguments)
 }
 
 
