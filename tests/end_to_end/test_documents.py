@@ -19,6 +19,7 @@ DOCUMENTS = sorted(
 # Command -> where it is run: a file, and a word in it that finds the place.
 RUN_ELSEWHERE = {
     "make test": (".ci/run", "make test"),
+    "make chat": ("tests/bus/test_chat_over_the_bus.py", "examples/chat/serve.py"),
     "make -C examples": ("Makefile", "-C examples"),
     "make -C examples/js": ("Makefile", "-C examples/js"),
     "gatebus ipfs add dir": ("tests/end_to_end/test_ipfs_command.py", 'gatebus("ipfs", "add", "dir")'),
