@@ -28,4 +28,5 @@ pub mod program;
 pub mod refusal;
 pub mod rehearsal;
 pub mod scan;
+pub mod text;
 pub mod workload;

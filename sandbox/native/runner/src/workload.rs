@@ -9,6 +9,7 @@ use crate::link::Linkers;
 use crate::memory::Slots;
 use crate::program::{self, Order, Stage};
 use crate::rehearsal::{MODULE, Rehearsal};
+use crate::text;
 use gatebus_jail::descriptors::sealed_memfd;
 use gatebus_jail::{CompileDescriptors, CompileLock, ProgramDescriptors, ProgramLock, StackClass, Workload};
 use gatebus_wire::{Compile, Start, status};
@@ -91,6 +92,14 @@ impl Workload for Native {
             return Err("the warm-up's program does not run".to_owned());
         }
         heap::discard_free_pages();
+        text::forget();
+        if !native.rehearse(StackClass::Small) {
+            return Err("the warm-up's program does not run twice".to_owned());
+        }
+        heap::discard_free_pages();
+        if !text::inherit() {
+            return Err("the executable's own code cannot be made unwritable again".to_owned());
+        }
         // Here and not in each program: it costs a call and two page faults.
         if !heap::allow(USUAL_HEAP) {
             return Err("no memory for the runtime's heap".to_owned());
