@@ -23,6 +23,7 @@ from gatebus.cli.bus_wording import (
 )
 from gatebus.cli.busprogram import Order, read_order
 from gatebus.cli.connecting_host import Connection, told, upload_with_bar, uploaded, with_host
+from gatebus.cli.hostbookfile import target
 from gatebus.cli.surroundings import read_module
 from gatebus.cli.wording import Result
 from gatebus.client import Module
@@ -32,25 +33,24 @@ Work = Callable[[Connection], Awaitable[Result]]
 
 def ask(options: BusOptions) -> int:
     """The whole command. The exit code."""
-    name, work = options.arguments[0] if options.arguments else "", _WORK[options.command]
+    host = ""
     try:
-        result, _ = with_host(options, work)
+        chosen = target(options)
+        host = chosen.shown
+        result = with_host(options, chosen, _WORK[options.command])
     except Exception as raised:
-        if options.program is not None:
-            name = options.program.module
-        result = told("" if _is_id(options.command) else name, raised)
+        result = told(_named(options), raised)
     if result.line and sys.stderr is not None:
-        sys.stderr.write(_json_fault(options, result) if options.json and result.error else f"{result.line}\n")
+        line = result_json(_named(options), host, result, None, None) if options.json else result.line
+        sys.stderr.write(f"{line}\n")
     return result.code
 
 
-def _is_id(command: str) -> bool:
-    """A fault about an id says it itself; one about a file is preceded by its name."""
-    return command not in ("launch", "push")
-
-
-def _json_fault(options: BusOptions, result: Result) -> str:
-    return result_json("", options.host or "", result, None, None) + "\n"
+def _named(options: BusOptions) -> str:
+    """A fault about a file is preceded by its name; one about an id says it itself."""
+    if options.program is not None:
+        return options.program.module
+    return options.arguments[0] if options.command == "push" else ""
 
 
 def _say(line: str) -> None:
@@ -87,7 +87,7 @@ async def _wait(connection: Connection) -> Result:
     result = ended(str(instance), status, {})
     if connection.options.json:
         sys.stderr.write(result_json("", connection.target.shown, result, status, instance) + "\n")
-        return Result(result.code)
+        return Result(result.code)  # the line is in it
     return result
 
 

@@ -22,6 +22,7 @@ from gatebus.cli.bus_wording import ended, result_json, usage_lines
 from gatebus.cli.busprogram import Order, read_order
 from gatebus.cli.connecting_host import Connection, told, uploaded, with_host
 from gatebus.cli.groundwork import open_missing_descriptors
+from gatebus.cli.hostbookfile import target
 from gatebus.cli.surroundings import reason, write_out
 from gatebus.cli.terminal import Sink, Source
 from gatebus.cli.wording import BY_SIGNAL, Result
@@ -109,7 +110,9 @@ def _whole(options: BusOptions, talk: Conversation, prepare: Callable[[], None],
     host = ""
     try:
         prepare()
-        result, host = with_host(options, work)
+        chosen = target(options)
+        host = chosen.shown
+        result = with_host(options, chosen, work)
     except Exception as raised:
         result = told(talk.file, raised)
     usage = ""

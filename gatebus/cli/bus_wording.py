@@ -176,7 +176,8 @@ def features_lines(features: Mapping[str, Any]) -> str:
 
 def event_line(event: Event) -> str:
     instance = event.about.get("instance")
-    about = [text(event.about[name]) for name in ("state", "cause") if event.about.get(name)]
+    names = ("state", "cause") if event.about.get("state") in _OVER else ("state",)
+    about = [text(event.about[name]) for name in names if event.about.get(name)]
     shown = id_text(instance) if isinstance(instance, bytes) else "-"
     return " ".join((f"{event.number:>6} {text(event.event):<8} {shown}", *about))
 

@@ -19,7 +19,7 @@ from gatebus.cli.bus_options import BusOptions, check_prefix, instance_id
 from gatebus.cli.bus_wording import progress_line, text
 from gatebus.cli.busprogram import Order
 from gatebus.cli.hostbook import Target
-from gatebus.cli.hostbookfile import own_key, target
+from gatebus.cli.hostbookfile import own_key
 from gatebus.cli.running import alone
 from gatebus.cli.surroundings import FileNotFound
 from gatebus.cli.wording import Result, failed, not_found
@@ -90,13 +90,10 @@ def note(line: str) -> None:
         sys.stderr.write(f"gatebus: {line}\n")
 
 
-def with_host(options: BusOptions, work: Callable[[Connection], Awaitable[T]]) -> tuple[T, str]:
-    """(what the work gives back, the host as it is called). Raises what `told` understands."""
-    chosen = target(options)
+def with_host(options: BusOptions, chosen: Target, work: Callable[[Connection], Awaitable[T]]) -> T:
+    """What the work gives back. Raises what `told` understands."""
     try:
-        return trio.run(partial(_connected, options, chosen, work), restrict_keyboard_interrupt_to_checkpoints=True), (
-            chosen.shown
-        )
+        return trio.run(partial(_connected, options, chosen, work), restrict_keyboard_interrupt_to_checkpoints=True)
     except BaseExceptionGroup as group:
         if group.subgroup(KeyboardInterrupt) is not None:
             raise KeyboardInterrupt from None

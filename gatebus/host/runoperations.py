@@ -139,6 +139,9 @@ def _mount(parts: HostParts, line: Line, stream: BusStream) -> None:
             registry.left(stream)
 
     def answered(_stream: BusStream) -> None:
+        if stream.instance.refusal is not None:  # nothing ran: whoever asks again, asks anew
+            registry.drop(stream)
+            return
         registry.left(stream)
         line.answered(stream)
 
@@ -150,8 +153,9 @@ def _mount(parts: HostParts, line: Line, stream: BusStream) -> None:
 
 
 def _accept(line: Line, stream: BusStream) -> None:
-    """Unless its link was lost meanwhile, or another one has it."""
-    if stream.carrier is line:
+    """Unless its link was lost meanwhile, or another one has it; or there is nothing to talk to: a client that sends
+    what the host lacks must not hear of a stream before."""
+    if stream.carrier is line and stream.instance.refusal is None:
         line.accept({"instance": stream.instance.id, "taken": 0}, stream.instance.order.window)
 
 

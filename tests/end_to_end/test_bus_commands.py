@@ -1,0 +1,342 @@
+"""The commands against a real host, over its unix socket and over loopback: what a person and a script see."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hostprocess import PATIENCE, HostProcess, gatebus, serving, surroundings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HELLO = Path(__file__).parent.parent.parent / "examples" / "1_hello_wat" / "hello.wat"
+
+# Copies stdin to stdout, and ends with exit code 7.
+CAT = """(module
+  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 2)
+  (func (export "_start")
+    (loop $again
+      (i32.store (i32.const 0) (i32.const 1024)) (i32.store (i32.const 4) (i32.const 65536))
+      (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+      (i32.store (i32.const 4) (i32.load (i32.const 8)))
+      (if (i32.load (i32.const 8)) (then
+        (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 12)))
+        (br $again))))
+    (call $exit (i32.const 7))))"""
+LOOP = '(module (memory (export "memory") 1) (func (export "_start") (loop $x (br $x))))'
+
+
+class World:
+    """A host, and a person whose files are in a folder of their own."""
+
+    def __init__(self, home: Path, host: HostProcess) -> None:
+        self.home = home
+        self.host = host
+        self.cat, self.loop = home / "cat.wat", home / "loop.wat"
+        self.cat.write_text(CAT)
+        self.loop.write_text(LOOP)
+
+    def run(self, *arguments: str, stdin: bytes = b"", **variables: str) -> subprocess.CompletedProcess[bytes]:
+        return gatebus(self.home, *arguments, stdin=stdin, **variables)
+
+    def says(self, *arguments: str) -> str:
+        """Of a command that must work."""
+        done = self.run(*arguments)
+        assert (done.returncode, done.stderr) == (0, b""), (arguments, done)
+        return done.stdout.decode()
+
+    def reads(self, *arguments: str) -> Any:
+        return json.loads(self.says(*arguments, "--json"))
+
+    def fails(self, *arguments: str, code: int = 125) -> str:
+        done = self.run(*arguments)
+        assert (done.returncode, done.stdout) == (code, b""), (arguments, done)
+        (line,) = done.stderr.decode().splitlines()
+        return line
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "gatebus", *arguments]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, env=surroundings(self.home), stdin=pipe, stdout=pipe, stderr=pipe)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    home = tmp_path_factory.mktemp("person")
+    with serving(home, "--listen", "127.0.0.1:0", "--stop-seconds", "0") as host:
+        yield World(home, host)
+
+
+@pytest.fixture
+def instance(world: World) -> Iterator[str]:
+    """One that waits for input."""
+    identity = world.says("launch", "--wall-time", "none", "--tag", "waits", str(world.cat)).strip()
+    yield identity
+    world.run("kill", identity)
+    world.run("rm", identity)
+
+
+def test_a_programs_output_input_and_exit_code_are_those_of_the_command(world: World) -> None:
+    done = world.run("call", str(world.cat), stdin=b"hello\n")
+    assert (done.returncode, done.stdout, done.stderr) == (7, b"hello\n", b"")
+
+
+def test_a_pipe_of_some_megabytes_comes_back_whole(world: World) -> None:
+    sent = os.urandom(8_000_000)
+    done = world.run("call", str(world.cat), stdin=sent)
+    assert (done.returncode, hashlib.sha256(done.stdout).digest()) == (7, hashlib.sha256(sent).digest())
+
+
+def test_whoever_reads_only_the_beginning_ends_the_program(world: World) -> None:
+    shell = f"yes | {sys.executable} -m gatebus call {world.cat} | head -c 2"
+    done = subprocess.run(
+        shell, shell=True, env=surroundings(world.home), capture_output=True, check=False, timeout=PATIENCE
+    )
+    assert (done.stdout, done.stderr) == (b"y\n", b"")
+
+
+def test_a_module_is_known_by_its_hash_once_it_was_there(world: World) -> None:
+    digest = world.says("push", "--loose", str(HELLO)).strip()
+    assert digest == hashlib.sha256(HELLO.read_bytes()).hexdigest()
+    done = world.run("call", digest)
+    assert (done.returncode, done.stdout) == (0, b"hello, world\n")
+
+
+def test_a_small_binary_that_the_host_lacks_is_sent_by_itself(world: World, tmp_path: Path) -> None:
+    import wasmtime
+
+    (tmp_path / "cat.wasm").write_bytes(wasmtime.wat2wasm(CAT))
+    done = world.run("call", str(tmp_path / "cat.wasm"), stdin=b"x")
+    assert (done.returncode, done.stdout, done.stderr) == (7, b"x", b"")
+
+
+def test_what_a_killed_program_cost_and_why_it_was_killed_is_told(world: World) -> None:
+    done = world.run("call", "--cpu-time", "50ms", "--usage", str(world.loop))
+    assert (done.returncode, done.stdout) == (126, b"")
+    *usage, line = done.stderr.decode().splitlines()
+    why = "The program used up its CPU time. Try a larger --cpu-time than 0.05s."
+    assert line == f"gatebus: {world.loop} was killed: {why}"
+    assert usage[0].startswith("CPU time   ")
+
+
+def test_the_result_of_a_call_as_json_is_one_line_behind_the_output(world: World) -> None:
+    done = world.run("call", "--json", str(world.cat), stdin=b"x")
+    told = json.loads(done.stderr)
+    assert (done.returncode, done.stdout) == (7, b"x")
+    assert {name: told[name] for name in ("exit", "error", "text", "state", "cause", "result")} == {
+        "exit": 7,
+        "error": None,
+        "text": None,
+        "state": "TERMINATED" if told["state"] == "TERMINATED" else "HALTED",
+        "cause": "NORMAL",
+        "result": 7,
+    }
+    assert re.fullmatch(r"[0-9a-f-]{36}", told["instance"])
+    assert told["usage"]["bytes_in"] > 0
+
+
+def test_files_go_in_and_come_back(world: World, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("A")
+    out = tmp_path / "out"
+    done = world.run("call", "--dir", f"{tmp_path / 'in'}::data", "--out", str(out), str(HELLO))
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (out / "data" / "a.txt").read_text() == "A"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_call_and_the_program_at_the_host(number: int, code: int, world: World) -> None:
+    before = len(world.host.events)
+    call = world.start("call", str(world.cat))
+    assert call.stdin is not None
+    assert call.stdout is not None
+    call.stdin.write(b"x")
+    call.stdin.flush()
+    assert call.stdout.read(1) == b"x"
+    call.send_signal(number)
+    assert call.wait(PATIENCE) == code
+    _, told = call.communicate()
+    assert told == b""
+    assert not [each for each in world.host.events[before:] if each["level"] == "error"]
+
+
+def test_a_launched_program_goes_on_and_is_found_by_the_beginning_of_its_id(world: World, instance: str) -> None:
+    (row,) = [each for each in world.reads("ps") if each["instance"] == instance]
+    assert (row["state"], row["tags"]) == ("RUNNING", ["waits"])
+    assert world.reads("status", instance[:8])[0]["instance"] == instance
+    table = world.says("ps").splitlines()
+    assert table[0].split() == ["INSTANCE", "STATE", "CAUSE", "RESULT", "AGE", "CPU", "MEMORY", "MODULE", "TAGS"]
+    assert any(line.startswith(f"{instance[:8]}  RUNNING") and line.endswith("waits") for line in table)
+
+
+def test_a_launched_program_is_talked_to_and_its_end_is_its_own(world: World, instance: str) -> None:
+    done = world.run("io", instance, stdin=b"hello\n")
+    assert (done.returncode, done.stdout, done.stderr) == (7, b"hello\n", b"")
+    waited = world.run("wait", instance)
+    assert (waited.returncode, waited.stdout, waited.stderr) == (7, b"", b"")
+    assert "result     7" in world.says("status", instance)
+
+
+def test_an_instance_is_killed_and_forgotten(world: World, instance: str) -> None:
+    assert world.fails("rm", instance) == "gatebus: The instance runs. Kill it first."
+    assert world.says("kill", instance) == ""
+    assert world.fails("wait", instance, code=126) == (
+        f"gatebus: {instance} was killed: The program was killed on request."
+    )
+    assert world.says("rm", instance) == ""
+    assert world.fails("status", instance) == "gatebus: There is no such instance, or it is not yours."
+
+
+def test_modules_are_kept_tagged_and_let_go(world: World, tmp_path: Path) -> None:
+    module = tmp_path / "own.wat"
+    module.write_text(f"{LOOP} ;; {tmp_path}")
+    (pushed,) = [json.loads(world.says("push", "--tag", "b", "--json", str(module)))]
+    digest = pushed["module"]
+    assert (pushed["known"], pushed["size"]) == (False, module.stat().st_size)
+    world.says("pin", digest, "a")
+    assert [each for each in world.reads("modules") if each["module"] == digest] == [
+        {"module": digest, "size": module.stat().st_size, "pinned": True, "tags": ["a", "b"]}
+    ]
+    assert re.search(rf"^{digest}  \S+ B +yes +a b$", world.says("modules"), re.M)
+    world.says("unpin", digest)
+    assert [each["pinned"] for each in world.reads("modules") if each["module"] == digest] == [False]
+
+
+def test_what_one_uses_and_may_is_shown(world: World) -> None:
+    table = world.says("usage").splitlines()
+    assert table[0].split() == ["WHAT", "USED", "LIMIT"]
+    assert world.reads("usage")["connections"] == {"used": 1, "limit": 1024}
+    assert "call" in world.reads("features")["operations"]
+    assert world.says("features").startswith("host       gatebus")
+
+
+def test_events_tell_what_happened_from_a_number_on(world: World, instance: str) -> None:
+    watching = world.start("events", "--since", "0", "--json")
+    assert watching.stdout is not None
+    for line in watching.stdout:
+        event = json.loads(line)
+        if (event["event"], event["instance"]) == ("started", instance):
+            break
+    watching.send_signal(signal.SIGINT)
+    assert watching.wait(PATIENCE) == 130
+    assert watching.communicate()[1] == b""
+
+
+def test_over_loopback_one_is_a_stranger_who_may_call_and_not_list(world: World) -> None:
+    address = world.host.address()
+    world.run("features", "--host", address)  # the host's key is remembered by the first connection
+    done = world.run("call", "--host", address, str(HELLO))
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"hello, world\n", b"")
+    assert world.fails("ps", "--host", address) == (
+        "gatebus: Whoever has not shown a key may not list instances (list) at this host. "
+        "Connect with a key that it knows."
+    )
+
+
+def test_a_login_remembers_the_host_and_shows_ones_key(world: World) -> None:
+    address = world.host.address()
+    ours = json.loads(gatebus(world.home, "key", "--make", "--json").stdout)
+    host = ours["host"]["fingerprint"]
+    (world.home / ".config" / "gatebus" / "authorized_keys").write_text(ours["you"]["line"] + "\n")
+    (world.home / ".config" / "gatebus" / "authorized_keys").chmod(0o600)
+    assert world.fails("login", "lab", address, "--host-key", "SHA256:other") == (
+        f"gatebus: The host's key is {host}, and not the one that you named. Do not go on."
+    )
+    done = world.run("login", "lab", address, "--host-key", host)
+    assert (done.returncode, done.stderr) == (
+        0,
+        b"gatebus: lab is remembered. `gatebus --help` lists what you can do there.\n",
+    )
+    try:
+        assert world.reads("ps", "--host", "lab") == []
+        assert world.reads("login")[0]["address"] == f"ws://{address}"
+        assert world.says("login").splitlines()[1].startswith("lab *  ws://127.0.0.1:")
+        assert world.fails("ps", "--host", "lap") == "gatebus: There is no host lap in your list. Did you mean lab?"
+    finally:
+        (world.home / ".config" / "gatebus" / "hosts.toml").unlink()
+
+
+def test_without_a_terminal_a_new_host_is_not_remembered_unseen(world: World, tmp_path: Path) -> None:
+    address = world.host.address()
+    done = gatebus(tmp_path, "login", "lab", address, "--key", "anonymous")
+    assert done.returncode == 125
+    assert done.stderr.decode().startswith("gatebus: The host's key is SHA256:")
+    assert done.stderr.decode().endswith("Compare it with `gatebus key` there, and name it: --host-key.\n")
+    assert not (tmp_path / ".config").exists()
+
+
+def test_a_new_host_is_told_once_and_a_changed_one_is_refused(world: World, tmp_path: Path) -> None:
+    address = world.host.address()
+    first, second = (gatebus(tmp_path, "features", "--host", address) for _ in range(2))
+    told = re.fullmatch(
+        rf"gatebus: ws://{address} is a new host; its key (SHA256:\S+) is remembered.\n", first.stderr.decode()
+    )
+    assert told is not None
+    assert second.stderr == b""
+    known = tmp_path / ".config" / "gatebus" / "known_hosts"
+    known.write_text(
+        f"ws://{address} ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4\n"
+    )
+    third = gatebus(tmp_path, "features", "--host", address)
+    assert third.returncode == 125
+    assert third.stderr.decode().startswith(f"gatebus: The key of ws://{address} has changed to {told[1]}.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told", "code"),
+    [
+        (("call", "nothing.wasm"), "nothing.wasm: there is no such file. Check the name.", 127),
+        (("call", "0" * 64), f"{'0' * 60}", 125),
+        (("call", "--memory", "3GiB", str(HELLO)), "The limit memory is at most 1073741824 at this host.", 125),
+        (("call", "--memory", "much", str(HELLO)), "--memory much: A size is written like 64MiB, 512KiB or 4096.", 125),
+        (("call",), "No module is named. Write `gatebus call MODULE [ARGUMENT ...]`.", 125),
+        (("io",), "It is written `gatebus io INSTANCE`; see `gatebus io --help`.", 125),
+        (("ps", "x"), "It is written `gatebus ps`; see `gatebus ps --help`.", 125),
+        (("status", "zz"), "zz is no instance. `gatebus ps` lists them; the first four digits are enough.", 125),
+        (("status", "ffffffff"), "None of your instances begins with ffffffff. `gatebus ps` lists them.", 125),
+        (
+            ("status", "00000000-0000-4000-8000-000000000000"),
+            "There is no such instance, or it is not yours.",
+            125,
+        ),
+        (("pin", "abc"), "abc is no module: it has 64 hexadecimal digits. `gatebus modules` lists yours.", 125),
+        (("pin", "0" * 64), "This host does not have the module. Upload it first.", 125),
+        (("push", "nothing.wasm"), "nothing.wasm: there is no such file. Check the name.", 127),
+        (("ps", "--key", "/nothing"), "There is no key /nothing. `gatebus key --make` makes yours.", 125),
+        (("ps", "--host", "127.0.0.1:1"), "The host ws://127.0.0.1:1 cannot be reached: Nobody listens there.", 125),
+        (("ps", "--host", "unix:/no/x"), "The host unix:/no/x cannot be reached: There is no such socket", 125),
+    ],
+)
+def test_what_goes_wrong_is_one_line(arguments: tuple[str, ...], told: str, code: int, world: World) -> None:
+    line = world.fails(*arguments, code=code)
+    assert line.startswith("gatebus: ")
+    assert told in line
+
+
+def test_a_fault_is_json_where_json_was_asked_for(world: World) -> None:
+    done = world.run("ps", "--host", "127.0.0.1:1", "--json")
+    told = json.loads(done.stderr)
+    assert (done.returncode, done.stdout, told["exit"], told["error"]) == (125, b"", 125, "usage")
+    assert told["text"] == "The host ws://127.0.0.1:1 cannot be reached: Nobody listens there."
+    assert told["host"] == "ws://127.0.0.1:1"
+
+
+def test_every_command_has_help_that_says_how_it_is_written(world: World) -> None:
+    from gatebus.cli.bus_options import COMMANDS
+
+    general = world.says("--help")
+    for name, command in COMMANDS.items():
+        assert re.search(rf"\b{name}\b", general), name
+        assert command.help.split(";")[0] in " ".join(world.says(name, "--help").split()), name
