@@ -1,0 +1,155 @@
+"""gatebus.cli.bus_options: what is typed for a host, and what is said about what cannot be meant."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatebus.__main__ import BUS
+from gatebus.__main__ import COMMANDS as OWN
+from gatebus.cli.bus_options import (
+    COMMANDS,
+    BusOptions,
+    ProgramOptions,
+    bus_options,
+    bus_parser,
+    check_digest,
+    check_prefix,
+    digest,
+    instance_id,
+)
+from gatebus.cli.options import Copied
+from gatebus.faults import UsageError
+
+ID = "7c1f3bd7-e35b-4439-beb3-d1984745ab3f"
+
+
+def fault(name: str, *arguments: str) -> str:
+    with pytest.raises(UsageError) as caught:
+        bus_options(name, arguments)
+    return caught.value.text
+
+
+def test_every_command_of_the_table_is_a_command_of_gatebus_and_none_is_there_twice() -> None:
+    assert set(BUS) == set(COMMANDS)
+    assert not set(BUS) & set(OWN)
+
+
+def test_a_call_keeps_everything_behind_the_module_for_the_program() -> None:
+    given = bus_options("call", ["--host", "lab", "--json", "m.wasm", "--host", "other", "-x", "--", "y"])
+    assert (given.host, given.json) == ("lab", True)
+    assert given.program is not None
+    assert given.program.module == "m.wasm"
+    assert given.program.arguments == ("--host", "other", "-x", "--", "y")
+
+
+def test_everything_that_can_be_said_about_a_program() -> None:
+    given = bus_options(
+        "call",
+        [
+            *("--env", "A=1", "--env", "B", "--dir", "here::there", "--out", "left", "--function", "f"),
+            *("--config", "c.toml", "--memory", "1MiB", "--wall-time", "none", "--usage", "--", "m.wasm", "a"),
+        ],
+    )
+    assert given.program == ProgramOptions(
+        "m.wasm",
+        ("a",),
+        ("A=1", "B"),
+        (Copied("here", "there"),),
+        "left",
+        "f",
+        "c.toml",
+        {"memory": 1 << 20, "wall_time": None},
+        usage=True,
+    )
+
+
+def test_only_limits_that_were_asked_for_are_sent() -> None:
+    given = bus_options("launch", ["m.wasm"])
+    assert given.program is not None
+    assert given.program.limits == {}
+
+
+def test_a_launch_has_tags_and_may_be_open() -> None:
+    given = bus_options("launch", ["--tag", "a", "--tag", "b", "--open", "m.wasm"])
+    assert (given.tags, given.open) == (("a", "b"), True)
+    assert bus_options("launch", ["m.wasm"]).open is False
+
+
+def test_options_and_arguments_of_the_others_stand_in_any_order() -> None:
+    assert bus_options("kill", ["a", "--host", "h", "b"]).arguments == ("a", "b")
+    assert bus_options("push", ["f", "--tag", "t", "--loose"]) == BusOptions(
+        "push", None, None, False, ("f",), tags=("t",), loose=True
+    )
+    assert bus_options("events", ["--since", "7"]).since == 7
+    assert bus_options("login", ["n", "a", "--host-key", "SHA256:x", "--default", "--key", "anonymous"]) == BusOptions(
+        "login", None, "anonymous", False, ("n", "a"), host_key="SHA256:x", default=True
+    )
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_names_a_host_a_key_and_json(name: str) -> None:
+    least = ["x"] * max(1, COMMANDS[name].count[0]) if COMMANDS[name].program or COMMANDS[name].count[0] else []
+    given = bus_options(name, ["--host", "h", "--key", "k", "--json", *least])
+    assert (given.command, given.host, given.key, given.json) == (name, "h", "k", True)
+    assert len(COMMANDS[name].help) > 10
+    assert bus_parser(name).format_help().startswith(f"usage: gatebus {name} [OPTION ...]")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (("call",), "No module is named. Write `gatebus call MODULE [ARGUMENT ...]`."),
+        (("launch", "--"), "No module is named. Write `gatebus launch MODULE [ARGUMENT ...]`."),
+        (("io",), "It is written `gatebus io INSTANCE`; see `gatebus io --help`."),
+        (("io", "a", "b"), "It is written `gatebus io INSTANCE`; see `gatebus io --help`."),
+        (("ps", "a"), "It is written `gatebus ps`; see `gatebus ps --help`."),
+        (("kill",), "It is written `gatebus kill INSTANCE ...`; see `gatebus kill --help`."),
+        (("login", "a", "b", "c"), "It is written `gatebus login [NAME ADDRESS]`; see `gatebus login --help`."),
+        (
+            ("events", "--since", "x"),
+            "Argument --since: invalid int value: 'x'. `gatebus events --help` shows how it is written.",
+        ),
+        (("ps", "--hots"), "Unrecognized arguments: --hots. `gatebus ps --help` shows how it is written."),
+        (("call", "--memory", "1", "m"), "--memory 1: it must be 64KiB to 4GiB."),
+        (("call", "--dir", "::x", "m"), "--dir needs a directory: --dir HOST or --dir HOST::GUEST."),
+    ],
+)
+def test_what_cannot_be_meant_is_told(line: tuple[str, ...], told: str) -> None:
+    assert fault(*line) == told
+
+
+def test_a_module_by_its_hash_has_64_digits() -> None:
+    assert digest("0A" * 32) == bytes([10]) * 32
+    assert check_digest("0a" * 32) == bytes([10]) * 32
+    for other in ("0a" * 31, "0a" * 33, "zz" * 32, "", "hello.wasm"):
+        assert digest(other) is None
+        with pytest.raises(UsageError, match="is no module: it has 64 hexadecimal digits"):
+            check_digest(other)
+
+
+def test_an_instance_is_written_with_or_without_dashes() -> None:
+    whole = bytes.fromhex(ID.replace("-", ""))
+    assert instance_id(ID) == instance_id(ID.upper()) == instance_id(ID.replace("-", "")) == whole
+    assert instance_id(ID[:-1]) is None
+    assert check_prefix(ID[:10].upper()) == ID[:10].replace("-", "")
+
+
+@pytest.mark.parametrize("typed", ["", "7c1", "hello", "7c1f/", f"{ID}0", "*", "７c1f"])
+def test_what_is_no_beginning_of_an_id_is_told(typed: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_prefix(typed)
+    assert caught.value.text == (
+        f"{typed[:40]} is no instance. `gatebus ps` lists them; the first four digits are enough."
+    )
+
+
+@given(st.sampled_from(sorted(COMMANDS)), st.lists(st.text(max_size=12), max_size=5))
+def test_no_line_makes_anything_but_options_or_a_fault(name: str, line: list[str]) -> None:
+    line = [each for each in line if not each.startswith("-h") and not "--help".startswith(each[:6] or "x")]
+    try:
+        told = bus_options(name, line).command
+    except UsageError as problem:
+        told = problem.text
+    assert told
