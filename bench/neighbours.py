@@ -18,8 +18,8 @@ import trio
 import sandbox
 from gatebus.exchange import Exchange
 from gatebus.peers.neighbourhood import Neighbourhood
-from gatebus.services import World, offers
 from gatebus.services.identity import Identities
+from gatebus.services.service_table import World, offers
 from gatebus.spinner import Spinner
 from gatebus.switchboard import Switchboard
 from gatebus.turn import Turn

@@ -39,8 +39,7 @@ from gatebus.cli.terminal import Sink, Source, Terminal
 from gatebus.cli.wording import Result, ended, failed, not_found, refused, result_json, stopped, usage_lines
 from gatebus.exchange import Exchange
 from gatebus.faults import UsageError
-from gatebus.services import World, offers
-from gatebus.services.identity import Identities
+from gatebus.services.base import Offer
 from gatebus.services.origin import Door, Origin, Windows
 from gatebus.switchboard import Switchboard
 from sandbox.box import Sandbox, open_sandbox
@@ -275,15 +274,20 @@ async def _within(scope: trio.CancelScope, function: Callable[[], Awaitable[None
 
 
 def _switchboard(image: Image, instance: "UUID | None", terminal: Terminal) -> Switchboard:
-    door = Door()
+    """A WASI program can reach nothing but its origin, and whoever runs one does not pay for the other services."""
+    door, windows = Door(), Windows(window=TERMINAL_WINDOW)
     door.connect(terminal)
-    windows = Windows(window=TERMINAL_WINDOW)
-    world = World(trio.current_time, os.urandom, Identities("local", str(instance or "")), door=door, windows=windows)
     board = Switchboard({})
+    if image.personality == "wasi":
+        board.publish("origin", Offer("0", lambda outlet: Origin(outlet, door, windows)))
+        cast("Origin", board.open("origin")).open_at_start()
+        return board
+    from gatebus.services.identity import Identities
+    from gatebus.services.service_table import World, offers
+
+    world = World(trio.current_time, os.urandom, Identities("local", str(instance)), door=door, windows=windows)
     for name, offer in offers(world, board.entries).items():
         board.publish(name, offer)
-    if image.personality == "wasi":
-        cast("Origin", board.open("origin")).open_at_start()
     return board
 
 

@@ -23,9 +23,9 @@ from gatebus.faults import GatebusError
 from gatebus.host.busstreams import Verdict
 from gatebus.host.refusals import Refusal
 from gatebus.host.statuses import STARTING, Map, error_map, outcome_map, sandbox_error_map, usage_map
-from gatebus.services import World, offers
 from gatebus.services.base import Offer
 from gatebus.services.origin import Client, Door, Origin, Windows
+from gatebus.services.service_table import World, offers
 from gatebus.switchboard import Switchboard
 from sandbox.errors import BadSetup, SandboxError, public_text_untrusted
 from sandbox.image import EXPORTS_MAX, Image

@@ -43,9 +43,9 @@ from gatebus.host.statuses import identity_text
 from gatebus.peers.neighbourhood import Neighbourhood
 from gatebus.protocol import Role, Session, Settings
 from gatebus.protocol.proofs import public_key
-from gatebus.services import World
 from gatebus.services.identity import Identities
 from gatebus.services.origin import Windows
+from gatebus.services.service_table import World
 from gatebus.spinner import Spinner
 from gatebus.turn import Turn
 from sandbox.box import Sandbox, open_sandbox

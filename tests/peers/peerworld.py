@@ -9,8 +9,8 @@ from gatebus.bounds import OUTBOX_BYTES
 from gatebus.checks import arrived
 from gatebus.discovery import request_content
 from gatebus.peers.shorttexts import texts, texts_untrusted
-from gatebus.services import World, offers
 from gatebus.services.identity import Identities
+from gatebus.services.service_table import World, offers
 from gatebus.switchboard import Switchboard
 from sandbox.packets import CALL, CODE_DISCOVERY, DATA, FLOW, INFO, Packet, encode, encode_data, encode_flow
 

@@ -13,9 +13,9 @@ from guestfiles import require_guest
 
 from gatebus.exchange import Exchange
 from gatebus.peers.neighbourhood import Resident
-from gatebus.services import World, offers
 from gatebus.services.identity import Identities
 from gatebus.services.origin import Door, Origin, Stream
+from gatebus.services.service_table import World, offers
 from gatebus.switchboard import Switchboard
 from sandbox import Limits, Outcome, Sandbox, Setup, Tree
 

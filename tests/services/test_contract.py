@@ -6,10 +6,10 @@ import pytest
 
 from gatebus.checks import SimulatedClock, check_service
 from gatebus.faults import StateRefused
-from gatebus.services import BUILTIN, World, offers
 from gatebus.services.base import Call, Outlet, Packet, Service
 from gatebus.services.identity import Identities
 from gatebus.services.scope import Scope
+from gatebus.services.service_table import BUILTIN, World, offers
 
 
 @pytest.mark.parametrize("name", sorted(BUILTIN))

@@ -15,9 +15,9 @@ from gatebus.checks import FakeProgram
 from gatebus.discovery import request_content
 from gatebus.exchange import Exchange
 from gatebus.faults import ServiceBroken, Violation
-from gatebus.services import World, offers
 from gatebus.services.base import Call, Offer, Outlet, Service
 from gatebus.services.origin import Stream
+from gatebus.services.service_table import World, offers
 from gatebus.switchboard import Switchboard
 from sandbox.outcome import Cause, State
 from sandbox.packets import CALL, CODE_DISCOVERY, DATA, FLOW, INFO, Packet, encode, encode_data, encode_flow
