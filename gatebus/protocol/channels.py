@@ -76,7 +76,7 @@ class Channel:
             case Accept(_, about, window):
                 into.begin(taken_untrusted(about), window)
             case End(_, note):
-                if out.held or out.end_sent:
+                if out.waits or out.end_sent or (out.held and self.stage is Stage.ASKED):
                     raise LocalProtocolError("A stream is ended by `out.end` while bytes are on their way, and once.")
                 out.end(note)
                 out.end_sent = True

@@ -91,6 +91,11 @@ class Outflow:
             total += len(joined[-1])
         return b"".join(joined)
 
+    @property
+    def waits(self) -> bool:
+        """There are bytes that were not sent on the present link."""
+        return bool(self._waiting)
+
     def end_is_due(self) -> bool:
         """Everything is sent, and only the end is missing."""
         return self.note is not None and not self.end_sent and not self._waiting
