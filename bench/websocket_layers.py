@@ -1,11 +1,11 @@
 """Assembly of a benchmark: what one echoed message costs a server on different websocket layers.
 
-    python -m bench.websocket_layers [ROUNDS]
+    python -m bench.websocket_layers [ROUNDS] [SHARE]
 
 Server and client share one core. The client is the same for all: prepared frames on plain sockets, every reply compared
 byte for byte. What is compared is the server's CPU time per message (/proc/PID/schedstat), in rounds that go through
 all servers forwards and backwards; the ratio is the median of the rounds' ratios, so that a machine that changes its
-speed changes both sides of it.
+speed changes both sides of it. SHARE: of the messages, for whoever only wants to see it run.
 """
 
 from __future__ import annotations
@@ -60,16 +60,18 @@ class Server:
     def cpu_ns(self) -> int:
         return int(Path(f"/proc/{self.process.pid}/schedstat").read_text().split()[0])
 
-    def measure(self, load: Load) -> tuple[float, float]:
+    def measure(self, load: Load, share: float) -> tuple[float, float]:
         """Server CPU in microseconds per message, and messages per second."""
+        times = max(1, int(load.count / load.depth * share))
+        count = times * load.depth
         payload = os.urandom(load.size)
         together = Frame(Opcode.BINARY, payload).serialize(mask=True) * load.depth
         expected = Frame(Opcode.BINARY, payload).serialize(mask=False) * load.depth
         with self.connected() as sock:
-            exchange(sock, together, expected, load.count // load.depth // 10)
+            exchange(sock, together, expected, times // 10)
             cpu, began = self.cpu_ns(), time.perf_counter()
-            exchange(sock, together, expected, load.count // load.depth)
-            return (self.cpu_ns() - cpu) / load.count / 1e3, load.count / (time.perf_counter() - began)
+            exchange(sock, together, expected, times)
+            return (self.cpu_ns() - cpu) / count / 1e3, count / (time.perf_counter() - began)
 
     def connected(self) -> socket.socket:
         sock = socket.create_connection(("127.0.0.1", self.port))
@@ -92,7 +94,7 @@ def exchange(sock: socket.socket, together: bytes, expected: bytes, times: int) 
         assert buffer == expected
 
 
-def main(rounds: int) -> None:
+def main(rounds: int, share: float) -> None:
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     with ExitStack() as stack:
         servers = {name: Server(name, stack) for name in SERVERS}
@@ -100,7 +102,7 @@ def main(rounds: int) -> None:
         for number in range(rounds):
             for load in LOADS:
                 for name in SERVERS if number % 2 else reversed(SERVERS):
-                    found.setdefault((load.name, name), []).append(servers[name].measure(load))
+                    found.setdefault((load.name, name), []).append(servers[name].measure(load, share))
     show(found)
 
 
@@ -108,9 +110,9 @@ def show(found: dict[tuple[str, str], list[tuple[float, float]]]) -> None:
     print(f"{'load':24}{'server':22}{'CPU us/message':>16}{'messages/s':>14}{'CPU / gatebus':>16}")
     for (load, name), rows in found.items():
         pairs = zip(rows, found[load, "gatebus"], strict=True)
-        ratio = median(row[0] / best[0] for row, best in pairs)
+        ratio = median(row[0] / max(best[0], 1e-3) for row, best in pairs)
         print(f"{load:24}{name:22}{median(r[0] for r in rows):16.1f}{median(r[1] for r in rows):14,.0f}{ratio:16.2f}")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 7)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 7, float(sys.argv[2]) if len(sys.argv) > 2 else 1.0)

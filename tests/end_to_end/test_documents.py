@@ -20,6 +20,8 @@ DOCUMENTS = sorted(
 RUN_ELSEWHERE = {
     "make test": (".ci/run", "make test"),
     "make chat": ("tests/bus/test_chat_over_the_bus.py", "examples/chat/serve.py"),
+    "make autobahn": ("Makefile", "autobahn: python"),
+    "python -m bench.websocket_layers": ("tests/end_to_end/test_websocket_bench.py", "bench.websocket_layers"),
     "make -C examples": ("Makefile", "-C examples"),
     "make -C examples/js": ("Makefile", "-C examples/js"),
     "gatebus ipfs add dir": ("tests/end_to_end/test_ipfs_command.py", 'gatebus("ipfs", "add", "dir")'),
