@@ -28,20 +28,26 @@ if TYPE_CHECKING:
 DATA = vector(50_000)
 PROFILE = Profile(1, raw_leaves=True, chunk=4096, width=4)
 ROOT, BLOCKS = imported(DATA, PROFILE)
-# Long for an honest server in this process, however busy the machine; the liars that say nothing cost as much.
-SHORT = Patience(silence=1.5, block=2.5)
+# With the usual patience an honest server in this process is never late, however busy the machine. These are for the
+# liars that can only be waited for: alone, and beside an honest one, which must not be late.
+VERY_SHORT, SHORT = Patience(silence=0.4, block=0.6), Patience(silence=3, block=5)
+SLOW_LIES = ("drip", "silent")
 LIMIT = 1 << 20
 
 
 @asynccontextmanager
 async def fetching(
-    folder: Path, *servers: Hostile, budget: Budget | None = None, kind: str = LOCAL_GATEWAY
+    folder: Path,
+    *servers: Hostile,
+    budget: Budget | None = None,
+    kind: str = LOCAL_GATEWAY,
+    patience: Patience = Patience(),  # noqa: B008, it is frozen
 ) -> AsyncIterator[tuple[Fetcher, list[str]]]:
     told: list[str] = []
     with one_fault():
         async with serving(*servers):
             sources = [Source(kind, server.url) for server in servers]
-            async with open_fetcher(BlockStore(folder), sources, budget or Budget(), told.append, SHORT) as fetcher:
+            async with open_fetcher(BlockStore(folder), sources, budget or Budget(), told.append, patience) as fetcher:
                 yield fetcher, told
 
 
@@ -78,7 +84,7 @@ NEVER = ["flip", "truncate", "cut", "other", "endless", "drip", "compressed", "n
 @pytest.mark.parametrize("lie", NEVER)
 @pytest.mark.parametrize("kind", [LOCAL_GATEWAY, NODE])
 async def test_a_source_that_lies_gives_nothing_and_nothing_of_it_is_kept(tmp_path: Path, lie: str, kind: str) -> None:
-    async with fetching(tmp_path, Hostile(BLOCKS, lie), kind=kind) as (fetcher, _):
+    async with fetching(tmp_path, Hostile(BLOCKS, lie), kind=kind, patience=VERY_SHORT) as (fetcher, _):
         with trio.fail_after(PATIENCE), pytest.raises(Unavailable, match="No source has the block"):
             await read(fetcher, Address(ROOT.cid), LIMIT)
     assert kept(tmp_path) == 0
@@ -86,7 +92,8 @@ async def test_a_source_that_lies_gives_nothing_and_nothing_of_it_is_kept(tmp_pa
 
 @pytest.mark.parametrize("lie", NEVER)
 async def test_beside_an_honest_source_a_liar_changes_nothing(tmp_path: Path, lie: str) -> None:
-    async with fetching(tmp_path, Hostile(BLOCKS, lie), Hostile(BLOCKS, "no car")) as (fetcher, _):
+    patience = SHORT if lie in SLOW_LIES else Patience()
+    async with fetching(tmp_path, Hostile(BLOCKS, lie), Hostile(BLOCKS, "no car"), patience=patience) as (fetcher, _):
         fetcher.head_start = 0.05
         with trio.fail_after(PATIENCE):
             assert await read(fetcher, Address(ROOT.cid), LIMIT) == DATA
@@ -108,7 +115,7 @@ class TurnsBad(Hostile):
 )
 async def test_a_hostile_car_costs_only_time(tmp_path: Path, lie: str) -> None:
     server = TurnsBad(BLOCKS, lie)
-    async with fetching(tmp_path, server) as (fetcher, _):
+    async with fetching(tmp_path, server, patience=SHORT if lie in SLOW_LIES else Patience()) as (fetcher, _):
         with trio.fail_after(PATIENCE):
             assert await read(fetcher, Address(ROOT.cid), LIMIT) == DATA
     assert server.cars == 1
