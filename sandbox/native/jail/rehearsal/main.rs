@@ -36,8 +36,9 @@ impl Workload for Rehearsal {
     }
 
     fn run_compile(&mut self, job: &Compile, fds: CompileDescriptors, lock: CompileLock) -> ! {
+        let memory = acts::memory_of_a_worker(job);
         lock.enter();
-        acts::compile(job, fds)
+        acts::compile(job, fds, memory)
     }
 }
 

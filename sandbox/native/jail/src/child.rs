@@ -240,6 +240,7 @@ impl CompileLock {
         if self.layers.has(Layers::SECCOMP) {
             or_exit(Step::Filter, seccomp::install(&filter));
         }
+        std::mem::forget(filter); // as above
     }
 }
 

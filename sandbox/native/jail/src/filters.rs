@@ -5,7 +5,8 @@
 //! spawner (stage 0) --fork--> child (stage 0) --lock--> program: PROGRAM
 //! compile spawner (stage 0 + COMPILE) --fork--> child  --lock--> worker:  COMPILE
 //! ```
-//! Filters add up: what a later one allows must be allowed by the earlier ones. In none of them: open, socket,
+//! Filters add up: what a later one allows must be allowed by the earlier ones. Every row is needed: the suite makes
+//! each call under a tracer (tests/sandbox/test_used_calls.py). In none of them: open, socket,
 //! socketpair, exec, ptrace, kill, memfd_create, clone3 (its flags lie in memory, where a filter cannot see them).
 
 use crate::workload::PACKET;
@@ -73,26 +74,22 @@ pub const STAGE_0: &[Rule] = &[
         "a child: a plain fork, nothing shared, no namespace",
     ),
     rule("wait4", libc::SYS_wait4, &[], "its end and what it cost"),
-    rule("read", libc::SYS_read, &[], "setup packets (before the lock)"),
+    rule("read", libc::SYS_read, &[], "packets, after the lock"),
     rule("write", libc::SYS_write, &[], "cgroup.procs, words of the child"),
     rule("close", libc::SYS_close, &[], "descriptors handed on"),
     rule("close_range", libc::SYS_close_range, &[], "the lock"),
     rule("dup3", libc::SYS_dup3, &[], "descriptors to their fixed numbers"),
     rule("fcntl", libc::SYS_fcntl, &[], "the image's descriptor, copied for the engine"),
-    rule("fstat", libc::SYS_fstat, &[], "size of the image"),
-    rule("newfstatat", libc::SYS_newfstatat, &[Int(3, AT_EMPTY_PATH as u32)], "the same, as newer libcs ask"),
-    rule("statx", libc::SYS_statx, &[Int(2, AT_EMPTY_PATH as u32)], "the same, as Rust asks"),
+    rule("statx", libc::SYS_statx, &[Int(2, AT_EMPTY_PATH as u32)], "size of the image"),
     rule("lseek", libc::SYS_lseek, &[], "size of the image; a worker's files from their start"),
     rule("mmap", libc::SYS_mmap, &[NoBits(2, EXEC)], "image and guest memory; executable only by mprotect"),
     rule("mprotect", libc::SYS_mprotect, &[], "the image's code, once per child"),
     rule("munmap", libc::SYS_munmap, &[], "the warm-up's memory"),
     rule("madvise", libc::SYS_madvise, &[], "the warm-up's memory"),
-    rule("brk", libc::SYS_brk, &[], "an allocator of libc, where one is used"),
     rule("membarrier", libc::SYS_membarrier, &[], "arm64: code becomes visible"),
     rule("rt_sigaction", libc::SYS_rt_sigaction, &[], "SIGCHLD as usual in the child"),
     rule("rt_sigprocmask", libc::SYS_rt_sigprocmask, &[], "signals unblocked in the child"),
     rule("rt_sigreturn", libc::SYS_rt_sigreturn, &[], "SIGCHLD in the spawner; the warm-up's traps"),
-    rule("sigaltstack", libc::SYS_sigaltstack, &[], "the engine's signal stack"),
     rule("timer_create", libc::SYS_timer_create, &[], "CPU and wall time"),
     rule("timer_settime", libc::SYS_timer_settime, &[], "CPU and wall time"),
     rule("prlimit64", libc::SYS_prlimit64, &[Int(0, 0)], "limits of this process"),
@@ -105,27 +102,12 @@ pub const STAGE_0: &[Rule] = &[
     rule("exit_group", libc::SYS_exit_group, &[], "the end"),
 ];
 
-/// The compile worker, and beside STAGE_0 its spawner.
+/// The compile worker, and beside STAGE_0 its spawner. Memory is there before the lock: the runtime's own heap.
 pub const COMPILE: &[Rule] = &[
-    rule("read", libc::SYS_read, &[], "the source"),
+    rule("statx", libc::SYS_statx, &[Int(2, AT_EMPTY_PATH as u32)], "size of the source"),
     rule("pread64", libc::SYS_pread64, &[], "the source"),
     rule("write", libc::SYS_write, &[], "image and facts"),
-    rule("pwrite64", libc::SYS_pwrite64, &[], "image and facts"),
-    rule("ftruncate", libc::SYS_ftruncate, &[], "image"),
-    rule("lseek", libc::SYS_lseek, &[], "size of the source"),
-    rule("fstat", libc::SYS_fstat, &[], "size of the source"),
-    rule("newfstatat", libc::SYS_newfstatat, &[Int(3, AT_EMPTY_PATH as u32)], "the same"),
-    rule("statx", libc::SYS_statx, &[Int(2, AT_EMPTY_PATH as u32)], "the same"),
-    rule("mmap", libc::SYS_mmap, &[NoBits(2, EXEC)], "the source; the allocator"),
-    rule("munmap", libc::SYS_munmap, &[], "the allocator"),
-    rule("mremap", libc::SYS_mremap, &[], "the allocator: large buffers grow"),
-    rule("mprotect", libc::SYS_mprotect, &[NoBits(2, EXEC)], "the allocator; never executable"),
-    rule("madvise", libc::SYS_madvise, &[], "the allocator"),
-    rule("brk", libc::SYS_brk, &[], "the allocator"),
-    rule("futex", libc::SYS_futex, &[], "locks of libraries, though there is one thread"),
-    rule("getrandom", libc::SYS_getrandom, &[], "keys of hash tables"),
-    rule("clock_gettime", libc::SYS_clock_gettime, &[], "the compiler's own timing"),
-    rule("rt_sigreturn", libc::SYS_rt_sigreturn, &[], "handlers"),
+    rule("clock_gettime", libc::SYS_clock_gettime, &[], "where the clock source has no user-space reading"),
     rule("exit_group", libc::SYS_exit_group, &[], "the end"),
 ];
 
