@@ -180,13 +180,16 @@ class Exchange:
             while self._rest:
                 await self._program.send(self._rest)
                 size, self._rest = len(self._rest), b""
-                self._board.sent(size)
+                with self._turn:  # what services send because there is room leaves together
+                    self._board.sent(size)
                 self._rest = self._rest or self._board.take()
                 self._room.set()
         except BrokenProgram:
             self._gone = True
             self._board.sent(len(self._rest))
             self._rest = b""
+        except GatebusError as fault:  # a service that was told of room
+            self._fail(fault)
         finally:
             self._draining = False
             self._room.set()
@@ -197,7 +200,8 @@ class Exchange:
             with alarm:
                 await trio.sleep_forever()
             self._alarm = None
-            self._board.timeout(trio.current_time())
+            with self._turn:
+                self._board.timeout(trio.current_time())
             self._flush()
         except GatebusError as fault:
             self._fail(fault)

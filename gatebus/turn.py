@@ -34,11 +34,16 @@ class Turn:
         self._under_way = True
 
     def __exit__(self, *_fault: object) -> None:
-        """Flushing may make others want to flush: somebody has room again."""
+        """Flushing may make others want to flush: somebody has room again. Should one raise all the same, the others
+        are flushed in the next turn.
+        """
         try:
             while self._due:
-                due, self._due = self._due, {}
-                for flush in due:
-                    flush()
+                due, self._due = iter(self._due), {}
+                try:
+                    for flush in due:
+                        flush()
+                finally:
+                    self._due = dict.fromkeys(due) | self._due
         finally:
             self._under_way = False

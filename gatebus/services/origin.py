@@ -173,7 +173,8 @@ class Stream:
         self._client.lost()
 
     def over(self) -> bool:
-        return self.inward.over() and self.outward.over()
+        inward, outward = self.inward, self.outward
+        return inward.ended and outward.ended and inward.refused and outward.stopped
 
     def _stop_when_drained(self) -> None:
         if self._held <= 0:
@@ -197,12 +198,14 @@ class Origin(Service):
                 self._accepts.append(ticket)
                 self.arrived()
             case Flow(changes):
-                for change in changes:
-                    self._known(change.stream).granted(change.value)
-                    self._forget_finished()
-            case Chunk(stream):
-                self._known(stream).received(packet)
-                self._forget_finished()
+                for number, value in changes:
+                    stream = self._known(number)
+                    stream.granted(value)
+                    self._forget_if_over(stream)
+            case Chunk(number):
+                stream = self._known(number)
+                stream.received(packet)
+                self._forget_if_over(stream)
             case Info():
                 pass
 
@@ -246,6 +249,10 @@ class Origin(Service):
         if stream is None or stream.over():
             raise Violation(f"The service origin has no stream {number}.")
         return stream
+
+    def _forget_if_over(self, stream: Stream) -> None:
+        if stream.over():
+            self._forget_finished()
 
     def _forget_finished(self) -> None:
         finished = [number for number, stream in self._streams.items() if stream.over()]

@@ -1,5 +1,7 @@
 """gatebus.turn: what a batch causes is sent at its end, once for each receiver."""
 
+import pytest
+
 from gatebus.turn import Turn
 
 
@@ -69,3 +71,21 @@ def test_a_bound_method_is_one_receiver_however_often_it_is_named() -> None:
             turn.at_end(link.flush)
             turn.at_end(other.flush)
     assert (link.flushed, other.flushed) == (1, 1)
+
+
+def test_a_flush_that_raises_takes_nothing_from_the_others() -> None:
+    turn, sent = Turn(), []
+
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    turn.__enter__()
+    turn.at_end(lambda: sent.append("before"))
+    turn.at_end(broken)
+    turn.at_end(lambda: sent.append("after"))
+    with pytest.raises(ZeroDivisionError):
+        turn.__exit__()
+    assert sent == ["before"]
+    with turn:
+        pass
+    assert sent == ["before", "after"]
