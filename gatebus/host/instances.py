@@ -25,7 +25,7 @@ from gatebus.host.refusals import Refusal
 from gatebus.host.statuses import STARTING, Map, error_map, outcome_map, sandbox_error_map, usage_map
 from gatebus.services.base import Offer
 from gatebus.services.origin import Client, Door, Origin, Windows
-from gatebus.services.service_table import World, offers
+from gatebus.services.service_table import BUILTIN, World, offers
 from gatebus.switchboard import Switchboard
 from sandbox.errors import BadSetup, SandboxError, public_text_untrusted
 from sandbox.image import EXPORTS_MAX, Image
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from gatebus.host.busstreams import BusStream
     from gatebus.host.principals import Principal
+    from gatebus.services.service_table import Builtin
     from gatebus.turn import Turn
     from sandbox.box import Sandbox
     from sandbox.limits import Limits
@@ -254,6 +255,7 @@ class Runner:
         self._admission = admission
         self._make_world = make_world
         self.on_problem: Callable[[Exception], None] = _raise
+        self.services: Mapping[str, Builtin] = BUILTIN
         self.pulse: Callable[[], None] = lambda: None  # of traffic, for gatebus.spinner
 
     def start(self, instance: Instance) -> None:
@@ -306,7 +308,7 @@ class Runner:
             return self._wasi_board(instance)
         instance.unclaimed = None
         board = Switchboard({})
-        for name, offer in offers(self._make_world(instance), board.entries).items():
+        for name, offer in offers(self._make_world(instance), board.entries, self.services).items():
             board.publish(name, offer)
         return board
 

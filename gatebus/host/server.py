@@ -45,7 +45,7 @@ from gatebus.protocol import Role, Session, Settings
 from gatebus.protocol.proofs import public_key
 from gatebus.services.identity import Identities
 from gatebus.services.origin import Windows
-from gatebus.services.service_table import World
+from gatebus.services.service_table import BUILTIN, World
 from gatebus.spinner import Spinner
 from gatebus.turn import Turn
 from sandbox.box import Sandbox, open_sandbox
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from gatebus.host.statuses import Map
+    from gatebus.services.service_table import Builtin
     from gatebus.web.link import Link
     from sandbox.limits import Limits
 
@@ -89,6 +90,9 @@ class Host:
     """`seed`: its private key, made anew when there is none. `known`: the comment of a key that may come in.
     `open_box` is for tests; it is the configuration's back-end otherwise.
     """
+
+    services: Mapping[str, Builtin] = BUILTIN
+    """What its programs can talk to. Give an instance another table before it is entered: {**BUILTIN, "mine": ...}."""
 
     def __init__(
         self,
@@ -135,7 +139,7 @@ class Host:
         programs = Programs(box, store, self._elsewhere.all(), SandboxSettings().compile_limits.program_size)
         runner = Runner(box, nursery, turn, programs, partial(_world, neighbourhood))
         runner.pulse = spinner.pulse
-        runner.on_problem = self._problem
+        runner.on_problem, runner.services = self._problem, self.services
         self._parts = HostParts(
             AGENT,
             config,

@@ -54,10 +54,10 @@ BUILTIN: Mapping[str, Builtin] = {
 }
 
 
-def offers(world: World, entries: Entries) -> dict[str, Offer]:
+def offers(world: World, entries: Entries, table: Mapping[str, Builtin] = BUILTIN) -> dict[str, Offer]:
     """The table for one program. `entries` is what the catalog shows: names and revisions of the moment."""
 
     def bound(line: Builtin) -> Offer:
         return Offer(line.revision, lambda outlet: line.make(world, entries, outlet))
 
-    return {name: bound(line) for name, line in BUILTIN.items()}
+    return {name: bound(line) for name, line in table.items()}
