@@ -76,7 +76,6 @@ fuzz: build
 	$(BIN)/pytest --quiet --timeout=0 tests/words/test_fuzz_decoders.py tests/web/test_frame_paths.py
 
 demo: build
-	@$(MAKE) --no-print-directory --silent -C examples/js
 	@$(BIN)/python -m gatebus.demo
 
 chat: build
