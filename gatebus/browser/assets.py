@@ -19,8 +19,8 @@ _TYPES = {
     "ts": "text/plain; charset=utf-8",
     "LICENSE": "text/plain; charset=utf-8",
 }
-_PAGES = {"/": "index.html"}
-_OURS = ("gatebus.js", "gatebus.d.ts", "protocol.js", "streams.js", "page.js", "page.css")
+_PAGES = {"/": "index.html", "/chat": "chat.html"}
+_OURS = ("gatebus.js", "gatebus.d.ts", "protocol.js", "streams.js", "page.js", "page.css", "chat.js", "chat.css")
 _CBORG = (
     *("cborg.js", "LICENSE"),
     *(f"lib/{kind}.js" for kind in ("0uint", "1negint", "2bytes", "3string", "4array", "5map", "6tag", "7float")),
