@@ -80,7 +80,8 @@ function change(people, note) {
 }
 
 function word(text) {
-  if (text.startsWith("topic: ")) $("topic").textContent = text.slice(7)
+  const [, topic] = /^(?:\S+ set the )?topic: (.*)$/.exec(text) ?? []
+  if (topic) $("topic").textContent = topic
   if (!text.startsWith("you are ")) return line(text, "note")
   showMe(text.slice(8))
   here.add(me)
@@ -103,6 +104,7 @@ async function visit() {
   }
   const bus = await connect(undefined, { onState })
   window.gatebusPage = { bus } // for whoever opens the console
+  window.addEventListener("pagehide", () => bus.close()) // who closes the tab leaves the room at once
   run = bus.io(decodeURIComponent(location.hash.slice(1)))
   await run.accepted
   allow(true)

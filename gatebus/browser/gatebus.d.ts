@@ -84,6 +84,7 @@ export class Bus {
   ask(operation: string, parameters?: Record<string, unknown>): Promise<Record<string, unknown>>
   /** Lose the connection as a network does; it is made again. For tests and for showing it. */
   interrupt(): void
+  /** Done with this host: what is open is let go, so that nobody waits for us to come back. Calls are killed. */
   close(): void
 }
 

@@ -119,7 +119,9 @@ export class Bus {
     this.#socket.close()
   }
 
+  /** Done with this host: what is open is let go, so that nobody waits for us to come back. */
   close() {
+    for (const channel of this.#channels.values()) this.send([wire.CANCEL, channel.number])
     this.#end(gone())
     this.#socket?.close(1000)
   }

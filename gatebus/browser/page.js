@@ -164,6 +164,7 @@ async function begin() {
   bus = await connect(undefined, { onState })
   $("link").title = bus.host.agent
   window.gatebusPage = { bus } // for whoever opens the console
+  window.addEventListener("pagehide", () => bus.close()) // its program ends with the page
   interpreter = (await bus.ask("features")).interpreters?.[".js"]
   $("no-interpreter").hidden = interpreter !== undefined
   allow(false)

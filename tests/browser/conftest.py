@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from guestfiles import require_guest
 from hostprocess import HostProcess, serving
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect, sync_playwright
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +32,7 @@ def browser() -> Iterator[Browser]:
     if executable is None:
         pytest.skip("chromium is not installed: make browser-tools")
     with sync_playwright() as playwright:
+        expect.set_options(timeout=PATIENCE)
         browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
         yield browser
         browser.close()
