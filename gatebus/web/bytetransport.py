@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import socket
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     Piece = bytes | bytearray | memoryview
 
@@ -43,11 +44,13 @@ class Transport(Protocol):
         """Taken bytes still wait in this process (TLS): call send_parts(()) when writable."""
         ...
 
-    async def wait_readable(self) -> None:
+    @property
+    def wait_readable(self) -> Callable[[], Awaitable[None]]:
         """trio.ClosedResourceError after close()."""
         ...
 
-    async def wait_writable(self) -> None: ...
+    @property
+    def wait_writable(self) -> Callable[[], Awaitable[None]]: ...
 
     def finish(self) -> None:
         """Nothing more will be sent. Never raises."""
@@ -65,7 +68,7 @@ MOST_PARTS = 64
 class SocketTransport:
     """Owns the socket. The attempts are the socket's own methods: one Python call less for each."""
 
-    __slots__ = ("_socket", "receive_into", "send", "send_parts")
+    __slots__ = ("_socket", "receive_into", "send", "send_parts", "wait_readable", "wait_writable")
 
     def __init__(self, sock: socket.socket) -> None:
         sock.settimeout(0)
@@ -73,15 +76,11 @@ class SocketTransport:
         self.send: Callable[[Piece], int] = sock.send
         self.send_parts: Callable[[Sequence[Piece]], int] = sock.sendmsg
         self.receive_into: Callable[[memoryview], int] = sock.recv_into
+        self.wait_readable = partial(trio.lowlevel.wait_readable, sock)  # no coroutine of ours between
+        self.wait_writable = partial(trio.lowlevel.wait_writable, sock)
 
     def pending(self) -> bool:
         return False
-
-    async def wait_readable(self) -> None:
-        await trio.lowlevel.wait_readable(self._socket)
-
-    async def wait_writable(self) -> None:
-        await trio.lowlevel.wait_writable(self._socket)
 
     def finish(self) -> None:
         with suppress(OSError):  # the other end was first

@@ -122,7 +122,7 @@ async def shake_hands(transport: Transport, address: Address, caller: Caller) ->
     if terms.subprotocol and protocol.subprotocol != terms.subprotocol:
         raise CannotConnect(f"Who answers there does not speak {terms.subprotocol}.")
     peer = Peer({"ws": "tcp", "wss": "tls", "unix": "unix"}[address.scheme])  # type: ignore[arg-type]
-    return caller.link_class(transport, protocol, peer, Scratch(bounds.LINK_SCRATCH_BYTES), rest)
+    return caller.link_class(transport, protocol, peer, Scratch(bounds.LINK_SCRATCH_BYTES), rest=rest)
 
 
 async def _answer(transport: Transport, protocol: ClientProtocol) -> bytes:

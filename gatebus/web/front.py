@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from gatebus.web.bytetransport import Transport
     from gatebus.web.crowd import Seat
-    from gatebus.web.httploop import Upgrade
     from gatebus.web.link import Link
     from gatebus.web.pages import Page
 
@@ -54,8 +53,10 @@ class Front:
 class Reception:
     """What all connections of a server share."""
 
-    def __init__(self, front: Front) -> None:
+    def __init__(self, front: Front, nursery: trio.Nursery | None = None) -> None:
+        """`nursery` must outlive the connections; None: each link has its own."""
         self.front = front
+        self.nursery = nursery
         self.keepalive = Keepalive()
         self.scratch = Scratch(bounds.LINK_SCRATCH_BYTES)
 
@@ -64,25 +65,29 @@ class Reception:
         try:
             if context is not None:
                 transport = await _secured(transport, context)
-            upgrade = await HttpLoop(transport, self.front.pages, self.front.terms.path).converse()
-            if upgrade is not None:
-                await self._enter(transport, peer, seat, upgrade)
+            link = await self._open(transport, peer)
+            if link is not None:
+                seat.settle()
+                await self._attend(link)
         except (OSError, trio.ClosedResourceError, trio.TooSlowError):
             pass  # it broke, was too slow, or was evicted
         finally:
             transport.close()
 
-    async def _enter(self, transport: Transport, peer: Peer, seat: Seat, upgrade: Upgrade) -> None:
+    async def _open(self, transport: Transport, peer: Peer) -> WebsocketLink | None:
+        """What a link does not need is gone when this returns. None: it was pages, or a refusal."""
+        upgrade = await HttpLoop(transport, self.front.pages, self.front.terms.path).converse()
+        if upgrade is None:
+            return None
         entry = enter_untrusted(upgrade.head, self.front.terms)
         with trio.fail_after(bounds.HTTP_HEAD_SECONDS):
             await send_all(transport, entry.answer)
         if entry.protocol is None:
             await linger(transport)
-            return
-        seat.settle()
+            return None
         peer = replace(peer, origin=entry.origin, agent=entry.agent)
-        link = self.front.link_class(transport, entry.protocol, peer, self.scratch, upgrade.rest)
-        await self._attend(link)
+        make = self.front.link_class
+        return make(transport, entry.protocol, peer, self.scratch, rest=upgrade.rest, nursery=self.nursery)
 
     async def _attend(self, link: WebsocketLink) -> None:
         try:

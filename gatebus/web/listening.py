@@ -89,8 +89,9 @@ def listen_unix(path: Path, mode: int = 0o600) -> Listener:
 
 async def serve(listeners: Sequence[Listener], front: Front) -> None:
     """Until every listener is closed and every connection has ended."""
-    reception, crowd = Reception(front), Crowd(front.capacity)
+    crowd = Crowd(front.capacity)
     async with trio.open_nursery() as looking_after:
+        reception = Reception(front, looking_after)
         looking_after.start_soon(reception.keepalive.run)
         async with trio.open_nursery() as connections:
             for listener in listeners:

@@ -33,10 +33,10 @@ class Outbox:
         self.broken = False
         self.nursery: trio.Nursery | None = None
         self._transport = transport
-        self._queue: deque[memoryview] = deque()
+        self._queue: deque[memoryview] | tuple[()] = ()  # made when something waits: a deque is 0.7 KiB
         self._draining = False
         self._finishing = False
-        self._room = trio.Event()
+        self._room: trio.Event | None = None
 
     def push(self, data: bytes) -> None:
         """One attempt; the rest waits. Never raises."""
@@ -81,13 +81,14 @@ class Outbox:
         """Nothing more will be taken."""
         self.broken = True
         self.waiting = 0
-        self._queue.clear()
-        self._room.set()
+        self._queue = ()
+        self._wake()
 
     async def until_below(self, most: int) -> None:
         """Until at most so many bytes wait (0: until everything is sent), or it is broken."""
         while (self.waiting > most or (most == 0 and self._draining)) and not self.broken:
-            self._room = trio.Event()
+            if self._room is None:
+                self._room = trio.Event()
             await self._room.wait()
 
     def start(self, nursery: trio.Nursery) -> None:
@@ -98,6 +99,8 @@ class Outbox:
     def _keep(self, data: Piece) -> None:
         if self.broken:
             return
+        if not isinstance(self._queue, deque):
+            self._queue = deque()
         self._queue.append(memoryview(data))
         self.waiting += len(data)
         self._want_drain()
@@ -120,8 +123,13 @@ class Outbox:
             self.drop()
         finally:
             self._draining = False
-            self._room.set()
+            self._wake()
             self._settle()
+
+    def _wake(self) -> None:
+        if self._room is not None:
+            self._room.set()
+            self._room = None
 
     def _send_some(self) -> None:
         try:
@@ -129,15 +137,15 @@ class Outbox:
         except BlockingIOError:
             return
         self.waiting -= taken
-        while taken:
-            first = self._queue[0]
+        while taken and (queue := self._queue):
+            first = queue[0]
             if taken < len(first):
-                self._queue[0] = first[taken:]
+                queue[0] = first[taken:]
                 break
             taken -= len(first)
-            self._queue.popleft()
+            queue.popleft()
         if self.waiting <= LINK_HIGH_WATER // 2:
-            self._room.set()
+            self._wake()
 
     def _settle(self) -> None:
         if self._finishing and not self._queue and not self._transport.pending() and not self.broken:

@@ -14,7 +14,7 @@ What lost: a reader task with a queue (two switches per message); trio.SocketStr
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from os import urandom
 from struct import iter_unpack
 from typing import TYPE_CHECKING, ClassVar
@@ -44,12 +44,25 @@ MASKS = 4096  # bytes of randomness drawn at once: 1,024 frames of a client
 
 
 class WebsocketLink:
-    """`protocol` is open; `rest` are bytes that came with the end of the handshake."""
+    """`protocol` is open; `rest` are bytes that came with the end of the handshake. `nursery`: where a drain task may
+    run, which must last longer than the link (a server's: 3 KiB less for each link); None: the link opens its own."""
 
+    __slots__ = (
+        *("_batch", "_corked", "_drained", "_ended", "_fair", "_kind", "_left", "_life", "_masked", "_masks", "_most"),
+        *("_need", "_nursery", "_open", "_outbox", "_partial", "_parts", "_protocol", "_scratch", "_small", "_tail"),
+        *("_take", "_transport", "_turn", "last_heard", "peer", "receiving"),
+    )
     takes_text: ClassVar[bool] = False
 
     def __init__(
-        self, transport: Transport, protocol: Protocol, peer: Peer, scratch: frames.Scratch, rest: bytes = b""
+        self,
+        transport: Transport,
+        protocol: Protocol,
+        peer: Peer,
+        scratch: frames.Scratch,
+        *,
+        rest: bytes = b"",
+        nursery: trio.Nursery | None = None,
     ) -> None:
         self.peer = peer
         self.last_heard = trio.current_time()
@@ -75,7 +88,9 @@ class WebsocketLink:
         self._corked = 0
         self._fair = 0
         self._masks: Iterator[tuple[bytes]] = iter(())
-        self._over = trio.Event()  # the peer's half of the stream has ended
+        self._ended = False  # the peer's half of the stream
+        self._nursery = nursery
+        self._life: AbstractAsyncContextManager[None] | None = None
         self._turn: trio.Event | None = None  # the closer waits for the reader to leave
         if rest:
             scratch.view[: len(rest)] = rest
@@ -237,7 +252,7 @@ class WebsocketLink:
 
     def _end(self) -> None:
         """The peer's half of the stream is over, or everything."""
-        if self._over.is_set():
+        if self._ended:
             return
         if self._tail:
             tail, self._tail = bytes(self._tail), bytearray()
@@ -245,7 +260,7 @@ class WebsocketLink:
         self._protocol.receive_eof()
         self._answer()
         self._open = False
-        self._over.set()
+        self._ended = True
 
     def _closed(self) -> LinkClosed:
         told, sent = self._protocol.close_rcvd, self._protocol.close_sent
@@ -321,7 +336,7 @@ class WebsocketLink:
 
     async def _hear_the_end(self) -> None:
         """What still comes is read and dropped: closing a socket with unread input would destroy what is under way."""
-        while not self._over.is_set():
+        while not self._ended:
             if self.receiving:  # another task reads; it leaves with the next bytes
                 if self._turn is None or self._turn.is_set():
                     self._turn = trio.Event()
@@ -341,36 +356,44 @@ class WebsocketLink:
         self._small, self._parts, self._corked = [], [], 0
         self._outbox.drop()
         self._transport.close()
-        self._over.set()
+        self._ended = True
         if self._turn is not None:
             self._turn.set()  # of two that close, the other one need not wait
 
     async def __aenter__(self) -> Self:
-        self._life = self._living()
-        await self._life.__aenter__()
+        if self._nursery is None:
+            self._life = self._living()
+            await self._life.__aenter__()
+        else:
+            self._outbox.start(self._nursery)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        return await self._life.__aexit__(kind, error, trace)
+        if self._life is not None:
+            return await self._life.__aexit__(kind, error, trace)
+        await self._leave(error)
+        return None
 
     @asynccontextmanager
     async def _living(self) -> AsyncIterator[None]:
+        async with background_tasks() as nursery:
+            self._outbox.start(nursery)
+            try:
+                yield
+            except BaseException as error:
+                await self._leave(error)
+                raise
+            await self._leave(None)
+
+    async def _leave(self, error: BaseException | None) -> None:
         try:
-            async with background_tasks() as nursery:
-                self._outbox.start(nursery)
-                try:
-                    yield
-                except trio.Cancelled:
-                    self._say_goodbye(GOING_AWAY, "")  # one attempt; no time is left for more
-                    raise
-                except LinkClosed:
-                    await self.aclose()
-                    raise
-                except Exception:
-                    await self.aclose(INTERNAL, "")
-                    raise
+            if error is None or isinstance(error, LinkClosed):
                 await self.aclose()
+            elif isinstance(error, Exception):
+                await self.aclose(INTERNAL)
+            else:
+                self._say_goodbye(GOING_AWAY, "")  # cancelled: one attempt, no time is left for more
         finally:
             self.abort()
