@@ -206,12 +206,14 @@ class Host:
 
     # The end.
 
-    async def serve(self) -> None:
-        """Listen where the configuration says, until `stop` was called and what ran had its time. UsageError."""
+    async def serve(self, *, task_status: trio.TaskStatus[tuple[str, ...]] = trio.TASK_STATUS_IGNORED) -> None:
+        """Listen where the configuration says, until `stop` was called and what ran had its time. UsageError. By
+        `nursery.start` it says where it listens.
+        """
         from gatebus.host.serving import serve_host  # whoever embeds a host pays for no sockets
 
         settle_memory()
-        await serve_host(self)
+        await serve_host(self, task_status)
 
     def stop(self) -> None:
         """`serve` ends, within the configuration's `stop_seconds` and a little."""

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _HERE = ("localhost", "127.0.0.1", "[::1]")
 
 
-async def serve_host(host: Host) -> None:
+async def serve_host(host: Host, task_status: trio.TaskStatus[tuple[str, ...]]) -> None:
     """Until it is stopped. Raises UsageError before anything is served."""
     with ExitStack() as stack:
         listeners = await _listen(host.config)
@@ -53,6 +53,7 @@ async def serve_host(host: Host) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(serve, listeners, front)
             _tell(host, listeners)
+            task_status.started(tuple(map(_shown, listeners)))
             await host.stopped()
             nursery.cancel_scope.cancel()
 
