@@ -1,4 +1,4 @@
-"""The Python of documents runs as it stands, the blocks of one document as one program; their TOML configures a host."""
+"""The Python of a document runs as it stands, its blocks as one program; its TOML is a configuration."""
 
 from __future__ import annotations
 
