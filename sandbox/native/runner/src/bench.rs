@@ -3,7 +3,6 @@
 use crate::client::{Client, Program, Result, begin, setup, start};
 use crate::rehearsal::MODULE;
 use crate::workload::Native;
-use gatebus_jail::Workload;
 use gatebus_jail::descriptors::sealed_memfd;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -12,12 +11,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-/// Starts from a full pool, each asked for as soon as the pool is full again; and as many bare forks, in turn.
-const FULL: usize = 1000;
+/// Starts and bare forks in turn, each asked for as soon as the one before has ended.
+const TURNS: usize = 1000;
 /// Starts with an idle pause between them, as in life: control groups are slow only then, and both processors sleep.
 const PAUSED: usize = 300;
 const PAUSE: Duration = Duration::from_millis(20);
-/// Starts in a row: the next one when this one has ended, whatever the pool has.
+/// Starts in a row, without forks between them, which give the pool time.
 const ROW: usize = 1000;
 /// Programs at once in the rate's measurement: one for each core, and one that waits.
 const AT_ONCE: usize = 3;
@@ -51,8 +50,8 @@ pub fn main() -> Result<()> {
     let idle = bench.idle_kib()?;
     bench.image = bench.compiled(MODULE)?;
     let mut forks = Forks::new()?;
-    let (mut full, mut bare) = bench.in_turn(&mut forks, FULL, Duration::ZERO)?;
-    let (mut paused, mut paused_bare) = bench.in_turn(&mut forks, PAUSED, PAUSE)?;
+    let (mut full, mut bare) = bench.in_turn(&mut forks, TURNS, None)?;
+    let (mut paused, mut paused_bare) = bench.in_turn(&mut forks, PAUSED, Some(PAUSE))?;
     let mut row = bench.in_a_row()?;
     let rate = bench.rate()?;
     let result = json!({
@@ -111,19 +110,29 @@ impl Bench {
         Ok(first)
     }
 
-    /// Starts and forks in turn, with the same pause before each: both meet the same machine. A fork comes right after
-    /// the words with the keeper that tell a full pool, as a start does.
-    fn in_turn(&mut self, forks: &mut Forks, count: usize, pause: Duration) -> Result<(Vec<Duration>, Vec<Duration>)> {
+    /// Starts and forks in turn, with the same pause before each, if any: both meet the same machine.
+    fn in_turn(
+        &mut self,
+        forks: &mut Forks,
+        count: usize,
+        pause: Option<Duration>,
+    ) -> Result<(Vec<Duration>, Vec<Duration>)> {
         let (mut starts, mut bare) = (Vec::new(), Vec::new());
         for _ in 0..count {
-            std::thread::sleep(pause);
-            self.client.settle()?;
+            self.pause(pause)?;
             starts.push(self.one()?);
-            std::thread::sleep(pause);
-            self.client.settle()?;
+            self.pause(pause)?;
             bare.push(forks.one()?);
         }
         Ok((starts, bare))
+    }
+
+    /// Both processors fall asleep, and the pool is full.
+    fn pause(&mut self, pause: Option<Duration>) -> Result<()> {
+        pause.map_or(Ok(()), |pause| {
+            std::thread::sleep(pause);
+            self.client.settle()
+        })
     }
 
     fn in_a_row(&mut self) -> Result<Vec<Duration>> {
@@ -210,7 +219,8 @@ impl Forks {
 }
 
 fn serve(mut requests: &UnixStream) -> ! {
-    let native = Native::initialise();
+    // Without what makes a program's start cheap and a bare fork dearer: the yardstick stays what it was.
+    let native = Native::stand();
     while native.is_ok() && requests.read_exact(&mut [0]).is_ok() {
         // SAFETY: one thread; the child only exits, the parent waits for it.
         unsafe {

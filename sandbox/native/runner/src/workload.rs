@@ -59,6 +59,38 @@ fn silent_panics() {
 }
 
 impl Native {
+    /// Both engines, and each has run once: signal stack, thread-locals and hash keys are inherited by every child.
+    pub(crate) fn stand() -> Result<Native, String> {
+        let slots = Slots::reserve()?;
+        let (small, large) = (stage(StackClass::Small, &slots)?, stage(StackClass::Large, &slots)?);
+        let module = wat::parse_str(MODULE).map_err(|error| error.to_string())?;
+        let image = small.engine.precompile_module(&module).map_err(|error| format!("warm-up: {error}"))?;
+        let rehearsal = memfd(&image)?;
+        drop(image);
+        let mut native = Native { small, large, rehearsal, slots };
+        if !native.rehearse(StackClass::Small) || !native.rehearse(StackClass::Large) {
+            return Err("the warm-up's program does not run".to_owned());
+        }
+        heap::discard_free_pages();
+        Ok(native)
+    }
+
+    /// What each child would pay for is paid here: page faults of code, opening the heap.
+    fn make_forks_cheap(&mut self) -> Result<(), String> {
+        text::forget();
+        if !self.rehearse(StackClass::Small) {
+            return Err("the warm-up's program does not run twice".to_owned());
+        }
+        heap::discard_free_pages();
+        if !text::inherit() {
+            return Err("the executable's own code cannot be made unwritable again".to_owned());
+        }
+        if !heap::allow(USUAL_HEAP) {
+            return Err("no memory for the runtime's heap".to_owned());
+        }
+        Ok(())
+    }
+
     fn stage(&mut self, class: StackClass) -> &mut Stage {
         match class {
             StackClass::Small => &mut self.small,
@@ -80,30 +112,8 @@ impl Native {
 
 impl Workload for Native {
     fn initialise() -> Result<Native, String> {
-        let slots = Slots::reserve()?;
-        let (small, large) = (stage(StackClass::Small, &slots)?, stage(StackClass::Large, &slots)?);
-        let module = wat::parse_str(MODULE).map_err(|error| error.to_string())?;
-        let image = small.engine.precompile_module(&module).map_err(|error| format!("warm-up: {error}"))?;
-        let rehearsal = memfd(&image)?;
-        drop(image);
-        let mut native = Native { small, large, rehearsal, slots };
-        // Both engines once: signal stack, thread-locals and hash keys are inherited by every child.
-        if !native.rehearse(StackClass::Small) || !native.rehearse(StackClass::Large) {
-            return Err("the warm-up's program does not run".to_owned());
-        }
-        heap::discard_free_pages();
-        text::forget();
-        if !native.rehearse(StackClass::Small) {
-            return Err("the warm-up's program does not run twice".to_owned());
-        }
-        heap::discard_free_pages();
-        if !text::inherit() {
-            return Err("the executable's own code cannot be made unwritable again".to_owned());
-        }
-        // Here and not in each program: it costs a call and two page faults.
-        if !heap::allow(USUAL_HEAP) {
-            return Err("no memory for the runtime's heap".to_owned());
-        }
+        let mut native = Native::stand()?;
+        native.make_forks_cheap()?;
         Ok(native)
     }
 
