@@ -87,7 +87,7 @@ def main() -> int:
     for source in dict.fromkeys(figure.source for figure in figures):
         values |= measure(source)
     if {"spawn_ms", "fork_ms"} <= values.keys():
-        values["spawn_vs_fork"] = values["spawn_ms"] / values["fork_ms"]  # both with the same pauses, taken in turn
+        values["spawn_vs_fork"] = values["spawn_ms"] / values["fork_ms"]  # both without pauses, taken in turn
     keys = {figure.key for figure in figures}
     values = {key: value for key, value in values.items() if key in keys}
     print(f"\n{facts}\n")
