@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 LOST = EndRecord(None, None, Why.LOST)
 
 
+class KeeperGone(SandboxBroken):
+    """It ended before it took the request: nothing was started, so the request may be made again elsewhere."""
+
+
 class Job:
     """One request: a program or a compilation. `answer` is there when `done` is set; a lost keeper answers LOST."""
 
@@ -138,7 +142,7 @@ class Keeper:
         return job
 
     async def send(self, job: Job, datagram: bytes, descriptors: Sequence[int]) -> None:
-        """Ask. Waits only when the keeper has 200 requests before it. Raises SandboxBroken when it is gone."""
+        """Ask. Waits only when the keeper has 200 requests before it. Raises KeeperGone."""
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))]
         try:
             while not self.lost:
@@ -154,7 +158,7 @@ class Keeper:
             self._jobs.pop(job.identity, None)
             raise
         self._jobs.pop(job.identity, None)
-        raise SandboxBroken("keeper-lost", "The sandbox's keeper ended; a new one is being made. Try again.")
+        raise KeeperGone("keeper-lost", "The sandbox's keeper ended; a new one is being made. Try again.")
 
     def kill(self, job: Job) -> None:
         """At once and without a checkpoint; when the socket is full, a task sends it as soon as there is room."""

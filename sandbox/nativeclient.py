@@ -6,7 +6,7 @@ backend.Compiled. The keeper never sees a path or a name, and this process never
 Order in start_process: the setup is written into the socket before anybody holds its other end, and the request is
 one datagram, so a prepared child finds everything at once and its first packet needs no second turn of this loop. A
 keeper that dies takes its programs with it (each ends with a clear outcome); the next request makes a new one, a
-few times a minute at most.
+few times a minute at most, and one that it had not taken yet is made again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 import socket
 from collections import deque
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
@@ -25,7 +25,7 @@ from sandbox.background import background_tasks
 from sandbox.compilefailure import compile_failure
 from sandbox.errors import BackendUnavailable, SandboxBroken, StartFailed
 from sandbox.image import FACTS_MAX
-from sandbox.keeper import LOST, Keeper
+from sandbox.keeper import LOST, Keeper, KeeperGone
 from sandbox.keeperprocess import KeeperProcess, find_executable, keeper_arguments
 from sandbox.keeperwire import SPAWNER_LOST, Failed
 from sandbox.layerprobe import why_unavailable
@@ -34,13 +34,15 @@ from sandbox.memfd import MemfdBlob, allocated, empty_memfd, memory_memfd, read_
 from sandbox.transport import SocketTransport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from sandbox.backend import Blob
     from sandbox.keeper import Job
     from sandbox.limits import CompileLimits, Limits
     from sandbox.outcome import EndRecord
     from sandbox.settings import Settings
+
+T = TypeVar("T")
 
 # Restarts are counted over this long.
 RESTART_WINDOW = 60.0
@@ -151,47 +153,59 @@ class NativeBackend:
             self._restarts.append(now)
             return await self._adopt(self._launch())
 
-    async def compile_job(self, wasm: bytes, limits: CompileLimits) -> Compiled:
+    async def _asked(self, ask: Callable[[Keeper], Awaitable[T]]) -> T:
+        """Once more, of a new keeper, when the first one was gone before it took the request."""
         keeper = self._keeper
         if keeper is None or keeper.lost:
             keeper = await self._living_keeper()
-        fds: list[int] = []
         try:
-            fds.append(await trio.to_thread.run_sync(sealed_memfd, "wasm", wasm))
-            fds += [empty_memfd("image"), empty_memfd("facts")]
-            job = keeper.new_job()
-            await keeper.send(job, keeperwire.compile_request(job.identity, limits), fds)
-            await _compiled(keeper, job, limits)
-            return await trio.to_thread.run_sync(_harvest, fds)
-        except OSError as error:
-            raise SandboxBroken(
-                "compiler-files", "The machine has no memory or descriptors for a compilation."
-            ) from error
-        finally:
-            for fd in fds:
-                os.close(fd)
+            return await ask(keeper)
+        except KeeperGone:
+            return await ask(await self._living_keeper())
+
+    async def compile_job(self, wasm: bytes, limits: CompileLimits) -> Compiled:
+        return await self._asked(lambda keeper: _compile(keeper, wasm, limits))
 
     def blob(self, data: bytes) -> MemfdBlob:
         return MemfdBlob(sealed_memfd("image", data))
 
     async def start_process(self, image: Blob, setup: bytes, limits: Limits) -> tuple[NativeProcess, bytes]:
-        keeper = self._keeper
-        if keeper is None or keeper.lost:
-            keeper = await self._living_keeper()
         assert isinstance(image, MemfdBlob)
-        ours, theirs, memory = _start_files(limits)
-        process = NativeProcess(keeper, keeper.new_job(), ours, memory)
-        try:
-            sent = ours.send(setup)
-            request = keeperwire.start(process.job.identity, limits, image.size)
-            await keeper.send(process.job, request, (theirs.fileno(), image.fd, memory))
-            process.asked = True
-        except BaseException:
-            process.close()
-            raise
-        finally:
-            theirs.close()
-        return process, setup[sent:]
+        return await self._asked(lambda keeper: _start(keeper, image, setup, limits))
+
+
+async def _compile(keeper: Keeper, wasm: bytes, limits: CompileLimits) -> Compiled:
+    fds: list[int] = []
+    try:
+        fds.append(await trio.to_thread.run_sync(sealed_memfd, "wasm", wasm))
+        fds += [empty_memfd("image"), empty_memfd("facts")]
+        job = keeper.new_job()
+        await keeper.send(job, keeperwire.compile_request(job.identity, limits), fds)
+        await _compiled(keeper, job, limits)
+        return await trio.to_thread.run_sync(_harvest, fds)
+    except OSError as error:
+        raise SandboxBroken(
+            "compiler-files", "The machine has no memory or descriptors for a compilation."
+        ) from error
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+async def _start(keeper: Keeper, image: MemfdBlob, setup: bytes, limits: Limits) -> tuple[NativeProcess, bytes]:
+    ours, theirs, memory = _start_files(limits)
+    process = NativeProcess(keeper, keeper.new_job(), ours, memory)
+    try:
+        sent = ours.send(setup)
+        request = keeperwire.start(process.job.identity, limits, image.size)
+        await keeper.send(process.job, request, (theirs.fileno(), image.fd, memory))
+        process.asked = True
+    except BaseException:
+        process.close()
+        raise
+    finally:
+        theirs.close()
+    return process, setup[sent:]
 
 
 def _start_files(limits: Limits) -> tuple[socket.socket, socket.socket, int]:

@@ -18,7 +18,7 @@ from trio.testing import wait_all_tasks_blocked
 from waiting import until
 
 import sandbox
-from sandbox import Cause, HostLimits, Limits, Settings, Setup, State
+from sandbox import Cause, CompileLimits, HostLimits, Limits, Settings, Setup, State
 from sandbox.layerprobe import probe_layers
 from sandbox.layers import LAYER_NAMES, Missing
 from sandbox.packets import encode
@@ -222,6 +222,20 @@ async def test_a_keeper_that_dies_during_a_compilation_is_an_error(box: sandbox.
         os.kill(keeper_of(box), signal.SIGKILL)
 
 
+async def test_a_request_that_a_dead_keeper_did_not_take_is_made_again_of_a_new_one(box: sandbox.Sandbox) -> None:
+    image = await box.compile(b"exit-0")
+    for request in ("start", "compile"):
+        dead = keeper_of(box)
+        os.kill(dead, signal.SIGKILL)
+        os.waitid(os.P_PID, dead, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222, nobody else shall have a turn
+        if request == "start":
+            async with box.start(image) as program:
+                assert (await program.wait()).ok
+        else:
+            assert (await box._backend.compile_job(b"exit-1", CompileLimits())).blob
+        assert keeper_of(box) != dead
+
+
 async def test_keepers_that_die_again_and_again_are_given_up(settings: Settings) -> None:
     settings = replace(settings, host_limits=HostLimits(keeper_restarts=2))
     async with sandbox.open_sandbox("native", settings) as box:
@@ -303,16 +317,12 @@ async def test_many_starts_and_kills_at_once_all_end(box: sandbox.Sandbox) -> No
 @pytest.mark.parametrize("then", ["goes on", "dies"])
 async def test_many_may_wait_for_a_keeper_that_is_behind(box: sandbox.Sandbox, then: str) -> None:
     image, keeper = await box.compile(b"hang"), keeper_of(box)
-    programs: list[sandbox.Program] = []
-    outcomes: list[sandbox.Outcome | str] = []
+    programs, outcomes = [], []
 
     async def one() -> None:
-        try:
-            async with box.start(image) as program:
-                programs.append(program)
-                outcomes.append(await program.wait())
-        except sandbox.SandboxBroken as broken:
-            outcomes.append(broken.code)
+        async with box.start(image) as program:
+            programs.append(program)
+            outcomes.append(await program.wait())
 
     box._backend._keeper._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4608)  # the least: a few requests
     os.kill(keeper, signal.SIGSTOP)
@@ -326,7 +336,7 @@ async def test_many_may_wait_for_a_keeper_that_is_behind(box: sandbox.Sandbox, t
             program.kill()
         await wait_all_tasks_blocked()
         os.kill(keeper, signal.SIGCONT if then == "goes on" else signal.SIGKILL)
-        await until(lambda: len(programs) == 60 or then == "dies")
+        await until(lambda: len(programs) == 60)  # those that waited have asked again, of a new keeper if they must
         for program in programs:
             program.kill()
     assert len(outcomes) == 60
