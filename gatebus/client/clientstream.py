@@ -19,6 +19,7 @@ import trio
 
 from gatebus.bounds import DATA_BYTES, STREAM_WINDOW
 from gatebus.client.answers import Outcome, instance_untrusted, outcome_untrusted
+from gatebus.client.backoff import Losses
 from gatebus.client.complaints import BusError, StreamLost, StreamStopped, host_error
 from gatebus.protocol import Flows, LocalProtocolError
 from gatebus.protocol.channels import fresh
@@ -161,17 +162,20 @@ class Running:
 
     async def keep(self) -> None:
         """Until the stream is answered. Errors become the caller's."""
+        losses = Losses(trio.current_time())
         try:
             while not self._over:
-                await self._live()
+                await self._live(losses)
+                losses.lost(trio.current_time(), advanced=bool(self._asked))
         except BusError as fault:
             self._finish(None, fault)
 
-    async def _live(self) -> None:
+    async def _live(self, losses: Losses) -> None:
         """On one line."""
         if self._lacking:
             await self._supply()
         line = await self._lifeline.line()
+        losses.began(trio.current_time())
         self._turned = trio.Event()
         try:
             self._open(line)
@@ -223,7 +227,9 @@ class Running:
                 pass
         self._wake()
 
-    def lost(self) -> None:
+    def lost(self, fault: BusError | None) -> None:
+        if fault is not None:
+            self._finish(None, fault)
         self._turned.set()
 
     def _refused(self, error: Error) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from gatebus.bounds import LINK_HIGH_WATER
-from gatebus.client.complaints import BusError, HostNonsense, host_error
+from gatebus.client.complaints import PASSING, BusError, HostError, HostNonsense, host_error
 from gatebus.protocol import Authenticated, Broken, LocalProtocolError, PingDue, Session, State
 from gatebus.protocol.messages import (
     Cancel,
@@ -41,8 +41,8 @@ class Hearer(Protocol):
 
     def hear(self, message: Message) -> None: ...
 
-    def lost(self) -> None:
-        """The link is gone, and with it the channel."""
+    def lost(self, fault: BusError | None) -> None:
+        """The link is gone, and with it the channel. `fault`: another link will not do better."""
 
 
 class HostLine:
@@ -73,7 +73,11 @@ class HostLine:
             self._session.close()
             hearers, self._hearers = self._hearers, {}
             for hearer in hearers.values():
-                hearer.lost()
+                hearer.lost(self._for_good())
+
+    def _for_good(self) -> BusError | None:
+        passing = isinstance(self.fault, HostError) and self.fault.code in PASSING
+        return None if passing else self.fault
 
     async def _read(self) -> None:
         try:

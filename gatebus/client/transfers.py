@@ -10,19 +10,20 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import trio
 
 from gatebus.client.answers import Uploaded, uploaded_untrusted
-from gatebus.client.complaints import HostError, HostNonsense, TooMuchOutput, host_error
+from gatebus.client.backoff import Losses
+from gatebus.client.complaints import BusError, HostNonsense, TooMuchOutput, host_error
 from gatebus.clientbounds import READ_PIECE
 from gatebus.faults import UsageError
 from gatebus.protocol import LocalProtocolError
 from gatebus.protocol.messages import Accept, Data, End, Error, Message, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from gatebus.client.hostline import HostLine
     from gatebus.client.lifeline import Lifeline
@@ -92,7 +93,7 @@ class Channel:
     def __init__(self) -> None:
         self.accepted: Mapping[str, Any] | None = None
         self.answer: Mapping[str, Any] | None = None
-        self.fault: HostError | None = None
+        self.fault: BusError | None = None
         self.gone = False
         self.came: deque[bytes] = deque()
         self.ended = False
@@ -116,8 +117,8 @@ class Channel:
                 self.fault = host_error(code, text, details)
         self._changed.set()
 
-    def lost(self) -> None:
-        self.gone = True
+    def lost(self, fault: BusError | None) -> None:
+        self.gone, self.fault = True, fault
         self._changed.set()
 
     async def change(self) -> None:
@@ -125,45 +126,59 @@ class Channel:
         self._changed = trio.Event()
 
 
-async def ask(lifeline: Lifeline, operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-    """One operation without a stream, asked again when its line is lost: all of them may be."""
+class Order(NamedTuple):
+    """What a channel is opened with."""
+
+    operation: str
+    parameters: Mapping[str, Any]
+    window: int = 0
+
+
+async def _attempts(
+    lifeline: Lifeline, order: Order, converse: Callable[[HostLine, int, Channel], Awaitable[None]]
+) -> Mapping[str, Any]:
+    """The host's answer, on as many lines as it takes. Raises HostError, LinkLost."""
+    losses = Losses(trio.current_time())
     while True:
         channel = Channel()
         line = await lifeline.line()
+        losses.began(trio.current_time())
         try:
-            number = line.open(channel, operation, parameters)
+            number = line.open(channel, order.operation, order.parameters, order.window)
         except LocalProtocolError:
-            continue
+            continue  # the line has just become unusable
         try:
-            while not channel.over:
-                await channel.change()
+            await converse(line, number, channel)
         finally:
             line.let_go(number)
         if channel.fault is not None:
             raise channel.fault
         if channel.answer is not None:
             return channel.answer
+        losses.lost(trio.current_time(), advanced=channel.accepted is not None)
+
+
+async def ask(lifeline: Lifeline, operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """One operation without a stream, asked again when its line is lost: all of them may be."""
+
+    async def until_over(_line: HostLine, _number: int, channel: Channel) -> None:
+        while not channel.over:
+            await channel.change()
+
+    return await _attempts(lifeline, Order(operation, parameters), until_over)
 
 
 async def upload(lifeline: Lifeline, source: Source, progress: Callable[[int, int], None] | None = None) -> Uploaded:
     """Skipped when the host has it; resumed where the host is. `progress(bytes that the host has, size)`."""
-    sha256 = source.sha256
-    while True:
-        channel = Channel()
-        line = await lifeline.line()
-        try:
-            number = line.open(channel, "upload", {"sha256": sha256, "size": source.size})
-        except LocalProtocolError:
-            continue
-        try:
-            await _send_source(line, number, channel, source, progress or _nobody)
-        finally:
-            line.let_go(number)
-        if channel.fault is not None:
-            raise channel.fault
-        if channel.answer is not None:
-            (progress or _nobody)(source.size, source.size)
-            return uploaded_untrusted(channel.answer)
+    show = progress or _nobody
+
+    async def send(line: HostLine, number: int, channel: Channel) -> None:
+        await _send_source(line, number, channel, source, show)
+
+    order = Order("upload", {"sha256": source.sha256, "size": source.size})
+    uploaded = uploaded_untrusted(await _attempts(lifeline, order, send))
+    show(source.size, source.size)
+    return uploaded
 
 
 async def _send_source(
@@ -195,23 +210,14 @@ async def _send_source(
 async def download(lifeline: Lifeline, sha256: bytes, most: int) -> bytes:
     """Content by its hash, which is checked. Raises TooMuchOutput beyond `most` bytes."""
     received = bytearray()
-    while True:
-        channel = Channel()
-        line = await lifeline.line()
-        try:
-            number = line.open(channel, "download", {"sha256": sha256}, window=READ_PIECE)
-        except LocalProtocolError:
-            continue
-        try:
-            await _receive(line, number, channel, received, most)
-        finally:
-            line.let_go(number)
-        if channel.fault is not None:
-            raise channel.fault
-        if channel.answer is not None:
-            if hashlib.sha256(received).digest() != sha256:
-                raise HostNonsense("The host sent other bytes than those that the hash names.")
-            return bytes(received)
+
+    async def receive(line: HostLine, number: int, channel: Channel) -> None:
+        await _receive(line, number, channel, received, most)
+
+    await _attempts(lifeline, Order("download", {"sha256": sha256}, READ_PIECE), receive)
+    if hashlib.sha256(received).digest() != sha256:
+        raise HostNonsense("The host sent other bytes than those that the hash names.")
+    return bytes(received)
 
 
 async def _receive(line: HostLine, number: int, channel: Channel, received: bytearray, most: int) -> None:

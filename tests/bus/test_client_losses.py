@@ -244,6 +244,30 @@ async def test_operations_without_a_stream_are_asked_again(autojump_clock: objec
     assert len(host.opened) == 2
 
 
+async def test_an_operation_that_breaks_every_link_is_given_up(autojump_clock: object) -> None:
+    host = FakeHost()
+    host.on_open = lambda _operation: raise_cut(host)
+    async with host.client(patience=1000) as bus:
+        for operation in (bus.usage(), bus.upload(b"x"), bus.call(Program("fake://echo"))):
+            host.opened.clear()
+            with pytest.raises(LinkLost) as caught:
+                await operation
+            assert caught.value.text == "The connection broke 9 times in a row in the middle of this operation."
+            assert len(host.opened) == 9
+
+
+async def test_waiting_for_days_over_links_that_break_each_hour_is_no_fault(autojump_clock: object) -> None:
+    host = FakeHost(answers={})
+    async with host.client(patience=1000) as bus, trio.open_nursery() as nursery:
+        nursery.start_soon(bus.wait, INSTANCE)
+        for _ in range(50):
+            await trio.sleep(3600)
+            host.network.cut()
+        await trio.sleep(3600)
+        assert [operation for operation, _ in host.opened] == ["wait"] * 51
+        nursery.cancel_scope.cancel()
+
+
 async def test_deleting_twice_because_a_link_broke_is_deleting_once(autojump_clock: object) -> None:
     host = FakeHost()
 
