@@ -18,7 +18,7 @@ RECONNECT_PATIENCE = 60.0
 """Seconds that an operation waits for a link before it fails: longer than a restart, and than a host keeps streams."""
 
 LOSSES = 8
-"""Links in a row that may break in the middle of one operation, each soon after it began: it may be what breaks them."""
+"""Links in a row that may break under one operation soon after it began: it may be what breaks them."""
 
 STEADY_SECONDS = 5.0
 """A link that lived for so long had no trouble of its own: the next attempt to connect is made at once."""
