@@ -156,6 +156,9 @@ LINGER_SECONDS = 60.0
 LAUNCHED_SECONDS = 86_400.0
 """How a launched instance ended is remembered for a day, so that whoever started it in the evening learns it."""
 
+FETCH_SECONDS = 120.0
+"""For the fetch of one module that a call names by content: twice the time of a large one over a slow line."""
+
 TAGS = 32
 """Tags of one module: each is shown in a list."""
 

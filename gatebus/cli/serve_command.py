@@ -7,30 +7,36 @@ Order: configuration and keys first, because their faults are the owner's and ar
 opens, so that a Ctrl-C during the start leaves nothing behind. The first signal asks, the second one insists.
 """
 
+from __future__ import annotations
+
 import signal
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 
 from gatebus.cli.hostfile import IDENTITY, read_host_config
-from gatebus.cli.interpreters import Interpreter
 from gatebus.cli.running import alone
-from gatebus.cli.serve_options import ServeOptions
 from gatebus.cli.surroundings import module_path, read_interpreters
 from gatebus.faults import GatebusError
 from gatebus.host.configtext import config_text
-from gatebus.host.hostconfig import HostConfig
 from gatebus.host.identityfile import own_private_key
 from gatebus.host.keyring import Keyring
 from gatebus.host.log import Log, standard_log
 from gatebus.host.server import Host
 from gatebus.host.sources import Elsewhere, ScriptModule
-from gatebus.sshkeys import PrivateKey
 from sandbox.errors import SandboxError
 from sandbox.limits import Limits, parse
+
+if TYPE_CHECKING:
+    from gatebus.host.hostconfig import HostConfig
+    from gatebus.sshkeys import PrivateKey
+    from gatebus.cli.interpreters import Interpreter
+    from gatebus.cli.serve_options import ServeOptions
+    from collections.abc import Mapping
+    from gatebus.host.ipfssource import IpfsSource
 
 _OURS = 125
 _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM") if hasattr(signal, name))
@@ -99,12 +105,20 @@ async def _serve(service: Service) -> None:
     config = service.config
     keyring = Keyring(Path(config.authorized_keys) if config.authorized_keys else None, service.log)
     keyring.look()
-    elsewhere = Elsewhere(script_modules(read_interpreters(None)))
+    elsewhere = Elsewhere(script_modules(read_interpreters(None)), _sources(config))
     async with Host(config, seed=service.identity.seed, known=keyring, elsewhere=elsewhere, log=service.log) as host:
         service.host = host
         await host.serve()
         service.host = None
     service.log.event("host-stopped")
+
+
+def _sources(config: HostConfig) -> dict[str, IpfsSource]:
+    if not config.ipfs_sources:
+        return {}
+    from gatebus.host.ipfssource import ipfs_source  # a host that fetches nothing does not pay for an HTTP client
+
+    return {"ipfs": ipfs_source(Path(config.data or ".") / "fetched", config.ipfs_sources)}
 
 
 def script_modules(table: Mapping[str, Interpreter]) -> dict[str, ScriptModule]:

@@ -83,6 +83,7 @@ class HostConfig:
     """Directory of identity, modules and records. None: a temporary one that goes with the host."""
     authorized_keys: str | None = None
     origins: frozenset[str] = frozenset()
+    ipfs_sources: tuple[str, ...] = ()
     stop_seconds: float = STOP_SECONDS
     linger_seconds: float = LINGER_SECONDS
     launched_seconds: float = LAUNCHED_SECONDS

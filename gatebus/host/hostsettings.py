@@ -68,6 +68,10 @@ def _list(value: object) -> list[str]:
     raise ValueError('a list of texts, such as ["a", "b"]')
 
 
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(_list(value))
+
+
 def _address(text: str) -> Address:
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
@@ -196,6 +200,7 @@ _ROOT = (
     Setting(("data",), _path, "directory of the host's key, modules and records; one host only"),
     Setting(("authorized_keys",), _path, "OpenSSH file of the ed25519 keys that this host knows"),
     Setting(("origins",), _origins, "pages from elsewhere whose browsers may connect; its own page always may"),
+    Setting(("ipfs_sources",), _texts, "gateways and nodes that ipfs:// modules are fetched from; none: they are not"),
     Setting(("stop_seconds",), _seconds(0, 600), "how long programs may go on when the host is asked to stop"),
     Setting(("linger_seconds",), _seconds(0, _DAY), "how long a stream waits for a client that lost its connection"),
     Setting(("launched_seconds",), _seconds(0, 365 * _DAY), "how long the end of a launched instance is remembered"),
