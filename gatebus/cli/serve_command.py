@@ -31,12 +31,13 @@ from sandbox.errors import SandboxError
 from sandbox.limits import Limits, parse
 
 if TYPE_CHECKING:
-    from gatebus.host.hostconfig import HostConfig
-    from gatebus.sshkeys import PrivateKey
+    from collections.abc import Mapping
+
     from gatebus.cli.interpreters import Interpreter
     from gatebus.cli.serve_options import ServeOptions
-    from collections.abc import Mapping
+    from gatebus.host.hostconfig import HostConfig
     from gatebus.host.ipfssource import IpfsSource
+    from gatebus.sshkeys import PrivateKey
 
 _OURS = 125
 _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM") if hasattr(signal, name))
