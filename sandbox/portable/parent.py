@@ -135,14 +135,11 @@ class PortableBackend:
 
     def __init__(self, nursery: trio.Nursery, directory: Path, site: str) -> None:
         self._nursery, self._directory, self._site = nursery, directory, site
+        self.fingerprint = engine_fingerprint()
 
     @property
     def layers(self) -> Layers:
         return portable_layers(has_rlimits=has_limits())
-
-    @property
-    def fingerprint(self) -> str:
-        return engine_fingerprint()
 
     async def compile_job(self, wasm: bytes, limits: CompileLimits) -> Compiled:
         job = Path(await trio.to_thread.run_sync(partial(tempfile.mkdtemp, dir=self._directory)))
@@ -278,6 +275,9 @@ def find_engine() -> str:
 async def open_backend(settings: Settings) -> AsyncIterator[PortableBackend]:
     """Raises BackendUnavailable. At its end every program is killed and waited for, and the images are gone."""
     site = find_engine()
-    with tempfile.TemporaryDirectory(prefix="gatebus-portable-", ignore_cleanup_errors=True) as directory:
+    from sandbox.portable.leftovers import PREFIX, held, remove_leftovers  # locks of POSIX; this function needs it
+
+    await trio.to_thread.run_sync(remove_leftovers)
+    with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as directory, held(Path(directory)):
         async with background_tasks() as nursery:
             yield PortableBackend(nursery, Path(directory), site)

@@ -10,15 +10,21 @@ import importlib.metadata
 import platform
 from pathlib import Path
 
-# Changes whenever the same module would be admitted or compiled differently by this folder.
-OWN_VERSION = 2
 FEATURE_LINES = ("flags", "Features")  # of x86-64 and arm64
 
 
 def engine_fingerprint() -> str:
     """An image may be used only where this is the same."""
     version = importlib.metadata.version("wasmtime")
-    return f"wasmtime-py {version} {platform.system()} {platform.machine()} {_processor()} {OWN_VERSION}"
+    return f"wasmtime-py {version} {platform.system()} {platform.machine()} {_processor()} {_own_code()}"
+
+
+def _own_code() -> str:
+    """Of all of this folder: whatever changed, the same module might be admitted or compiled differently."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
 
 
 def _processor() -> str:
