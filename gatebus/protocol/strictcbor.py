@@ -60,19 +60,21 @@ class _Reader:
         self.items += 1
         if self.items > CBOR_ITEMS_IN_ALL:
             raise RemoteFault(f"A message has more than {CBOR_ITEMS_IN_ALL} values.")
-        first = self._bytes_untrusted(1)[0]
+        try:
+            first = self.data[self.at]
+        except IndexError:
+            raise _Cut("A message ends in the middle of a value.") from None
+        self.at += 1
         major, low = first >> 5, first & 31
-        if major == 7:
-            return self._simple_untrusted(low)
+        if major >= 6:
+            return self._simple_untrusted(major, low)
         number = low if low < 24 else self._number_untrusted(low)
-        if major < 2:
-            return ~number if major else number
-        if major == 2:
-            return self._bytes_untrusted(number)
         if major == 3:
             return self._text_untrusted(number)
-        if major == 6:
-            raise RemoteFault("A message has a CBOR tag. This protocol uses none.")
+        if major == 2:
+            return self._bytes_untrusted(number)
+        if major < 2:
+            return ~number if major else number
         return self._container_untrusted(major, number, depth + 1)
 
     def _bytes_untrusted(self, size: int) -> bytes:
@@ -91,7 +93,9 @@ class _Reader:
             raise RemoteFault("A number or length is not in its shortest form.")
         return number
 
-    def _simple_untrusted(self, low: int) -> bool | float | None:
+    def _simple_untrusted(self, major: int, low: int) -> bool | float | None:
+        if major == 6:
+            raise RemoteFault("A message has a CBOR tag. This protocol uses none.")
         if low in _SIMPLE:
             return _SIMPLE[low]
         if low not in _FLOATS:
@@ -103,8 +107,12 @@ class _Reader:
         return number
 
     def _text_untrusted(self, size: int) -> str:
+        start = self.at
+        self.at = start + size
+        if self.at > len(self.data):
+            raise _Cut("A message ends in the middle of a value.")
         try:
-            return self._bytes_untrusted(size).decode()
+            return self.data[start : self.at].decode()
         except UnicodeDecodeError:
             raise RemoteFault("A text in a message is not UTF-8.") from None
 

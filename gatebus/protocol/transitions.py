@@ -26,6 +26,8 @@ class Role(Enum):
     CLIENT = "client"
     HOST = "host"
 
+    __hash__ = object.__hash__  # the enum's own is written in Python, and each message looks up a row
+
     @property
     def other(self) -> "Role":
         return Role.HOST if self is Role.CLIENT else Role.CLIENT
@@ -41,6 +43,8 @@ class State(Enum):
     CLOSED = "closed"
     ERROR = "error"
 
+    __hash__ = object.__hash__
+
 
 class Stage(Enum):
     """Where a channel is."""
@@ -48,6 +52,8 @@ class Stage(Enum):
     ASKED = "asked"
     FLOWING = "flowing"
     OVER = "over"
+
+    __hash__ = object.__hash__
 
 
 class Way(Enum):
