@@ -22,7 +22,7 @@ goes to the websocket, the rest to an h11 loop over a table of pages. Connecting
 Which module has what:
     words     link (interface, errors), frames (the usual frame), pages (path -> page), places,
               entry (who may connect)
-    wires     bytetransport, tlstransport, memorytransport (streams that never block), outbox, websocketlink, httploop,
-              keepalive
+    wires     bytetransport, tlstransport, memorytransport (streams that never block), cork, outbox, websocketlink,
+              httploop, keepalive
     assembly  front, listening (a server), dialling (a client), memorylink (links for tests)
 """

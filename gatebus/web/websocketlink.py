@@ -15,8 +15,6 @@ What lost: a reader task with a queue (two switches per message); trio.SocketStr
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from os import urandom
-from struct import iter_unpack
 from typing import TYPE_CHECKING, ClassVar
 
 import trio
@@ -25,22 +23,22 @@ from websockets.protocol import Side, State
 
 from gatebus import bounds
 from gatebus.web import frames
+from gatebus.web.cork import Cork, MaskingCork
 from gatebus.web.link import ABNORMAL, GOING_AWAY, INTERNAL, NORMAL, UNSUPPORTED, LinkClosed, Peer
 from gatebus.web.outbox import Outbox
 from sandbox.background import background_tasks
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from types import TracebackType
     from typing import Self
 
     from websockets.frames import Frame
     from websockets.protocol import Protocol
 
-    from gatebus.web.bytetransport import Piece, Transport
+    from gatebus.web.bytetransport import Transport
 
 MASKED = 0x80
-MASKS = 4096  # bytes of randomness drawn at once: 1,024 frames of a client
 
 
 class WebsocketLink:
@@ -48,9 +46,9 @@ class WebsocketLink:
     run, which must last longer than the link (a server's: 3 KiB less for each link); None: the link opens its own."""
 
     __slots__ = (
-        *("_batch", "_corked", "_drained", "_ended", "_fair", "_kind", "_left", "_life", "_masked", "_masks", "_most"),
-        *("_need", "_nursery", "_open", "_outbox", "_partial", "_parts", "_protocol", "_scratch", "_small", "_tail"),
-        *("_take", "_transport", "_turn", "last_heard", "peer", "receiving"),
+        *("_batch", "_cork", "_drained", "_ended", "_fair", "_kind", "_left", "_life", "_masked", "_most", "_need"),
+        *("_nursery", "_open", "_outbox", "_partial", "_protocol", "_scratch", "_tail", "_take", "_transport", "_turn"),
+        *("last_heard", "peer", "receiving"),
     )
     takes_text: ClassVar[bool] = False
 
@@ -75,6 +73,7 @@ class WebsocketLink:
         assert protocol.max_message_size is not None
         self._most = min(protocol.max_message_size, len(scratch.bytes) - frames.HEAD_MOST)
         self._outbox = Outbox(transport)
+        self._cork = Cork(self._outbox) if self._masked else MaskingCork(self._outbox)  # each side masks or reads masks
         self._open = True
         self._tail = bytearray()  # of a frame that is not whole yet
         self._need = 0  # bytes that make the tail worth looking at
@@ -83,11 +82,7 @@ class WebsocketLink:
         self._kind = Opcode.BINARY
         self._batch: list[bytes] = []
         self._drained = True  # the last read left nothing
-        self._small: list[bytes] = []  # written, not flushed: whole frames, and parts of frames
-        self._parts: list[Piece] = []
-        self._corked = 0
         self._fair = 0
-        self._masks: Iterator[tuple[bytes]] = iter(())
         self._ended = False  # the peer's half of the stream
         self._nursery = nursery
         self._life: AbstractAsyncContextManager[None] | None = None
@@ -240,14 +235,13 @@ class WebsocketLink:
         """What the library wants sent, in order with what was written."""
         for data in self._protocol.data_to_send():
             if data:
-                self._small.append(data)
-                self._corked += len(data)
+                self._cork.frame(data)
             else:
                 self.flush()
                 self._outbox.finish()
         if self._protocol.state is not State.OPEN:
             self._open = False
-        if not self._open or self._corked > bounds.LINK_CORK_BYTES:
+        if not self._open:
             self.flush()
 
     def _end(self) -> None:
@@ -275,31 +269,13 @@ class WebsocketLink:
     def write(self, *parts: bytes | memoryview) -> None:
         if not self._open or self._outbox.broken:
             raise self._closed()
-        size = sum(map(len, parts))
-        if not self._masked:
-            self._small.append(frames.masked_binary(b"".join(parts), self._mask()))
-        elif size < bounds.LINK_UNCOPIED_BYTES:
-            self._small += (frames.binary_head(size), *parts)  # type: ignore[arg-type]  # flushed by join, which takes both
-        else:
-            self._parts += (*self._small, frames.binary_head(size), *parts)
-            self._small = []
-        self._corked += size
-        if self._corked >= bounds.LINK_CORK_BYTES:
-            self.flush()
+        self._cork.message(parts)
         if self._outbox.waiting > bounds.LINK_OUTBOX_BYTES:
             self.abort()
             raise self._closed()
 
     def flush(self) -> None:
-        if self._parts:
-            parts, self._parts = self._parts, []
-            small, self._small = self._small, []
-            self._corked = 0
-            self._outbox.push_parts((*parts, *small))
-        elif self._small:
-            small, self._small = self._small, []
-            self._corked = 0
-            self._outbox.push(small[0] if len(small) == 1 else b"".join(small))
+        self._cork.flush()
 
     async def room(self) -> None:
         self.flush()
@@ -315,13 +291,6 @@ class WebsocketLink:
             self._protocol.send_ping(b"")
             self._answer()
             self.flush()
-
-    def _mask(self) -> bytes:
-        found = next(self._masks, None)
-        if found is None:
-            self._masks = iter_unpack("4s", urandom(MASKS))
-            found = next(self._masks)
-        return found[0]
 
     # the end
 
@@ -353,7 +322,7 @@ class WebsocketLink:
 
     def abort(self) -> None:
         self._open = False
-        self._small, self._parts, self._corked = [], [], 0
+        self._cork.drop()
         self._outbox.drop()
         self._transport.close()
         self._ended = True

@@ -128,7 +128,7 @@ def cut(data: bytes, dice: random.Random) -> list[bytes]:
     return pieces
 
 
-@settings(max_examples=int(SECONDS) * 30 if SECONDS else 150, deadline=None, derandomize=not SECONDS, database=None)
+@settings(max_examples=int(SECONDS) * 30 if SECONDS else 100, deadline=None, derandomize=not SECONDS, database=None)
 @given(st.lists(frames(), max_size=12), st.integers(0, 1 << 32))
 def test_both_paths_read_the_same(script: list[bytes], seed: int) -> None:
     dice = random.Random(seed)
