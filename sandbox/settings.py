@@ -33,8 +33,8 @@ class Settings:
     host_limits: HostLimits = field(default_factory=HostLimits)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.pool <= POOL_MAX:
-            raise BadSetup("setting-pool", f"The pool must be 0 to {POOL_MAX} prepared programs.")
+        if not 1 <= self.pool <= POOL_MAX:  # a program begins as a prepared one: with none there would be no start
+            raise BadSetup("setting-pool", f"The pool must be 1 to {POOL_MAX} prepared programs.")
         if self.spin is not None and not 0 <= self.spin <= SPIN_MAX:
             raise BadSetup("setting-spin", f"The spin must be 0 to {SPIN_MAX:g} seconds.")
         unknown = [name for name in (*self.require, *self.without) if name not in LAYER_NAMES]

@@ -75,7 +75,7 @@ async def _try(name: str) -> BackendState:
     layers: Layers | None = None
     try:
         with trio.fail_after(_PATIENCE):
-            async with open_sandbox(backend, Settings(pool=0)) as box:
+            async with open_sandbox(backend, Settings(pool=1)) as box:
                 layers = box.layers
                 image = await box.compile(_PROGRAM, principal="local")
                 began = trio.current_time()

@@ -12,8 +12,8 @@ from sandbox.errors import SandboxError
 from sandbox.keeperprocess import KeeperProcess, launch_ahead
 from sandbox.settings import Settings
 
-# A person starts one program at a time: no prepared processes for others.
-SETTINGS = Settings(pool=0)
+# A person starts one program at a time: no prepared processes beside its own.
+SETTINGS = Settings(pool=1)
 
 
 def keeper_ahead(backend: str) -> KeeperProcess | None:

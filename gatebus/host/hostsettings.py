@@ -217,7 +217,7 @@ _ROOT = (
     Setting(
         ("sandbox", "require"), _layers, "layers of protection without which nothing may run, besides the ordinary ones"
     ),
-    Setting(("sandbox", "pool"), _count(0, POOL_MAX), "prepared processes; more hide longer bursts"),
+    Setting(("sandbox", "pool"), _count(1, POOL_MAX), "prepared processes; more hide longer bursts"),
     Setting(("sandbox", "spin"), _seconds(0, SPIN_MAX), "how long to look again before sleeping, for latency"),
 )
 

@@ -23,6 +23,7 @@ from sandbox.limits import (
     parse_size,
     parse_time,
 )
+from sandbox.settings import Settings
 
 KINDS = (Limits, CompileLimits, HostLimits)
 EVERY = [(kind, each.name, each.metadata["range"]) for kind in KINDS for each in fields(kind)]
@@ -141,3 +142,13 @@ def test_a_name_chooses_the_unit() -> None:
     with pytest.raises(BadSetup) as caught:
         parse(Limits, "colour", "1")
     assert caught.value.code == "limit-unknown"
+
+
+@pytest.mark.parametrize(("pool", "good"), [(0, False), (1, True), (64, True), (65, False)])
+def test_a_pool_has_one_prepared_program_at_least(pool: int, good: bool) -> None:
+    if good:
+        assert Settings(pool=pool).pool == pool
+        return
+    with pytest.raises(BadSetup) as caught:
+        Settings(pool=pool)
+    assert (caught.value.code, caught.value.text) == ("setting-pool", "The pool must be 1 to 64 prepared programs.")
