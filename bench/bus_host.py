@@ -1,6 +1,6 @@
 """The host that the benchmarks of the bus talk to: a process of its own, ordinary but for its quotas.
 
-Prints one line of JSON when it listens (its port, the hashes of its modules); ends at the end of its input.
+Prints one line of JSON when it listens (port, key, hashes of its modules); ends at the end of its input.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ async def main() -> None:
         hashes = {name: (await host.parts.box.compile(wasm)).sha256 for name, wasm in MODULES.items()}
         nursery.start_soon(host.serve)
         await announcement.ready.wait()
-        print(json.dumps({"port": announcement.port} | hashes), flush=True)
+        print(json.dumps({"port": announcement.port, "key": host.key.hex()} | hashes), flush=True)
         await trio.to_thread.run_sync(sys.stdin.read, abandon_on_cancel=True)
         host.stop()
 

@@ -199,8 +199,11 @@ class BusStream:
 
     def _give_credit(self, stream: Stream) -> None:
         out = self.flows.out
-        if out.stopped or (stream.outward.ended and _all_sent(out)):
+        if out.stopped:
             stream.stop()
+        elif stream.outward.ended:
+            if _all_sent(out) and self.instance.personality != "wasi":  # whose one stream is never used again
+                stream.stop()
         elif (out.taken - self._told) << 2 >= out.bound:  # a quarter window: each packet of credit wakes the program
             stream.consumed(out.taken - self._told)
             self._told = out.taken

@@ -258,6 +258,11 @@ class Runner:
         self.services: Mapping[str, Builtin] = BUILTIN
         self.pulse: Callable[[], None] = lambda: None  # of traffic, for gatebus.spinner
 
+    def is_ready(self, instance: Instance) -> bool:
+        """Nothing but the machine can prevent its start: the image is there, and its entry is its own choice."""
+        order = instance.order
+        return order.setup.function is None and not order.stored and self._admission.ready(order.module) is not None
+
     def start(self, instance: Instance) -> None:
         self._nursery.start_soon(self._run, instance)
 

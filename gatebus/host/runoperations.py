@@ -47,8 +47,11 @@ def call(parts: HostParts, line: Line, given: Parameters) -> None:
     instance.call = stream
     instance.connect(stream)
     stream.on_cancelled = stream.on_abandoned = lambda _stream: instance.kill()
-    instance.on_start.append(lambda _instance: _accept(line, stream))
     _mount(parts, line, stream)
+    if parts.runner.is_ready(instance):
+        _accept(line, stream)  # with those of other calls that came in the same batch
+    else:
+        instance.on_start.append(lambda _instance: _accept(line, stream))
     parts.run(instance)
 
 
