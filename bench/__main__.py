@@ -28,6 +28,7 @@ SCRIPTS = {
     "compile": [sys.executable, "-m", "bench.compile_ratio"],
     "command": [sys.executable, "-m", "bench.run_command"],
     "peers": [sys.executable, "-m", "bench.neighbours"],
+    "bus": [sys.executable, "-m", "bench.bus_figures"],
     "kernels": [sys.executable, "-m", "bench.kernels"],
 }
 

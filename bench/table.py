@@ -49,6 +49,17 @@ FIGURES = (
     Figure("peer_s", "program -> program, 128 B, one way, per second", ">=", 300_000, "prototype 634,000", "peers"),
     Figure("peer_us", "the same, request and reply, median, us", "<=", 100, "prototype 76", "peers"),
     Figure("fanout_s", "1 -> 100 programs, 1 KiB, deliveries per second", ">=", 80_000, "prototype 107,000", "peers"),
+    Figure("start_ms", "cached hello over the bus: call -> first byte, median", "<=", 1.0, "Gate 11.5", "bus"),
+    Figure("start_p99_ms", "the same, 99th percentile", "<=", 4.0, "Gate 40", "bus"),
+    Figure("rate", "hello calls over the bus per second, 16 in flight", ">=", 1_200, "Gate 150-220", "bus"),
+    Figure("rate_client", "the same with gatebus.client (Python)", ">=", 0, "", "bus"),
+    Figure("echo_us", "64 B client -> program -> client, median, us", "<=", 130, "Gate 340", "bus"),
+    Figure("echo_vs_ping", "echo_us / 64 B there and back over TCP alone", "<=", 1.8, "prototype 1.1", "bus"),
+    Figure("echo_s", "the same, 64 in flight on one stream, per second", ">=", 60_000, "prototype 115,000", "bus"),
+    Figure("bus_stream_mbs", "program -> client, 64 KiB pieces, MB/s", ">=", 700, "prototype 890-1,060", "bus"),
+    Figure("host_kib", "host memory of an idle instance with its link, KiB", "<=", 24, "Gate 38", "bus"),
+    Figure("many", "idle instances with a stream each, held at once", ">=", 4_000, "", "bus"),
+    Figure("js_ms", "a line of JavaScript, call -> answer, median", "<=", 6, "interpreter alone 1", "bus"),
     Figure("kernels", "compute kernels / plain wasmtime 48, geometric mean", "<=", 1.02, "Gate 1.59", "kernels"),
 )
 

@@ -58,6 +58,12 @@ class Rider(Protocol):
     def touch(self) -> None:
         """Credit, an end or a stop has come, or the link has room again."""
 
+    def cancelled(self, line: Line) -> None:
+        """The client no longer wants the operation. It is still answered."""
+
+    def dropped(self, line: Line) -> None:
+        """The link is lost."""
+
 
 class Desk(Protocol):
     """The operations of a host, as a link's attendant knows them."""
@@ -81,13 +87,11 @@ class Desk(Protocol):
 class Line:
     """One channel of one link; a Carrier for a BusStream."""
 
-    __slots__ = ("_attendant", "_session", "number", "on_cancel", "on_lost", "rider")
+    __slots__ = ("_attendant", "_session", "number", "rider")
 
     def __init__(self, attendant: Attendant, session: Session, number: int) -> None:
         self._attendant, self._session, self.number = attendant, session, number
         self.rider: Rider = _NOBODY
-        self.on_cancel: Callable[[Line], None] = _nothing
-        self.on_lost: Callable[[Line], None] = _nothing
 
     @property
     def principal(self) -> Principal:
@@ -151,7 +155,7 @@ class Attendant:
         self._link, self._session, self._desk, self._turn, self._nursery = link, session, desk, turn, nursery
         self._lines: dict[int, Line] = {}
         self._waiting: dict[int, Line] = {}  # for room on the link
-        self._answered: deque[BusStream] = deque()
+        self._answered: deque[BusStream] | None = None
         self._dirty = False
         self._ending = 0  # the close code, when the link is to end
 
@@ -175,7 +179,7 @@ class Attendant:
         self._waiting.clear()
         with self._turn:
             for line in lines.values():
-                line.on_lost(line)
+                line.rider.dropped(line)
             self.on_left()
 
     # What comes.
@@ -198,7 +202,7 @@ class Attendant:
         match event:
             case Cancel(channel) if channel in self._lines:
                 line = self._lines[channel]
-                line.on_cancel(line)
+                line.rider.cancelled(line)
             case ClientHello(key=key):
                 self.write(self._desk.greet(self._session))
                 if key is None:
@@ -284,6 +288,8 @@ class Attendant:
         return True
 
     def answered(self, stream: BusStream) -> None:
+        if self._answered is None:
+            self._answered = deque()
         self._answered.append(stream)
         if len(self._answered) > ANSWERED_STREAMS:
             self.on_forgotten(self._answered.popleft())
@@ -309,8 +315,8 @@ class Attendant:
         await self._link.aclose(GOING_AWAY, "the host stops")
 
 
-class _Nobody:
-    """Of a channel without bytes."""
+class Nobody:
+    """Of a channel without bytes, whose operation is over before anything can happen to it."""
 
     def came(self, data: bytes) -> None:
         pass
@@ -318,9 +324,11 @@ class _Nobody:
     def touch(self) -> None:
         pass
 
+    def cancelled(self, line: Line) -> None:
+        pass
 
-_NOBODY = _Nobody()
+    def dropped(self, line: Line) -> None:
+        pass
 
 
-def _nothing(_line: Line) -> None:
-    """An operation that is over before anything can happen to it."""
+_NOBODY = Nobody()

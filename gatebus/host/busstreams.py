@@ -42,6 +42,16 @@ class Carrier(Protocol):
     def log(self, source: int, data: bytes) -> bool:
         """False: the link is slow, and what was logged is dropped."""
 
+    def answered(self, stream: BusStream) -> None:
+        """Its verdict went out here; whether it arrives nobody knows yet."""
+
+
+class Keeper(Protocol):
+    """Who finds streams again by their names."""
+
+    def left(self, stream: BusStream) -> None:
+        """Its link is lost, or it was answered."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -56,7 +66,7 @@ class BusStream:
 
     __slots__ = (
         "_pending", "_pending_size", "_stream", "_told", "_touched", "_turn", "answered", "carrier", "closing", "flows",
-        "instance", "left_at", "name", "on_abandoned", "on_answered", "on_broken", "on_cancelled", "owner", "stranger",
+        "instance", "keeper", "left_at", "name", "on_abandoned", "on_broken", "on_cancelled", "owner", "stranger",
         "verdict",
     )  # fmt: skip
 
@@ -69,7 +79,7 @@ class BusStream:
         self.closing: Verdict | None = None  # what both ends of the directions mean; None: nothing, the program goes on
         self.answered = False
         self.left_at: float | None = None  # when its last link was lost, or its verdict handed over
-        self.on_answered: Callable[[BusStream], None] = _ignore
+        self.keeper: Keeper = _NOBODY
         self.on_abandoned: Callable[[BusStream], None] = _ignore  # nobody comes back for it, and it had no answer yet
         self.on_cancelled: Callable[[BusStream], None] = _ignore  # its client does not want it any more
         self.on_broken: Callable[[BusStream, Exception], None] = _raise
@@ -158,12 +168,15 @@ class BusStream:
         self.answered, self.left_at = False, None
         self.touch()
 
-    def drop(self, carrier: Carrier) -> bool:
-        """That link is lost. False: another one carries it."""
-        if self.carrier is not carrier:
-            return False
-        self.carrier = None
-        return True
+    def dropped(self, carrier: Carrier) -> None:
+        """That link is lost. It may be that another one carries it already."""
+        if self.carrier is carrier:
+            self.carrier = None
+            self.keeper.left(self)
+
+    def cancelled(self, _carrier: Carrier) -> None:
+        """Its client does not want it any more."""
+        self.on_cancelled(self)
 
     # The end of a turn.
 
@@ -227,7 +240,8 @@ class BusStream:
         if self.verdict is not None and _all_sent(self.flows.out):
             self.answered, self.carrier = True, None
             carrier.answer(self.verdict)
-            self.on_answered(self)
+            carrier.answered(self)
+            self.keeper.left(self)
 
     def _both_ended(self) -> bool:
         out, into = self.flows
@@ -239,7 +253,15 @@ def _all_sent(out: Outflow) -> bool:
 
 
 def _ignore(_stream: BusStream) -> None:
-    """Nobody keeps streams in a test of one."""
+    """Of a stream that nobody has opened yet."""
+
+
+class _Nobody:
+    def left(self, stream: BusStream) -> None:
+        pass
+
+
+_NOBODY = _Nobody()
 
 
 def _raise(_stream: BusStream, problem: Exception) -> None:

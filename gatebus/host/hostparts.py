@@ -61,9 +61,7 @@ class HostParts:
     def ordered(self, order: Order) -> Instance:
         """An instance that is paid for, and not started yet. Raises Refusal."""
         ticket = self.quotas.take(order.principal.account, Amounts(instances=1, memory=order.limits.memory))
-        instance = Instance(order, self.clock())
-        instance.on_end.append(lambda _instance: self.quotas.release(ticket))
-        return instance
+        return Instance(order, self.clock(), ticket)
 
     def run(self, instance: Instance) -> None:
         self.registry.add(instance)
@@ -72,6 +70,7 @@ class HostParts:
         self.runner.start(instance)
 
     def _over(self, instance: Instance) -> None:
+        self.quotas.release(instance.ticket)
         self.registry.over(instance)
         self.events.note("ended", instance)
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from gatebus.host.busstreams import BusStream
     from gatebus.host.principals import Principal
+    from gatebus.host.quotas import Ticket
     from gatebus.services.service_table import Builtin
     from gatebus.turn import Turn
     from sandbox.box import Sandbox
@@ -115,11 +116,12 @@ class Instance:
         "owner",
         "personality",
         "refusal",
+        "ticket",
         "unclaimed",
     )  # fmt: skip
 
-    def __init__(self, order: Order, created: float) -> None:
-        self.order = order
+    def __init__(self, order: Order, created: float, ticket: Ticket) -> None:
+        self.order, self.ticket = order, ticket
         self.owner = order.principal.id  # a call's changes when an unknown client comes back for its stream
         self.created = created
         self.door = Door()

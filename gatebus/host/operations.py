@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gatebus.bounds import LISTED_INSTANCES
 from gatebus.host import requests, runoperations, storeoperations
+from gatebus.host.attendant import Nobody
 from gatebus.host.refusals import Refusal
 from gatebus.host.statuses import fitting, sandbox_error_map
 from sandbox.errors import SandboxError
@@ -69,7 +70,7 @@ def wait(parts: HostParts, line: Line, given: Parameters) -> None:
     if instance.ended_at is not None:
         line.result(instance.status())
     else:
-        _answer_at_end(instance, line)
+        Waiting(instance, line)
 
 
 def kill(parts: HostParts, line: Line, given: Parameters) -> None:
@@ -79,25 +80,27 @@ def kill(parts: HostParts, line: Line, given: Parameters) -> None:
     if instance.ended_at is not None:
         line.result(instance.status())
     else:
-        _answer_at_end(instance, line)
+        Waiting(instance, line)
 
 
-def _answer_at_end(instance: Instance, line: Line) -> None:
-    """Whoever waits over a link that is lost, or no longer wants to, is forgotten."""
+class Waiting(Nobody):
+    """For the end of an instance. Whoever has lost the link, or does not want to wait any more, is forgotten."""
 
-    def answer(_instance: Instance) -> None:
-        line.result(instance.status())
+    def __init__(self, instance: Instance, line: Line) -> None:
+        self._instance, self._line = instance, line
+        line.rider = self
+        instance.on_end.append(self._answer)
 
-    def cancel(_line: Line) -> None:
-        forget(line)
-        line.result(instance.status())
+    def _answer(self, instance: Instance) -> None:
+        self._line.result(instance.status())
 
-    def forget(_line: Line) -> None:
-        if answer in instance.on_end:
-            instance.on_end.remove(answer)
+    def cancelled(self, line: Line) -> None:
+        self.dropped(line)
+        self._answer(self._instance)
 
-    instance.on_end.append(answer)
-    line.on_cancel, line.on_lost = cancel, forget
+    def dropped(self, line: Line) -> None:
+        if self._answer in self._instance.on_end:
+            self._instance.on_end.remove(self._answer)
 
 
 def delete(parts: HostParts, line: Line, given: Parameters) -> None:
@@ -152,10 +155,10 @@ class Events:
     def touch(self) -> None:
         self._line.pump()
 
-    def end(self, _line: Line) -> None:
+    def dropped(self, line: Line) -> None:
         self._parts.events.unsubscribe(self)
 
-    def cancel(self, line: Line) -> None:
+    def cancelled(self, line: Line) -> None:
         self._parts.events.unsubscribe(self)
         line.result({})
 
@@ -163,7 +166,7 @@ class Events:
 def events(parts: HostParts, line: Line, given: Parameters) -> None:
     since = requests.count_untrusted(given, "since") if "since" in given else None
     subscription = Events(parts, line)
-    line.rider, line.on_cancel, line.on_lost = subscription, subscription.cancel, subscription.end
+    line.rider = subscription
     line.accept({}, 0)
     parts.events.subscribe(subscription, since)
 

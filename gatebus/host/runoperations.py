@@ -46,7 +46,7 @@ def call(parts: HostParts, line: Line, given: Parameters) -> None:
     stream = _stream(line.flows, name, line, instance, parts)
     instance.call = stream
     instance.connect(stream)
-    stream.on_cancelled = stream.on_abandoned = lambda _stream: instance.kill()
+    stream.on_cancelled = stream.on_abandoned = _kill
     _mount(parts, line, stream)
     if parts.runner.is_ready(instance):
         _accept(line, stream)  # with those of other calls that came in the same batch
@@ -95,13 +95,20 @@ def io(parts: HostParts, line: Line, given: Parameters) -> None:
         instance.connect(stream)
     stream.name, stream.closing = name, Verdict({})
     stream.own(line.principal)
-    stream.on_abandoned = instance.leave
-    stream.on_cancelled = _leave
+    stream.on_abandoned, stream.on_cancelled = _abandon, _leave
     _mount(parts, line, stream)
     if claimed:
         line.resume(stream.flows, 0, {"instance": instance.id})
     else:
         _accept(line, stream)
+
+
+def _kill(stream: BusStream) -> None:
+    stream.instance.kill()
+
+
+def _abandon(stream: BusStream) -> None:
+    stream.instance.leave(stream)
 
 
 def _leave(stream: BusStream) -> None:
@@ -135,24 +142,10 @@ def _stream(flows: Flows, name: bytes, line: Line, instance: Instance, parts: Ho
 
 def _mount(parts: HostParts, line: Line, stream: BusStream) -> None:
     """From now on it rides on this line, and is found by its name."""
-    registry = parts.registry
-
-    def lost(_line: Line) -> None:
-        if stream.drop(line):
-            registry.left(stream)
-
-    def answered(_stream: BusStream) -> None:
-        if stream.instance.refusal is not None:  # nothing ran: whoever asks again, asks anew
-            registry.drop(stream)
-            return
-        registry.left(stream)
-        line.answered(stream)
-
+    line.rider = stream
+    stream.keeper = parts.registry
     stream.carry(line)
-    registry.enter(stream)
-    stream.on_answered = answered
-    line.rider, line.on_lost = stream, lost
-    line.on_cancel = lambda _line: stream.on_cancelled(stream)
+    parts.registry.enter(stream)
 
 
 def _accept(line: Line, stream: BusStream) -> None:

@@ -35,7 +35,7 @@ class Transfer:
         self._line, self._turn = line, turn
         self._changed = trio.Event()
         self._over = False
-        line.rider, line.on_cancel, line.on_lost = self, self._cancelled, self._lost
+        line.rider = self
 
     def came(self, data: bytes) -> None:
         self.came_in.append(data)
@@ -44,13 +44,13 @@ class Transfer:
     def touch(self) -> None:
         self._changed.set()
 
-    def _lost(self, _line: Line) -> None:
+    def dropped(self, line: Line) -> None:
         self._over = True
         self.touch()
 
-    def _cancelled(self, line: Line) -> None:
+    def cancelled(self, line: Line) -> None:
         line.result({})
-        self._lost(line)
+        self.dropped(line)
 
     async def wait(self) -> bool:
         """False: its client is gone."""

@@ -71,6 +71,7 @@ def enter_untrusted(head: bytes, terms: Terms) -> Entry:
     if protocol.state is not State.OPEN:
         return Entry(answer)
     agents = request.headers.get_all("User-Agent")
+    request.headers.clear()  # the library keeps the request as long as the connection: 2 KiB
     return Entry(answer, protocol, protocol.origin, printable(agents[0] if agents else ""))
 
 
