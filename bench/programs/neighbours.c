@@ -8,7 +8,7 @@
 WASI(clock_time_get) int clock_time_get(uint32_t, uint64_t, uint64_t *);
 WASI(fd_write) int fd_write(uint32_t, const gb_const_iovec *, size_t, size_t *);
 
-enum { DATA = 128, PACKET = 16 + DATA, BATCH = 64, MESSAGES = 1500000, ROUNDS = 4001, KIB = 1024, CASTS = 1000, AHEAD = 16,
+enum { DATA = 128, PACKET = 16 + DATA, BATCH = 64, MESSAGES = 1500000, ROUNDS = 4001, KIB = 1024, CASTS = 1000, AHEAD = 64,
        LISTENERS = 100 };
 
 static gb_bus bus;
