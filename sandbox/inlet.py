@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 # the system's settings; more than this means that somebody still writes, and he is cut off.
 LEFT_OVER_MAX = 32 << 20
 
+# Bytes. A read of less is one of requests and replies: the next look, before waiting, would find nothing (3 us).
+_FEW = 1024
+
 
 class Inlet:
     """One program's output. `scratch` is shared by all programs: nothing in it survives a call."""
@@ -32,6 +35,7 @@ class Inlet:
     __slots__ = (
         "_collector",
         "_known",
+        "_last",
         "_log_left",
         "_rest",
         "_scratch",
@@ -48,6 +52,7 @@ class Inlet:
         self._scratch = scratch
         self._known = Known()
         self._rest = b""
+        self._last = 0  # bytes of the last read
         self._log_left = limits.log
         self._collector = TreeCollector(limits.files, limits.nodes) if wants_tree else None
         self.on_log: Callable[[int, bytes], None] | None = None
@@ -56,6 +61,11 @@ class Inlet:
         self.report: Report | None = None
         self.tree: Tree | None = None
         self.bytes = self.packets = 0
+
+    @property
+    def is_quiet(self) -> bool:
+        """Nothing is expected to be here already: the last read was of a packet or two, whose sender waits for us."""
+        return self._last < _FEW and not self.left_over and not self.at_end
 
     def take_untrusted(self, source: Transport) -> bytes | None:
         """Packets; b"" when only control packets or a part of one came, or at the end; None when there is nothing now.
@@ -81,6 +91,7 @@ class Inlet:
             self._end()
             return b""
         self.bytes += got
+        self._last = got
         return self._cut_untrusted(kept + got)
 
     def _cut_untrusted(self, end: int) -> bytes:

@@ -106,7 +106,7 @@ class Program:
             await trio.lowlevel.checkpoint_if_cancelled()
             waited = False  # who has waited has given others their turn: a second checkpoint costs a fifth of an echo
             while True:
-                packets = self._take()
+                packets = None if self._inlet.is_quiet and not waited else self._take()
                 if packets is None:
                     await self._until_readable()
                     waited = True

@@ -134,6 +134,7 @@ class FakeTransport:
         return self.to_guest.write(data)
 
     async def wait_readable(self) -> None:
+        await trio.lowlevel.checkpoint()  # as waiting for a socket does, also when there is something
         await self.to_host.readable()
 
     async def wait_writable(self) -> None:

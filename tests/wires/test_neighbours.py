@@ -17,9 +17,9 @@ from gatebus.exchange import Exchange
 from gatebus.faults import ServiceBroken
 from gatebus.peers.neighbourhood import Neighbourhood
 from gatebus.peers.shorttexts import texts
-from gatebus.services import World, offers
 from gatebus.services.base import Call, Offer, Outlet, Service
 from gatebus.services.identity import Identities
+from gatebus.services.service_table import World, offers
 from gatebus.switchboard import Switchboard
 from gatebus.turn import Turn
 from sandbox.outcome import Cause
