@@ -185,10 +185,6 @@ PROBLEM_TEXT = 200
 
 # The wires of the bus (gatebus.web)
 
-LINK_MESSAGE_BYTES = 65_536 + 64
-"""One websocket message: a full data message and its head (PROTOCOL.md). Announced more: the link ends before a byte
-of it is read."""
-
 LINK_SCRATCH_BYTES = 256 * 1024
 """One read from a socket: about four full messages. All links of a server share one such buffer."""
 
@@ -216,6 +212,9 @@ LINK_PING_SECONDS = 20.0
 
 LINK_SILENCE_SECONDS = 40.0
 """A link that is silent for so long after a ping went out is gone."""
+
+LINK_BATCH_FRAMES = 256
+"""Frames that are read before others get their turn: with what a session does for each, some milliseconds at most."""
 
 LINK_FAIR_OPERATIONS = 32
 """Reads or writes that found no reason to wait, before others get their turn: costs nothing measurable, and a polite

@@ -15,7 +15,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Origin, Subprotocol
 
-from gatebus.bounds import LINK_MESSAGE_BYTES
+from gatebus.bounds import MESSAGE_BYTES
 from gatebus.web.link import SUBPROTOCOL
 from gatebus.web.places import PATH
 
@@ -38,7 +38,7 @@ class Terms:
     origins: tuple[str, ...] = ()
     path: str = PATH
     subprotocol: str | None = SUBPROTOCOL
-    message_bytes: int = LINK_MESSAGE_BYTES
+    message_bytes: int = MESSAGE_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import struct
 
+from gatebus.bounds import LINK_BATCH_FRAMES
+
 try:
     from websockets.speedups import apply_mask
 except ImportError:  # no C compiler met the package
@@ -39,10 +41,10 @@ class Scratch:
 
 
 def take_masked_untrusted(scratch: Scratch, position: int, end: int, most: int) -> tuple[list[bytes], int]:
-    """Payloads of the usual frames from `position` on, until one that is not usual or not whole: its position."""
+    """Payloads of the usual frames from `position` on, until one that is not usual or not whole, or enough: where."""
     read, view = scratch.bytes, scratch.view
     messages: list[bytes] = []
-    while end - position >= 6 and read[position] == BINARY:
+    while end - position >= 6 and read[position] == BINARY and len(messages) < LINK_BATCH_FRAMES:
         size, mask = read[position + 1] - 128, position + 2
         if size == 126:
             size, mask = read[mask] << 8 | read[mask + 1], mask + 2
@@ -64,7 +66,7 @@ def take_plain_untrusted(scratch: Scratch, position: int, end: int, most: int) -
     """The same for what a server sends."""
     read, view = scratch.bytes, scratch.view
     messages: list[bytes] = []
-    while end - position >= 2 and read[position] == BINARY:
+    while end - position >= 2 and read[position] == BINARY and len(messages) < LINK_BATCH_FRAMES:
         size, start = read[position + 1], position + 2
         if size >= 126:
             wide = 2 if size == 126 else 8

@@ -19,7 +19,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
-from gatebus.bounds import LINK_CLOSE_SECONDS, LINK_MESSAGE_BYTES, LINK_SCRATCH_BYTES
+from gatebus.bounds import LINK_CLOSE_SECONDS, LINK_SCRATCH_BYTES, MESSAGE_BYTES
 from gatebus.web.frames import Scratch
 from gatebus.web.link import CannotConnect, LinkClosed, Peer
 from gatebus.web.memorytransport import MemoryTransport, Wires, memory_transports
@@ -46,8 +46,8 @@ class MemoryPair:
 
     def __post_init__(self) -> None:
         self.client_end, self.host_end = memory_transports(self.to_host, self.to_client)
-        there = ClientProtocol(parse_uri("ws://memory/bus"), state=State.OPEN, max_size=LINK_MESSAGE_BYTES)
-        here = ServerProtocol(state=State.OPEN, max_size=LINK_MESSAGE_BYTES)
+        there = ClientProtocol(parse_uri("ws://memory/bus"), state=State.OPEN, max_size=MESSAGE_BYTES)
+        here = ServerProtocol(state=State.OPEN, max_size=MESSAGE_BYTES)
         self.client = WebsocketLink(self.client_end, there, Peer("memory"), Scratch(LINK_SCRATCH_BYTES))
         self.host = WebsocketLink(self.host_end, here, self.peer, Scratch(LINK_SCRATCH_BYTES))
 

@@ -46,8 +46,20 @@ class WebsocketLink:
     run, which must last longer than the link (a server's: 3 KiB less for each link); None: the link opens its own."""
 
     __slots__ = (
-        *("_batch", "_cork", "_drained", "_ended", "_fair", "_kind", "_left", "_life", "_masked", "_most", "_need"),
-        *("_nursery", "_open", "_outbox", "_partial", "_protocol", "_scratch", "_tail", "_take", "_transport", "_turn"),
+        *("_batch", "_cork", "_drained", "_ended", "_fair", "_kind", "_left", "_life", "_masked", "_more", "_most"),
+        *(
+            "_need",
+            "_nursery",
+            "_open",
+            "_outbox",
+            "_partial",
+            "_protocol",
+            "_scratch",
+            "_tail",
+            "_take",
+            "_transport",
+            "_turn",
+        ),
         *("last_heard", "peer", "receiving"),
     )
     takes_text: ClassVar[bool] = False
@@ -77,6 +89,7 @@ class WebsocketLink:
         self._open = True
         self._tail = bytearray()  # of a frame that is not whole yet
         self._need = 0  # bytes that make the tail worth looking at
+        self._more = False  # the tail was left only so that others have their turn
         self._left = 0  # bytes of a frame that the library is in the middle of
         self._partial: bytearray | None = None  # a message in fragments, so far
         self._kind = Opcode.BINARY
@@ -102,7 +115,11 @@ class WebsocketLink:
         while not self._batch:
             if not self._open:
                 raise self._closed()
-            await self._read()
+            if self._more:
+                await trio.lowlevel.checkpoint()
+                self._join(len(self._tail), len(self._tail))
+            else:
+                await self._read()
             if self._outbox.waiting > bounds.LINK_HIGH_WATER:
                 await self._outbox.until_below(bounds.LINK_HIGH_WATER // 2)  # answers to pings are owed
         batch, self._batch = self._batch, []
@@ -151,7 +168,7 @@ class WebsocketLink:
         if kept:
             self._scratch.view[:kept] = self._tail
             self._tail = bytearray()
-        self._need = 0
+        self._need, self._more = 0, False
         if self._open:
             self._use(end)
         else:
@@ -159,7 +176,9 @@ class WebsocketLink:
 
     def _use(self, end: int) -> None:
         view, position = self._scratch.view, 0
-        while position < end:
+        for _ in range(bounds.LINK_BATCH_FRAMES):
+            if position == end:
+                return
             if not self._open:
                 self._feed(bytes(view[position:end]))
                 return
@@ -172,11 +191,14 @@ class WebsocketLink:
             if self._partial is None:
                 messages, position = self._take(self._scratch, position, end, self._most)
                 self._batch += messages
-            wanted = self._look(view[position:end])
-            if wanted:
+                if len(self._batch) >= bounds.LINK_BATCH_FRAMES:
+                    break
+            self._need = self._look(view[position:end])
+            if self._need:
                 self._tail = bytearray(view[position:end])
-                self._need = wanted
                 return
+        self._tail = bytearray(view[position:end])
+        self._more = position < end
 
     def _look(self, start: memoryview) -> int:
         """At a frame that was not taken: bytes wanted before it can be; 0: the library has it from here on."""

@@ -62,25 +62,21 @@ def installed() -> str:
     if python is None:
         pytest.skip("no Python 2.7 on this machine, which Autobahn's test suite needs (pyenv install 2.7.18)")
     if not (CACHE / "complete").exists():
-        shutil.rmtree(CACHE, ignore_errors=True)
-        command = [
-            python,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--target",
-            str(CACHE),
-            RELEASE,
-        ]
+        fresh = CACHE.with_name(f"{CACHE.name}.{os.getpid()}")  # two test runs may install at once
+        command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        command += ["--target", str(fresh), RELEASE]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
         if done.returncode:
+            shutil.rmtree(fresh, ignore_errors=True)
             reason = f"pip of Python 2.7 could not install {RELEASE}: {done.stderr[-300:]}"
             if os.environ.get("GATEBUS_REQUIRE_DATA"):
                 pytest.fail(reason)
             pytest.skip(reason)
-        (CACHE / "complete").write_text(RELEASE)
+        (fresh / "complete").write_text(RELEASE)
+        try:
+            fresh.rename(CACHE)
+        except OSError:
+            shutil.rmtree(fresh)  # the other one was first
     return python
 
 

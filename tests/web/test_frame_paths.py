@@ -16,7 +16,7 @@ from websockets.frames import Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from gatebus.bounds import LINK_MESSAGE_BYTES
+from gatebus.bounds import MESSAGE_BYTES
 from gatebus.web.link import LinkClosed
 from gatebus.web.memorytransport import Wires
 
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 
 SECONDS = os.environ.get("GATEBUS_FUZZ_SECONDS")  # make fuzz
 
-SIZES = st.sampled_from(
-    (0, 1, 2, 125, 126, 127, 1000, 65_535, 65_536, LINK_MESSAGE_BYTES, LINK_MESSAGE_BYTES + 1, 300_000)
-)
+SIZES = st.sampled_from((0, 1, 2, 125, 126, 127, 1000, 65_535, 65_536, MESSAGE_BYTES, MESSAGE_BYTES + 1, 300_000))
 KINDS = st.sampled_from((*[Opcode.BINARY] * 6, Opcode.PING, Opcode.PONG, Opcode.CONT, Opcode.TEXT, Opcode.CLOSE))
 
 
@@ -66,7 +64,7 @@ class Reference:
     partial: bytes | None = None
 
     def __post_init__(self) -> None:
-        self.protocol = LenientProtocol(state=State.OPEN, max_size=LINK_MESSAGE_BYTES)
+        self.protocol = LenientProtocol(state=State.OPEN, max_size=MESSAGE_BYTES)
 
     def read(self, script: list[bytes]) -> None:
         for frame in script:

@@ -12,6 +12,7 @@ from webparts import RawPeer, all_messages, masked, receive
 from websockets.frames import Opcode
 
 from gatebus.bounds import (
+    LINK_BATCH_FRAMES,
     LINK_FAIR_OPERATIONS,
     LINK_HIGH_WATER,
     LINK_OUTBOX_BYTES,
@@ -178,12 +179,40 @@ async def test_a_busy_link_lets_others_have_their_turn() -> None:
         assert len(await receive(host, 320)) == 320
 
 
-async def test_one_batch_has_everything_that_came_together() -> None:
+async def test_what_came_together_is_read_in_batches_that_leave_others_their_turn() -> None:
     peer = RawPeer()
     async with peer.host:
         peer.send(b"".join(masked(Opcode.BINARY, b"%d" % number) for number in range(1000)))
-        assert len(await peer.host.receive_many()) == 1000
+        sizes, messages = [], []
+        while len(messages) < 1000:
+            batch = await peer.host.receive_many()
+            sizes.append(len(batch))
+            messages += batch
+        assert messages == [b"%d" % number for number in range(1000)]
+        assert sizes == [LINK_BATCH_FRAMES, LINK_BATCH_FRAMES, LINK_BATCH_FRAMES, 1000 - 3 * LINK_BATCH_FRAMES]
         peer.end.finish()
+
+
+@pytest.mark.parametrize(
+    "frame", [masked(Opcode.BINARY, b"x"), masked(Opcode.PING), masked(Opcode.BINARY, b"x") * 2 + masked(Opcode.PONG)]
+)
+async def test_others_have_their_turn_while_a_flood_of_small_frames_is_read(frame: bytes) -> None:
+    peer = RawPeer(Wires(capacity=1 << 30), Wires(capacity=1 << 30))
+    turns = 0
+
+    async def polite() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with peer.host, trio.open_nursery() as nursery:
+        peer.send(frame * (200_000 // len(frame)))  # one read
+        peer.end.finish()
+        nursery.start_soon(polite)
+        await all_messages(peer.host)
+        assert turns > 50
+        nursery.cancel_scope.cancel()
 
 
 async def test_what_is_written_together_leaves_together() -> None:
