@@ -12,6 +12,7 @@ from __future__ import annotations
 import signal
 import sys
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ from gatebus.host.keyring import Keyring
 from gatebus.host.log import Log, standard_log
 from gatebus.host.server import Host
 from gatebus.host.sources import Elsewhere, ScriptModule
+from gatebus.sshkeys import fingerprint
 from sandbox.errors import SandboxError
 from sandbox.limits import Limits, parse
 
@@ -72,7 +74,7 @@ def serve(options: ServeOptions) -> int:
             return 0
         assert found.config.data is not None
         identity = own_private_key(Path(found.config.data) / IDENTITY, "gatebus host")
-        service = Service(found.config, standard_log(found.config.log), identity)
+        service = Service(found.config, standard_log(found.config.log, found.config.log_level), identity)
         trio.run(_run, service, restrict_keyboard_interrupt_to_checkpoints=True)
     except Exception as raised:
         return _told(alone(raised))
@@ -104,6 +106,9 @@ async def _listen_to_signals(service: Service, *, task_status: trio.TaskStatus[N
 
 async def _serve(service: Service) -> None:
     config = service.config
+    service.log.event(
+        "host-starting", version=version("gatebus"), fingerprint=fingerprint(service.identity.public), data=config.data
+    )
     keyring = Keyring(Path(config.authorized_keys) if config.authorized_keys else None, service.log)
     keyring.look()
     elsewhere = Elsewhere(script_modules(read_interpreters(None)), _sources(config))

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from gatebus.host.attendant import Attendant, Line
     from gatebus.host.hostparts import HostParts
+    from gatebus.host.quotas import Ticket
     from gatebus.protocol.session import Session
     from gatebus.web.link import Link
-
 
 
 class FrontDesk:
@@ -49,20 +49,35 @@ class FrontDesk:
     def known(self, key: bytes) -> Principal:
         name = self._known(key)
         if name is None:
+            self._parts.note("connection-refused", code="not-authorized", principal=by_key(key).id)
             raise Refusal("not-authorized", "This host does not know your key. Ask its owner to add it.")
         return by_key(key, name)
 
     def enter(self, attendant: Attendant, principal: Principal) -> None:
-        if self._parts.stopping:
-            raise Refusal("stopping", "The host is about to stop. Try again later, or at another host.")
-        ticket = self._parts.quotas.take(principal.account, Amounts(connections=1))
+        note = self._parts.note
+        try:
+            ticket = self._ticket(principal)
+        except Refusal as refusal:
+            note("connection-refused", code=refusal.code, principal=principal.id)
+            raise
         self.attendants.add(attendant)
+        note("connection-opened", principal=principal.id, kind=principal.kind.value)
 
         def leave() -> None:
             self._parts.quotas.release(ticket)
             self.attendants.discard(attendant)
+            note("connection-closed", principal=principal.id)
 
         attendant.on_left = leave
 
+    def _ticket(self, principal: Principal) -> Ticket:
+        if self._parts.stopping:
+            raise Refusal("stopping", "The host is about to stop. Try again later, or at another host.")
+        return self._parts.quotas.take(principal.account, Amounts(connections=1))
+
     def open(self, line: Line, operation: str, parameters: Mapping[str, object]) -> None:
-        open_untrusted(self._parts, line, operation, parameters)
+        try:
+            open_untrusted(self._parts, line, operation, parameters)
+        except Refusal as refusal:
+            self._parts.note("operation-refused", principal=line.principal.id, code=refusal.code)
+            raise

@@ -88,6 +88,7 @@ class HostConfig:
     linger_seconds: float = LINGER_SECONDS
     launched_seconds: float = LAUNCHED_SECONDS
     log: str = "auto"
+    log_level: str = "info"
     tls: Tls = field(default_factory=Tls)
     policy: Policy = field(default_factory=Policy)
     quotas: QuotaBounds = field(default_factory=QuotaBounds)

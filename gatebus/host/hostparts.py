@@ -55,6 +55,8 @@ class HostParts:
     on_problem: Callable[[Exception], None]
     limits: Mapping[str, int] = field(default_factory=dict)
     interpreters: Mapping[str, Map] = field(default_factory=dict)
+    note: Callable[..., None] = lambda _name, **_fields: None
+    """The log's `event` (gatebus.host.log)."""
     stopping: bool = False
     _tasks: int = field(default=0)
 
@@ -67,12 +69,17 @@ class HostParts:
         self.registry.add(instance)
         instance.on_end.append(self._over)
         self.events.note("started", instance)
+        if instance.order.kept:
+            self.note("instance-launched", instance=instance.id, principal=instance.owner, module=_named(instance))
         self.runner.start(instance)
 
     def _over(self, instance: Instance) -> None:
         self.quotas.release(instance.ticket)
         self.registry.over(instance)
         self.events.note("ended", instance)
+        name, outcome = "instance-ended" if instance.order.kept else "call-ended", instance.outcome
+        cause = outcome.cause.name if outcome is not None and instance.refusal is None else "REFUSED"
+        self.note(name, instance=instance.id, principal=instance.owner, module=_named(instance), cause=cause)
 
     def stream_broke(self, stream: BusStream, problem: Exception) -> None:
         """A bug of ours: its program ends, the others go on."""
@@ -101,3 +108,8 @@ class HostParts:
         with self.turn:
             if line.open:
                 line.error(error_map(code, text))
+
+
+def _named(instance: Instance) -> str:
+    """Its hash. An address is a text of the caller, and none of those is written down."""
+    return "elsewhere" if "://" in instance.order.module else instance.order.module

@@ -205,6 +205,7 @@ _ROOT = (
     Setting(("linger_seconds",), _seconds(0, _DAY), "how long a stream waits for a client that lost its connection"),
     Setting(("launched_seconds",), _seconds(0, 365 * _DAY), "how long the end of a launched instance is remembered"),
     Setting(("log",), _one_of("auto", "json", "text"), "form of the log; auto: text on a terminal, else JSON"),
+    Setting(("log_level",), _one_of("debug", "info", "warning", "error"), "debug: also the end of each call"),
     Setting(("tls", "certificate"), _path, "PEM file with the certificate and those above it"),
     Setting(("tls", "key"), _path, "PEM file with its private key"),
     Setting(("policy", "anonymous"), _some_of(OPERATIONS), "operations of whoever shows no key"),

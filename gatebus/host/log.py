@@ -16,35 +16,31 @@ from typing import Any, TextIO
 
 import structlog
 
-_EVERY = frozenset({"principal", "instance", "connection", "module"})
+_EVERY = frozenset({"principal", "instance", "module"})
+LEVELS = ("debug", "info", "warning", "error")
 _LONGEST = 300  # characters of one value: a text of ours with a number in it
 
 # Name -> (level, fields besides those that every event may have)
 EVENTS: Mapping[str, tuple[str, frozenset[str]]] = MappingProxyType(
     {
-        "host-starting": ("info", frozenset({"version", "fingerprint", "backend", "data"})),
+        "host-starting": ("info", frozenset({"version", "fingerprint", "data"})),
         "host-listening": ("info", frozenset({"address", "transport"})),
         "host-ready": ("info", frozenset({"layers", "missing"})),
         "host-signalled": ("info", frozenset({"signal"})),
         "host-stopping": ("info", frozenset({"within", "instances"})),
-        "host-stopped": ("info", frozenset({"killed", "seconds"})),
+        "host-stopped": ("info", frozenset()),
         "layer-missing": ("warning", frozenset({"layer", "why", "advice"})),
         "listening-without-tls": ("warning", frozenset({"address"})),
         "key-not-taken": ("warning", frozenset({"line", "reason"})),
         "keys-read": ("info", frozenset({"keys"})),
-        "connection-opened": ("info", frozenset({"transport", "origin", "agent"})),
-        "connection-authorized": ("info", frozenset({"kind"})),
-        "connection-refused": ("warning", frozenset({"code", "transport", "origin"})),
-        "connection-closed": ("info", frozenset({"code", "seconds", "bytes_in", "bytes_out"})),
-        "operation-refused": ("info", frozenset({"operation", "code"})),
+        "connection-opened": ("info", frozenset({"kind"})),
+        "connection-refused": ("warning", frozenset({"code"})),
+        "connection-closed": ("info", frozenset()),
+        "operation-refused": ("debug", frozenset({"code"})),
         "module-uploaded": ("info", frozenset({"size", "known"})),
-        "modules-expired": ("info", frozenset({"count", "bytes"})),
-        "program-refused": ("info", frozenset({"code"})),
-        "instance-started": ("info", frozenset({"operation"})),
-        "instance-ended": ("info", frozenset({"state", "cause", "result", "cpu_ms", "wall_ms", "peak_memory"})),
-        "stream-lingering": ("info", frozenset({"seconds"})),
-        "service-broken": ("error", frozenset({"code"})),
-        "sandbox-broken": ("error", frozenset({"code", "text"})),
+        "instance-launched": ("info", frozenset()),
+        "instance-ended": ("info", frozenset({"cause"})),
+        "call-ended": ("debug", frozenset({"cause"})),
         "store-broken": ("error", frozenset({"code", "text"})),
         "internal-error": ("error", frozenset({"error", "where"})),
     }
@@ -54,12 +50,15 @@ EVENTS: Mapping[str, tuple[str, frozenset[str]]] = MappingProxyType(
 class Log:
     """Made by open_log; the same one for all parts of a host."""
 
-    def __init__(self, logger: Any) -> None:
+    def __init__(self, logger: Any, least: str = "info") -> None:
         self._logger = logger
+        self._shown = LEVELS[LEVELS.index(least) :]
 
     def event(self, name: str, **fields: object) -> None:
         """Never raises for what is written; a closed stream is nobody's fault here."""
         level, listed = EVENTS.get(name, ("error", frozenset()))
+        if level not in self._shown:
+            return
         kept = {key: _value(value) for key, value in fields.items() if key in listed or key in _EVERY}
         if len(kept) < len(fields) or name not in EVENTS:
             kept["unlisted"] = True
@@ -74,8 +73,8 @@ def silent_log() -> Log:
     return Log(structlog.wrap_logger(None, processors=[_drop]))
 
 
-def open_log(form: str, stream: TextIO | None) -> Log:
-    """`form`: "json", "text" or "auto": text for a terminal."""
+def open_log(form: str, stream: TextIO | None, least: str = "info") -> Log:
+    """`form`: "json", "text" or "auto": text for a terminal. `least`: the lowest level that is written."""
     if stream is None:  # closed by whoever started us
         return silent_log()
     text = form == "text" or (form == "auto" and stream.isatty())
@@ -86,11 +85,11 @@ def open_log(form: str, stream: TextIO | None) -> Log:
     )
     stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S" if text else "iso", utc=not text)
     chain: list[Any] = [structlog.processors.add_log_level, stamp, last]
-    return Log(structlog.wrap_logger(structlog.WriteLogger(stream), processors=chain))
+    return Log(structlog.wrap_logger(structlog.WriteLogger(stream), processors=chain), least)
 
 
-def standard_log(form: str) -> Log:
-    return open_log(form, sys.stderr)
+def standard_log(form: str, least: str) -> Log:
+    return open_log(form, sys.stderr, least)
 
 
 def _value(value: object) -> object:

@@ -25,6 +25,7 @@ from pathlib import Path
 import trio
 
 from gatebus.bounds import CLOSE_SECONDS, MODULES_LISTED, TIDY_SECONDS
+from gatebus.faults import GatebusError
 from gatebus.host.hostconfig import StoreBounds
 from gatebus.host.moduledata import Holding, Module, expired, tags_untrusted
 from gatebus.host.modulefiles import ModuleFiles
@@ -73,6 +74,7 @@ class ModuleStore:
     """Made by open_module_store. Any task may call it."""
 
     def __init__(self, disk: StoreDisk, bounds: StoreBounds, quotas: Quotas, clock: Callable[[], float]) -> None:
+        self.on_trouble: Callable[[GatebusError], None] = _nobody
         self._disk = disk
         self._bounds = bounds
         self._quotas = quotas
@@ -262,9 +264,12 @@ class ModuleStore:
     # Forgetting.
 
     async def keep_tidy(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. A disk that is in trouble is no reason to end the host: it is asked again."""
         while True:
-            await self.collect()
+            try:
+                await self.collect()
+            except GatebusError as trouble:
+                self.on_trouble(trouble)
             await trio.sleep(TIDY_SECONDS)
 
     async def collect(self) -> tuple[Module, ...]:
@@ -304,3 +309,7 @@ class ModuleStore:
     async def _drop_partial(self, sha256: bytes, account: str) -> None:
         await self._disk.record(self._disk.records.drop_partial, sha256, account)
         await self._disk.file(self._disk.files.remove_partial, sha256, who(account))
+
+
+def _nobody(_trouble: GatebusError) -> None:
+    """Who embeds a store without a log."""

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from gatebus.faults import GatebusError
     from gatebus.host.statuses import Map
     from gatebus.services.service_table import Builtin
     from gatebus.web.link import Link
@@ -158,10 +159,14 @@ class Host:
             {"linger_ms": round(config.linger_seconds * 1000), "stream_window": STREAM_WINDOW_MOST},
             {extension: line.told(extension) for extension, line in self._elsewhere.interpreters.items()},
         )
+        self._parts.note, store.on_trouble = self.log.event, self._store_trouble
         self._desk = FrontDesk(self._parts, self._seed, self._known)
         nursery.start_soon(self._sweep)
         nursery.start_soon(spinner.run)
         nursery.start_soon(store.keep_tidy)
+
+    def _store_trouble(self, trouble: GatebusError) -> None:
+        self.log.event("store-broken", code=trouble.code, text=trouble.text)
 
     def _problem(self, problem: Exception) -> None:
         """A bug of ours. Its text may say anything, so only its kind and place are written down."""

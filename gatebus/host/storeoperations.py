@@ -79,7 +79,9 @@ def upload(parts: HostParts, line: Line, given: Parameters) -> None:
         try:
             if begun.known or await _receive(parts, line, transfer, begun):
                 module = await begun.finish()
-                _answer(parts, line, {"module": module.sha256, "size": module.size, "known": begun.known})
+                told = {"module": module.sha256, "size": module.size, "known": begun.known}
+                parts.note("module-uploaded", principal=line.principal.id, **told)
+                _answer(parts, line, told)
         finally:
             await begun.aclose()
 

@@ -234,6 +234,23 @@ def test_events_tell_what_happened_from_a_number_on(world: World, instance: str)
     assert watching.communicate()[1] == b""
 
 
+def test_the_hosts_log_tells_who_came_and_what_was_launched_and_nothing_that_they_said(world: World) -> None:
+    before = len(world.host.lines)
+    secret = "open-sesame"
+    world.run("call", "--env", f"A={secret}", str(world.cat), secret, stdin=secret.encode())
+    identity = world.says("launch", "--tag", secret, str(HELLO), secret).strip()
+    world.run("wait", identity)
+    world.run("rm", identity)
+    world.fails("status", identity)
+    world.host.wait_for("instance-ended", instance=identity.replace("-", ""))
+    lines = world.host.lines[before:]
+    events = [json.loads(line) for line in lines]
+    assert [each["cause"] for each in events if each["event"] == "instance-ended"] == ["NORMAL"]
+    assert [each["instance"] for each in events if each["event"] == "instance-launched"] == [identity.replace("-", "")]
+    assert {each["principal"] for each in events} == {f"local:{os.geteuid()}"}
+    assert not [line for line in lines if secret in line or "unlisted" in line]
+
+
 def test_over_loopback_one_is_a_stranger_who_may_call_and_not_list(world: World) -> None:
     address = world.host.address()
     world.run("features", "--host", address)  # the host's key is remembered by the first connection

@@ -62,17 +62,17 @@ class HostProcess:
             self._over = True
             self._changed.notify_all()
 
-    def wait_for(self, name: str) -> dict[str, Any]:
-        """The first event of that name."""
+    def wait_for(self, name: str, **fields: object) -> dict[str, Any]:
+        """The first event of that name that has these fields."""
 
-        def there() -> bool:
-            return self._over or any(each["event"] == name for each in self.events)
+        def found() -> list[dict[str, Any]]:
+            return [each for each in self.events if {**each, **fields, "event": name} == each]
 
         with self._changed:
-            assert self._changed.wait_for(there, PATIENCE), f"no {name}: {self.lines}"
-            found = [each for each in self.events if each["event"] == name]
-        assert found, f"no {name}: {self.lines}"
-        return found[0]
+            assert self._changed.wait_for(lambda: self._over or found(), PATIENCE), f"no {name}: {self.lines}"
+            there = found()
+        assert there, f"no {name}: {self.lines}"
+        return there[0]
 
     def address(self, transport: str = "tcp") -> str:
         self.wait_for("host-ready")
