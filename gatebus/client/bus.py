@@ -234,13 +234,20 @@ class Bus:
 
 async def _converse(running: Running, stdin: bytes, most: int) -> bytes:
     """All of stdin in, all of the output out."""
-    output = bytearray()
+    if not stdin:
+        running.end()
+        return await _collect(running, most)
     async with background_tasks() as nursery:
         nursery.start_soon(_feed, running, stdin)
-        async for data in running:
-            output += data
-            if len(output) > most:
-                raise TooMuchOutput(f"The program wrote more than {most} bytes. open_call streams its output.")
+        return await _collect(running, most)
+
+
+async def _collect(running: Running, most: int) -> bytes:
+    output = bytearray()
+    async for data in running:
+        output += data
+        if len(output) > most:
+            raise TooMuchOutput(f"The program wrote more than {most} bytes. open_call streams its output.")
     return bytes(output)
 
 

@@ -195,6 +195,10 @@ class Running:
         self._asked = ""
         self._number = line.open(self, self._operation, {**given, "stream": self.name}, flows=self._flows)
         self._line = line
+        out = self._flows.out
+        if out.note is not None and not out.held and self._operation != "attach":
+            line.say(End(self._number, out.note))  # no input at all: one message to the host instead of two
+        line.flush()
 
     async def _supply(self) -> None:
         """The host does not have the module any more: once. The stream that it could not begin is another one's."""

@@ -115,12 +115,14 @@ class HostLine:
     def open(
         self, hearer: Hearer, operation: str, parameters: Parameters, window: int = 0, flows: Flows | None = None
     ) -> int:
-        """The number of the new channel. LocalProtocolError when the line is not usable."""
+        """The number of the new channel; `flush` sends. LocalProtocolError when the line is not usable."""
         number, message = self._session.open(operation, parameters, window, flows)
         self._hearers[number] = hearer
         self._write(message)
-        self._link.flush()
         return number
+
+    def flush(self) -> None:
+        self._link.flush()
 
     def flows(self, number: int) -> Flows:
         return self._session.flows(number)

@@ -148,6 +148,7 @@ async def _attempts(
         except LocalProtocolError:
             continue  # the line has just become unusable
         try:
+            line.flush()
             await converse(line, number, channel)
         finally:
             line.let_go(number)

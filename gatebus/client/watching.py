@@ -66,6 +66,7 @@ class Watching:
             except LocalProtocolError:
                 continue
             self._line = line
+            line.flush()
             while self._channel.accepted is None and not self._channel.over:
                 await self._channel.change()
             if self._channel.fault is not None:

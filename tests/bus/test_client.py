@@ -61,6 +61,19 @@ async def test_what_a_program_logs_comes_with_the_result(autojump_clock: object)
     assert heard == [(1, b"to stderr")]
 
 
+async def test_a_call_without_input_says_so_at_once(autojump_clock: object) -> None:
+    host = FakeHost()
+    async with host.client() as bus:
+        assert (await bus.call(Program("fake://echo"))).output == b""
+        (program,) = host.streams.values()
+        assert program.flows.into.finished == 0
+        async with bus.open_call(Program("fake://echo")) as running:
+            running.end(7)
+            host.network.cut()
+            assert await running.receive() == b""
+        assert sorted(each.flows.into.finished for each in host.streams.values()) == [0, 7]
+
+
 async def test_bytes_go_both_ways_while_the_program_runs(autojump_clock: object) -> None:
     async with FakeHost().client() as bus, bus.open_call(Program("fake://echo")) as running:
         assert await running.started() == INSTANCE
