@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import ssl
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 import trustme
+from stepwise import cancelled_at
 from webparts import all_messages, echo, receive
 
 from gatebus.web.bytetransport import receive_some, send_all
-from gatebus.web.dialling import Caller, dial
-from gatebus.web.front import Front
-from gatebus.web.link import CannotConnect
+from gatebus.web.crowd import Capacity, Crowd
+from gatebus.web.dialling import Caller, dial, shake_hands
+from gatebus.web.front import Front, Reception
+from gatebus.web.link import CannotConnect, Peer
 from gatebus.web.listening import listen_tcp, serve
 from gatebus.web.memorytransport import MemoryTransport, Wires, memory_transports
 from gatebus.web.places import Address
@@ -196,3 +199,31 @@ async def test_a_link_over_tls_ends_as_any_other(server_side: ssl.SSLContext, cl
     async with serving(Front(refuse), server_side) as address, dial(address, Caller(context=client_side)) as link:
         _, ended = await all_messages(link)
     assert (ended.close_code, ended.reason) == (1008, "no")
+
+
+async def test_a_tls_connection_that_is_cancelled_at_every_step_leaves_nothing_open(
+    server_side: ssl.SSLContext, client_side: ssl.SSLContext
+) -> None:
+    async def life(end: MemoryTransport) -> None:
+        client = TlsTransport(end, client_side, "localhost")
+        try:
+            await client.handshake()
+            link = await shake_hands(client, Address("wss", "localhost", 1), Caller())
+            async with link:
+                link.write(bytes(20_000))
+                assert await link.receive_many() == [bytes(20_000)]
+        finally:
+            end.close()
+
+    for step in count(1):
+        mine, theirs = memory_transports(Wires(piece=9000), Wires(piece=9000))
+        seat = Crowd(Capacity()).enter("", theirs.close)
+        assert seat is not None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(Reception(Front(echo)).receive, theirs, Peer("tls"), seat, server_side)
+            caught = await cancelled_at(step, lambda end=mine: life(end))  # type: ignore[misc]
+            assert mine.is_closed
+        assert theirs.is_closed
+        if not caught:
+            break
+    assert step > 10

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from stepwise import cancelled_at
 from webparts import UPGRADE, echo, masked
 from websockets.frames import Opcode
 
@@ -21,44 +22,12 @@ from gatebus.web.pages import TEXT, Page
 from gatebus.web.places import Address
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from trio.testing import MockClock
 
     from gatebus.web.link import Link
 
 BIG = bytes(17_000)
 MESSAGES = (b"one", BIG, b"", b"three")
-
-
-class CancelAt(trio.abc.Instrument):
-    """Cancels a scope right before the n-th step of any task that began inside it."""
-
-    def __init__(self, scope: trio.CancelScope, step: int) -> None:
-        self._scope, self._steps = scope, step
-        self._nursery_of_others = trio.lowlevel.current_task()
-
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        if task is self._nursery_of_others or _descends(task, self._nursery_of_others):
-            self._steps -= 1
-            if not self._steps:
-                self._scope.cancel()
-
-
-def _descends(task: trio.lowlevel.Task | None, ancestor: trio.lowlevel.Task) -> bool:
-    while task is not None and task is not ancestor:
-        task = task.parent_nursery.parent_task if task.parent_nursery else None
-    return task is ancestor
-
-
-async def cancelled_at(step: int, work: Callable[[], Awaitable[object]]) -> bool:
-    """False when the work was over before the step came."""
-    with trio.CancelScope() as scope:
-        instrument = CancelAt(scope, step)
-        trio.lowlevel.add_instrument(instrument)
-        try:
-            await work()
-        finally:
-            trio.lowlevel.remove_instrument(instrument)
-    return scope.cancelled_caught
 
 
 def messages_and_rest(stream: bytes) -> tuple[list[bytes], bytes]:
@@ -120,7 +89,7 @@ async def send_and_echo(link: Link) -> None:
 SAID = UPGRADE + b"".join(masked(Opcode.BINARY, message) for message in MESSAGES)
 
 
-async def test_a_host_s_link_that_is_cancelled_at_every_step() -> None:
+async def test_a_host_s_link_that_is_cancelled_at_every_step(autojump_clock: MockClock) -> None:
     for step in count(1):
         connection = Connection()
         async with trio.open_nursery() as nursery:
@@ -138,7 +107,7 @@ async def test_a_host_s_link_that_is_cancelled_at_every_step() -> None:
     assert step > 20
 
 
-async def test_a_page_that_is_cancelled_at_every_step() -> None:
+async def test_a_page_that_is_cancelled_at_every_step(autojump_clock: MockClock) -> None:
     front = Front(echo, {"/": Page(TEXT, BIG)})
     for step in count(1):
         connection = Connection()
@@ -153,7 +122,7 @@ async def test_a_page_that_is_cancelled_at_every_step() -> None:
     assert step > 5
 
 
-async def test_a_client_s_link_that_is_cancelled_at_every_step() -> None:
+async def test_a_client_s_link_that_is_cancelled_at_every_step(autojump_clock: MockClock) -> None:
     async def life(end: MemoryTransport) -> None:
         try:
             link = await shake_hands(end, Address("ws", "x", 1), Caller())
@@ -188,7 +157,7 @@ async def test_a_client_s_link_that_is_cancelled_at_every_step() -> None:
     assert step > 20
 
 
-async def test_a_close_that_is_cancelled_still_closes() -> None:
+async def test_a_close_that_is_cancelled_still_closes(autojump_clock: MockClock) -> None:
     connection = Connection()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(connection.drive, UPGRADE)
