@@ -47,6 +47,22 @@ class Exchange:
     but the first: traffic, and not a start (gatebus.spinner).
     """
 
+    __slots__ = (
+        "_alarm",
+        "_bare",
+        "_board",
+        "_draining",
+        "_gone",
+        "_nursery",
+        "_program",
+        "_pulse",
+        "_rest",
+        "_room",
+        "_stepping",
+        "_turn",
+        "fault",
+    )
+
     def __init__(
         self, program: Wire, board: Switchboard, turn: Turn | None = None, pulse: Callable[[], None] = _no_pulse
     ) -> None:

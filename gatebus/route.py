@@ -41,6 +41,8 @@ class Route:
     it).
     """
 
+    __slots__ = ("_next_ticket", "_queue", "_room", "_unanswered", "code", "name", "service", "waits")
+
     def __init__(self, name: str, code: int, queue: Queue, room: Room) -> None:
         self.name = name
         self.code = code

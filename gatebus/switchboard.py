@@ -39,6 +39,20 @@ if TYPE_CHECKING:
 class Switchboard:
     """All conversations of one program."""
 
+    __slots__ = (
+        "_at",
+        "_batch",
+        "_directory",
+        "_discovers",
+        "_offers",
+        "_outbox",
+        "_queued",
+        "_routes",
+        "_size",
+        "_states_changed",
+        "on_queued",
+    )
+
     def __init__(self, offers: dict[str, Offer], outbox: int = OUTBOX_BYTES) -> None:
         self._offers = dict(offers)
         self._directory = Directory()

@@ -66,6 +66,8 @@ class Neighbours:
 class Resident:
     """One program among its neighbours. Alone, when nobody admitted it."""
 
+    __slots__ = ("caller", "memberships", "name", "neighbours")
+
     def __init__(self, instance: str = "", neighbours: Neighbours | None = None) -> None:
         self.name = instance.encode()
         self.neighbours = neighbours or Neighbours()

@@ -83,6 +83,8 @@ class Windows:
 class Stream:
     """One connection as the client sees it."""
 
+    __slots__ = ("_client", "_held", "_outlet", "_spent", "_window", "inward", "number", "outward")
+
     def __init__(self, number: int, outlet: Outlet, client: Client, window: int) -> None:
         self.number = number
         self.inward = Sending()  # client -> program
