@@ -11,6 +11,7 @@ from typing import Any
 from gatebus.faults import UsageError
 
 WASM = b"\0asm"
+_DIGEST = 32  # bytes of a SHA-256
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +30,13 @@ class Program:
 
 
 def is_content(module: bytes | str) -> bool:
-    """Bytes that are a module, not the hash of one. A module of 32 bytes would be one too, so the magic decides."""
-    return isinstance(module, bytes) and module[:4] == WASM
+    """Bytes that are a module, in either form, not the hash of one: of 32 bytes the magic decides."""
+    return isinstance(module, bytes) and (len(module) != _DIGEST or module[:4] == WASM)
 
 
 def module_name(module: bytes | str) -> bytes | str:
     """How the protocol names a module that is not sent: 32 bytes, or a source."""
     if isinstance(module, bytes):
-        if len(module) != 32:
-            raise UsageError("A module is its bytes (they begin with \\0asm), its SHA-256 (32 bytes), or a source.")
         return module
     if "://" in module:
         return module
@@ -45,7 +44,7 @@ def module_name(module: bytes | str) -> bytes | str:
         digest = bytes.fromhex(module)
     except ValueError:
         digest = b""
-    if len(digest) != 32:
+    if len(digest) != _DIGEST:
         raise UsageError(
             "A module's name is a SHA-256 in hex, or a source such as ipfs://... ; a file is given as bytes."
         )

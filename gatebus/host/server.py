@@ -1,7 +1,7 @@
 """One host, put together; assembly.
 
     async with Host(HostConfig(...)) as host:
-        result = await host.run(wasm, arguments=("a",), files={"in.txt": b"..."}, stdin=b"...")     # without a network
+        result = await host.run(wasm, args=("a",), files={"in.txt": b"..."}, stdin=b"...")     # without a network
         await host.serve()                                                                        # until host.stop()
 
 In:  a configuration; links of strangers through `attend`. Out: everything that ARCHITECTURE.md draws, running.
@@ -257,7 +257,7 @@ class Host:
         self,
         wasm: bytes,
         *,
-        arguments: Sequence[str] = (),
+        args: Sequence[str] = (),
         files: Mapping[str, bytes] | None = None,
         stdin: bytes = b"",
         limits: Limits | None = None,
@@ -266,7 +266,7 @@ class Host:
         parts = self.parts
         image = await parts.box.compile(wasm, principal=EMBEDDER.account)
         tree = Tree({path: File(content) for path, content in files.items()}) if files is not None else None
-        setup = Setup(arguments=tuple(arguments), tree=tree, origin_credit=STREAM_WINDOW_MOST)
+        setup = Setup(arguments=tuple(args), tree=tree, origin_credit=STREAM_WINDOW_MOST)
         order = Order(uuid4(), EMBEDDER, image.sha256, setup, limits or self.config.limits, window=STREAM_WINDOW_MOST)
         return await self._collect(parts.ordered(order), stdin)
 

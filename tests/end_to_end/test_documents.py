@@ -35,7 +35,10 @@ RUN_ELSEWHERE = {
 }
 
 # Document -> the test that types all of its commands, in their order.
-STORIES = {"docs/operations.md": "tests/end_to_end/test_operations_story.py"}
+STORIES = {
+    "docs/operations.md": "tests/end_to_end/test_operations_story.py",
+    "README.md": "tests/end_to_end/test_readme_story.py",
+}
 
 # Command -> the exit codes that are right for it.
 RUN_HERE: dict[str, tuple[int, ...]] = {
