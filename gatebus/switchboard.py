@@ -218,7 +218,8 @@ class Switchboard:
             self.on_queued()
 
     def _room(self) -> int:
-        return max(0, self._outbox - self._size)
+        room = self._outbox - self._size
+        return room if room > 0 else 0
 
     # Time and end.
 
