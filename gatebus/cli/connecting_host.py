@@ -37,6 +37,8 @@ T = TypeVar("T")
 # A command in a script should not hang for ever, and a laptop that wakes up needs a moment.
 _PATIENCE = 30.0
 _WIDTH = 80
+# Less is there before a bar could be seen.
+_BAR_FROM = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ async def uploaded(bus: Bus, order: Order) -> None:
 
 async def upload_with_bar(bus: Bus, content: bytes, name: str) -> Uploaded:
     """A bar only where somebody sees it: never in a pipe or a log."""
-    shows = sys.stderr is not None and os.isatty(2)
+    shows = sys.stderr is not None and os.isatty(2) and len(content) >= _BAR_FROM
     bar = Bar(name, len(content)) if shows else None
     try:
         return await bus.upload(content, bar.show if bar else None)

@@ -40,9 +40,15 @@ def login(options: BusOptions) -> int:
         _remember(options)
     except Exception as raised:
         result = told("", raised)
-        sys.stderr.write(f"{result.line}\n")
+        line = _line_for_owner(options) if result.error == "not-authorized" else ""
+        sys.stderr.write(f"{result.line}{line}\n")
         return result.code
     return 0
+
+
+def _line_for_owner(options: BusOptions) -> str:
+    key = own_key(replace(options, key=_key_file(options)), Target(""))
+    return f" Your line is: {public_line(key.public, key.comment)}" if key else ""
 
 
 def _listed(book: HostBook, options: BusOptions) -> str:
@@ -74,10 +80,7 @@ def _key_file(options: BusOptions) -> str | None:
     if options.key is not None:
         return os.path.abspath(os.path.expanduser(options.key))
     path = user_key_path()
-    new = not path.exists()
-    key = own_private_key(path, default_comment())
-    if new:
-        note(f"a key for you was made. The host's owner adds this line: {public_line(key.public, key.comment)}")
+    own_private_key(path, default_comment())
     return str(path)
 
 

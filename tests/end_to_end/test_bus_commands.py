@@ -9,74 +9,21 @@ import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from hostprocess import PATIENCE, HostProcess, gatebus, serving, surroundings
+from commandworld import CAT, HELLO, LOOP, World, at_a_terminal, command_world
+from hostprocess import PATIENCE, surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-HELLO = Path(__file__).parent.parent.parent / "examples" / "1_hello_wat" / "hello.wat"
-
-# Copies stdin to stdout, and ends with exit code 7.
-CAT = """(module
-  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
-  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
-  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
-  (memory (export "memory") 2)
-  (func (export "_start")
-    (loop $again
-      (i32.store (i32.const 0) (i32.const 1024)) (i32.store (i32.const 4) (i32.const 65536))
-      (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
-      (i32.store (i32.const 4) (i32.load (i32.const 8)))
-      (if (i32.load (i32.const 8)) (then
-        (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 12)))
-        (br $again))))
-    (call $exit (i32.const 7))))"""
-LOOP = '(module (memory (export "memory") 1) (func (export "_start") (loop $x (br $x))))'
-
-
-class World:
-    """A host, and a person whose files are in a folder of their own."""
-
-    def __init__(self, home: Path, host: HostProcess) -> None:
-        self.home = home
-        self.host = host
-        self.cat, self.loop = home / "cat.wat", home / "loop.wat"
-        self.cat.write_text(CAT)
-        self.loop.write_text(LOOP)
-
-    def run(self, *arguments: str, stdin: bytes = b"", **variables: str) -> subprocess.CompletedProcess[bytes]:
-        return gatebus(self.home, *arguments, stdin=stdin, **variables)
-
-    def says(self, *arguments: str) -> str:
-        """Of a command that must work."""
-        done = self.run(*arguments)
-        assert (done.returncode, done.stderr) == (0, b""), (arguments, done)
-        return done.stdout.decode()
-
-    def reads(self, *arguments: str) -> Any:
-        return json.loads(self.says(*arguments, "--json"))
-
-    def fails(self, *arguments: str, code: int = 125) -> str:
-        done = self.run(*arguments)
-        assert (done.returncode, done.stdout) == (code, b""), (arguments, done)
-        (line,) = done.stderr.decode().splitlines()
-        return line
-
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "gatebus", *arguments]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(command, env=surroundings(self.home), stdin=pipe, stdout=pipe, stderr=pipe)
+    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    home = tmp_path_factory.mktemp("person")
-    with serving(home, "--listen", "127.0.0.1:0", "--stop-seconds", "0") as host:
-        yield World(home, host)
+    with command_world(tmp_path_factory.mktemp("person")) as there:
+        yield there
 
 
 @pytest.fixture
@@ -262,53 +209,13 @@ def test_over_loopback_one_is_a_stranger_who_may_call_and_not_list(world: World)
     )
 
 
-def test_a_login_remembers_the_host_and_shows_ones_key(world: World) -> None:
-    address = world.host.address()
-    ours = json.loads(gatebus(world.home, "key", "--make", "--json").stdout)
-    host = ours["host"]["fingerprint"]
-    (world.home / ".config" / "gatebus" / "authorized_keys").write_text(ours["you"]["line"] + "\n")
-    (world.home / ".config" / "gatebus" / "authorized_keys").chmod(0o600)
-    assert world.fails("login", "lab", address, "--host-key", "SHA256:other") == (
-        f"gatebus: The host's key is {host}, and not the one that you named. Do not go on."
-    )
-    done = world.run("login", "lab", address, "--host-key", host)
-    assert (done.returncode, done.stderr) == (
-        0,
-        b"gatebus: lab is remembered. `gatebus --help` lists what you can do there.\n",
-    )
-    try:
-        assert world.reads("ps", "--host", "lab") == []
-        assert world.reads("login")[0]["address"] == f"ws://{address}"
-        assert world.says("login").splitlines()[1].startswith("lab *  ws://127.0.0.1:")
-        assert world.fails("ps", "--host", "lap") == "gatebus: There is no host lap in your list. Did you mean lab?"
-    finally:
-        (world.home / ".config" / "gatebus" / "hosts.toml").unlink()
-
-
-def test_without_a_terminal_a_new_host_is_not_remembered_unseen(world: World, tmp_path: Path) -> None:
-    address = world.host.address()
-    done = gatebus(tmp_path, "login", "lab", address, "--key", "anonymous")
-    assert done.returncode == 125
-    assert done.stderr.decode().startswith("gatebus: The host's key is SHA256:")
-    assert done.stderr.decode().endswith("Compare it with `gatebus key` there, and name it: --host-key.\n")
-    assert not (tmp_path / ".config").exists()
-
-
-def test_a_new_host_is_told_once_and_a_changed_one_is_refused(world: World, tmp_path: Path) -> None:
-    address = world.host.address()
-    first, second = (gatebus(tmp_path, "features", "--host", address) for _ in range(2))
-    told = re.fullmatch(
-        rf"gatebus: ws://{address} is a new host; its key (SHA256:\S+) is remembered.\n", first.stderr.decode()
-    )
-    assert told is not None
-    assert second.stderr == b""
-    known = tmp_path / ".config" / "gatebus" / "known_hosts"
-    known.write_text(
-        f"ws://{address} ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4\n"
-    )
-    third = gatebus(tmp_path, "features", "--host", address)
-    assert third.returncode == 125
-    assert third.stderr.decode().startswith(f"gatebus: The key of ws://{address} has changed to {told[1]}.")
+def test_a_large_upload_has_a_bar_at_a_terminal_and_none_in_a_pipe(world: World, tmp_path: Path) -> None:
+    (tmp_path / "large.wasm").write_bytes(b"\0asm" + os.urandom(600_000))
+    assert world.run("push", "--loose", str(tmp_path / "large.wasm")).stderr == b""
+    code, screen = at_a_terminal(world.home, "push", "--loose", str(tmp_path / "large.wasm"))
+    assert (code, "] 100% of 585.9 KiB" in screen) == (0, True)
+    code, screen = at_a_terminal(world.home, "push", "--loose", str(HELLO))
+    assert (code, "%" in screen) == (0, False)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,93 @@
+"""`gatebus login`: a host's key is compared before anything is remembered; one's own is shown to whom it concerns."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from commandworld import HELLO, World, at_a_terminal, command_world
+from hostprocess import gatebus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with command_world(tmp_path_factory.mktemp("person")) as there:
+        yield there
+
+
+def test_a_login_remembers_the_host_and_shows_ones_key(world: World) -> None:
+    address = world.host.address()
+    ours = json.loads(gatebus(world.home, "key", "--make", "--json").stdout)
+    host = ours["host"]["fingerprint"]
+    (world.home / ".config" / "gatebus" / "authorized_keys").write_text(ours["you"]["line"] + "\n")
+    (world.home / ".config" / "gatebus" / "authorized_keys").chmod(0o600)
+    assert world.fails("login", "lab", address, "--host-key", "SHA256:other") == (
+        f"gatebus: The host's key is {host}, and not the one that you named. Do not go on."
+    )
+    done = world.run("login", "lab", address, "--host-key", host)
+    assert (done.returncode, done.stderr) == (
+        0,
+        b"gatebus: lab is remembered. `gatebus --help` lists what you can do there.\n",
+    )
+    try:
+        assert world.reads("ps", "--host", "lab") == []
+        assert world.reads("login")[0]["address"] == f"ws://{address}"
+        assert world.says("login").splitlines()[1].startswith("lab *  ws://127.0.0.1:")
+        assert world.fails("ps", "--host", "lap") == "gatebus: There is no host lap in your list. Did you mean lab?"
+    finally:
+        (world.home / ".config" / "gatebus" / "hosts.toml").unlink()
+
+
+def test_without_a_terminal_a_new_host_is_not_remembered_unseen(world: World, tmp_path: Path) -> None:
+    address = world.host.address()
+    done = gatebus(tmp_path, "login", "lab", address, "--key", "anonymous")
+    assert done.returncode == 125
+    assert done.stderr.decode().startswith("gatebus: The host's key is SHA256:")
+    assert done.stderr.decode().endswith("Compare it with `gatebus key` there, and name it: --host-key.\n")
+    assert not (tmp_path / ".config").exists()
+
+
+def test_a_new_host_is_told_once_and_a_changed_one_is_refused(world: World, tmp_path: Path) -> None:
+    address = world.host.address()
+    first, second = (gatebus(tmp_path, "features", "--host", address) for _ in range(2))
+    told = re.fullmatch(
+        rf"gatebus: ws://{address} is a new host; its key (SHA256:\S+) is remembered.\n", first.stderr.decode()
+    )
+    assert told is not None
+    assert second.stderr == b""
+    known = tmp_path / ".config" / "gatebus" / "known_hosts"
+    known.write_text(
+        f"ws://{address} ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4\n"
+    )
+    third = gatebus(tmp_path, "features", "--host", address)
+    assert third.returncode == 125
+    assert third.stderr.decode().startswith(f"gatebus: The key of ws://{address} has changed to {told[1]}.")
+
+
+def test_a_login_at_a_terminal_asks_and_a_no_remembers_nothing(world: World, tmp_path: Path) -> None:
+    login = ("login", "lab", world.host.address(), "--key", "anonymous")
+    code, screen = at_a_terminal(tmp_path, *login, types=b"no\n")
+    assert code == 125
+    assert "Is it what `gatebus key` shows there? [y/N]" in screen
+    assert screen.endswith("gatebus: Nothing was remembered.\r\n")
+    assert not (tmp_path / ".config").exists()
+    code, screen = at_a_terminal(tmp_path, *login, types=b"yes\n")
+    assert (code, "lab is remembered" in screen) == (0, True)
+    assert json.loads(gatebus(tmp_path, "login", "--json").stdout)[0]["key"] is None
+    assert gatebus(tmp_path, "call", "--host", "lab", str(HELLO)).stdout == b"hello, world\n"
+
+
+def test_a_key_that_the_host_does_not_know_is_shown_to_be_sent_to_its_owner(world: World, tmp_path: Path) -> None:
+    host = json.loads(gatebus(world.home, "key", "--json").stdout)["host"]["fingerprint"]
+    done = gatebus(tmp_path, "login", "lab", world.host.address(), "--host-key", host)
+    line = json.loads(gatebus(tmp_path, "key", "--json").stdout)["you"]["line"]
+    assert done.returncode == 125
+    assert done.stderr.decode() == (
+        f"gatebus: This host does not know your key. Ask its owner to add it. Your line is: {line}\n"
+    )
