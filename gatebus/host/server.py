@@ -48,6 +48,7 @@ from gatebus.services.origin import Windows
 from gatebus.services.service_table import BUILTIN, World
 from gatebus.spinner import Spinner
 from gatebus.turn import Turn
+from sandbox.background import background_tasks
 from sandbox.box import Sandbox, open_sandbox
 from sandbox.outcome import Cause, killed
 from sandbox.settings import Settings as SandboxSettings
@@ -134,7 +135,7 @@ class Host:
         folder = config.data or stack.enter_context(tempfile.TemporaryDirectory(prefix="gatebus-"))
         store = await stack.enter_async_context(open_module_store(Path(folder), config.store, quotas))
         box = await stack.enter_async_context(self._open_box())
-        nursery = await stack.enter_async_context(trio.open_nursery())
+        nursery = await stack.enter_async_context(background_tasks())
         spinner = Spinner(None if config.sandbox.spin is None else config.sandbox.spin * 1e6)
         neighbourhood = Neighbourhood()
         programs = Programs(box, store, self._elsewhere.all(), SandboxSettings().compile_limits.program_size)

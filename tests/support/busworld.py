@@ -22,6 +22,7 @@ from gatebus.protocol.messages import (
     Accept,
     Auth,
     Cancel,
+    Credit,
     Data,
     End,
     Error,
@@ -263,6 +264,8 @@ class Talker:
                 if channel.reading and channel.flows is not None:
                     channel.flows.into.consume(len(data))
                     self.send_unsent(number)
+            case Credit(number):
+                self.send_unsent(number)
             case Error(0):
                 pass
             case Accept(number) | Result(number) | Error(number) | Log(number) | End(number) | Stop(number):

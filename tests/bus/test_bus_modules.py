@@ -1,0 +1,175 @@
+"""Modules and files over the bus: upload, resume, download, pin; files in and out; programs without a network."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+import pytest
+import trio.testing
+from busworld import BOB, PROGRAMS, Channel, Talker, bus_world, hello, module, pattern
+
+from gatebus.host.hostconfig import HostConfig
+from gatebus.host.quotas import Amounts, QuotaBounds
+from gatebus.host.server import Host
+from sandbox.errors import Refused
+from sandbox.testing import FakeGuest, open_fake_sandbox
+from sandbox.tree import File, Tree
+
+LARGE = pattern(0, 400_000)
+
+
+async def upload(bus: Talker, content: bytes) -> dict[str, object]:
+    channel = bus.open("upload", {"sha256": sha256(content).digest(), "size": len(content)})
+    await channel.until(lambda each: each.accepted or each.answer)
+    if not channel.answer:
+        await write_all(bus, channel, content)
+    return await channel.result()
+
+
+async def write_all(bus: Talker, channel: Channel, content: bytes) -> None:
+    assert channel.flows is not None
+    assert channel.accepted is not None
+    at = channel.accepted.about["taken"]
+    while at < len(content):
+        size = min(channel.flows.out.room, 50_000)
+        if not size:
+            await bus.hear()
+            continue
+        channel.write(content[at : at + size])
+        at += size
+
+
+async def test_an_uploaded_module_runs_and_is_known_the_second_time() -> None:
+    async with bus_world() as world, world.talker() as bus:
+        answer = await upload(bus, b"hello")
+        assert answer == {"module": module(hello), "size": 5, "known": False}
+        assert (await upload(bus, b"hello"))["known"] is True
+        assert (await bus.call(hello).result())["state"] == "HALTED"
+
+
+async def test_an_upload_of_several_windows_comes_down_again() -> None:
+    async with bus_world() as world, world.talker() as bus:
+        await upload(bus, LARGE)
+        download = bus.open("download", {"sha256": sha256(LARGE).digest()})
+        assert await download.result() == {"size": len(LARGE)}
+        assert download.data == LARGE
+
+
+async def test_an_upload_that_was_broken_off_goes_on_where_it_was() -> None:
+    async with bus_world() as world:
+        async with world.talker() as bus:
+            channel = bus.open("upload", {"sha256": sha256(LARGE).digest(), "size": len(LARGE)})
+            await channel.until(lambda each: each.accepted)
+            channel.write(LARGE[:100_000])
+            assert channel.flows is not None
+            await channel.until(lambda each: each.flows and each.flows.out.taken >= 100_000)
+        async with world.talker() as bus:
+            channel = bus.open("upload", {"sha256": sha256(LARGE).digest(), "size": len(LARGE)})
+            await channel.until(lambda each: each.accepted)
+            assert channel.accepted is not None
+            assert channel.accepted.about["taken"] == 100_000
+            await write_all(bus, channel, LARGE)
+            assert (await channel.result())["size"] == len(LARGE)
+
+
+async def test_an_upload_with_other_bytes_than_its_hash_is_refused() -> None:
+    async with bus_world() as world, world.talker() as bus:
+        channel = bus.open("upload", {"sha256": sha256(b"right").digest(), "size": 5})
+        await channel.until(lambda each: each.accepted)
+        channel.write(b"wrong")
+        error = await channel.error()
+        assert (error.code, "/" in error.text) == ("bad-request", False)
+
+
+async def test_a_cancelled_upload_gives_its_quota_back() -> None:
+    async with bus_world() as world, world.talker() as bus:
+        channel = bus.open("upload", {"sha256": sha256(LARGE).digest(), "size": len(LARGE)})
+        await channel.until(lambda each: each.accepted)
+        channel.cancel()
+        assert await channel.result() == {}
+        while (await bus.ask("usage"))["uploads"]["used"]:
+            await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_more_stored_bytes_than_the_quota_are_refused_with_the_number() -> None:
+    small = QuotaBounds(principal=Amounts(instances=2, memory=1 << 40, stored=100_000, uploads=1, connections=3))
+    async with bus_world(HostConfig(quotas=small)) as world, world.talker() as bus:
+        error = await bus.open("upload", {"sha256": sha256(LARGE).digest(), "size": len(LARGE)}).error()
+        assert error.code == "quota-storage"
+        assert "0.1 MiB" in error.text
+
+
+async def test_nobody_else_downloads_or_lists_a_module() -> None:
+    async with bus_world() as world, world.talker() as bus, world.talker(BOB) as bob:
+        await upload(bus, LARGE)
+        assert (await bob.open("download", {"sha256": sha256(LARGE).digest()}).error()).code == "not-found"
+        assert await bob.ask("modules") == {"modules": [], "more": False}
+        assert [each["size"] for each in (await bus.ask("modules"))["modules"]] == [len(LARGE)]
+
+
+async def test_a_module_is_pinned_with_tags_and_unpinned() -> None:
+    async with bus_world() as world, world.talker() as bus:
+        await upload(bus, b"hello")
+        assert await bus.ask("pin", module=module(hello), tags=["a"]) == {"module": module(hello), "tags": ["a"]}
+        assert (await bus.ask("modules"))["modules"][0]["pinned"] is True
+        assert await bus.ask("unpin", module=module(hello)) == {"module": module(hello), "tags": []}
+        assert (await bus.open("pin", {"module": b"?" * 32}).error()).code == "not-found"
+
+
+async def turns_around(guest: FakeGuest) -> None:
+    """Leaves each file with its bytes reversed, and a large one."""
+    nodes = {path: File(node.content[::-1]) for path, node in guest.tree.items() if isinstance(node, File)}
+    guest.tree = Tree({**nodes, "large": File(LARGE)})
+
+
+async def test_files_go_in_and_come_out_small_ones_in_the_result_and_large_ones_by_hash() -> None:
+    async with bus_world(programs={b"turns_around": turns_around}) as world, world.talker() as bus:
+        await upload(bus, b"stored")
+        files = {"a.txt": b"abc", "b.txt": {"sha256": sha256(b"stored").digest()}}
+        result = await bus.call(turns_around, files=files, want_files=True).result()
+        left = result["files"]
+        assert (left["a.txt"], left["b.txt"]) == (b"cba", b"derots")
+        assert left["large"] == {"sha256": sha256(LARGE).digest(), "size": len(LARGE)}
+        download = bus.open("download", {"sha256": left["large"]["sha256"]})
+        await download.result()
+        assert download.data == LARGE
+
+
+async def test_a_stored_file_that_does_not_exist_is_an_error_of_the_call() -> None:
+    async with bus_world() as world, world.talker() as bus:
+        assert (await bus.call(hello, files={"a": {"sha256": b"?" * 32}}).error()).code == "not-found"
+
+
+async def embedded(program: bytes, **more: object) -> object:
+    async with Host(open_box=lambda: open_fake_sandbox({**PROGRAMS, b"turns_around": turns_around})) as host:
+        return await host.run(program, **more)  # type: ignore[arg-type]
+
+
+async def test_a_program_runs_without_a_network() -> None:
+    result = await embedded(b"echo", stdin=b"some input")
+    assert (result.stdout, result.ok, result.cut) == (b"some input", True, False)  # type: ignore[attr-defined]
+
+
+async def test_a_program_without_a_network_has_arguments_files_and_a_log() -> None:
+    assert (await embedded(b"arguments", arguments=("a", "b"))).stdout == b"a\nb"  # type: ignore[attr-defined]
+    assert (await embedded(b"logs")).stderr.startswith(b"line 0\n")  # type: ignore[attr-defined]
+    assert (await embedded(b"turns_around", files={"x": b"12"})).files["x"] == b"21"  # type: ignore[attr-defined]
+
+
+async def test_a_program_that_is_none_is_refused_as_the_sandbox_says() -> None:
+    with pytest.raises(Refused):
+        await embedded(b"no program")
+
+
+async def test_an_embedded_run_that_is_cancelled_kills_its_program() -> None:
+    async with Host(open_box=lambda: open_fake_sandbox(PROGRAMS)) as host:
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(host.run, b"busy")
+                while not len(host.parts.registry):
+                    await trio.testing.wait_all_tasks_blocked()
+                scope.cancel()
+        while len(host.parts.registry):
+            await trio.testing.wait_all_tasks_blocked()
+
+
