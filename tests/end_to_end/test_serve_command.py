@@ -12,9 +12,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from commandworld import CAT, HELLO
 from hostprocess import PATIENCE, HostProcess, gatebus, serving
 
-LOOPBACK = ("--listen", "127.0.0.1:0", "--sandbox-pool", "0")
+LOOPBACK = ("--listen", "127.0.0.1:0", "--sandbox-pool", "1")
 
 
 def get(address: str, path: str) -> tuple[int, bytes]:
@@ -82,7 +83,7 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        done = gatebus(tmp_path, "serve", "--listen", f"127.0.0.1:{port}", "--sandbox-pool", "0")
+        done = gatebus(tmp_path, "serve", "--listen", f"127.0.0.1:{port}", "--sandbox-pool", "1")
     assert done.returncode == 125
     last = done.stderr.decode().splitlines()[-1]
     assert last == f"gatebus: Cannot listen on 127.0.0.1 port {port}: the port is in use."
@@ -100,7 +101,7 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
     ],
 )
 def test_what_prevents_the_start_is_one_line(arguments: tuple[str, ...], told: str, tmp_path: Path) -> None:
-    done = gatebus(tmp_path, "serve", "--sandbox-pool", "0", "--listen", "127.0.0.1:0", *arguments)
+    done = gatebus(tmp_path, "serve", "--sandbox-pool", "1", "--listen", "127.0.0.1:0", *arguments)
     assert (done.returncode, done.stdout) == (125, b"")
     assert done.stderr.decode().splitlines()[-1] == f"gatebus: {told}"
 
@@ -136,3 +137,42 @@ def test_both_signals_stop_it_in_order(number: int, tmp_path: Path) -> None:
     assert host.end(number) == 0
     assert host.wait_for("host-signalled")["signal"] == signal.Signals(number).name
     assert host.events[-1]["event"] == "host-stopped"
+
+
+def launched(home: Path) -> str:
+    """A program that waits for input."""
+    (home / "cat.wat").write_text(CAT)
+    done = gatebus(home, "launch", "--wall-time", "none", str(home / "cat.wat"))
+    assert done.returncode == 0, done
+    return done.stdout.decode().strip().replace("-", "")
+
+
+def test_programs_that_still_run_are_ended_when_their_time_is_over(tmp_path: Path) -> None:
+    host = HostProcess(tmp_path, *LOOPBACK, "--stop-seconds", "0.1")
+    host.wait_for("host-ready")
+    instance = launched(tmp_path)
+    assert host.end() == 0
+    assert host.wait_for("host-stopping")["instances"] == 1
+    assert host.wait_for("instance-ended", instance=instance)["cause"] == "KILLED"
+    assert host.events[-1]["event"] == "host-stopped"
+
+
+def test_a_second_signal_does_not_wait_for_programs(tmp_path: Path) -> None:
+    host = HostProcess(tmp_path, *LOOPBACK, "--stop-seconds", "600")
+    host.wait_for("host-ready")
+    launched(tmp_path)
+    host.process.send_signal(signal.SIGTERM)
+    host.wait_for("host-stopping")
+    assert host.end() == 0
+
+
+def test_what_a_host_was_given_is_there_after_it_was_killed(tmp_path: Path) -> None:
+    """SIGKILL, as a power cut for this process: what was acknowledged is kept, its socket is replaced."""
+    host = HostProcess(tmp_path, *LOOPBACK)
+    host.wait_for("host-ready")
+    digest = gatebus(tmp_path, "push", "--tag", "kept", str(HELLO)).stdout.decode().strip()
+    assert host.end(signal.SIGKILL) == -signal.SIGKILL
+    with serving(tmp_path, *LOOPBACK):
+        (module,) = json.loads(gatebus(tmp_path, "modules", "--json").stdout)
+        assert (module["module"], module["tags"]) == (digest, ["kept"])
+        assert gatebus(tmp_path, "call", digest).stdout == b"hello, world\n"
