@@ -244,6 +244,8 @@ class Instance:
         ended = Verdict({"ended": outcome_map(self.outcome, self.log_lost)})
         for each in self.connections:
             each.conclude(self.verdict if each is self.call else ended)
+        if self.unclaimed is not None:
+            self.unclaimed.conclude(ended)  # what it wrote can still be had for a while
 
 
 class Runner:

@@ -146,6 +146,8 @@ class Registry:
             self.drop(stream)
         for instance in _ended_before(self._ended, now - self._remembered):
             self.forget(instance)
+        for instance in _ended_before(self._ended, now - self._linger):
+            instance.unclaimed = None  # nobody came for what it wrote
 
 
 def _older(left: OrderedDict[bytes, BusStream], before: float) -> list[BusStream]:

@@ -45,13 +45,24 @@ async def test_a_program_that_cannot_be_started_is_an_error_of_its_launch_and_is
         assert (await bus.open("status", {"instance": ID}).error()).code == "not-found"
 
 
-async def test_what_a_wasi_program_wrote_before_anybody_came_waits_for_the_first_connection() -> None:
+async def test_what_a_launched_program_wrote_before_anybody_came_can_be_had_even_after_its_end() -> None:
     async with bus_world() as world, world.talker() as bus:
         await bus.launch(eight, ID)
+        await bus.ask("wait", instance=ID)
         connection = bus.io(ID)
-        result = await connection.until(lambda each: each.answer)
-        assert connection.data == pattern(0, len(connection.data))
-        assert result.answer is not None
+        assert (await connection.result())["ended"]["state"] == "HALTED"
+        assert connection.data == pattern(0, 8_000)
+        assert (await bus.io(ID).error()).code == "conflict"
+
+
+async def test_what_nobody_came_for_is_dropped_in_time(mock_clock: MockClock) -> None:
+    async with bus_world(HostConfig(linger_seconds=5)) as world, world.talker() as bus:
+        await bus.launch(eight, ID)
+        await bus.ask("wait", instance=ID)
+        for _ in range(7):
+            mock_clock.jump(1)
+            await trio.testing.wait_all_tasks_blocked()
+        assert (await bus.io(ID).error()).code == "conflict"
 
 
 async def test_a_connection_to_a_running_instance_talks_to_it_and_ends_with_it() -> None:

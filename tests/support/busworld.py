@@ -271,7 +271,7 @@ class Talker:
             case Accept(number) | Result(number) | Error(number) | Log(number) | End(number) | Stop(number):
                 channel = self.channels[number]
                 channel.heard.append(event)
-                if isinstance(event, Accept):
+                if isinstance(event, Accept) and self.session.is_open(number):
                     channel.flows = self.session.flows(number)
                     self.send_unsent(number)
 
