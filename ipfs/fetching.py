@@ -40,7 +40,9 @@ class Fetcher:
         self.head_start = HEAD_START
         self._told = told
         self._sources = list(sources)
-        self._bytes = self._blocks = 0
+        self.asked = False
+        """Whether any source was."""
+        self.fetched_bytes = self.fetched_blocks = 0
 
     async def get(self, cid: Cid) -> bytes:
         """Raises Unavailable, TooLarge, StoreFailed, Unsupported."""
@@ -65,9 +67,9 @@ class Fetcher:
             return found
 
     async def _keep(self, blocks: list[tuple[Cid, bytes]]) -> None:
-        self._blocks += len(blocks)
-        self._bytes += sum(len(block) for _, block in blocks)
-        if self._blocks > self.budget.blocks or self._bytes > self.budget.bytes:
+        self.fetched_blocks += len(blocks)
+        self.fetched_bytes += sum(len(block) for _, block in blocks)
+        if self.fetched_blocks > self.budget.blocks or self.fetched_bytes > self.budget.bytes:
             raise TooLarge("It is more than this request may fetch.")
         await trio.to_thread.run_sync(self.store.put, blocks)
 
@@ -75,6 +77,7 @@ class Fetcher:
         order = tuple(self._sources)
         if not order:
             raise Unavailable(f"The block {cid} is not here, and no source is left that could be asked.")
+        self.asked = True
         send, receive = trio.open_memory_channel[bytes | IpfsError](len(order))
         failures: list[IpfsError] = []
         async with trio.open_nursery() as nursery:
@@ -105,6 +108,7 @@ class Fetcher:
         """Tries to get everything below a root at once, as a CAR. What fails here is fetched block by block later."""
         for source in tuple(self._sources):
             if isinstance(source, Gateway):
+                self.asked = True
                 try:
                     return await self._take_car(source, root, scope)
                 except SourceFailed:

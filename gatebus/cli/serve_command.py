@@ -38,10 +38,11 @@ if TYPE_CHECKING:
     from gatebus.cli.interpreters import Interpreter
     from gatebus.cli.serve_options import ServeOptions
     from gatebus.host.hostconfig import HostConfig
-    from gatebus.host.ipfssource import IpfsSource
+    from gatebus.host.programs import Source
     from gatebus.sshkeys import PrivateKey
 
 _OURS = 125
+FETCHED = "fetched"  # the folder
 _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM") if hasattr(signal, name))
 
 
@@ -111,7 +112,7 @@ async def _serve(service: Service) -> None:
     )
     keyring = Keyring(Path(config.authorized_keys) if config.authorized_keys else None, service.log)
     keyring.look()
-    elsewhere = Elsewhere(script_modules(read_interpreters(None)), _sources(config))
+    elsewhere = Elsewhere(script_modules(read_interpreters(None)), content_sources(config, service.log))
     async with Host(config, seed=service.identity.seed, known=keyring, elsewhere=elsewhere, log=service.log) as host:
         service.host = host
         await host.serve()
@@ -119,12 +120,19 @@ async def _serve(service: Service) -> None:
     service.log.event("host-stopped")
 
 
-def _sources(config: HostConfig) -> dict[str, IpfsSource]:
-    if not config.ipfs_sources:
+def content_sources(config: HostConfig, log: Log) -> dict[str, Source]:
+    """A host that fetches nothing does not pay for an HTTP client."""
+    if not config.fetch.gateways:
         return {}
-    from gatebus.host.ipfssource import ipfs_source  # a host that fetches nothing does not pay for an HTTP client
+    from gatebus.host.contentsource import ContentSource
+    from ipfs.addresses import parse_source_untrusted
 
-    return {"ipfs": ipfs_source(Path(config.data or ".") / "fetched", config.ipfs_sources)}
+    assert config.data is not None
+    gateways = [parse_source_untrusted(each) for each in config.fetch.gateways]
+    source = ContentSource(
+        Path(config.data) / FETCHED, gateways, config.fetch.hourly, lambda text: log.event("content-trouble", text=text)
+    )
+    return {"ipfs": source}
 
 
 def script_modules(table: Mapping[str, Interpreter]) -> dict[str, ScriptModule]:

@@ -8,6 +8,7 @@ table of gatebus/host/hostsettings.py, which the reference of `gatebus serve --h
 from dataclasses import dataclass, field
 
 from gatebus.bounds import (
+    FETCHED_HOURLY,
     HOST_STORED,
     LAUNCHED_SECONDS,
     LINGER_SECONDS,
@@ -53,6 +54,14 @@ class StoreBounds:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetch:
+    """Who is asked for `ipfs://...`, as gatebus ipfs writes its sources. Nobody: the host fetches nothing."""
+
+    gateways: tuple[str, ...] = ()
+    hourly: int = FETCHED_HOURLY
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxConfig:
     backend: str = "native"
     require: tuple[str, ...] = REQUIRED
@@ -83,7 +92,6 @@ class HostConfig:
     """Directory of identity, modules and records. None: a temporary one that goes with the host."""
     authorized_keys: str | None = None
     origins: frozenset[str] = frozenset()
-    ipfs_sources: tuple[str, ...] = ()
     stop_seconds: float = STOP_SECONDS
     linger_seconds: float = LINGER_SECONDS
     launched_seconds: float = LAUNCHED_SECONDS
@@ -97,4 +105,5 @@ class HostConfig:
     most: Limits = MOST
     """What a sender can ask for."""
     store: StoreBounds = field(default_factory=StoreBounds)
+    fetch: Fetch = field(default_factory=Fetch)
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)

@@ -68,10 +68,6 @@ def _list(value: object) -> list[str]:
     raise ValueError('a list of texts, such as ["a", "b"]')
 
 
-def _texts(value: object) -> tuple[str, ...]:
-    return tuple(_list(value))
-
-
 def _address(text: str) -> Address:
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
@@ -100,6 +96,22 @@ def _origins(value: object) -> frozenset[str]:
     found = frozenset(each.rstrip("/") for each in _list(value))
     if not all(map(_ORIGIN.fullmatch, found)):
         raise ValueError('origins such as ["https://example.org"]')
+    return found
+
+
+def _gateways(value: object) -> tuple[str, ...]:
+    from ipfs.addresses import parse_source_untrusted  # whoever names none does not pay for codecs
+    from ipfs.caps import SOURCES_MAX
+    from ipfs.troubles import BadName
+
+    found = tuple(_list(value))
+    try:
+        for each in found:
+            parse_source_untrusted(each)
+    except BadName:
+        found = ("",) * (SOURCES_MAX + 1)
+    if len(found) > SOURCES_MAX:
+        raise ValueError(f"at most {SOURCES_MAX} of https://HOST, local+http://HOST:PORT, node+http://HOST:PORT")
     return found
 
 
@@ -200,7 +212,6 @@ _ROOT = (
     Setting(("data",), _path, "directory of the host's key, modules and records; one host only"),
     Setting(("authorized_keys",), _path, "OpenSSH file of the ed25519 keys that this host knows"),
     Setting(("origins",), _origins, "pages from elsewhere whose browsers may connect; its own page always may"),
-    Setting(("ipfs_sources",), _texts, "gateways and nodes that ipfs:// modules are fetched from; none: they are not"),
     Setting(("stop_seconds",), _seconds(0, 600), "how long programs may go on when the host is asked to stop"),
     Setting(("linger_seconds",), _seconds(0, _DAY), "how long a stream waits for a client that lost its connection"),
     Setting(("launched_seconds",), _seconds(0, 365 * _DAY), "how long the end of a launched instance is remembered"),
@@ -214,6 +225,8 @@ _ROOT = (
     Setting(("store", "unpinned_seconds"), _seconds(1, 3650 * _DAY), "modules that nobody pinned or used so long go"),
     Setting(("store", "unpinned_bytes"), _size, "more than this of modules that nobody pinned: the oldest go"),
     Setting(("store", "partial_seconds"), _seconds(1, 365 * _DAY), "how long an interrupted upload can be resumed"),
+    Setting(("fetch", "gateways"), _gateways, "who is asked for ipfs://CID (docs/ipfs.md); an empty list: nobody"),
+    Setting(("fetch", "hourly"), _size, "bytes fetched in an hour for each key or local user, and for all strangers"),
     Setting(("sandbox", "backend"), _one_of("native", "portable"), "native needs Linux; see `gatebus doctor`"),
     Setting(
         ("sandbox", "require"), _layers, "layers of protection without which nothing may run, besides the ordinary ones"

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 class Source(Protocol):
     """Where modules that are named by an address come from."""
 
-    async def fetch(self, address: str, size: int) -> bytes:
-        """At most `size` bytes. Raises GatebusError."""
+    async def fetch(self, address: str, size: int, account: str) -> bytes:
+        """At most `size` bytes, for whoever draws on this account. Raises GatebusError."""
 
 
 class Programs:
@@ -59,7 +59,7 @@ class Programs:
         if "://" not in module:
             wasm = await self._store.get(bytes.fromhex(module))
             return await self._box.compile(wasm, principal=order.principal.account, sha256=module)
-        wasm = await self._source.fetch(module, self._size)
+        wasm = await self._source.fetch(module, self._size, order.principal.account)
         image = await self._box.compile(wasm, principal=order.principal.account)
         self._remember(module, image.sha256)
         return image

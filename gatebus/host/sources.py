@@ -58,7 +58,7 @@ class HostModules:
     def __init__(self, table: Mapping[str, ScriptModule]) -> None:
         self._table = table
 
-    async def fetch(self, address: str, size: int) -> bytes:
+    async def fetch(self, address: str, size: int, _account: str) -> bytes:
         line = self._table.get(address.partition("://")[2])
         if line is None:
             raise Refusal("not-found", "This host has no such interpreter. `features` lists those that there are.")
@@ -81,9 +81,9 @@ class Sources:
     def __init__(self, table: Mapping[str, Source]) -> None:
         self._table = table
 
-    async def fetch(self, address: str, size: int) -> bytes:
+    async def fetch(self, address: str, size: int, account: str) -> bytes:
         source = self._table.get(address.partition("://")[0])
         if source is None:
             there = ", ".join(f"{scheme}://" for scheme in sorted(self._table)) or "none"
             raise Refusal("not-found", f"This host fetches no modules from there. Upload it. Sources: {there}.")
-        return await source.fetch(address, size)
+        return await source.fetch(address, size, account)

@@ -78,6 +78,9 @@ def test_a_file_sets_values_of_all_kinds() -> None:
         wall_time = "none"
         [store]
         unpinned_bytes = 1000
+        [fetch]
+        gateways = ["https://example.org", "local+http://127.0.0.1:8080"]
+        hourly = "1MiB"
         [sandbox]
         backend = "portable"
         require = ["landlock"]
@@ -93,6 +96,8 @@ def test_a_file_sets_values_of_all_kinds() -> None:
     assert config.quotas.principal == HostConfig().quotas.principal
     assert (config.limits.memory, config.limits.wall_time) == (16 * MIB, None)
     assert config.store.unpinned_bytes == 1000
+    assert config.fetch.gateways == ("https://example.org", "local+http://127.0.0.1:8080")
+    assert config.fetch.hourly == MIB
     assert config.sandbox.require == tuple(
         name for name in ("user", "pid", "mount", "network", "capabilities", "seccomp", "landlock", "rlimits")
     )
@@ -164,6 +169,11 @@ def test_an_address_is_written_as_it_is_read() -> None:
         (
             "origins = ['example.org']",
             'host.toml, line 1: `origins` is "[\'example.org\']"; it must be origins such as ["https://example.org"].',
+        ),
+        (
+            "[fetch]\ngateways = ['http://127.0.0.1']",
+            "host.toml, line 2: `fetch.gateways` is \"['http://127.0.0.1']\"; it must be at most 16 of https://HOST, "
+            "local+http://HOST:PORT, node+http://HOST:PORT.",
         ),
         ("log = ['json']", "host.toml, line 1: `log` is \"['json']\"; it must be auto or json or text."),
         ("[log]\na = 1", "host.toml, line 1: `log` is \"{'a': 1}\"; it must be auto or json or text."),

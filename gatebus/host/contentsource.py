@@ -1,0 +1,116 @@
+"""`ipfs://CID[/path]` as a module: fetched by the host, verified, and never from where its client says; assembly.
+
+Where it stands: a Source of gatebus.host.programs, when the host's owner has named gateways (`[fetch] gateways`). In:
+an address (untrusted); answers of gateways (untrusted: every block is hashed). Out: a program's bytes (untrusted
+still: admission judges them), or a Refusal.
+
+A client chooses a CID and nothing else: whom the host asks is fixed, so that nobody reaches the host's own network
+through it (security: SSRF). Slots come first, so that one account cannot take all of them; then its allowance; then
+the store, which is emptied when it is full. What it lost then is fetched again.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+
+import trio
+
+from gatebus.bounds import FETCH_BLOCKS, FETCH_COST, FETCH_KEPT, FETCH_SECONDS, FETCHES, FETCHES_EACH
+from gatebus.faults import StoreBroken
+from gatebus.host.allowances import Allowances
+from gatebus.host.refusals import Refusal
+from ipfs.addresses import parse_address_untrusted
+from ipfs.blockstore import BlockStore
+from ipfs.caps import MIB, Budget
+from ipfs.content import read
+from ipfs.fetching import Fetcher, open_fetcher
+from ipfs.pins import Pins, collect
+from ipfs.troubles import BadName, Damaged, IpfsError, Malformed, StoreFailed, TooLarge, Unsupported
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from ipfs.addresses import Source
+
+# The client's fault; all others mean that the content is not to be had.
+_WRONG = (BadName, Malformed, TooLarge, Unsupported)
+# A file of one byte takes as much on most file systems.
+_BLOCK_COST = 4096
+
+
+class ContentSource:
+    """`told` hears of gateways that lied and entries that are damaged. The folder is this host's alone."""
+
+    def __init__(
+        self, folder: Path, gateways: Sequence[Source], hourly: int, told: Callable[[str], None] = lambda _text: None
+    ) -> None:
+        self._gateways, self._told = gateways, told
+        self._allowances = Allowances(hourly)
+        self._slots = trio.CapacityLimiter(FETCHES)
+        self._accounts: dict[str, trio.CapacityLimiter] = {}
+        self._door, self._left = trio.Lock(), trio.lowlevel.ParkingLot()
+        self._active = 0
+        with _refused():
+            self._store = BlockStore(folder)
+            there = self._store.contents()
+        self._grown = there.bytes + there.blocks * _BLOCK_COST
+
+    async def fetch(self, address: str, size: int, account: str) -> bytes:
+        """Raises Refusal, StoreBroken."""
+        with _refused():
+            wanted = parse_address_untrusted(address)
+            async with self._slot(account), self._space():
+                left = self._allowances.left(account, size + MIB, trio.current_time())
+                budget = Budget(bytes=left, blocks=FETCH_BLOCKS, seconds=FETCH_SECONDS)
+                async with open_fetcher(self._store, self._gateways, budget, self._told) as fetcher:
+                    try:
+                        return await read(fetcher, wanted, size)
+                    finally:
+                        self._charge(account, fetcher)
+
+    def _charge(self, account: str, fetcher: Fetcher) -> None:
+        """Whoever asks for what is nowhere costs something, too; what was here costs nothing."""
+        if fetcher.asked:
+            cost = max(FETCH_COST, fetcher.fetched_bytes + fetcher.fetched_blocks * _BLOCK_COST)
+            self._allowances.spend(account, cost, trio.current_time())
+            self._grown += fetcher.fetched_bytes + fetcher.fetched_blocks * _BLOCK_COST
+
+    @asynccontextmanager
+    async def _slot(self, account: str) -> AsyncIterator[None]:
+        """How many wait here is bounded by the quota of instances: each is one that starts."""
+        own = self._accounts.setdefault(account, trio.CapacityLimiter(FETCHES_EACH))
+        try:
+            async with own, self._slots:
+                yield
+        finally:
+            statistics = own.statistics()
+            if not statistics.borrowed_tokens and not statistics.tasks_waiting:
+                self._accounts.pop(account, None)
+
+    @asynccontextmanager
+    async def _space(self) -> AsyncIterator[None]:
+        """A store that is full is emptied when nobody reads it; those who come meanwhile wait at the door."""
+        async with self._door:
+            while self._grown > FETCH_KEPT and self._active:
+                await self._left.park()
+            if self._grown > FETCH_KEPT:
+                await trio.to_thread.run_sync(collect, self._store, Pins(self._store))
+                self._grown = 0
+            self._active += 1
+        try:
+            yield
+        finally:
+            self._active -= 1
+            self._left.unpark_all()
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    try:
+        yield
+    except (StoreFailed, Damaged) as fault:
+        raise StoreBroken(fault.text) from fault
+    except IpfsError as fault:
+        raise Refusal("bad-request" if isinstance(fault, _WRONG) else "not-found", fault.text) from None

@@ -1,0 +1,104 @@
+"""`gatebus call|launch ipfs://...`: a host fetches what a person names; a real host, a gateway on loopback."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import trio
+from command_programs import HELLO
+from hostilegateway import Hostile
+from hostilegateway import serving as gateways
+from hostprocess import HostProcess, gatebus, serving
+from ipfsdata import KUBO_V1, imported
+
+from ipfs.importer import directory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+ROOT, BLOCKS = imported(HELLO.encode())
+FOLDER, FOLDER_BLOCK = directory({"hello.wat": ROOT}, KUBO_V1)
+ALL = {**BLOCKS, FOLDER.cid: FOLDER_BLOCK}
+ADDRESS = f"ipfs://{FOLDER.cid}/hello.wat"
+OURS = 125
+
+
+async def at_a_host(home: Path, server: Hostile, story: Callable[[HostProcess], None], *arguments: str) -> None:
+    """The gateway answers while the story runs in a thread."""
+    async with gateways(server):
+        line = ("--listen", "127.0.0.1:0", "--fetch-gateways", f"local+{server.url}", *arguments)
+
+        def told() -> None:
+            with serving(home, *line) as host:
+                story(host)
+
+        await trio.to_thread.run_sync(told)
+
+
+async def test_a_program_is_called_by_its_cid_and_the_second_time_nobody_is_asked(tmp_path: Path) -> None:
+    server = Hostile(ALL)
+
+    def story(_: HostProcess) -> None:
+        first = gatebus(tmp_path, "call", ADDRESS)
+        assert (first.returncode, first.stdout, first.stderr) == (0, b"hello, world\n", b"")
+        asked = len(server.asked)
+        second = gatebus(tmp_path, "call", ADDRESS)
+        assert (second.returncode, second.stdout) == (0, b"hello, world\n")
+        assert len(server.asked) == asked > 0
+
+    await at_a_host(tmp_path, server, story)
+
+
+async def test_a_program_is_launched_by_its_cid(tmp_path: Path) -> None:
+    def story(_: HostProcess) -> None:
+        launched = gatebus(tmp_path, "launch", f"ipfs://{ROOT.cid}")
+        assert (launched.returncode, launched.stderr) == (0, b"")
+        instance = launched.stdout.decode().strip()
+        assert str(uuid.UUID(instance)) == instance
+        done = gatebus(tmp_path, "wait", instance)
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+    await at_a_host(tmp_path, Hostile(ALL), story)
+
+
+async def test_a_stranger_may_where_strangers_may_call(tmp_path: Path) -> None:
+    def story(host: HostProcess) -> None:
+        options = ("--host", f"ws://{host.address()}", "--key", "anonymous")
+        done = gatebus(tmp_path, "call", *options, ADDRESS)
+        assert (done.returncode, done.stdout) == (0, b"hello, world\n")
+
+    await at_a_host(tmp_path, Hostile(ALL), story)
+
+
+async def test_a_gateway_that_lies_runs_nothing_and_its_owner_hears_of_it(tmp_path: Path) -> None:
+    server = Hostile(ALL, "flip")
+
+    def story(host: HostProcess) -> None:
+        done = gatebus(tmp_path, "call", ADDRESS)
+        assert (done.returncode, done.stdout) == (OURS, b"")
+        assert done.stderr.decode().endswith("The bytes are not what the CID says.\n")
+        assert b"127.0.0.1" not in done.stderr
+        text = host.wait_for("content-trouble")["text"]
+        assert text == f"A source ({server.url}) sent wrong bytes. It is not asked again."
+
+    await at_a_host(tmp_path, server, story)
+
+
+async def test_whoever_has_used_up_the_hour_is_told(tmp_path: Path) -> None:
+    def story(_: HostProcess) -> None:
+        nowhere = imported(b"nowhere")[0].cid
+        assert gatebus(tmp_path, "call", f"ipfs://{nowhere}").returncode == OURS
+        done = gatebus(tmp_path, "call", f"ipfs://{nowhere}")
+        assert done.returncode == OURS
+        assert b"This host has fetched its 1024 bytes an hour for you." in done.stderr
+
+    await at_a_host(tmp_path, Hostile(ALL), story, "--fetch-hourly", "1KiB")
+
+
+def test_a_host_without_gateways_asks_nobody_and_says_so(tmp_path: Path) -> None:
+    with serving(tmp_path, "--listen", "127.0.0.1:0"):
+        done = gatebus(tmp_path, "call", ADDRESS)
+    assert (done.returncode, done.stdout) == (OURS, b"")
+    assert b"This host fetches no modules from there. Upload it. Sources: host://." in done.stderr
