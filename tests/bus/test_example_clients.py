@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
-from busworld import BusWorld, bus_world, module, pattern
+from busworld import module, pattern
+from loopbackhost import host_on_loopback
 
 from gatebus.client import ExactKey, Manner, NotTrusted, Program, connect, sync
 from gatebus.client.knownhosts import known_host_line
 from gatebus.client.trustfile import SameMachine
 from gatebus.protocol.proofs import public_key
 from gatebus.web.entry import Terms
-from gatebus.web.front import Front
 from gatebus.web.link import SUBPROTOCOL
-from gatebus.web.listening import listen_tcp, listen_unix, serve
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from types import ModuleType
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "bus_clients"
@@ -34,20 +31,6 @@ def example(name: str) -> ModuleType:
     loaded = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(loaded)
     return loaded
-
-
-@asynccontextmanager
-async def host_on_loopback(path: Path | None = None) -> AsyncIterator[tuple[BusWorld, str]]:
-    """host:port, or unix:PATH."""
-    async with bus_world() as world, trio.open_nursery() as nursery:
-        listeners = [listen_unix(path)] if path else await listen_tcp("127.0.0.1", 0)
-        nursery.start_soon(serve, listeners, Front(world.host.attend))
-        try:
-            yield world, f"unix:{path}" if path else f"127.0.0.1:{listeners[0].port}"
-        finally:
-            nursery.cancel_scope.cancel()
-            for listener in listeners:
-                listener.close()
 
 
 @pytest.mark.parametrize("size", [0, 5, 1_000_000])
