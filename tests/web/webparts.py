@@ -86,6 +86,29 @@ class RawPeer:
         return found
 
 
+class RawServer(RawPeer):
+    """The other end of a client's link (`host` is that link here)."""
+
+    def __init__(self, to_host: Wires | None = None, to_client: Wires | None = None) -> None:
+        super().__init__(to_host, to_client)
+        self.host = self.pair.client
+        self.end = self.pair.host_end
+
+
+def without_masks(stream: bytes) -> bytes:
+    """A client's frames as a server would have sent them; what is behind the last whole frame stays as it is."""
+    found = b""
+    while len(stream) >= 6:
+        size, start = stream[1] & 127, 2
+        if size >= 126:
+            wide = 2 if size == 126 else 8
+            size, start = int.from_bytes(stream[2 : 2 + wide], "big"), 2 + wide
+        mask, payload = stream[start : start + 4], stream[start + 4 : start + 4 + size]
+        found += stream[:1] + bytes((stream[1] & 127,)) + stream[2:start] + apply_mask(payload, mask)
+        stream = stream[start + 4 + size :]
+    return found + stream
+
+
 async def all_messages(link: Link) -> tuple[list[bytes], LinkClosed]:
     """Until the end."""
     found: list[bytes] = []
