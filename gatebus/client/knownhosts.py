@@ -25,7 +25,10 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class KnownHosts:
-    """name -> keys (a host may have an old and a new one); the numbers of lines that were not understood."""
+    """name -> keys (a host may have an old and a new one); the numbers of lines that were not understood.
+
+    A name whose only line is damaged has no keys: it is not new, or whoever can damage a line could be believed.
+    """
 
     keys: Mapping[str, frozenset[bytes]] = field(default_factory=lambda: MappingProxyType({}))
     problems: tuple[int, ...] = ()
@@ -38,18 +41,20 @@ class KnownHosts:
 
 
 def parse_known_hosts_untrusted(data: bytes) -> KnownHosts:
-    """Never raises. A line that is not understood believes nobody."""
+    """Never raises. A line that is not understood believes nobody, and its host is not new either."""
     keys: dict[str, frozenset[bytes]] = {}
     problems = []
     for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
+        name = words[0]
+        known = keys.setdefault(name, frozenset())
         try:
-            name, kind, encoded = words[:3]
+            _, kind, encoded = words[:3]
             if kind != KIND:
                 raise KeyProblem("another kind of key")
-            keys[name] = keys.get(name, frozenset()) | {parse_public_untrusted(encoded)}
+            keys[name] = known | {parse_public_untrusted(encoded)}
         except ValueError:
             problems.append(number)
     return KnownHosts(MappingProxyType(keys), tuple(problems))
