@@ -107,6 +107,7 @@ class Instance:
         "door",
         "ended_at",
         "files",
+        "image",
         "log_lost",
         "on_end",
         "on_start",
@@ -129,6 +130,7 @@ class Instance:
         self.connections: list[Connection] = []
         self.unclaimed: BusStream | None = None  # a launched WASI program's one connection, until somebody takes it
         self.personality = ""  # until it is admitted
+        self.image: Image | None = None  # found already, until it is started
         self.outcome: Outcome | None = None
         self.refusal: Map | None = None  # why it never ran
         self.files: Map | None = None  # what it left, when that was wanted
@@ -265,7 +267,8 @@ class Runner:
     def is_ready(self, instance: Instance) -> bool:
         """Nothing but the machine can prevent its start: the image is there, and its entry is its own choice."""
         order = instance.order
-        return order.setup.function is None and not order.stored and self._admission.ready(order.module) is not None
+        instance.image = self._admission.ready(order.module)
+        return instance.image is not None and order.setup.function is None and not order.stored
 
     def start(self, instance: Instance) -> None:
         self._nursery.start_soon(self._run, instance)
@@ -276,7 +279,7 @@ class Runner:
         except SandboxError as fault:
             instance.refusal = sandbox_error_map(fault)
         except GatebusError as fault:
-            instance.refusal = error_map(fault.code, fault.text)
+            instance.refusal = error_map(fault.code if isinstance(fault, Refusal) else "internal", fault.text)
         except Exception as bug:
             instance.refusal = error_map("internal", "The host failed while it ran this program. Please report it.")
             self.on_problem(bug)
@@ -286,7 +289,8 @@ class Runner:
 
     async def _execute(self, instance: Instance) -> None:
         order = instance.order
-        image = self._admission.ready(order.module) or await self._admit(instance)
+        image, instance.image = instance.image or self._admission.ready(order.module), None
+        image = image or await self._admit(instance)
         if image is None:
             return
         check_function(image, order.setup.function)
