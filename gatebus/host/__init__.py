@@ -5,14 +5,16 @@
         await host.serve()                                                                   # until stopped
 
 Which module has what:
-    words   principals (Principal: anonymous | local | key), authorizedkeys (OpenSSH files), hostconfig (TOML,
-            environment and flags -> frozen HostConfig), policy (operation x principal -> allowed; owner checks),
-            quotas (totals per host and principal), statuses
-    wires   modulestore (modules by sha256, pins, tags: SQLite + content folder), identityfile (host key), instances
+    words   principals (Principal: anonymous | local | key), authorizedkeys (OpenSSH files), hostconfig (frozen values),
+            hostsettings (the table of what can be set), configreader (TOML, environment, flags -> HostConfig),
+            configtext (and back), policy (operation x principal -> allowed; owner checks), quotas (totals per host
+            and account), refusals (what is said no to), moduledata (records, seals, what expires), statuses
+    wires   modulestore (modules by sha256, uploads, pins), under it moduleupload, modulefiles, modulerecords, storedisk;
+            identityfile (private keys), keyring (authorized_keys of the moment), log (the only way to log), instances
             (one running program: its exchange, its streams, its end), busstreams (one stream: origin's Client <-> a
             channel; survives its link), operations (table: name -> handler), attendant (drives one session over one
             link)
-    assembly  Host (here: server), gatebus/cli/serve_command
+    assembly  Host (here: server), serving (its sockets), gatebus/cli/serve_command
 
 The data path (gatebus.turn, gatebus.spinner): a host has one Turn. Each `Exchange(program, board, turn, spinner.pulse)`
 has it, an attendant handles a batch of messages inside of `with turn:`, and whoever writes to a link says
