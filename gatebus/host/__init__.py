@@ -9,8 +9,8 @@ Which module has what:
             hostsettings (the table of what can be set), configreader (TOML, environment, flags -> HostConfig),
             configtext (and back), policy (operation x principal -> allowed; owner checks), quotas (totals per host
             and account), refusals (what is said no to), moduledata (records, seals, what expires), statuses
-    wires   modulestore (modules by sha256, uploads, pins), under it moduleupload, modulefiles, modulerecords, storedisk;
-            identityfile (private keys), keyring (authorized_keys of the moment), log (the only way to log), instances
+    wires   modulestore (modules by sha256, uploads, pins), under it moduleupload, modulefiles, modulerecords and
+            storedisk; identityfile (private keys), keyring (authorized_keys of now), log (the only way to log), instances
             (one running program: its exchange, its streams, its end), busstreams (one stream: origin's Client <-> a
             channel; survives its link), operations (table: name -> handler), attendant (drives one session over one
             link)
