@@ -10,7 +10,7 @@ Which module has what:
             configtext (and back), policy (operation x principal -> allowed; owner checks), quotas (totals per host
             and account), refusals (what is said no to), moduledata (records, seals, what expires), statuses
     wires   modulestore (modules by sha256, uploads, pins), under it moduleupload, modulefiles, modulerecords and
-            storedisk; identityfile (private keys), keyring (authorized_keys of now), log (the only way to log), instances
+            storedisk; identityfile (private keys), keyring (authorized_keys), log (the only way to log), instances
             (one running program: its exchange, its streams, its end), busstreams (one stream: origin's Client <-> a
             channel; survives its link), operations (table: name -> handler), attendant (drives one session over one
             link)
