@@ -29,6 +29,7 @@ SCRIPTS = {
     "command": [sys.executable, "-m", "bench.run_command"],
     "peers": [sys.executable, "-m", "bench.neighbours"],
     "bus": [sys.executable, "-m", "bench.bus_figures"],
+    "content": [sys.executable, "-m", "bench.content"],
     "kernels": [sys.executable, "-m", "bench.kernels"],
 }
 

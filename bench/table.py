@@ -60,6 +60,10 @@ FIGURES = (
     Figure("host_kib", "host memory of an idle instance with its link, KiB", "<=", 24, "Gate 38", "bus"),
     Figure("many", "idle instances with a stream each, held at once", ">=", 4_000, "", "bus"),
     Figure("js_ms", "a line of JavaScript, call -> answer, median", "<=", 6, "interpreter alone 1", "bus"),
+    Figure("ipfs_get_ms", "60 MiB from a loopback gateway, verified and saved, ms", "<=", 1_000, "", "content"),
+    Figure("ipfs_store_mbs", "blocks into the store, verified and on the disk, MB/s", ">=", 400, "", "content"),
+    Figure("ipfs_import_ms", "60 MiB added and pinned, ms", "<=", 500, "", "content"),
+    Figure("ipfs_launch_ms", "a 100 KiB program by its CID, over its upload, ms", "<=", 10, "", "content"),
     Figure("kernels", "compute kernels / plain wasmtime 48, geometric mean", "<=", 1.02, "Gate 1.59", "kernels"),
 )
 

@@ -6,17 +6,19 @@ In:  verified or unverified blocks to keep; files of an earlier process (untrust
     pins/CID                      empty files: what garbage collection keeps (pins.py)
     lock                          shared by whoever adds, alone for garbage collection
 
-A block appears whole or not at all: temporary file, fsync, rename, and at the end fsync of the folders. What is damaged
-is refused and reported and stays where it is: somebody may want to look at it. A block that was fetched again and is
-right takes its place.
+A block appears whole or not at all: temporary file, rename. What is kept so may be cut when the power goes, and is then
+fetched again, since every block is hashed when it is read. What is promised to stay (pins, `put`) is settled once
+for all of it: a commit for each of a thousand small files takes a hundred times as long. What is damaged is refused and
+reported and stays where it is: somebody may want to look at it. A block that was fetched again and is right takes its
+place.
 """
 
+import ctypes
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from time import time
 from typing import Self
@@ -28,10 +30,6 @@ from ipfs.troubles import Damaged, IpfsError, StoreFailed, TooLarge, Unverified
 _UNFINISHED = ".unfinished"
 # An unfinished file this old belongs to a process that ended while it wrote.
 _STALE_SECONDS = 3_600.0
-
-
-# Files that are open and unfinished at once: at most 64 MiB of dirty pages.
-_TOGETHER = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,24 +71,25 @@ class BlockStore:
 
     def put(self, blocks: Iterable[tuple[Cid, bytes]]) -> None:
         """Afterwards they are on the disk. Raises Unverified, TooLarge; blocks before the wrong one may be kept."""
-        kept = (each for each in blocks if each[0].inline is None)
-        with told():
-            while group := list(islice(kept, _TOGETHER)):
-                self._put(group)
+        self.keep(blocks)
+        self.settle()
 
-    def _put(self, group: Sequence[tuple[Cid, bytes]]) -> None:
-        """All are written before the first is waited for: one commit of the file system then serves them all."""
-        with ExitStack() as stack:
-            written = {}
-            for cid, block in group:
+    def keep(self, blocks: Iterable[tuple[Cid, bytes]]) -> None:
+        """Afterwards they are there, but perhaps not if the power goes. Raises as `put` does."""
+        with told():
+            for cid, block in blocks:
+                if cid.inline is not None:
+                    continue
                 path = self._path(cid.key)
-                if path not in written and not self._verified(path, cid, block):
-                    self._make_folder(path.parent)
-                    written[path] = stack.enter_context(Unfinished(path, block))
-            for each in written.values():
-                each.finish()
-            for folder in {path.parent for path in written}:
-                sync_folder(folder)
+                if not self._verified(path, cid, block):
+                    path.parent.mkdir(exist_ok=True, mode=0o700)
+                    with Unfinished(path, block) as file:
+                        file.show()
+
+    def settle(self) -> None:
+        """Afterwards everything that was kept is on the disk, its name too."""
+        with told():
+            _sync_file_system(self.folder)
 
     def _verified(self, path: Path, cid: Cid, block: bytes) -> bool:
         """Whether it is there already. Raises Unverified, TooLarge."""
@@ -98,11 +97,6 @@ class BlockStore:
             raise TooLarge("A block is larger than blocks may be.")
         verify_untrusted(cid, block)
         return self._holds(path, cid)
-
-    def _make_folder(self, folder: Path) -> None:
-        if not folder.is_dir():
-            folder.mkdir(exist_ok=True, mode=0o700)
-            sync_folder(folder.parent)
 
     def _holds(self, path: Path, cid: Cid) -> bool:
         """A block that is there and right is not written again."""
@@ -181,14 +175,15 @@ def told() -> Iterator[None]:
 
 
 class Unfinished:
-    """A file that is all there under its name or not at all, also when the power goes. The folder is synced by the
-    caller.
+    """A file that is all there under its name or not at all; after `finish` also when the power goes. The folder is
+    synced by the caller.
     """
 
     def __init__(self, path: Path, data: bytes) -> None:
         self._path = path
         self._name = path.with_name(f"{path.name[-40:]}.{os.getpid()}.{os.urandom(4).hex()}{_UNFINISHED}")
         self._data = data
+        self._shown = False
 
     def __enter__(self) -> Self:
         try:
@@ -200,14 +195,34 @@ class Unfinished:
             raise
         return self
 
+    def show(self) -> None:
+        """Under its name, for every reader; what a loss of power leaves of it is not certain."""
+        self._name.replace(self._path)
+        self._shown = True
+
     def finish(self) -> None:
         os.fsync(self._file.fileno())
-        self._name.replace(self._path)
+        self.show()
 
     def __exit__(self, *_: object) -> None:
         if hasattr(self, "_file"):
             self._file.close()
-        self._name.unlink(missing_ok=True)
+        if not self._shown:
+            self._name.unlink(missing_ok=True)
+
+
+def _sync_file_system(folder: Path) -> None:
+    """One commit for everything that waits. Linux has a call for one file system; elsewhere it is all of them."""
+    sync = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if sync is None:
+        os.sync()
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if sync(descriptor):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:

@@ -191,7 +191,9 @@ def _refused(problem: OSError) -> StoreFailed:
 
 
 async def add(store: BlockStore, path: Path, profile: Profile) -> Root:
-    """Imports a file, or a directory with everything below it; a symbolic link below it is refused."""
+    """Imports a file, or a directory with everything below it; a symbolic link below it is refused. Whoever promises
+    that it stays pins it.
+    """
     if path.is_dir():
         return await _add_directory(store, path, profile, 0)
     work = FileImport(profile)
@@ -206,7 +208,7 @@ async def add(store: BlockStore, path: Path, profile: Profile) -> Root:
 
 
 async def _put(store: BlockStore, blocks: Iterator[Block]) -> None:
-    await trio.to_thread.run_sync(store.put, blocks)
+    await trio.to_thread.run_sync(store.keep, blocks)
 
 
 async def _add_directory(store: BlockStore, path: Path, profile: Profile, depth: int) -> Root:

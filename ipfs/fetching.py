@@ -21,7 +21,7 @@ from ipfs.troubles import BadName, Damaged, IpfsError, SourceFailed, TooLarge, U
 from ipfs.web import Patience, open_web
 
 T = TypeVar("T")
-# Blocks of a CAR that are written together: one fsync of the folders for all.
+# Blocks of a CAR that are handed to a thread together.
 _BATCH = 16
 
 
@@ -71,7 +71,7 @@ class Fetcher:
         self.fetched_bytes += sum(len(block) for _, block in blocks)
         if self.fetched_blocks > self.budget.blocks or self.fetched_bytes > self.budget.bytes:
             raise TooLarge("It is more than this request may fetch.")
-        await trio.to_thread.run_sync(self.store.put, blocks)
+        await trio.to_thread.run_sync(self.store.keep, blocks)
 
     async def _race(self, cid: Cid) -> bytes:
         order = tuple(self._sources)

@@ -17,11 +17,13 @@ from ipfs.troubles import BadName, Damaged, NoEntry
 
 class Pins:
     def __init__(self, store: BlockStore) -> None:
-        self._folder = store.folder / "pins"
+        self._store, self._folder = store, store.folder / "pins"
         with told():
             self._folder.mkdir(exist_ok=True, mode=0o700)
 
     def add(self, cid: Cid) -> None:
+        """What it leads to is on the disk before it is."""
+        self._store.settle()
         with told():
             with Unfinished(self._path(cid), b"") as pin:
                 pin.finish()

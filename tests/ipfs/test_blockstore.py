@@ -103,30 +103,64 @@ def test_an_entry_under_another_name_is_damaged(tmp_path: Path) -> None:
 def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = BlockStore(tmp_path)
 
-    def full(_descriptor: int) -> None:
+    def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(blockstore.os, "fsync", full)
+    monkeypatch.setattr(blockstore.Path, "replace", full)
     with pytest.raises(StoreFailed, match=r"^The block store cannot be used: no space left on device\.$"):
         store.put([(CID, BLOCK)])
     assert entries(store) == []
+    assert list((tmp_path / "blocks").glob("*/*")) == []
 
 
-def test_bytes_are_on_the_disk_before_their_name_and_the_folder_after_it(
+def test_a_disk_that_does_not_take_what_was_promised_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = BlockStore(tmp_path)
+
+    def broken(_folder: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(blockstore, "_sync_file_system", broken)
+    store.keep([(CID, BLOCK)])
+    for promise in (store.settle, lambda: store.put([(CID, BLOCK)]), lambda: Pins(store).add(CID)):
+        with pytest.raises(StoreFailed, match=r"^The block store cannot be used: input/output error\.$"):
+            promise()
+    assert Pins(store).all() == []
+
+
+def test_what_is_put_is_settled_once_for_all_of_it_and_what_is_only_kept_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    store, settled = BlockStore(tmp_path), list[int]()
+    monkeypatch.setattr(blockstore, "_sync_file_system", lambda _folder: settled.append(len(entries(store))))
+    blocks = [(cid_of(RAW, b"%d" % number), b"%d" % number) for number in range(100)]
+    store.keep(blocks[:50])
+    assert (len(entries(store)), settled) == (50, [])
+    store.put(blocks)
+    assert settled == [100]
+
+
+def test_what_is_pinned_is_on_the_disk_before_its_pin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = BlockStore(tmp_path)
-    synced: list[str] = []
-    real = os.fsync
+    pins, settled = Pins(store), list[object]()
+    store.keep([(CID, BLOCK)])
+    monkeypatch.setattr(blockstore, "_sync_file_system", lambda _folder: settled.append(pins.all()))
+    pins.add(CID)
+    assert (settled, pins.all()) == ([[]], [CID])
 
-    def fsync(descriptor: int) -> None:
-        name = os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))
-        synced.append("unfinished" if name.endswith(".unfinished") else name)
-        real(descriptor)
 
-    monkeypatch.setattr(blockstore.os, "fsync", fsync)
+@pytest.mark.parametrize("has_call", [True, False])
+def test_the_file_system_can_be_asked_with_and_without_linux(
+    has_call: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(blockstore.os, "sync", lambda: calls.append("sync"))
+    if not has_call:
+        monkeypatch.setattr(blockstore.ctypes, "CDLL", lambda *_args, **_more: object())
+    store = BlockStore(tmp_path)
     store.put([(CID, BLOCK)])
-    assert synced == ["blocks", "unfinished", f"{CID.key[-1]:02x}"]
+    assert store.get(CID) == BLOCK
+    if not has_call:
+        assert calls == ["sync"]
 
 
 def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
