@@ -29,7 +29,7 @@ SCRIPTS = {
     "command": [sys.executable, "-m", "bench.run_command"],
     "peers": [sys.executable, "-m", "bench.neighbours"],
     "bus": [sys.executable, "-m", "bench.bus_figures"],
-    "content": [sys.executable, "-m", "bench.content"],
+    "content": [sys.executable, "-m", "bench.content_figures"],
     "kernels": [sys.executable, "-m", "bench.kernels"],
 }
 
