@@ -162,16 +162,21 @@ class Attendant:
     async def run(self) -> None:
         """Until the link is over, whoever ends it."""
         try:
-            while not self._ending:
+            while not self._turned_away():
                 messages = await self._link.receive_many()
                 with self._turn:
                     for event in self._session.receive_many(messages):
                         self._heard(event)
+                        if self._turned_away():
+                            break  # what came behind it in the same batch is not heard
             await self._link.aclose(self._ending)
         except LinkClosed:
             pass
         finally:
             self._leave()
+
+    def _turned_away(self) -> bool:
+        return self._ending != 0
 
     def _leave(self) -> None:
         self._session.close()

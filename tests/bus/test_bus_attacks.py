@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gatebus.bounds import CHANNELS_OPEN, LOG_WATER
+from gatebus.host.hostconfig import HostConfig
 from gatebus.host.operations import OPERATION
+from gatebus.host.quotas import Amounts, QuotaBounds
 from gatebus.protocol.messages import Error, Open, encode
 from gatebus.web.memorylink import MemoryNetwork
 from gatebus.web.memorytransport import Wires
@@ -142,6 +144,17 @@ async def test_a_hello_that_is_said_twice_ends_the_link() -> None:
     async with bus_world() as world, world.talker() as bus:
         bus.say_raw(Talker(bus.link, ALICE).session.hello(b"c" * 32))
         assert (await bus.until_closed()).close_code == 1008
+
+
+async def test_whoever_is_turned_away_is_not_heard_any_more_in_the_same_batch() -> None:
+    none = QuotaBounds(anonymous=Amounts(connections=0))
+    async with bus_world(HostConfig(quotas=none)) as world, world.network.dial() as link:
+        bus = Talker(link, None)
+        bus.link.write(bus.session.hello(b"c" * 32))
+        bus.link.write(encode(Open(1, "call", {"stream": b"s" * 16, "module": module(hello)})))
+        assert (await bus.until_closed()).close_code == 1008
+        assert any("connections" in str(each) for each in bus.heard)
+        assert len(world.host.parts.registry) == 0
 
 
 async def test_who_says_nothing_is_sent_away(mock_clock: trio.testing.MockClock) -> None:
