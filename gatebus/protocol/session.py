@@ -243,8 +243,8 @@ class Session:
     def resume(self, channel: int, flows: Flows, taken: int, about: Parameters) -> bytes:
         """The host's accept of an attach: flows go on; the client has `taken` bytes (ask `flows.out.holds` before)."""
         place = self._open_channel(channel)
+        ours, window = flows.into.resume()  # before the new channel's own words count: it may have ended already
         place.carry(flows, taken)
-        ours, window = flows.into.resume()
         message = Accept(channel, {**about, "taken": ours}, window)
         place.step(self.role, Kind.ACCEPT)
         return encode(message)

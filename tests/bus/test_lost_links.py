@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gatebus.host.hostconfig import HostConfig
 from gatebus.protocol import Flows
-from gatebus.protocol.messages import Error
+from gatebus.protocol.messages import End, Error, encode
 from gatebus.protocol.streams import Inflow, Outflow
 from gatebus.web.link import LinkClosed
 from gatebus.web.memorylink import MemoryNetwork
@@ -244,3 +244,21 @@ async def test_an_end_that_was_said_before_the_link_was_lost_need_not_be_said_ag
             await call.until(lambda each: each.accepted)
             call.cancel()
             assert (await call.result())["state"] == "KILLED"
+
+
+async def test_an_end_may_be_said_again_even_before_the_new_link_is_accepted() -> None:
+    async with bus_world() as world:
+        async with world.talker() as bus:
+            call = await bus.call(busy).until(lambda each: each.accepted)
+            call.end()
+            await bus.ask("usage")
+            await lost(world, bus)
+        async with world.talker() as bus:
+            number, message = bus.session.open("attach", {"stream": call.stream, "taken": 0})
+            bus.channels[number] = again = Channel(bus, number, call.stream)
+            bus.link.write(message)
+            bus.link.write(encode(End(number, 0)))
+            await again.until(lambda each: each.accepted or each.answer)
+            assert again.accepted is not None
+            again.cancel()
+            assert (await again.result())["state"] == "KILLED"
