@@ -133,7 +133,9 @@ class Registry:
             self._left.move_to_end(stream.name)
 
     def drop(self, stream: BusStream) -> None:
-        """Nobody will come back for it."""
+        """Nobody will come back for it. One that somebody came back for meanwhile stays."""
+        if stream.carrier is not None:
+            return
         self._left.pop(stream.name, None)
         if self._streams.get(stream.name) is stream:
             del self._streams[stream.name]
