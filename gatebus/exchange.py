@@ -11,6 +11,7 @@ in one cancel scope, which ends when somebody wants more.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from time import perf_counter
 from typing import Protocol
 
@@ -202,8 +203,9 @@ class Exchange:
                 self._room.set()
         except BrokenProgram:
             self._gone = True
-            self._board.sent(len(self._rest))
-            self._rest = b""
+            size, self._rest = len(self._rest), b""
+            with self._turn, suppress(GatebusError):  # a service that fails now harms nobody: the program is gone
+                self._board.sent(size)
         except GatebusError as fault:  # a service that was told of room
             self._fail(fault)
         finally:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from gatebus.bounds import DATA_BYTES, SMALL_DATA
 from gatebus.host.principals import Kind, Principal
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class BusStream:
         self._turn = turn
         self._touched = False
         self._stream: Stream | None = None  # from the program's accept to its end
-        self._pending: list[bytes] = []  # of the client, for want of room at the program
+        self._pending: list[bytes | bytearray] = []  # of the client, for want of room at the program
         self._pending_size = 0
         self._told = 0  # bytes for which the program has got new credit
 
@@ -130,9 +131,19 @@ class BusStream:
 
     def came(self, data: bytes) -> None:
         if not self.flows.into.stopped:
-            self._pending.append(data)
+            self._keep(data)
             self._pending_size += len(data)
             self.touch()
+
+    def _keep(self, data: bytes | bytearray) -> None:
+        """The first one stays as it is: most often it is the only one."""
+        if self._pending and len(data) < SMALL_DATA:
+            last = self._pending[-1]
+            if type(last) is bytearray and len(last) < DATA_BYTES:
+                last += data
+                return
+            data = bytearray(data)
+        self._pending.append(data)
 
     def let_go(self) -> None:
         """The client is done with it, in both directions."""
@@ -150,6 +161,18 @@ class BusStream:
         if not self.answered:
             self.on_abandoned(self)
         self.let_go()
+
+    @property
+    def kept(self) -> int:
+        """Bytes that wait here, or were sent and may be asked for again."""
+        return self.flows.out.held + self._pending_size
+
+    def give_up(self, verdict: Verdict) -> None:
+        """Its client let too much wait. It hears why, unless it has had the answer."""
+        if not self.answered:
+            self.verdict = verdict
+        self.let_go()
+        self.touch()
 
     def log(self, source: int, data: bytes) -> bool:
         return self.carrier is not None and self.carrier.log(source, data)
@@ -225,7 +248,7 @@ class BusStream:
         size = min(stream.room, self._pending_size)
         if size <= 0:
             return
-        data = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
+        data = bytes(self._pending[0]) if len(self._pending) == 1 else b"".join(self._pending)
         rest = data[size:]
         self._pending = [rest] if rest else []
         self._pending_size -= size

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import cbor2
 
-from gatebus.bounds import EVENTS_REMEMBERED
+from gatebus.bounds import EVENTS_REMEMBERED, SUBSCRIPTIONS
+from gatebus.host.refusals import Refusal
 
 if TYPE_CHECKING:
     from gatebus.host.statuses import Map
@@ -58,34 +59,41 @@ class EventLog:
     def __init__(self) -> None:
         self.number = 0
         self._remembered: deque[Remembered] = deque(maxlen=EVENTS_REMEMBERED)
-        self._listeners: dict[Listener, int] = {}  # events that it has lost
+        self._listeners: dict[str, dict[Listener, int]] = {}  # by owner: events that it has lost
 
     def note(self, event: str, subject: Subject) -> None:
         """What is launched is remembered; a call's caller has heard of it, so that only who listens now is told."""
         self.number += 1
-        if not self._listeners and not subject.order.kept:
-            return
         owner = subject.owner
+        listeners = self._listeners.get(owner, {})
+        if not listeners and not subject.order.kept:
+            return
         told = cbor2.dumps({"number": self.number, "event": event} | subject.status())
         if subject.order.kept:
             self._remembered.append(Remembered(self.number, owner, told))
-        for listener in self._listeners:
-            if listener.owner == owner:
-                self._tell(listener, told)
+        for listener in listeners:
+            self._tell(listener, told)
 
     def subscribe(self, listener: Listener, since: int | None) -> None:
-        """`since`: the number of the last event that it knows; None: only what is new."""
-        self._listeners[listener] = 0
+        """`since`: the number of the last event that it knows; None: only what is new. Raises Refusal."""
+        listeners = self._listeners.setdefault(listener.owner, {})
+        if len(listeners) >= SUBSCRIPTIONS:
+            raise Refusal("busy", f"You listen to your events {SUBSCRIPTIONS} times already. End one of them first.")
+        listeners[listener] = 0
         if since is not None:
             for each in self._remembered:
                 if each.number > since and each.owner == listener.owner:
                     self._tell(listener, each.event)
 
     def unsubscribe(self, listener: Listener) -> None:
-        self._listeners.pop(listener, None)
+        listeners = self._listeners.get(listener.owner, {})
+        listeners.pop(listener, None)
+        if not listeners:
+            self._listeners.pop(listener.owner, None)
 
     def _tell(self, listener: Listener, event: bytes) -> None:
-        lost = self._listeners[listener]
+        listeners = self._listeners[listener.owner]
+        lost = listeners[listener]
         if lost and listener.hear(cbor2.dumps({"number": self.number, "event": "lost", "count": lost})):
             lost = 0
-        self._listeners[listener] = 0 if not lost and listener.hear(event) else lost + 1
+        listeners[listener] = 0 if not lost and listener.hear(event) else lost + 1

@@ -6,10 +6,11 @@ operation goes on after its handler has returned: as a program, or as a task tha
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gatebus.bounds import STORE_TASKS
+from gatebus.bounds import STORE_TASKS, STORE_TASKS_EACH
 from gatebus.faults import GatebusError
 from gatebus.host.instances import Instance, Order, Runner
 from gatebus.host.quotas import Amounts
@@ -58,7 +59,7 @@ class HostParts:
     note: Callable[..., None] = lambda _name, **_fields: None
     """The log's `event` (gatebus.host.log)."""
     stopping: bool = False
-    _tasks: int = field(default=0)
+    _tasks: Counter[str] = field(default_factory=Counter)  # by account
 
     def ordered(self, order: Order) -> Instance:
         """An instance that is paid for, and not started yet. Raises Refusal."""
@@ -67,7 +68,7 @@ class HostParts:
 
     def run(self, instance: Instance) -> None:
         self.registry.add(instance)
-        instance.on_end.append(self._over)
+        instance.on_end[self._over] = None
         self.events.note("started", instance)
         if instance.order.kept:
             self.note("instance-launched", instance=instance.id, principal=instance.owner, module=_named(instance))
@@ -88,12 +89,15 @@ class HostParts:
 
     def answer_later(self, line: Line, work: Callable[[], Awaitable[None]]) -> None:
         """`work` answers the line. Raises Refusal when too much is under way."""
-        if self._tasks >= STORE_TASKS:
-            raise Refusal("busy", f"{self._tasks} requests to the module store are under way. Try again later.")
-        self._tasks += 1
+        account = line.principal.account
+        for there, most in ((self._tasks.total(), STORE_TASKS), (self._tasks[account], STORE_TASKS_EACH)):
+            if there >= most:
+                raise Refusal("busy", f"{there} requests to the module store are under way. Try again later.")
+        self._tasks[account] += 1
         self.nursery.start_soon(self._answer, line, work)
 
     async def _answer(self, line: Line, work: Callable[[], Awaitable[None]]) -> None:
+        account = line.principal.account
         try:
             await work()
         except GatebusError as fault:
@@ -102,7 +106,9 @@ class HostParts:
             self.on_problem(bug)
             self._refuse(line, "internal", "The host failed. Please report it.")
         finally:
-            self._tasks -= 1
+            self._tasks[account] -= 1
+            if not self._tasks[account]:
+                del self._tasks[account]
 
     def _refuse(self, line: Line, code: str, text: str) -> None:
         with self.turn:

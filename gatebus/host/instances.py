@@ -30,6 +30,7 @@ from gatebus.switchboard import Switchboard
 from sandbox.errors import BadSetup, SandboxError, public_text_untrusted
 from sandbox.image import EXPORTS_MAX, Image
 from sandbox.outcome import Cause, Outcome, State, Usage, killed
+from sandbox.setup import Setup
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -43,11 +44,11 @@ if TYPE_CHECKING:
     from sandbox.box import Sandbox
     from sandbox.limits import Limits
     from sandbox.program import Program
-    from sandbox.setup import Setup
     from sandbox.tree import Tree
 
 # Of a name that the program's author chose: enough to know it again.
 _NAME_MAX = 60
+_NOTHING = Setup()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ class Instance:
         self.ended_at: float | None = None
         self.on_tree: Callable[[Tree], Awaitable[Map]] | None = None  # wants what it left
         self.on_start: list[Callable[[Instance], None]] = []
-        self.on_end: list[Callable[[Instance], None]] = []
+        self.on_end: dict[Callable[[Instance], None], None] = {}  # thousands may wait for one end, and go before it
         self._program: Program | None = None
         self._scope: trio.CancelScope | None = None
         self._killed = False
@@ -238,9 +239,12 @@ class Instance:
     def over(self, now: float) -> None:
         """Once. Everybody who waits is answered: streams when what was written is delivered, the others now."""
         self.ended_at = now
+        self._program = None
+        self.order = replace(self.order, setup=_NOTHING, stored={})  # what it was started with may be large
         if self.outcome is None:
             self.outcome = killed(Cause.KILLED)
-        callbacks, self.on_start, self.on_end = self.on_start + self.on_end, [], []
+        callbacks = (*self.on_start, *self.on_end)
+        self.on_start, self.on_end = [], {}
         for callback in callbacks:
             callback(self)
         ended = Verdict({"ended": outcome_map(self.outcome, self.log_lost)})

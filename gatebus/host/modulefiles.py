@@ -15,6 +15,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from gatebus.durable import sync_folder
 
@@ -37,6 +38,29 @@ class ModuleFiles:
         except FileNotFoundError:
             return None
         return data if hashlib.sha256(data).digest() == sha256 else None
+
+    def open_whole(self, sha256: bytes) -> BinaryIO | None:
+        """To be read in pieces, from its beginning. None: not there, or not what it should be."""
+        try:
+            file = self._path(sha256).open("rb")
+        except FileNotFoundError:
+            return None
+        try:
+            if _hash_of(file) == sha256:
+                file.seek(0)
+                return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+        return None
+
+    def is_whole(self, sha256: bytes) -> bool:
+        file = self.open_whole(sha256)
+        if file is None:
+            return False
+        file.close()
+        return True
 
     def remove(self, sha256: bytes) -> None:
         self._path(sha256).unlink(missing_ok=True)
@@ -67,6 +91,13 @@ class ModuleFiles:
     def _path(self, sha256: bytes) -> Path:
         name = sha256.hex()
         return self._folder / name[:2] / name
+
+
+def _hash_of(file: BinaryIO) -> bytes:
+    found = hashlib.sha256()
+    while data := file.read(_READ):
+        found.update(data)
+    return found.digest()
 
 
 class PartialFile:

@@ -115,6 +115,24 @@ class ModuleStore:
         self.touch(sha256)
         return data
 
+    @asynccontextmanager
+    async def reading(self, sha256: bytes) -> AsyncIterator[Callable[[int], Awaitable[bytes]]]:
+        """The same in pieces of a size that the reader names, b"" at the end: a large file is never held whole."""
+        file = await self._disk.file(self._disk.files.open_whole, sha256)
+        if file is None:
+            raise Refusal("not-found", _ABSENT)
+        self.touch(sha256)
+        try:
+            yield partial(self._disk.file, file.read)
+        finally:
+            file.close()
+
+    async def own_size(self, principal: Principal, sha256: bytes) -> int | None:
+        """Of what the principal holds."""
+        holding = await self._disk.record(self._disk.records.holding, sha256, principal.account)
+        module = await self._disk.record(self._disk.records.module, sha256)
+        return module.size if holding is not None and module is not None else None
+
     def touch(self, sha256: bytes) -> None:
         """It was used, perhaps from a cache."""
         self._used[sha256] = int(self._clock())
@@ -203,7 +221,7 @@ class ModuleStore:
         """Whole and right: otherwise it may be sent again."""
         if await self._disk.record(self._disk.records.module, sha256) is None:
             return False
-        return await self._disk.file(self._disk.files.read, sha256) is not None
+        return await self._disk.file(self._disk.files.is_whole, sha256)
 
     async def _hold(self, sha256: bytes, account: str, size: int) -> Module:
         now = int(self._clock())

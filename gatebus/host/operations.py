@@ -89,7 +89,7 @@ class Waiting(Nobody):
     def __init__(self, instance: Instance, line: Line) -> None:
         self._instance, self._line = instance, line
         line.rider = self
-        instance.on_end.append(self._answer)
+        instance.on_end[self._answer] = None
 
     def _answer(self, instance: Instance) -> None:
         self._line.result(instance.status())
@@ -99,8 +99,7 @@ class Waiting(Nobody):
         self._answer(self._instance)
 
     def dropped(self, line: Line) -> None:
-        if self._answer in self._instance.on_end:
-            self._instance.on_end.remove(self._answer)
+        self._instance.on_end.pop(self._answer, None)
 
 
 def delete(parts: HostParts, line: Line, given: Parameters) -> None:

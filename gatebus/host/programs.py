@@ -11,9 +11,12 @@ afterwards, so that a source is asked once as long as the image stays cached.
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
+
+import trio
 
 from gatebus.bounds import FILES_ANSWERED, FILES_INLINE, SOURCES_KNOWN
 from gatebus.host.refusals import Refusal
@@ -21,6 +24,8 @@ from sandbox.errors import BadSetup
 from sandbox.tree import File, Node, Tree
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from gatebus.host.instances import Order
     from gatebus.host.modulestore import ModuleStore
     from gatebus.host.principals import Principal
@@ -43,6 +48,7 @@ class Programs:
     def __init__(self, box: Sandbox, store: ModuleStore, source: Source, program_size: int) -> None:
         self._box, self._store, self._source, self._size = box, store, source, program_size
         self._hashes: OrderedDict[str, str] = OrderedDict()  # of sources
+        self._busy: dict[str, trio.Lock] = {}  # by account
 
     def ready(self, module: str) -> Image | None:
         digest = self._hashes.get(module) if "://" in module else module
@@ -53,9 +59,29 @@ class Programs:
 
     async def admit(self, order: Order) -> Image:
         module = order.module
+        if (image := await self._cached(module)) is not None:
+            return image
+        async with self._one_of(order.principal.account):
+            return await self._cached(module) or await self._made(module, order)
+
+    @asynccontextmanager
+    async def _one_of(self, account: str) -> AsyncIterator[None]:
+        """The compiler takes one program of an account at a time; the bytes of the next ones stay on the disk."""
+        lock = self._busy.setdefault(account, trio.Lock())
+        try:
+            async with lock:
+                yield
+        finally:
+            if not lock.locked():
+                self._busy.pop(account, None)
+
+    async def _cached(self, module: str) -> Image | None:
         digest = self._hashes.get(module) if "://" in module else module
         if digest is not None and (image := await self._box.cached(digest)) is not None:
             return image
+        return None
+
+    async def _made(self, module: str, order: Order) -> Image:
         if "://" not in module:
             wasm = await self._store.get(bytes.fromhex(module))
             return await self._box.compile(wasm, principal=order.principal.account, sha256=module)

@@ -6,7 +6,7 @@ thing itself, or the same Refusal whether it is missing or somebody else's.
 
 What is bounded here: ended instances in number and time; streams without a link in time (there are no more of them than
 their instances let in). An answered stream stays for that time as well, in case the answer is lost on its way; how many
-of those there are is bounded by the link that got the answers (attendant).
+of those there are is bounded by the link that got the answers (attendant), and what they hold by account (leftovers).
 """
 
 from __future__ import annotations
@@ -16,16 +16,24 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from gatebus.bounds import ENDED_INSTANCES, STREAM_SHARE, STREAM_WINDOW_LEAST, STREAM_WINDOW_MOST
+from gatebus.bounds import ENDED_INSTANCES, LEFTOVER_BYTES, STREAM_SHARE, STREAM_WINDOW_LEAST, STREAM_WINDOW_MOST
+from gatebus.host.busstreams import BusStream, Verdict
+from gatebus.host.leftovers import Leftovers
 from gatebus.host.principals import Kind, Principal
 from gatebus.host.refusals import Refusal
+from gatebus.host.statuses import error_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
 
-    from gatebus.host.busstreams import BusStream
     from gatebus.host.instances import Instance
+
+
+_TOO_MUCH_WAITS = error_map(
+    "quota-memory",
+    f"More than {LEFTOVER_BYTES >> 20} MiB of your ended programs' output waited; the oldest was dropped. Read faster.",
+)
 
 
 class Registry:
@@ -37,6 +45,7 @@ class Registry:
         self._streams: dict[bytes, BusStream] = {}
         self._left: OrderedDict[bytes, BusStream] = OrderedDict()  # without a link, the longest first
         self._ended: OrderedDict[bytes, Instance] = OrderedDict()
+        self._leftovers = Leftovers()
         self._weights: dict[str, int] = {}  # account -> connections that its running instances may have
 
     # Instances.
@@ -76,6 +85,9 @@ class Registry:
     def over(self, instance: Instance) -> None:
         """It has ended. A call's end is its stream's to tell, and what never ran nobody need remember."""
         self._weigh(instance, -1)
+        for each in tuple(instance.connections):
+            if isinstance(each, BusStream):
+                self._left_over(each)
         if not instance.order.kept or instance.refusal is not None:
             del self._instances[instance.id]
             return
@@ -110,6 +122,7 @@ class Registry:
         """It has a link."""
         self._streams[stream.name] = stream
         self._left.pop(stream.name, None)
+        self._left_over(stream)
 
     def check_free(self, name: bytes) -> None:
         if name in self._streams:
@@ -131,15 +144,25 @@ class Registry:
             stream.left_at = trio.current_time()
             self._left[stream.name] = stream
             self._left.move_to_end(stream.name)
+            self._left_over(stream)
 
     def drop(self, stream: BusStream) -> None:
         """Nobody will come back for it. One that somebody came back for meanwhile stays."""
         if stream.carrier is not None:
             return
         self._left.pop(stream.name, None)
+        self._leftovers.remove(_account(stream), stream)
         if self._streams.get(stream.name) is stream:
             del self._streams[stream.name]
             stream.abandon()
+
+    def _left_over(self, stream: BusStream) -> None:
+        """Its program has ended. When too much waits of this account, the oldest is given up."""
+        if stream.instance.ended_at is None or self._streams.get(stream.name) is not stream:
+            return
+        for gone in self._leftovers.put(_account(stream), stream, stream.kept):
+            gone.give_up(Verdict(_TOO_MUCH_WAITS, error=True))
+            self.drop(gone)
 
     # Time.
 
@@ -150,6 +173,11 @@ class Registry:
             self.forget(instance)
         for instance in _ended_before(self._ended, now - self._linger):
             instance.unclaimed = None  # nobody came for what it wrote
+
+
+def _account(stream: BusStream) -> str:
+    """Who pays for its program."""
+    return stream.instance.order.principal.account
 
 
 def _older(left: OrderedDict[bytes, BusStream], before: float) -> list[BusStream]:

@@ -249,7 +249,7 @@ class Host:
         for instance in self.parts.registry.running():
             if instance.ended_at is None:
                 over = trio.Event()
-                instance.on_end.append(partial(_set, over))
+                instance.on_end[partial(_set, over)] = None
                 await over.wait()
 
     # Without a network.

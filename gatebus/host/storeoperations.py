@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from gatebus.bounds import STREAM_WINDOW
+from gatebus.bounds import STREAM_WINDOW, TRANSFER_PIECE, TRANSFER_SECONDS
+from gatebus.faults import StoreBroken
 from gatebus.host import requests
 from gatebus.host.refusals import Refusal
 from gatebus.host.statuses import Map, fitting
@@ -53,9 +54,12 @@ class Transfer:
         self.dropped(line)
 
     async def wait(self) -> bool:
-        """False: its client is gone."""
+        """False: its client is gone. Raises Refusal."""
         if not self._over:
-            await self._changed.wait()
+            with trio.move_on_after(TRANSFER_SECONDS) as waited:
+                await self._changed.wait()
+            if waited.cancelled_caught:
+                raise Refusal("busy", f"Nothing moved for {TRANSFER_SECONDS:.0f} s; others want the place. Ask again.")
         self._changed = trio.Event()
         return not self._over
 
@@ -120,28 +124,40 @@ def download(parts: HostParts, line: Line, given: Parameters) -> None:
     transfer = Transfer(line, parts.turn)
 
     async def work() -> None:
-        if not await parts.store.modules(line.principal, digest):
+        size = await parts.store.own_size(line.principal, digest)
+        if size is None:
             raise Refusal("not-found", "There is no such file or module, or it is not yours.")
-        data = memoryview(await parts.store.get(digest))
-        size = len(data)
-        with parts.turn:
-            if not line.open:
-                return
-            line.accept({"taken": 0}, 0)
-        while data or not line.flows.out.over:
-            out = line.flows.out
-            piece, data = data[: out.room], data[out.room :]
-            out.append(bytes(piece))
-            if not data:
-                out.end()
-            transfer.pump()
-            if out.end_sent or out.stopped:
-                break
-            if not await transfer.wait():
-                return
-        _answer(parts, line, {"size": size})
+        async with parts.store.reading(digest) as read:
+            with parts.turn:
+                if not line.open:
+                    return
+                line.accept({"taken": 0}, 0)
+            if await _send(line, transfer, read, size):
+                _answer(parts, line, {"size": size})
 
     parts.answer_later(line, work)
+
+
+async def _send(line: Line, transfer: Transfer, read: Callable[[int], Awaitable[bytes]], left: int) -> bool:
+    """False: its client is gone."""
+    out = line.flows.out
+    while not (out.end_sent or out.stopped):
+        if left and out.room:
+            piece = await read(min(out.room, left, TRANSFER_PIECE))
+            if not piece:
+                raise StoreBroken("A file of the module store is shorter than it was.")
+            out.append(piece)
+            left -= len(piece)
+        elif left and not await transfer.wait():
+            return False
+        if not left:
+            out.end()
+        if _gone(line):
+            return False
+        transfer.pump()
+        if not left and not (out.end_sent or out.stopped) and not await transfer.wait():
+            return False
+    return True
 
 
 def pin(parts: HostParts, line: Line, given: Parameters) -> None:
