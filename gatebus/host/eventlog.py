@@ -74,12 +74,14 @@ class EventLog:
         for listener in listeners:
             self._tell(listener, told)
 
-    def subscribe(self, listener: Listener, since: int | None) -> None:
-        """`since`: the number of the last event that it knows; None: only what is new. Raises Refusal."""
-        listeners = self._listeners.setdefault(listener.owner, {})
-        if len(listeners) >= SUBSCRIPTIONS:
+    def check_room(self, owner: str) -> None:
+        """Before a subscription. Raises Refusal."""
+        if len(self._listeners.get(owner, ())) >= SUBSCRIPTIONS:
             raise Refusal("busy", f"You listen to your events {SUBSCRIPTIONS} times already. End one of them first.")
-        listeners[listener] = 0
+
+    def subscribe(self, listener: Listener, since: int | None) -> None:
+        """`since`: the number of the last event that it knows; None: only what is new."""
+        self._listeners.setdefault(listener.owner, {})[listener] = 0
         if since is not None:
             for each in self._remembered:
                 if each.number > since and each.owner == listener.owner:

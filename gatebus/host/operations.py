@@ -164,6 +164,7 @@ class Events:
 
 def events(parts: HostParts, line: Line, given: Parameters) -> None:
     since = requests.count_untrusted(given, "since") if "since" in given else None
+    parts.events.check_room(line.principal.id)
     subscription = Events(parts, line)
     line.rider = subscription
     line.accept({}, 0)
