@@ -6,7 +6,7 @@ thing itself, or the same Refusal whether it is missing or somebody else's.
 
 What is bounded here: ended instances in number and time; streams without a link in time (there are no more of them than
 their instances let in). An answered stream stays for that time as well, in case the answer is lost on its way; how many
-of those there are is bounded by the link that got the answers (attendant), and what they hold by account (leftovers).
+of those there are is bounded by the link that got the answers (attendant), what they hold by account (endedstreams).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import trio
 
 from gatebus.bounds import ENDED_INSTANCES, LEFTOVER_BYTES, STREAM_SHARE, STREAM_WINDOW_LEAST, STREAM_WINDOW_MOST
 from gatebus.host.busstreams import BusStream, Verdict
-from gatebus.host.leftovers import Leftovers
+from gatebus.host.endedstreams import Leftovers
 from gatebus.host.principals import Kind, Principal
 from gatebus.host.refusals import Refusal
 from gatebus.host.statuses import error_map

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from gatebus.bounds import LEFTOVER_COST
-from gatebus.host.leftovers import Leftovers
+from gatebus.host.endedstreams import Leftovers
 
 if TYPE_CHECKING:
     from gatebus.host.busstreams import BusStream
