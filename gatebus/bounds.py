@@ -343,28 +343,6 @@ ANSWER_BYTES = 60_000
 EVENTS_REMEMBERED = 1_024
 """For a subscriber that lost its link: about 300 KiB."""
 
-LEFTOVER_BYTES = 24 * 1024 * 1024
-"""Of one account: output and answers of programs that have ended, not taken yet. Clients that read keep next to nothing
-here; one that does not takes less than half of what an attack may cost."""
-
-LEFTOVER_COST = 4 * 1024
-"""What one stream of an ended program costs beside its bytes: the objects of both."""
-
-SUBSCRIPTIONS = 64
-"""To the events of one principal: each event is written once for each of them."""
-
-STORE_TASKS_EACH = 32
-"""... of one account: so that eight accounts can be stuck in theirs and the others still get through."""
-
-TRANSFER_SECONDS = 120.0
-"""Without a byte, and an upload or download lets others have its place. A lost link is noticed after 40 s."""
-
-TRANSFER_PIECE = 256 * 1024
-"""Read at once from a file that is downloaded."""
-
-SMALL_DATA = 1_024
-"""Data messages below this are joined while they wait: as an object of its own, a message costs 50 bytes and more."""
-
 STORE_TASKS = 256
 """Requests to the module store under way, for all clients: each is a task and at most a window of bytes."""
 

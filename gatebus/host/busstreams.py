@@ -14,7 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from gatebus.bounds import DATA_BYTES, SMALL_DATA
+from gatebus.accountbounds import SMALL_DATA
+from gatebus.bounds import DATA_BYTES
 from gatebus.host.principals import Kind, Principal
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gatebus.bounds import LEFTOVER_BYTES, LEFTOVER_COST
+from gatebus.accountbounds import LEFTOVER_BYTES, LEFTOVER_COST
 
 if TYPE_CHECKING:
     from gatebus.host.busstreams import BusStream

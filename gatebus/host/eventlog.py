@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import cbor2
 
-from gatebus.bounds import EVENTS_REMEMBERED, SUBSCRIPTIONS
+from gatebus.accountbounds import SUBSCRIPTIONS
+from gatebus.bounds import EVENTS_REMEMBERED
 from gatebus.host.refusals import Refusal
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gatebus.bounds import STORE_TASKS, STORE_TASKS_EACH
+from gatebus.accountbounds import STORE_TASKS_EACH
+from gatebus.bounds import STORE_TASKS
 from gatebus.faults import GatebusError
 from gatebus.host.instances import Instance, Order, Runner
 from gatebus.host.quotas import Amounts

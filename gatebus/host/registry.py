@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from gatebus.bounds import ENDED_INSTANCES, LEFTOVER_BYTES, STREAM_SHARE, STREAM_WINDOW_LEAST, STREAM_WINDOW_MOST
+from gatebus.accountbounds import LEFTOVER_BYTES
+from gatebus.bounds import ENDED_INSTANCES, STREAM_SHARE, STREAM_WINDOW_LEAST, STREAM_WINDOW_MOST
 from gatebus.host.busstreams import BusStream, Verdict
 from gatebus.host.endedstreams import Leftovers
 from gatebus.host.principals import Kind, Principal

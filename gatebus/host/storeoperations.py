@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from gatebus.bounds import STREAM_WINDOW, TRANSFER_PIECE, TRANSFER_SECONDS
+from gatebus.accountbounds import TRANSFER_PIECE, TRANSFER_SECONDS
+from gatebus.bounds import STREAM_WINDOW
 from gatebus.faults import StoreBroken
 from gatebus.host import requests
 from gatebus.host.refusals import Refusal

@@ -12,7 +12,7 @@ import pytest
 import trio.testing
 from busworld import ALICE, BOB, PROGRAMS, BusWorld, Streams, Talker, bus_world, busy, hello, module, pattern
 
-from gatebus import bounds
+from gatebus import accountbounds, bounds
 from gatebus.host.operations import OPERATION
 from gatebus.host.refusals import CODES
 from gatebus.protocol.messages import Error
@@ -32,7 +32,7 @@ async def large(guest: FakeGuest) -> None:
 
 
 LARGE_TOO = {**PROGRAMS, b"large": large}
-CALLS = bounds.LEFTOVER_BYTES // LARGE + 10
+CALLS = accountbounds.LEFTOVER_BYTES // LARGE + 10
 
 
 def streams(world: BusWorld) -> list[BusStream]:
@@ -62,7 +62,7 @@ async def test_answers_whose_bytes_nobody_takes_are_bounded(seed: bytes | None) 
             call = bus.call(large)
             call.reading = False
             await call.result()
-        assert LARGE < kept(world) <= bounds.LEFTOVER_BYTES
+        assert LARGE < kept(world) <= accountbounds.LEFTOVER_BYTES
 
 
 async def test_output_that_nobody_lets_go_is_bounded_and_the_oldest_is_told() -> None:
@@ -75,7 +75,7 @@ async def test_output_that_nobody_lets_go_is_bounded_and_the_oldest_is_told() ->
         assert error.code == "quota-memory"
         said = "More than 24 MiB of your ended programs' output waited; the oldest was dropped. Read faster."
         assert error.text == said
-        assert kept(world) <= bounds.LEFTOVER_BYTES
+        assert kept(world) <= accountbounds.LEFTOVER_BYTES
         async with world.talker(BOB) as bob:
             assert (await bob.call(hello).result())["state"] == "HALTED"
 
@@ -103,7 +103,7 @@ async def test_many_small_messages_that_a_program_does_not_read_are_kept_as_few_
 async def test_downloads_that_nobody_reads_hold_little_and_leave_the_store_to_others() -> None:
     async with bus_world() as world, world.talker() as bus, world.talker(BOB) as bob:
         digest = await uploaded(bus, b"content" * 10_000)
-        for _ in range(bounds.STORE_TASKS_EACH):
+        for _ in range(accountbounds.STORE_TASKS_EACH):
             await bus.open("download", {"sha256": digest}, window=0).until(lambda each: each.accepted)
         assert (await bus.open("download", {"sha256": digest}).error()).code == "busy"
         assert (await bob.ask("modules"))["modules"] == []
@@ -115,7 +115,7 @@ async def test_uploads_that_send_nothing_give_their_places_back(mock_clock: Mock
         for each in stuck:
             await each.until(lambda each: each.accepted)
         assert (await bus.open("upload", {"sha256": b"x" * 32, "size": 9}).error()).code == "quota-uploads"
-        for _ in range(int(bounds.TRANSFER_SECONDS / 10) + 1):
+        for _ in range(int(accountbounds.TRANSFER_SECONDS / 10) + 1):
             mock_clock.jump(10)
             await bus.ask("features")
         assert {(await each.error()).code for each in stuck} == {"busy"}
@@ -128,7 +128,7 @@ async def test_uploads_that_send_nothing_give_their_places_back(mock_clock: Mock
 
 async def test_one_principal_s_subscriptions_are_bounded_and_cost_others_nothing() -> None:
     async with bus_world() as world, world.talker() as bus, world.talker(BOB) as bob:
-        for _ in range(bounds.SUBSCRIPTIONS):
+        for _ in range(accountbounds.SUBSCRIPTIONS):
             await bus.open("events", {}).until(lambda each: each.accepted)
         error = await bus.open("events", {}).error()
         assert (error.code, error.text) == (
@@ -144,7 +144,7 @@ async def test_one_principal_s_subscriptions_are_bounded_and_cost_others_nothing
 async def test_a_subscription_that_ended_makes_room() -> None:
     async with bus_world() as world:
         async with world.talker() as bus:
-            for _ in range(bounds.SUBSCRIPTIONS):
+            for _ in range(accountbounds.SUBSCRIPTIONS):
                 await bus.open("events", {}).until(lambda each: each.accepted)
         async with world.talker() as bus:
             await bus.open("events", {}).until(lambda each: each.accepted)

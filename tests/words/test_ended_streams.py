@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from gatebus.bounds import LEFTOVER_COST
+from gatebus.accountbounds import LEFTOVER_COST
 from gatebus.host.endedstreams import Leftovers
 
 if TYPE_CHECKING:
