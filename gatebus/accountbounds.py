@@ -15,7 +15,8 @@ SUBSCRIPTIONS = 64
 """To the events of one principal: each event is written once for each of them."""
 
 STORE_TASKS_EACH = 32
-"""Requests to the module store under way, of one account: so that eight accounts can be stuck in theirs and the others still get through."""
+"""Requests to the module store under way, of one account: eight accounts can be stuck in theirs and the others still
+get through."""
 
 TRANSFER_SECONDS = 120.0
 """Without a byte, and an upload or download lets others have its place. A lost link is noticed after 40 s."""
