@@ -3,7 +3,7 @@
     words      caps (limits), troubles (errors), cid, dagpb (codecs of blocks), importer (bytes -> blocks),
                hamt (large directories), reader (blocks -> names and bytes), addresses (ipfs://..., which hosts), car
     wires      blockstore, pins, gateway (trustless gateways), node (Kubo's RPC)
-    assembly   fetching (store and sources, raced), content (add, cat, get, ls)
+    assembly   fetching (store and sources, raced), content (add, cat, get, ls), publishing (to a node)
 
 On the path of a program this stands before admission: a CID comes in, verified bytes go out. Every source is
 untrusted, the disk too: a block is hashed when it arrives and whenever it is read. Nothing is imported here: whoever

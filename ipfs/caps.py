@@ -28,6 +28,8 @@ AHEAD = 8
 HEAD_START = 0.5
 # A pause between bytes; and the time for one block, so that one byte a second is no way to hold us.
 SILENCE, BLOCK_TIME = 15.0, 30.0
+# Of the text that a node says its version is: `0.43.1-rc2` and a commit.
+TEXT_MAX_VERSION = 60
 # Sources asked for one thing: more are a mistake in the configuration.
 SOURCES_MAX = 16
 

@@ -24,6 +24,7 @@ from gatebus.cli.bus_wording import (
 from gatebus.cli.busprogram import Order, read_order
 from gatebus.cli.connecting_host import Connection, told, upload_with_bar, uploaded, with_host
 from gatebus.cli.hostbookfile import target
+from gatebus.cli.ipfs_options import ipfs_options as content_options
 from gatebus.cli.surroundings import read_module
 from gatebus.cli.wording import Result
 from gatebus.client import Module
@@ -33,6 +34,10 @@ Work = Callable[[Connection], Awaitable[Result]]
 
 def ask(options: BusOptions) -> int:
     """The whole command. The exit code."""
+    if options.ipfs:
+        from gatebus.cli.ipfs_command import ipfs  # whoever asks a host does not pay for an HTTP client
+
+        return ipfs(content_options(("add", *options.arguments)))
     host = ""
     try:
         chosen = target(options)

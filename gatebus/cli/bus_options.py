@@ -57,6 +57,7 @@ class BusOptions:
     open: bool = False
     since: int | None = None
     loose: bool = False
+    ipfs: bool = False
     host_key: str | None = None
     default: bool = False
 
@@ -106,6 +107,12 @@ def _add_login(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--default", action="store_true", help="use this host when none is named")
 
 
+def _add_ipfs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--ipfs", action="store_true", help="to no host: into your IPFS store and your nodes; prints the CID of each"
+    )
+
+
 _LOGIN_NOTES = """Shows the host's fingerprint and asks whether it is right; without a terminal name it: --host-key. The
 name, the address and your key are written to ~/.config/gatebus/hosts.toml, the host's key to known_hosts beside it.
 Your key is made if there is none; --key anonymous: without one. Without arguments: list the hosts that are known."""
@@ -136,7 +143,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             "FILE ...",
             "Upload modules and pin them; prints the SHA-256 of each.",
             (1, 100),
-            add=(_add_tags, _add_loose),
+            add=(_add_tags, _add_loose, _add_ipfs),
         ),
         "modules": Command("", "List your modules at the host."),
         "pin": Command("MODULE [TAG ...]", "Keep a module that the host has; tags are added to those it has.", (1, 33)),
@@ -198,6 +205,8 @@ def bus_options(name: str, arguments: Sequence[str]) -> BusOptions:
         raise UsageError(
             f"It is written `gatebus {name} {command.takes}`; see `gatebus {name} --help`.".replace(" `;", "`;")
         )
+    if getattr(given, "ipfs", False) and any((given.host, given.key, given.json, given.tag, given.loose)):
+        raise UsageError("--ipfs goes to no host: leave out --host, --key, --tag, --loose and --json.")
     return BusOptions(
         name,
         given.host,
@@ -209,6 +218,7 @@ def bus_options(name: str, arguments: Sequence[str]) -> BusOptions:
         getattr(given, "open", False),
         getattr(given, "since", None),
         getattr(given, "loose", False),
+        getattr(given, "ipfs", False),
         getattr(given, "host_key", None),
         getattr(given, "default", False),
     )

@@ -16,13 +16,14 @@ import trio
 
 from gatebus.cli.ipfs_options import IpfsOptions
 from gatebus.faults import NoContent
-from ipfs.addresses import Address, Source, parse_address_untrusted, parse_source_untrusted
+from ipfs.addresses import NODE, Address, Source, parse_address_untrusted, parse_source_untrusted
 from ipfs.blockstore import BlockStore
 from ipfs.caps import MIB, Budget
 from ipfs.content import about, add, complete, copy, find, listed, read, save
 from ipfs.fetching import Fetcher, open_fetcher
 from ipfs.importer import profile_named
 from ipfs.pins import Pins, collect
+from ipfs.publishing import publish
 from ipfs.troubles import IpfsError
 
 T = TypeVar("T")
@@ -98,10 +99,13 @@ async def _with_fetcher(options: IpfsOptions, do: Callable[[Fetcher, Address], A
 
 async def _add(options: IpfsOptions) -> int:
     store, profile = open_store(), profile_named(options.profile)
+    nodes = [each for each in chosen(options.sources) if each.kind == NODE]
     for name in options.arguments:
         with store.shared():
             root = await add(store, Path(name), profile)
             Pins(store).add(root.cid)
+            for node in nodes:
+                await publish(store, node, root.cid)
         _say(f"{root.cid} {name}" if len(options.arguments) > 1 else str(root.cid))
     return 0
 

@@ -13,7 +13,7 @@ IPFS_HELP = """Content by its name (CID), verified byte for byte; no daemon is n
 ipfs://CID/path."""
 
 IPFS_NOTES = """commands:
-  add FILE ...      import files or directories, pin them, print their CIDs
+  add FILE ...      import files or directories, pin them, print their CIDs; a node among the sources gets and pins them
   cat ADDRESS       write a file to stdout
   get ADDRESS       save a file or a directory here (or as --out)
   ls ADDRESS        list a directory

@@ -13,6 +13,7 @@ from pathlib import Path
 import command_programs as programs
 import pytest
 import trio
+from fakenode import node_running
 from hostilegateway import Hostile, serving
 from ipfsdata import KUBO_V1, imported, vector
 from waiting import PATIENCE
@@ -58,6 +59,39 @@ def test_a_file_is_added_kept_read_and_let_go(gatebus: Gatebus, tmp_path: Path) 
     code, out, err = gatebus("ipfs", "cat", cid)
     assert (code, out) == (OURS, b"")
     assert err == f"gatebus: The block {cid} is not here, and no source is left that could be asked.\n"
+
+
+def test_a_program_is_pushed_by_content_and_run_by_its_cid(gatebus: Gatebus, tmp_path: Path) -> None:
+    (tmp_path / "hello.wat").write_text(programs.HELLO)
+    code, out, err = gatebus("push", "--ipfs", "hello.wat")
+    assert (code, err) == (0, "")
+    cid = out.decode().strip()
+    assert gatebus("ipfs", "pin") == (0, f"{cid}\n".encode(), "")
+    assert gatebus("ipfs", "cat", cid) == (0, programs.HELLO.encode(), "")
+
+
+async def test_what_is_pushed_by_content_is_pinned_by_ones_own_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(vector(3 << 20))
+    async with node_running() as node:
+        monkeypatch.setenv("GATEBUS_IPFS_SOURCES", f"node+{node.source.url}")
+        done = await trio.to_thread.run_sync(process, tmp_path, "push", "--ipfs", "file")
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert node.pinned == [done.stdout.decode().strip()]
+        assert len(node.blocks) == 4
+        monkeypatch.setenv("GATEBUS_IPFS_STORE", str(tmp_path / "another"))
+        read = await trio.to_thread.run_sync(process, tmp_path, "ipfs", "cat", node.pinned[0])
+    assert (read.returncode, read.stdout) == (0, vector(3 << 20))
+
+
+async def test_a_node_that_is_not_there_is_told_and_the_file_is_kept_here(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"mine")
+    line = ("ipfs", "add", "--source", "node+http://127.0.0.1:1", "file")
+    done = await trio.to_thread.run_sync(process, tmp_path, *line)
+    assert (done.returncode, done.stdout) == (OURS, b"")
+    assert done.stderr == b"gatebus: The source did not answer properly.\n"
+    assert (await trio.to_thread.run_sync(process, tmp_path, "ipfs", "pin")).stdout.startswith(b"baf")
 
 
 def test_a_directory_is_listed_and_saved(gatebus: Gatebus, tmp_path: Path) -> None:

@@ -153,3 +153,10 @@ def test_no_line_makes_anything_but_options_or_a_fault(name: str, line: list[str
     except UsageError as problem:
         told = problem.text
     assert told
+
+
+def test_a_push_by_content_goes_to_no_host() -> None:
+    assert bus_options("push", ["--ipfs", "f"]) == BusOptions("push", None, None, False, ("f",), ipfs=True)
+    for more in (["--host", "h"], ["--key", "k"], ["--json"], ["--tag", "t"], ["--loose"]):
+        with pytest.raises(UsageError, match=r"^--ipfs goes to no host: leave out --host, "):
+            bus_options("push", ["--ipfs", "f", *more])
