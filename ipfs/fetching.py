@@ -43,6 +43,8 @@ class Fetcher:
         self.asked = False
         """Whether any source was."""
         self.fetched_bytes = self.fetched_blocks = 0
+        self.on_fetched: Callable[[int], None] = lambda _bytes: None
+        """Hears how much there is by now."""
 
     async def get(self, cid: Cid) -> bytes:
         """Raises Unavailable, TooLarge, StoreFailed, Unsupported."""
@@ -72,6 +74,7 @@ class Fetcher:
         if self.fetched_blocks > self.budget.blocks or self.fetched_bytes > self.budget.bytes:
             raise TooLarge("It is more than this request may fetch.")
         await trio.to_thread.run_sync(self.store.keep, blocks)
+        self.on_fetched(self.fetched_bytes)
 
     async def _race(self, cid: Cid) -> bytes:
         order = tuple(self._sources)

@@ -7,7 +7,8 @@ What went wrong but could be helped (a source that lied, a damaged entry) is sai
 
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +16,7 @@ from typing import TypeVar
 import trio
 
 from gatebus.cli.ipfs_options import IpfsOptions
+from gatebus.cli.wording import size_text
 from gatebus.faults import NoContent
 from ipfs.addresses import NODE, Address, Source, parse_address_untrusted, parse_source_untrusted
 from ipfs.blockstore import BlockStore
@@ -52,7 +54,8 @@ def read_program(sources: tuple[str, ...] | None, limit: int, name: str) -> byte
     async def fetch() -> bytes:
         budget = Budget(bytes=limit + MIB, blocks=10_000, seconds=_PROGRAM_SECONDS)
         async with open_fetcher(open_store(), chosen(sources), budget, _told) as fetcher:
-            return await read(fetcher, parse_address_untrusted(name), limit)
+            with _progress(fetcher):
+                return await read(fetcher, parse_address_untrusted(name), limit)
 
     try:
         return _run(fetch)
@@ -85,6 +88,25 @@ def chosen(given: Sequence[str] | None) -> list[Source]:
 
 def _told(text: str) -> None:
     sys.stderr.write(f"gatebus: {text}\n")
+
+
+@contextmanager
+def _progress(fetcher: Fetcher) -> Iterator[None]:
+    """What was fetched by now, only where somebody sees it: never in a pipe or a log. It is gone at the end."""
+    if sys.stderr is None or not os.isatty(2):
+        yield
+        return
+    fetcher.on_fetched = lambda count: _draw(f"{size_text(count)} fetched")
+    try:
+        yield
+    finally:
+        _draw("")
+
+
+def _draw(line: str) -> None:
+    """Over what stands there."""
+    sys.stderr.write(f"\r\x1b[K{line}")
+    sys.stderr.flush()
 
 
 def _say(text: str) -> None:
@@ -129,7 +151,8 @@ def _write(data: bytes) -> None:
 async def _get(options: IpfsOptions) -> int:
     async def do(fetcher: Fetcher, address: Address) -> None:
         target = Path(options.out or (address.path[-1] if address.path else str(address.cid)))
-        await save(fetcher, await find(fetcher, address), target, _told)
+        with _progress(fetcher):
+            await save(fetcher, await find(fetcher, address), target, _told)
 
     await _with_fetcher(options, do)
     return 0
@@ -149,7 +172,8 @@ async def _pin(options: IpfsOptions) -> int:
 
     async def do(fetcher: Fetcher, address: Address) -> str:
         cid = await find(fetcher, address)
-        blocks = await complete(fetcher, cid)
+        with _progress(fetcher):
+            blocks = await complete(fetcher, cid)
         Pins(fetcher.store).add(cid)
         return f"{cid} is kept, in {blocks} blocks"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -83,6 +84,26 @@ async def test_what_is_pushed_by_content_is_pinned_by_ones_own_node(
         monkeypatch.setenv("GATEBUS_IPFS_STORE", str(tmp_path / "another"))
         read = await trio.to_thread.run_sync(process, tmp_path, "ipfs", "cat", node.pinned[0])
     assert (read.returncode, read.stdout) == (0, vector(3 << 20))
+
+
+async def test_at_a_terminal_a_long_transfer_says_how_far_it_is_and_nothing_stays_of_it(tmp_path: Path) -> None:
+    root, blocks = imported(vector(3 << 20))
+    server = Hostile(blocks)
+    ours, theirs = pty.openpty()
+    async with serving(server):
+        line = [sys.executable, "-m", "gatebus", "ipfs", "get", "--out", "file"]
+        line += ["--source", f"local+{server.url}", str(root.cid)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = await trio.to_thread.run_sync(
+            partial(subprocess.run, line, env=environment, cwd=tmp_path, stderr=theirs, timeout=PATIENCE, check=False)
+        )
+    os.close(theirs)
+    screen = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert done.returncode == 0
+    assert (tmp_path / "file").read_bytes() == vector(3 << 20)
+    assert "\r\x1b[K3.0 MiB fetched" in screen
+    assert screen.endswith("\r\x1b[K")
 
 
 async def test_a_node_that_is_not_there_is_told_and_the_file_is_kept_here(tmp_path: Path) -> None:
