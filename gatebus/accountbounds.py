@@ -11,6 +11,13 @@ here; one that does not takes less than half of what an attack may cost."""
 LEFTOVER_COST = 4 * 1024
 """What one stream of an ended program costs beside its bytes: the objects of both."""
 
+LINK_SLICE_SECONDS = 0.000_5
+"""How long the messages of one link are handled before others get their turn: one read may bring thousands of small
+ones, 60 ms of work, and a start passes through some five turns."""
+
+LINK_SLICE_MESSAGES = 32
+"""Handled between two looks at the clock: 0.5 ms of the dearest; an ordinary batch is smaller."""
+
 SUBSCRIPTIONS = 64
 """To the events of one principal: each event is written once for each of them."""
 

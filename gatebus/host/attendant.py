@@ -12,8 +12,12 @@ the sweeping task looks at all links instead.
 from __future__ import annotations
 
 from collections import deque
+from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
+import trio
+
+from gatebus.accountbounds import LINK_SLICE_MESSAGES, LINK_SLICE_SECONDS
 from gatebus.bounds import ANSWERED_STREAMS, LINK_HIGH_WATER, LOG_WATER
 from gatebus.host.refusals import Refusal
 from gatebus.host.statuses import error_map
@@ -40,8 +44,6 @@ from gatebus.web.link import GOING_AWAY, POLICY, Link, LinkClosed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    import trio
 
     from gatebus.host.busstreams import BusStream, Verdict
     from gatebus.host.principals import Principal
@@ -164,16 +166,29 @@ class Attendant:
         try:
             while not self._turned_away():
                 messages = await self._link.receive_many()
-                with self._turn:
-                    for event in self._session.receive_many(messages):
-                        self._heard(event)
-                        if self._turned_away():
-                            break  # what came behind it in the same batch is not heard
+                heard = self._hear(messages, 0)
+                while heard < len(messages) and not self._turned_away():
+                    await trio.lowlevel.checkpoint()  # it was a flood of small ones
+                    heard = self._hear(messages, heard)
             await self._link.aclose(self._ending)
         except LinkClosed:
             pass
         finally:
             self._leave()
+
+    def _hear(self, messages: list[bytes], heard: int) -> int:
+        """How many of a batch were heard: as many as fit into a slice of time, in one turn."""
+        until = perf_counter() + LINK_SLICE_SECONDS
+        with self._turn:
+            while heard < len(messages):
+                for event in self._session.receive_many(messages[heard : heard + LINK_SLICE_MESSAGES]):
+                    self._heard(event)
+                    if self._turned_away():
+                        return len(messages)  # what came behind it in the same batch is not heard
+                heard += LINK_SLICE_MESSAGES
+                if perf_counter() > until:
+                    break
+        return heard
 
     def _turned_away(self) -> bool:
         return self._ending != 0

@@ -176,6 +176,24 @@ async def test_more_channels_than_a_link_carries_end_that_link_only() -> None:
         assert (await bob.call(hello).result())["state"] == "HALTED"
 
 
+async def test_a_flood_that_came_in_one_read_is_heard_in_slices() -> None:
+    async with bus_world() as world, world.talker():
+        [attendant] = world.host._desk.attendants
+        flood = [cbor2.dumps([4, number, "nonsense", {}, 0]) for number in range(10, 20_000)]
+        heard = attendant._hear(flood, 0)
+        assert 0 < heard < len(flood)
+        assert heard % accountbounds.LINK_SLICE_MESSAGES == 0
+
+
+async def test_what_comes_behind_a_violation_in_the_same_read_is_not_heard() -> None:
+    async with bus_world() as world, world.talker() as bus:
+        bus.link.write(b"\xff")
+        bus.link.write(cbor2.dumps([4, 9, "launch", {"instance": b"i" * 16, "module": module(busy)}, 0]))
+        bus.link.flush()
+        assert (await bus.until_closed()).close_code == POLICY
+        assert len(world.host.parts.registry) == 0
+
+
 # Garbage, at every place of a conversation that is under way.
 
 GARBAGE = [
