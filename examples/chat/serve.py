@@ -70,7 +70,8 @@ async def _tell(listening: Listening, socket: str) -> None:
     await listening.ready.wait()
     room = await launch(socket)
     print(f"room: http://{listening.address}/chat#{room}")
-    print(f"in a terminal: gatebus io --host ws://{listening.address} {room}", flush=True)
+    # By the socket: this host has a new key at each start, and whoever remembers one for the port would be warned.
+    print(f"in a terminal: gatebus io --host unix:{socket} {room}", flush=True)
 
 
 async def _stop_by_signal(host: Host) -> None:

@@ -20,7 +20,8 @@ from sandbox.limits import Limits
 BUS_NOTES = """Which host: --host NAME (of `gatebus login`), --host ADDRESS (ws://, wss://, unix:PATH, or HOST:PORT), or
 GATEBUS_HOST; otherwise the default of `gatebus login`, the unix socket of this machine, or 127.0.0.1:6473."""
 
-CALL_NOTES = """MODULE is a file, as for `gatebus run`; or 64 hexadecimal digits, the SHA-256 of a module that the host
+CALL_NOTES = """Options stand before MODULE; everything after it is the program's.
+MODULE is a file, as for `gatebus run`; or 64 hexadecimal digits, the SHA-256 of a module that the host
 has; or an address such as ipfs://CID that the host fetches. A file is uploaded once; the host knows it then.
 exit codes: as `gatebus run`; 125 also when the host refuses or cannot be reached; 130 Ctrl-C, which ends the program
 of `call`."""

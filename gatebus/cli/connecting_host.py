@@ -109,7 +109,8 @@ async def _connected(options: BusOptions, chosen: Target, work: Callable[[Connec
         async with connect(chosen.address, own_key(options, chosen), Manner(trust=trust, patience=_PATIENCE)) as bus:
             return await work(Connection(bus, chosen, options))
     except* CannotConnect as fault:
-        raise UsageError(f"The host {chosen.shown} cannot be reached: {_first(fault).text}") from None
+        advice = "" if options.host else " `gatebus serve` starts one on this machine."
+        raise UsageError(f"The host {chosen.shown} cannot be reached: {_first(fault).text}{advice}") from None
 
 
 def _first(group: BaseExceptionGroup[CannotConnect]) -> CannotConnect:
@@ -126,7 +127,8 @@ def told(file: str, raised: Exception) -> Result:
     if isinstance(fault, FileNotFound):
         return not_found(file)
     if isinstance(fault, HostError):
-        return failed(file, fault.code, text(fault.text, 400))
+        advice = " `gatebus key` shows the line to add." if fault.code == "not-authorized" else ""
+        return failed(file, fault.code, text(fault.text, 400) + advice)
     if isinstance(fault, GatebusError | SandboxError):
         return failed(file, fault.code, fault.text)
     raise fault

@@ -71,7 +71,8 @@ def _remember(options: BusOptions) -> None:
     if options.default or book.default is None:
         book = replace(book, default=name)
     write_book(book)
-    note(f"{name} is remembered. `gatebus --help` lists what you can do there.")
+    used = "used when no host is named" if book.default == name else f"used with --host {name}"
+    note(f"{name} is remembered, and {used}. `gatebus --help` lists what you can do there.")
 
 
 def _key_file(options: BusOptions) -> str | None:

@@ -48,6 +48,13 @@ class NotTrusted(BusError):
 
     code = "not-trusted"
 
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text[:ERROR_TEXT]  # a fingerprint and an address leave no room for advice in an ordinary one
+
+    def __str__(self) -> str:
+        return self.text
+
 
 class KeyUnusable(BusError):
     """Our own key cannot sign: no such file, a passphrase, an agent that does not have it."""

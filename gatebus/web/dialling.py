@@ -148,7 +148,7 @@ async def _answer(transport: Transport, protocol: ClientProtocol) -> bytes:
 def _refused(protocol: ClientProtocol) -> CannotConnect:
     error = protocol.handshake_exc
     if not isinstance(error, InvalidStatus):
-        return CannotConnect("Who answers there is not a gatebus host.")
+        return CannotConnect("Who answers there is not a gatebus host, or only by the other of ws:// and wss://.")
     status = error.response.status_code
     said = bytes(error.response.body[:REASON_LETTERS]).decode("utf-8", "replace").partition("\n")[0]
     shown = "".join(letter for letter in said if letter.isprintable())
@@ -162,7 +162,8 @@ def _close(transport: Transport | None) -> None:
 
 def _why(error: OSError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"The host's certificate is not to be trusted: {error.verify_message}."
+        why = f"The host's certificate is not to be trusted: {error.verify_message}."
+        return f"{why} One of your own is trusted by SSL_CERT_FILE=FILE."
     if isinstance(error, ssl.SSLError):
         return "TLS with the host failed: is it a TLS port?"
     if isinstance(error, socket.gaierror):

@@ -65,6 +65,17 @@ async def test_what_nobody_came_for_is_dropped_in_time(mock_clock: MockClock) ->
         assert (await bus.io(ID).error()).code == "conflict"
 
 
+async def test_whoever_comes_after_its_end_gets_what_it_wrote_and_how_it_ended_without_sending_anything() -> None:
+    async with bus_world() as world, world.talker() as bus:
+        await bus.launch(hello, ID)
+        await bus.ask("wait", instance=ID)
+        connection = bus.io(ID)
+        result = await connection.result()
+        assert (connection.data, result["ended"]["state"]) == (b"hello", "HALTED")
+        error = await bus.io(ID).error()
+        assert (error.code, "has ended" in error.text) == ("conflict", True)
+
+
 async def test_a_connection_to_a_running_instance_talks_to_it_and_ends_with_it() -> None:
     async with bus_world() as world, world.talker() as bus:
         await bus.launch(echo, ID)

@@ -79,6 +79,8 @@ async def test_a_host_that_is_met_for_the_first_time_is_remembered_and_another_o
         with pytest.raises(NotTrusted) as caught:
             await opened(place)
         assert caught.value.text.startswith(f"The key of ws://{place} has changed to SHA256:")
+        assert caught.value.text.endswith("then delete its line from known_hosts.")
+        assert str(caught.value) == caught.value.text
         with pytest.raises(NotTrusted):
             await opened(place, Manner(trust=ExactKey(b"x" * 32)))
 

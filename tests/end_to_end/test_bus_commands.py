@@ -209,6 +209,13 @@ def test_over_loopback_one_is_a_stranger_who_may_call_and_not_list(world: World)
     )
 
 
+def test_what_an_ended_program_wrote_is_read_once_and_io_ends_by_itself(world: World) -> None:
+    instance = world.says("launch", str(HELLO)).strip()
+    world.run("wait", instance)
+    assert world.says("io", instance) == "hello, world\n"
+    assert world.fails("io", instance).endswith("The instance has ended: nobody can connect to it any more.")
+
+
 def test_a_large_upload_has_a_bar_at_a_terminal_and_none_in_a_pipe(world: World, tmp_path: Path) -> None:
     (tmp_path / "large.wasm").write_bytes(b"\0asm" + os.urandom(600_000))
     assert world.run("push", "--loose", str(tmp_path / "large.wasm")).stderr == b""
@@ -247,6 +254,14 @@ def test_what_goes_wrong_is_one_line(arguments: tuple[str, ...], told: str, code
     line = world.fails(*arguments, code=code)
     assert line.startswith("gatebus: ")
     assert told in line
+
+
+def test_where_no_host_was_named_and_none_is_there_it_is_said_how_to_start_one(world: World) -> None:
+    done = world.run("ps", GATEBUS_HOST="127.0.0.1:1")
+    assert done.stderr == (
+        b"gatebus: The host ws://127.0.0.1:1 cannot be reached: Nobody listens there. "
+        b"`gatebus serve` starts one on this machine.\n"
+    )
 
 
 def test_a_fault_is_json_where_json_was_asked_for(world: World) -> None:

@@ -33,7 +33,7 @@ def test_a_login_remembers_the_host_and_shows_ones_key(world: World) -> None:
     done = world.run("login", "lab", address, "--host-key", host)
     assert (done.returncode, done.stderr) == (
         0,
-        b"gatebus: lab is remembered. `gatebus --help` lists what you can do there.\n",
+        b"gatebus: lab is remembered, and used when no host is named. `gatebus --help` lists what you can do there.\n",
     )
     try:
         assert world.reads("ps", "--host", "lab") == []
@@ -68,6 +68,7 @@ def test_a_new_host_is_told_once_and_a_changed_one_is_refused(world: World, tmp_
     third = gatebus(tmp_path, "features", "--host", address)
     assert third.returncode == 125
     assert third.stderr.decode().startswith(f"gatebus: The key of ws://{address} has changed to {told[1]}.")
+    assert third.stderr.decode().endswith("then delete its line from known_hosts.\n")
 
 
 def test_a_login_at_a_terminal_asks_and_a_no_remembers_nothing(world: World, tmp_path: Path) -> None:
@@ -90,4 +91,13 @@ def test_a_key_that_the_host_does_not_know_is_shown_to_be_sent_to_its_owner(worl
     assert done.returncode == 125
     assert done.stderr.decode() == (
         f"gatebus: This host does not know your key. Ask its owner to add it. Your line is: {line}\n"
+    )
+
+
+def test_a_key_that_the_host_does_not_know_is_told_where_its_line_is_shown(world: World, tmp_path: Path) -> None:
+    gatebus(tmp_path, "key", "--make")
+    done = gatebus(tmp_path, "ps", "--host", world.host.address(), "--key", str(tmp_path / ".config/gatebus/id_ed25519"))
+    assert done.returncode == 125
+    assert done.stderr.decode().endswith(
+        "gatebus: This host does not know your key. Ask its owner to add it. `gatebus key` shows the line to add.\n"
     )

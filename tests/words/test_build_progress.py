@@ -47,3 +47,13 @@ def test_a_large_first_crate_is_told_before_it_is_done(progress: Any, capsys: py
     assert capsys.readouterr().err.startswith("compiling what changed: a minute or two")
     progress._still_there()
     assert capsys.readouterr().err == ""
+
+
+def test_where_cargo_does_not_work_nothing_is_counted_and_the_build_itself_says_why(
+    build: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cargo = tmp_path / "cargo"
+    cargo.write_text("#!/bin/sh\nexit 1\n")
+    cargo.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert build.count_crates() == 0
