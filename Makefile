@@ -15,7 +15,7 @@ CLIPPY := RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings__CLIPPY_H
 help:
 	@echo "make test    build everything, lint, run all tests (first time: about 15 minutes, most of it the engine)"
 	@echo "make demo    show what it can do, in a few minutes"
-	@echo "make chat    start a host with a chat room; prints the address of its page"
+	@echo "make chat    start a host with a chat room; prints the address of its page; make chat PORT=7000"
 	@echo "make build   only build; then $(BIN)/gatebus run FILE, $(BIN)/gatebus doctor"
 	@echo "make guests  build the example and test programs (C, JavaScript)"
 	@echo "make bench   measure and print one table; make bench ONLY=spawn_ms,idle_kib"
@@ -80,7 +80,7 @@ demo: build
 
 chat: build
 	@$(MAKE) --no-print-directory --silent -C examples
-	@$(BIN)/python examples/chat/serve.py
+	@$(BIN)/python examples/chat/serve.py $(if $(PORT),--port $(PORT))
 
 bench: build guests
 	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))

@@ -88,7 +88,7 @@ def main() -> int:
     try:
         trio.run(serve, given.port, given.backend)
     except ExceptionGroup as group:
-        print(_only_fault(group).text)
+        print(_only_fault(group).text, "`make chat PORT=7000` takes another port.")
         return 1
     return 0
 

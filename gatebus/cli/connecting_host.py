@@ -121,13 +121,13 @@ def _first(group: BaseExceptionGroup[CannotConnect]) -> CannotConnect:
     return found
 
 
-def told(file: str, raised: Exception) -> Result:
+def told(file: str, raised: Exception, unknown_key: str = " `gatebus key` shows the line to add.") -> Result:
     """One line for every foreseen fault; what is a bug of ours is raised again."""
     fault = alone(raised)
     if isinstance(fault, FileNotFound):
         return not_found(file)
     if isinstance(fault, HostError):
-        advice = " `gatebus key` shows the line to add." if fault.code == "not-authorized" else ""
+        advice = unknown_key if fault.code == "not-authorized" else ""
         return failed(file, fault.code, text(fault.text, 400) + advice)
     if isinstance(fault, GatebusError | SandboxError):
         return failed(file, fault.code, fault.text)

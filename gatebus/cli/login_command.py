@@ -39,7 +39,7 @@ def login(options: BusOptions) -> int:
             raise UsageError("It is written `gatebus login NAME ADDRESS`; see `gatebus login --help`.")
         _remember(options)
     except Exception as raised:
-        result = told("", raised)
+        result = told("", raised, unknown_key="")
         line = _line_for_owner(options) if result.error == "not-authorized" else ""
         sys.stderr.write(f"{result.line}{line}\n")
         return result.code

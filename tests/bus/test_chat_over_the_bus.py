@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,17 @@ def room(request: pytest.FixtureRequest) -> Iterator[tuple[str, UUID]]:
         finally:
             process.terminate()
         assert process.wait(PATIENCE) == 0
+
+
+def test_a_port_that_is_taken_is_told_with_the_way_to_another_one() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        line = [sys.executable, ROOT / "examples/chat/serve.py", "--port", port, "--backend", "portable"]
+        done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, check=False, timeout=PATIENCE)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout == (
+        f"Cannot listen on 127.0.0.1 port {port}: the port is in use. `make chat PORT=7000` takes another port.\n"
+    )
 
 
 class Person:
