@@ -96,7 +96,8 @@ def test_a_key_that_the_host_does_not_know_is_shown_to_be_sent_to_its_owner(worl
 
 def test_a_key_that_the_host_does_not_know_is_told_where_its_line_is_shown(world: World, tmp_path: Path) -> None:
     gatebus(tmp_path, "key", "--make")
-    done = gatebus(tmp_path, "ps", "--host", world.host.address(), "--key", str(tmp_path / ".config/gatebus/id_ed25519"))
+    key = str(tmp_path / ".config/gatebus/id_ed25519")
+    done = gatebus(tmp_path, "ps", "--host", world.host.address(), "--key", key)
     assert done.returncode == 125
     assert done.stderr.decode().endswith(
         "gatebus: This host does not know your key. Ask its owner to add it. `gatebus key` shows the line to add.\n"
