@@ -34,6 +34,8 @@ from gatebus.xdg import config_directory
 from sandbox.errors import SandboxError
 
 T = TypeVar("T")
+# What is said where there is no host at all; one that does not answer is another matter.
+_ABSENT = ("Nobody listens", "There is no such socket")
 # A command in a script should not hang for ever, and a laptop that wakes up needs a moment.
 _PATIENCE = 30.0
 _WIDTH = 80
@@ -109,8 +111,10 @@ async def _connected(options: BusOptions, chosen: Target, work: Callable[[Connec
         async with connect(chosen.address, own_key(options, chosen), Manner(trust=trust, patience=_PATIENCE)) as bus:
             return await work(Connection(bus, chosen, options))
     except* CannotConnect as fault:
-        advice = "" if options.host else " `gatebus serve` starts one on this machine."
-        raise UsageError(f"The host {chosen.shown} cannot be reached: {_first(fault).text}{advice}") from None
+        why = _first(fault).text
+        absent = why.startswith(_ABSENT) and not options.host
+        advice = " `gatebus serve` starts one on this machine." if absent else ""
+        raise UsageError(f"The host {chosen.shown} cannot be reached: {why}{advice}") from None
 
 
 def _first(group: BaseExceptionGroup[CannotConnect]) -> CannotConnect:
