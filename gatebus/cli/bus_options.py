@@ -159,6 +159,10 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
 )
 
 
+# Behind the module these would silently choose another host or another person.
+_ELSEWHERE = frozenset({"--host", "--key"})
+
+
 def bus_parser(name: str) -> argparse.ArgumentParser:
     command = COMMANDS[name]
     parser = command_parser(name, command.help, "\n".join(filter(None, (command.notes, BUS_NOTES))))
@@ -226,7 +230,15 @@ def bus_options(name: str, arguments: Sequence[str]) -> BusOptions:
 
 
 def _program(name: str, given: argparse.Namespace) -> ProgramOptions:
-    line = given.line[1:] if given.line[:1] == ["--"] else given.line
+    meant = given.line[:1] == ["--"]
+    line = given.line[1:] if meant else given.line
+    unsaid = {option for option in _ELSEWHERE if getattr(given, option.strip("-")) is None}
+    stray = next((each for each in line[1:] if each.partition("=")[0] in unsaid), None)
+    if stray is not None and not meant:
+        raise UsageError(
+            f"{stray} stands behind the module, so the program would get it, and run at another host than you mean. "
+            f"Write it before the module; `gatebus {name} -- MODULE {stray} ...` if it is for the program."
+        )
     if not line:
         raise UsageError(f"No module is named. Write `gatebus {name} MODULE [ARGUMENT ...]`.")
     asked: dict[str, Any] = {each.name: getattr(given, each.name) for each in fields(Limits)}

@@ -38,6 +38,8 @@ def module_name(module: bytes | str) -> bytes | str:
     """How the protocol names a module that is not sent: 32 bytes, or a source."""
     if isinstance(module, bytes):
         return module
+    if not isinstance(module, str):
+        raise UsageError("A module is its bytes, its SHA-256, or a source; of a file, give what read_bytes() returns.")
     if "://" in module:
         return module
     try:

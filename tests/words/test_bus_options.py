@@ -44,6 +44,17 @@ def test_a_call_keeps_everything_behind_the_module_for_the_program() -> None:
     assert given.program.arguments == ("--host", "other", "-x", "--", "y")
 
 
+@pytest.mark.parametrize("stray", ["--host", "--key", "--host=lab", "--key=me"])
+def test_another_host_or_key_behind_the_module_is_not_taken_silently_for_the_programs(stray: str) -> None:
+    assert fault("launch", "m.wasm", "a", stray) == (
+        f"{stray} stands behind the module, so the program would get it, and run at another host than you mean. "
+        f"Write it before the module; `gatebus launch -- MODULE {stray} ...` if it is for the program."
+    )
+    program = bus_options("launch", ["--", "m.wasm", "a", stray]).program
+    assert program is not None
+    assert program.arguments == ("a", stray)
+
+
 def test_everything_that_can_be_said_about_a_program() -> None:
     given = bus_options(
         "call",

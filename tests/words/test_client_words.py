@@ -242,6 +242,12 @@ def test_what_names_no_module_is_refused_before_anything_is_sent(written: bytes 
     assert caught.value.text.startswith("A module's name is")
 
 
+def test_a_path_is_told_that_its_bytes_are_wanted() -> None:
+    with pytest.raises(UsageError) as caught:
+        orders.module_name(Path("hello.wasm"))  # type: ignore[arg-type]
+    assert caught.value.text.endswith("of a file, give what read_bytes() returns.")
+
+
 def test_bytes_are_a_module_unless_they_are_as_long_as_a_hash_and_do_not_begin_as_one() -> None:
     assert orders.is_content(b"\0asm" + bytes(28))
     assert orders.is_content(b"(module)")
