@@ -312,7 +312,8 @@ def settle_memory() -> None:
 def _open_box(config: HostConfig) -> AbstractAsyncContextManager[Sandbox]:
     backend = cast('Literal["native", "portable"]', config.sandbox.backend)
     asked = config.sandbox
-    return open_sandbox(backend, SandboxSettings(pool=asked.pool, require=asked.require, spin=asked.spin))
+    # One spinner per host: with the sandbox's own beside it an echo took 210 us instead of 160.
+    return open_sandbox(backend, SandboxSettings(pool=asked.pool, require=asked.require, spin=0.0))
 
 
 def _set(event: trio.Event, _instance: Instance) -> None:
