@@ -39,7 +39,7 @@ STREAM_BYTES, CUT_AFTER = 1_000_000, 400_000
 
 INTRODUCTION = """
 Gatebus sends programs instead of messages: WebAssembly, from anyone, over a websocket. What makes that bearable is that
-a program can do nothing to the machine that runs it. A host on this machine now listens; six things to see:
+a program can do nothing to the machine that runs it. A host on this machine now listens; seven things to see:
 """
 
 NEXT = f"""
@@ -142,6 +142,15 @@ async def busy(stage: Stage) -> None:
     check(status.state == "KILLED", "it was not killed")
 
 
+async def spy(stage: Stage) -> None:
+    """A program that wants to read this machine's password file. It is there, but not in the program's world."""
+    result = await stage.bus.call(
+        Program((await text_program(stage.bus, "examples/demo/spy.wat")).module, want_files=True)
+    )
+    show(result.output)
+    check(result.output == b"/etc/passwd: there is no such file here\n", "it saw something")
+
+
 async def two(stage: Stage) -> None:
     """Two programs of one person find each other by an index, and talk. One asks, one answers."""
     first = await stage.bus.launch(built("demo", "answer"))
@@ -171,7 +180,7 @@ async def lost(stage: Stage) -> None:
     show("Each came back, once, in order.")
 
 
-STEPS = (hello, javascript, echo, busy, two, lost)
+STEPS = (hello, javascript, echo, busy, spy, two, lost)
 
 
 def built(name: str, function: str | None = None) -> Program:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gatebus.client.answers import Outcome, Result
-from gatebus.demo import NotAsToldError, Stage, follow, hello, javascript, text_program, two
+from gatebus.demo import NotAsToldError, Stage, follow, hello, javascript, spy, text_program, two
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +55,7 @@ def built_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (hello, b"hello, world\n"),
         (javascript, b"hello, Ada\n..."),
+        (spy, b"/etc/passwd: there is no such file here\n"),
         (two, b'yes: I heard "is anybody there?"\n'),
     ],
 )
