@@ -21,9 +21,10 @@ from gatebus.cli.bus_options import BusOptions
 from gatebus.cli.bus_wording import ended, result_json, usage_lines
 from gatebus.cli.busprogram import Order, read_order
 from gatebus.cli.connecting_host import Connection, told, uploaded, with_host
+from gatebus.cli.ending import Ending
 from gatebus.cli.groundwork import open_missing_descriptors
 from gatebus.cli.hostbookfile import target
-from gatebus.cli.surroundings import reason, write_out
+from gatebus.cli.surroundings import write_out
 from gatebus.cli.terminal import Sink, Source
 from gatebus.cli.wording import BY_SIGNAL, Result
 from gatebus.client import Bus, Outcome, Running, Stored, StreamStopped
@@ -32,7 +33,6 @@ from gatebus.faults import UsageError
 from sandbox.tree import File, Tree
 
 _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-_SIGPIPE = 13
 Work = Callable[[Connection], Awaitable[Result]]
 _READ = 65_536
 # Of one file that a program left, when it does not come with the answer.
@@ -40,27 +40,13 @@ _FILE_MAX = 1 << 30
 
 
 @dataclass(slots=True)
-class Conversation:
+class Conversation(Ending):
     """What becomes known while it runs."""
 
     options: BusOptions
-    signal: int = 0
-    problem: str = ""
     instance: UUID | None = None
     outcome: Outcome | None = None
     notes: list[str] = field(default_factory=list)
-    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
-
-    def stop(self, number: int) -> None:
-        self.signal = self.signal or number
-        self.scope.cancel()
-
-    def cannot_write(self, problem: OSError) -> None:
-        if isinstance(problem, BrokenPipeError):
-            self.stop(_SIGPIPE)
-        else:
-            self.problem = f"Its output cannot be written: {reason(problem)}."
-            self.scope.cancel()
 
     @property
     def file(self) -> str:

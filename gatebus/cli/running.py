@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 import trio
 
 from gatebus.bounds import TERMINAL_WINDOW
+from gatebus.cli.ending import Ending
 from gatebus.cli.groundwork import SETTINGS
 from gatebus.cli.options import RunOptions, environment, with_defaults
 from gatebus.cli.surroundings import (
@@ -31,7 +32,6 @@ from gatebus.cli.surroundings import (
     read_interpreters,
     read_module,
     read_tree,
-    reason,
     with_files,
     write_out,
 )
@@ -70,7 +70,6 @@ _BY_CONTENT = "ipfs://"
 _ENTRY = "_start"
 # Nobody who sent a program can be blamed for these.
 _FAILURES = (BackendUnavailable, CompileLimit, SandboxBroken, StartFailed)
-_SIGPIPE = 13  # POSIX; the module `signal` has no name for it on Windows
 
 
 class Plan(NamedTuple):
@@ -82,30 +81,14 @@ class Plan(NamedTuple):
 
 
 @dataclass(slots=True)
-class Run:
+class Run(Ending):
     """What becomes known while it runs."""
 
     ahead: KeeperProcess | None = None
-    signal: int = 0
-    problem: str = ""
     image: Image | None = None
     program: Program | None = None
     outcome: Outcome | None = None
     notes: list[str] = field(default_factory=list)
-    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
-
-    def stop(self, number: int) -> None:
-        """By a signal. The first one counts."""
-        self.signal = self.signal or number
-        self.scope.cancel()
-
-    def cannot_write(self, problem: OSError) -> None:
-        """`gatebus run ... | head` ends as SIGPIPE would have done it; a full disk is told."""
-        if isinstance(problem, BrokenPipeError):
-            self.stop(_SIGPIPE)
-        else:
-            self.problem = f"Its output cannot be written: {reason(problem)}."
-            self.scope.cancel()
 
 
 def run_command(options: RunOptions, ahead: KeeperProcess | None) -> int:

@@ -1,0 +1,36 @@
+"""What ends a command with a program at its other end before the program does: a signal, or output that nobody takes; a
+wire.
+
+Where it stands: between the signals and sinks of `gatebus run`, `call` and `io`, and the scope that each of them runs
+in. In: a signal's number, an OSError of a write. Out: the scope is cancelled, and it is known why.
+"""
+
+from dataclasses import dataclass, field
+
+import trio
+
+from gatebus.cli.surroundings import reason
+
+_SIGPIPE = 13  # POSIX; the module `signal` has no name for it on Windows
+
+
+@dataclass(slots=True, kw_only=True)
+class Ending:
+    """`signal`: the number of the first one, 0 for none. `problem`: why the output cannot be written, or nothing."""
+
+    signal: int = 0
+    problem: str = ""
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+    def stop(self, number: int) -> None:
+        """By a signal. The first one counts."""
+        self.signal = self.signal or number
+        self.scope.cancel()
+
+    def cannot_write(self, problem: OSError) -> None:
+        """`gatebus run ... | head` ends as SIGPIPE would have done it; a full disk is told."""
+        if isinstance(problem, BrokenPipeError):
+            self.stop(_SIGPIPE)
+        else:
+            self.problem = f"Its output cannot be written: {reason(problem)}."
+            self.scope.cancel()
