@@ -166,7 +166,7 @@ TAG_CHARACTERS = 64
 """Of one tag: a name and a version."""
 
 MODULES_LISTED = 1_000
-"""Lines of one answer of `modules`: what a person scrolls through, and less than a message holds in items."""
+"""Lines of one answer of `modules`: less than a message holds in items; the next ones are asked for by the last one."""
 
 UNPINNED_SECONDS = 7 * 86_400.0
 """A module that nobody pinned is forgotten a week after its last use."""

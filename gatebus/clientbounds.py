@@ -40,3 +40,6 @@ WATCHED_EVENT_BYTES = 65_536
 
 MODULES_REMEMBERED = 1_024
 """Modules that a bus has offered to its host, so that the next call need not ask: about 100 bytes each."""
+
+LISTED_ROWS = 100_000
+"""Modules or instances of one list: more than a host's quotas let anybody have; a list that goes on is no list."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
-from gatebus.cli.bus_options import BusOptions, check_digest
+from gatebus.cli.bus_options import BusOptions
 from gatebus.cli.bus_wording import (
     as_json,
     ended,
@@ -22,10 +22,10 @@ from gatebus.cli.bus_wording import (
     usage_table,
 )
 from gatebus.cli.busprogram import Order, read_order
-from gatebus.cli.connecting_host import Connection, told, upload_with_bar, uploaded, with_host
+from gatebus.cli.connecting_host import Connection, about_file, ready, told, upload_with_bar, with_host
 from gatebus.cli.hostbookfile import target
 from gatebus.cli.ipfs_options import ipfs_options as content_options
-from gatebus.cli.surroundings import read_module
+from gatebus.cli.surroundings import check_module, read_checked_module
 from gatebus.cli.wording import Result
 from gatebus.client import Module
 
@@ -40,6 +40,9 @@ def ask(options: BusOptions) -> int:
         return ipfs(content_options(("add", *options.arguments)))
     host = ""
     try:
+        for name in options.arguments if options.command == "push" else ():
+            with about_file(name):
+                check_module(name)
         chosen = target(options)
         host = chosen.shown
         result = with_host(options, chosen, _WORK[options.command])
@@ -52,10 +55,8 @@ def ask(options: BusOptions) -> int:
 
 
 def _named(options: BusOptions) -> str:
-    """A fault about a file is preceded by its name; one about an id says it itself."""
-    if options.program is not None:
-        return options.program.module
-    return options.arguments[0] if options.command == "push" else ""
+    """A fault about a program is preceded by its name; one about an id says it itself."""
+    return options.program.module if options.program is not None else ""
 
 
 def _say(line: str) -> None:
@@ -65,8 +66,7 @@ def _say(line: str) -> None:
 
 async def _launch(connection: Connection) -> Result:
     order: Order = read_order(connection.options)
-    await uploaded(connection.bus, order)
-    instance = await connection.bus.launch(order.program)
+    instance = await connection.bus.launch(await ready(connection, order))
     _say(as_json({"instance": instance}) if connection.options.json else str(instance))
     return Result(0)
 
@@ -117,9 +117,10 @@ async def _push(connection: Connection) -> Result:
     """Uploaded and kept; a module is named by its hash on stdout, for scripts."""
     options, many = connection.options, len(connection.options.arguments) > 1
     for name in options.arguments:
-        found = await upload_with_bar(connection.bus, read_module(name), name)
-        if not options.loose:
-            await connection.bus.pin(found.sha256, options.tags)
+        with about_file(name):
+            found = await upload_with_bar(connection.bus, read_checked_module(name), name)
+            if not options.loose:
+                await connection.bus.pin(found.sha256, options.tags)
         if options.json:
             _say(as_json({"file": name, "module": found.sha256, "size": found.size, "known": found.known}))
         else:
@@ -138,20 +139,26 @@ def _module_row(module: Module) -> Mapping[str, object]:
 
 
 async def _pin(connection: Connection) -> Result:
-    module, *tags = connection.options.arguments
-    await connection.bus.pin(check_digest(module), tags)
+    module, tags = await _module_and_tags(connection)
+    await connection.bus.pin(module, tags)
     return await _kept(connection, module)
 
 
 async def _unpin(connection: Connection) -> Result:
-    module, *tags = connection.options.arguments
-    await connection.bus.unpin(check_digest(module), tags)
+    module, tags = await _module_and_tags(connection)
+    await connection.bus.unpin(module, tags)
     return await _kept(connection, module)
 
 
-async def _kept(connection: Connection, module: str) -> Result:
+async def _module_and_tags(connection: Connection) -> tuple[bytes, list[str]]:
+    """Tags as arguments, or with --tag as everywhere else."""
+    name, *tags = connection.options.arguments
+    return await connection.module(name), [*tags, *connection.options.tags]
+
+
+async def _kept(connection: Connection, module: bytes) -> Result:
     if connection.options.json:
-        found = await connection.bus.modules(check_digest(module))
+        found = await connection.bus.modules(module)
         _say(as_json([_module_row(each) for each in found]))
     return Result(0)
 

@@ -21,14 +21,14 @@ BUS_NOTES = """Which host: --host NAME (of `gatebus login`), --host ADDRESS (ws:
 GATEBUS_HOST; otherwise the default of `gatebus login`, the unix socket of this machine, or 127.0.0.1:6473."""
 
 CALL_NOTES = """Options stand before MODULE; everything after it is the program's.
-MODULE is a file, as for `gatebus run`; or 64 hexadecimal digits, the SHA-256 of a module that the host
-has; or an address such as ipfs://CID that the host fetches. A file is uploaded once; the host knows it then.
+MODULE is a file, as for `gatebus run`; a module that the host has: its SHA-256, or of your own ones
+(`gatebus modules`) the first digits of it, or a tag; or an address such as ipfs://CID that the host fetches. Where
+there is a file of that name, it is the file. A file is uploaded once; the host knows it then.
 exit codes: as `gatebus run`; 125 also when the host refuses or cannot be reached; 130 Ctrl-C, which ends the program
 of `call`."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _ID = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}")
-_PREFIX = re.compile(r"[0-9a-f-]{4,36}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +118,12 @@ _LOGIN_NOTES = """Shows the host's fingerprint and asks whether it is right; wit
 name, the address and your key are written to ~/.config/gatebus/hosts.toml, the host's key to known_hosts beside it.
 Your key is made if there is none; --key anonymous: without one. Without arguments: list the hosts that are known."""
 
+_MODULE_NOTES = """MODULE is a SHA-256, or of your own modules (`gatebus modules`) its first digits, at least four, or a
+tag. `pin MODULE TAG` and `pin --tag TAG MODULE` are the same."""
+
+_INSTANCE_NOTES = """INSTANCE is an id as `gatebus launch` printed it, its first digits, at least four, or a tag
+that only one of your instances has (`gatebus ps`)."""
+
 COMMANDS: Mapping[str, Command] = MappingProxyType(
     {
         "call": Command(
@@ -134,12 +140,19 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             add=(_add_tags, _add_open),
             program=True,
         ),
-        "io": Command("INSTANCE", "Connect to a running program: stdin and stdout are a new stream to it.", (1, 1)),
+        "io": Command(
+            "INSTANCE",
+            "Connect to a running program: stdin and stdout are a new stream to it.",
+            (1, 1),
+            _INSTANCE_NOTES,
+        ),
         "ps": Command("", "List your instances."),
-        "status": Command("INSTANCE ...", "Say how instances are.", (1, 100)),
-        "wait": Command("INSTANCE", "Wait for the end of an instance; the exit code is the program's.", (1, 1)),
-        "kill": Command("INSTANCE ...", "Kill instances.", (1, 100)),
-        "rm": Command("INSTANCE ...", "Forget instances that have ended.", (1, 100)),
+        "status": Command("INSTANCE ...", "Say how instances are.", (1, 100), _INSTANCE_NOTES),
+        "wait": Command(
+            "INSTANCE", "Wait for the end of an instance; the exit code is the program's.", (1, 1), _INSTANCE_NOTES
+        ),
+        "kill": Command("INSTANCE ...", "Kill instances.", (1, 100), _INSTANCE_NOTES),
+        "rm": Command("INSTANCE ...", "Forget instances that have ended.", (1, 100), _INSTANCE_NOTES),
         "push": Command(
             "FILE ...",
             "Upload modules and pin them; prints the SHA-256 of each.",
@@ -147,9 +160,19 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             add=(_add_tags, _add_loose, _add_ipfs),
         ),
         "modules": Command("", "List your modules at the host."),
-        "pin": Command("MODULE [TAG ...]", "Keep a module that the host has; tags are added to those it has.", (1, 33)),
+        "pin": Command(
+            "MODULE [TAG ...]",
+            "Keep a module that the host has; tags are added to those it has.",
+            (1, 33),
+            _MODULE_NOTES,
+            add=(_add_tags,),
+        ),
         "unpin": Command(
-            "MODULE [TAG ...]", "Take tags off; without TAG, or with the last one, let it expire.", (1, 33)
+            "MODULE [TAG ...]",
+            "Take tags off; without TAG, or with the last one, let it expire.",
+            (1, 33),
+            _MODULE_NOTES,
+            add=(_add_tags,),
         ),
         "events": Command("", "Print what happens to your instances, until Ctrl-C.", add=(_add_since,)),
         "usage": Command("", "Say what you use at the host, and what you may."),
@@ -263,20 +286,6 @@ def digest(text: str) -> bytes | None:
 def instance_id(text: str) -> bytes | None:
     """An instance by its whole id; None: perhaps the beginning of one."""
     return bytes.fromhex(text.lower().replace("-", "")) if _ID.fullmatch(text.lower()) else None
-
-
-def check_prefix(text: str) -> str:
-    """The beginning of an id, as people copy it from a table, without its dashes. Raises UsageError."""
-    if not _PREFIX.fullmatch(text.lower()):
-        raise UsageError(f"{text[:40]} is no instance. `gatebus ps` lists them; the first four digits are enough.")
-    return text.lower().replace("-", "")
-
-
-def check_digest(text: str) -> bytes:
-    found = digest(text)
-    if found is None:
-        raise UsageError(f"{text[:40]} is no module: it has 64 hexadecimal digits. `gatebus modules` lists yours.")
-    return found
 
 
 def value_text(name: str, value: float | None) -> str:

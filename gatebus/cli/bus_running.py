@@ -20,7 +20,7 @@ import trio
 from gatebus.cli.bus_options import BusOptions
 from gatebus.cli.bus_wording import ended, result_json, usage_lines
 from gatebus.cli.busprogram import Order, read_order
-from gatebus.cli.connecting_host import Connection, told, uploaded, with_host
+from gatebus.cli.connecting_host import Connection, ready, told, with_host
 from gatebus.cli.ending import Ending
 from gatebus.cli.groundwork import open_missing_descriptors
 from gatebus.cli.hostbookfile import target
@@ -62,9 +62,9 @@ def call(options: BusOptions) -> int:
     async def work(connection: Connection) -> Result:
         (wanted,) = order
         async with _ended_by_signals(talk):
-            await uploaded(connection.bus, wanted)
+            program = await ready(connection, wanted)
             log = Sink(2)
-            async with connection.bus.open_call(wanted.program, on_log=lambda _stream, data: log.put(data)) as running:
+            async with connection.bus.open_call(program, on_log=lambda _stream, data: log.put(data)) as running:
                 await _converse(running, talk, log)
                 if talk.options.program is not None and talk.options.program.out is not None:
                     talk.notes += write_out(talk.options.program.out, await _left(connection.bus, running))

@@ -141,7 +141,8 @@ def status_lines(status: Status, now: float) -> str:
 
 def modules_table(modules: Iterable[Module]) -> str:
     rows = [
-        (each.sha256.hex(), size_text(each.size), "yes" if each.pinned else "no", words(each.tags)) for each in modules
+        (each.sha256.hex()[:_DIGEST_SHOWN], size_text(each.size), "yes" if each.pinned else "no", words(each.tags))
+        for each in modules
     ]
     return table(("MODULE", "SIZE", "PINNED", "TAGS"), rows)
 

@@ -8,12 +8,16 @@ a module that the host has, or fetches.
 
 import hashlib
 import os
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 from gatebus.cli.bus_options import BusOptions, ProgramOptions, digest
+from gatebus.cli.interpreters import extension_of
 from gatebus.cli.options import environment, limit
 from gatebus.cli.surroundings import (
+    STDIN,
+    FileNotFound,
     check_directories,
     check_out,
     choose,
@@ -30,14 +34,18 @@ from sandbox.tree import File, Node
 @dataclass(frozen=True, slots=True)
 class Order:
     """`content`: bytes that have to be at the host first; None where the host has or fetches the module itself, or
-    where the client sends them when the host says that it lacks them.
+    where the client sends them when the host says that it lacks them. `name`: no file has it, so that the host is asked
+    which module does; the program's own is not filled in then.
     """
 
     program: Program
     content: bytes | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
+    name: str | None = None
 
 
+# Stands for a module until the host was asked for it by name.
+_ELSEWHERE = bytes(32)
 # Smaller ones travel when the host lacks them, without a question before.
 _ASKED_FIRST = 256 * 1024
 
@@ -49,37 +57,59 @@ def read_order(options: BusOptions) -> Order:
     check_directories(asked.directories)
     if asked.out is not None:
         check_out(asked.out)
-    copies, notes = read_tree(asked.directories, Limits())
-    module, line, files, limits = _module(asked)
+    given: dict[str, Any] = {name: value for name, value in asked.limits.items() if value is not None}
+    copies, notes = read_tree(asked.directories, replace(Limits(), **given))
+    module, line, files, limits, name = _module(asked)
     tree = with_files(copies, files)
+    content = module if isinstance(module, bytes) and _goes_first(module) else None
     program = Program(
-        hashlib.sha256(module).digest() if _goes_first(module) else module,
+        module if content is None else hashlib.sha256(content).digest(),
         line,
         environment(asked.environment, dict(os.environ)),
         _contents(tree),
-        {name: value for name, value in {**limits, **asked.limits}.items() if value is not None},
+        {**{each: value for each, value in limits.items() if value is not None}, **given},
         asked.function,
         asked.out is not None,
         options.tags,
         options.open,
     )
-    return Order(program, module if _goes_first(module) and isinstance(module, bytes) else None, tuple(notes))
+    return Order(program, content, tuple(notes), name)
 
 
-def _goes_first(module: bytes | str) -> bool:
-    """Text has no name of its own kind, and a large file is worth a bar on the terminal."""
-    return isinstance(module, bytes) and len(module) != 32 and (module[:4] != WASM or len(module) > _ASKED_FIRST)
+def _goes_first(module: bytes) -> bool:
+    """Text has no name of its own kind, and a large file is worth a bar on the terminal. A hash goes nowhere."""
+    return len(module) != 32 and (module[:4] != WASM or len(module) > _ASKED_FIRST)
 
 
-def _module(asked: ProgramOptions) -> tuple[Any, tuple[str, ...], dict[str, Node], dict[str, float | None]]:
-    """(module, argv, files that come with it, limits that it needs)."""
+class _Chosen(NamedTuple):
+    """A module, argv, files that come with it, limits that it needs. `name`: of a module that is at the host."""
+
+    module: bytes | str
+    line: tuple[str, ...]
+    files: dict[str, Node]
+    limits: dict[str, float | None]
+    name: str | None = None
+
+
+def _module(asked: ProgramOptions) -> _Chosen:
     known = digest(asked.module)
     if known is not None or "://" in asked.module:
         name = asked.module.rstrip("/").rpartition("/")[2]
-        return known or asked.module, (name, *asked.arguments), {}, {}
-    chosen = choose(asked.module, asked.arguments, read_interpreters(asked.config))
+        return _Chosen(known or asked.module, (name, *asked.arguments), {}, {})
+    table = read_interpreters(asked.config)
+    try:
+        chosen = choose(asked.module, asked.arguments, table)
+    except FileNotFound:
+        if _is_file_name(asked.module, table):
+            raise
+        return _Chosen(_ELSEWHERE, (asked.module, *asked.arguments), {}, {}, asked.module)
     limits = {name: limit(name, text) for name, text in chosen.limits.items()}
-    return chosen.wasm, chosen.arguments, chosen.files, limits
+    return _Chosen(chosen.wasm, chosen.arguments, chosen.files, limits)
+
+
+def _is_file_name(name: str, table: Mapping[str, object]) -> bool:
+    """Nobody gives such a name to anything but a file."""
+    return "/" in name or os.sep in name or name == STDIN or extension_of(name) in (".wasm", ".wat", *table)
 
 
 def _contents(tree: Any) -> dict[str, bytes]:

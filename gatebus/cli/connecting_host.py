@@ -6,8 +6,9 @@ for every fault, whoever's it is.
 
 import os
 import sys
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -15,15 +16,16 @@ from uuid import UUID
 
 import trio
 
-from gatebus.cli.bus_options import BusOptions, check_prefix, instance_id
+from gatebus.cli.bus_options import BusOptions, digest, instance_id
 from gatebus.cli.bus_wording import progress_line, text
 from gatebus.cli.busprogram import Order
 from gatebus.cli.hostbook import Target
 from gatebus.cli.hostbookfile import own_key
+from gatebus.cli.naming import INSTANCES, MODULES, Named, meant, none_is_meant
 from gatebus.cli.running import alone
 from gatebus.cli.surroundings import FileNotFound
 from gatebus.cli.wording import Result, failed, not_found
-from gatebus.client import Bus, HostError, Manner, NotTrusted, Uploaded, connect
+from gatebus.client import Bus, Denied, HostError, Manner, NotTrusted, Program, Uploaded, connect
 from gatebus.client.knownhosts import Verdict, changed_text, parse_known_hosts_untrusted
 from gatebus.client.trustfile import KnownHostsFile
 from gatebus.faults import GatebusError, UsageError
@@ -50,16 +52,31 @@ class Connection:
     options: BusOptions
 
     async def instance(self, typed: str) -> UUID:
-        """By its id, or the beginning of it. Raises UsageError."""
+        """By its id, the beginning of it, or a tag. Raises UsageError."""
         whole = instance_id(typed)
         if whole is not None:
             return UUID(bytes=whole)
-        start = check_prefix(typed)
-        found = [each.instance for each in await self.bus.list() if each.instance.hex.startswith(start)]
-        if len(found) != 1:
-            many = f"{len(found)} instances begin" if found else "None of your instances begins"
-            raise UsageError(f"{many} with {typed}. `gatebus ps` lists them.")
-        return found[0]
+        there = [Named(each.instance.hex, each.tags) for each in await self.bus.list()]
+        found = meant(typed, INSTANCES, there)
+        if found is None:
+            raise UsageError(none_is_meant(typed, INSTANCES))
+        return UUID(found)
+
+    async def module(self, typed: str) -> bytes:
+        """By its hash, the beginning of it, or a tag. Raises UsageError."""
+        found = await self.module_or_none(typed)
+        if found is None:
+            raise UsageError(none_is_meant(typed, MODULES))
+        return found
+
+    async def module_or_none(self, typed: str) -> bytes | None:
+        """None: nothing at the host has this name. Raises UsageError: several have it."""
+        whole = digest(typed)
+        if whole is not None:
+            return whole
+        there = [Named(each.sha256.hex(), each.tags) for each in await self.bus.modules()]
+        found = meant(typed, MODULES, there)
+        return bytes.fromhex(found) if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +100,23 @@ class TellingTrust:
         except FileNotFoundError:
             data = b""
         return parse_known_hosts_untrusted(data).judge(self.name, key)
+
+
+class FileFault(Exception):  # noqa: N818 - as in faults.py
+    """One of several files that were named is at fault."""
+
+    def __init__(self, name: str, cause: Exception) -> None:
+        super().__init__(name)
+        self.name, self.cause = name, cause
+
+
+@contextmanager
+def about_file(name: str) -> Iterator[None]:
+    """What goes wrong inside is told with this name."""
+    try:
+        yield
+    except (FileNotFound, GatebusError, SandboxError) as fault:
+        raise FileFault(name, fault) from fault
 
 
 def known_hosts() -> Path:
@@ -128,8 +162,10 @@ def _first(group: BaseExceptionGroup[CannotConnect]) -> CannotConnect:
 def told(file: str, raised: Exception, unknown_key: str = " `gatebus key` shows the line to add.") -> Result:
     """One line for every foreseen fault; what is a bug of ours is raised again."""
     fault = alone(raised)
+    if isinstance(fault, FileFault):
+        return told(fault.name, fault.cause)
     if isinstance(fault, FileNotFound):
-        return not_found(file)
+        return not_found(file, str(fault))
     if isinstance(fault, HostError):
         advice = unknown_key if fault.code == "not-authorized" else ""
         return failed(file, fault.code, text(fault.text, 400) + advice)
@@ -138,10 +174,24 @@ def told(file: str, raised: Exception, unknown_key: str = " `gatebus key` shows 
     raise fault
 
 
-async def uploaded(bus: Bus, order: Order) -> None:
-    """The module, if it has to be there first."""
+async def ready(connection: Connection, order: Order) -> Program:
+    """What is to be run, once its module is there and its name is known. Raises FileNotFound, UsageError."""
     if order.content is not None:
-        await upload_with_bar(bus, order.content, "module")
+        await upload_with_bar(connection.bus, order.content, "module")
+    if order.name is None:
+        return order.program
+    return replace(order.program, module=await _named_at(connection, order.name))
+
+
+async def _named_at(connection: Connection, name: str) -> bytes:
+    """There is no file of this name. Whoever may not list modules has none."""
+    try:
+        found = await connection.module_or_none(name)
+    except Denied:
+        raise FileNotFound from None
+    if found is None:
+        raise FileNotFound(f"and none of your modules at {connection.target.shown} has this name")
+    return found
 
 
 async def upload_with_bar(bus: Bus, content: bytes, name: str) -> Uploaded:

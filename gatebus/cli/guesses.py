@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 _MODULE_EXTENSIONS = ("", ".wasm", ".wat")
 # Enough to tell text from other bytes.
-_LOOKED_AT = 4_096
+LOOKED_AT = 4_096
 
 _BUILD = "Build its source for wasm32-wasip1."
 _OTHER_MACHINE = "a program for another kind of machine"
@@ -35,6 +35,7 @@ _KINDS = (
     Kind(b"%PDF", "a PDF document", "Name the program instead."),
 )
 _PAGES = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<!--")
+_SCRIPT = "`gatebus call` and `launch` take it with its interpreter as it is."
 _WEB_PAGE = "It is no WebAssembly module but a web page. Fetch the file itself, not the page about it."
 
 
@@ -43,7 +44,7 @@ def what_it_seems_untrusted(wasm: bytes, extension: str) -> str:
     for kind in _KINDS:  # before text: zstd begins with `(`
         if wasm.startswith(kind.start):
             return f"It is no WebAssembly module but {kind.name}. {kind.advice}"
-    start = wasm[:_LOOKED_AT].lstrip()
+    start = wasm[:LOOKED_AT].lstrip()
     if not wasm or wasm.startswith(b"\0asm") or start.startswith((b"(", b";")):
         return ""
     if start.lower().startswith(_PAGES):
@@ -53,12 +54,27 @@ def what_it_seems_untrusted(wasm: bytes, extension: str) -> str:
             f"It is no WebAssembly module, and the configuration has no module for {extension} files. "
             "Build it for wasm32-wasip1, or name what runs it (README)."
         )
-    if _is_text_untrusted(wasm[:_LOOKED_AT]):
+    if _is_text_untrusted(wasm[:LOOKED_AT]):
         return (
             "It is no WebAssembly module but some other text. A script needs its extension (.js), or name what runs "
             "it (README)."
         )
     return ""
+
+
+def why_no_module_untrusted(content: bytes, script: str = "") -> str:
+    """Of a file that is to be kept as a module: stricter, because nobody looks at it again before it is to run.
+    `script`: its extension, where an interpreter runs it. Nothing: it may be one.
+    """
+    if content.startswith(b"\0asm"):
+        return ""
+    if script:
+        return f"It is no WebAssembly module but a script ({script}). {_SCRIPT}"
+    if problem := what_it_seems_untrusted(content, ""):
+        return problem
+    if not content:
+        return f"It is empty. {_BUILD}"
+    return "" if content[:LOOKED_AT].lstrip().startswith((b"(", b";")) else f"It is no WebAssembly module. {_BUILD}"
 
 
 def _is_text_untrusted(head: bytes) -> bool:

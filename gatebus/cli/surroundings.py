@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from gatebus.cli.guesses import what_it_seems_untrusted
+from gatebus.cli.guesses import LOOKED_AT, what_it_seems_untrusted, why_no_module_untrusted
 from gatebus.cli.interpreters import Interpreter, command_line, extension_of, interpreters
 from gatebus.cli.options import Copied, flag, range_of, shown
 from gatebus.faults import UsageError
@@ -34,13 +34,40 @@ def read_module(name: str) -> bytes:
     """Raises FileNotFound, UsageError. Never more than the sandbox would look at, plus one byte that tells that it is
     too much.
     """
+    return _read(name, CompileLimits().program_size + 1)
+
+
+def _read(name: str, most: int) -> bytes:
     try:
         with open(0 if name == STDIN else name, "rb", closefd=name != STDIN) as file:
-            return file.read(CompileLimits().program_size + 1)
+            return file.read(most)
     except FileNotFoundError:
         raise FileNotFound from None
     except OSError as problem:
         raise UsageError(f"It cannot be read: {reason(problem)}.") from None
+
+
+def check_module(name: str) -> None:
+    """Whether it can be kept as a module, before anybody is asked; stdin only when it is read."""
+    if name != STDIN:
+        _check_content(name, _read(name, LOOKED_AT))
+
+
+def read_checked_module(name: str) -> bytes:
+    """Raises FileNotFound, UsageError."""
+    content = read_module(name)
+    most = CompileLimits().program_size
+    if len(content) > most:
+        raise UsageError(f"It is larger than {shown(most, 'bytes')}, and no host takes such a module. Make it smaller.")
+    _check_content(name, content)
+    return content
+
+
+def _check_content(name: str, content: bytes) -> None:
+    extension = extension_of(name)
+    script = extension if extension in read_interpreters(None) else ""
+    if problem := why_no_module_untrusted(content, script):
+        raise UsageError(problem)
 
 
 def reason(problem: OSError) -> str:

@@ -68,8 +68,10 @@ def refused(file: str, code: str, text: str) -> Result:
     return failed(file, code, f"{text.rstrip('.')}. {advice}" if advice else text)
 
 
-def not_found(file: str) -> Result:
-    return Result(NOT_FOUND, f"gatebus: {_named(file)}: there is no such file. Check the name.", "not-found")
+def not_found(file: str, elsewhere: str = "") -> Result:
+    """`elsewhere`: where else it was looked for."""
+    more = f", {public_text_untrusted(elsewhere, LINE_MAX)}" if elsewhere else ""
+    return Result(NOT_FOUND, f"gatebus: {_named(file)}: there is no such file{more}. Check the name.", "not-found")
 
 
 def stopped(number: int, outcome: Outcome | None) -> Result:

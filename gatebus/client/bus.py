@@ -27,10 +27,10 @@ from gatebus.client.answers import (
     status_untrusted,
 )
 from gatebus.client.clientstream import Running, Stream
-from gatebus.client.complaints import HostError, StreamStopped, TooMuchOutput
+from gatebus.client.complaints import HostError, HostNonsense, StreamStopped, TooMuchOutput
 from gatebus.client.orders import Program, is_content, module_name, parameters
 from gatebus.client.watching import Watching
-from gatebus.clientbounds import CALL_LOG_BYTES, CALL_OUTPUT_BYTES, INLINE_FILES, MODULES_REMEMBERED
+from gatebus.clientbounds import CALL_LOG_BYTES, CALL_OUTPUT_BYTES, INLINE_FILES, LISTED_ROWS, MODULES_REMEMBERED
 from sandbox.background import background_tasks
 
 if TYPE_CHECKING:
@@ -159,15 +159,26 @@ class Bus:
 
     async def list(self) -> list[Status]:
         """Our instances, the oldest first."""
-        found: list[Status] = []
-        more: dict[str, Any] = {}
+        found: dict[UUID, Status] = {}
+        async for row in self._pages("list", "instances", "instance"):
+            status = status_untrusted(row)
+            found[status.instance] = status
+        return [*found.values()]
+
+    async def _pages(self, operation: str, rows: str, key: str, **given: Any) -> AsyncIterator[Mapping[str, Any]]:
+        """Rows of one answer after the other; each is asked for by the last row of the one before."""
+        count = 0
         while True:
-            answer = await self._ask("list", **more)
-            rows = [status_untrusted(row) for row in rows_untrusted(answer, "instances")]
-            found += rows
-            if not rows or not answer.get("more"):
-                return found
-            more = {"after": rows[-1].instance.bytes}
+            answer = await self._ask(operation, **given)
+            page = rows_untrusted(answer, rows)
+            for row in page:
+                yield row
+            count += len(page)
+            if not page or not answer.get("more"):
+                return
+            if count > LISTED_ROWS:
+                raise HostNonsense(f"The host's list of {rows} does not end.")
+            given["after"] = page[-1].get(key)
 
     async def status(self, instance: UUID) -> Status:
         return status_untrusted(await self._ask("status", instance=instance.bytes))
@@ -202,8 +213,13 @@ class Bus:
         return await transfers.download(self.lifeline, sha256, most)
 
     async def modules(self, module: bytes | None = None) -> Sequence[Module]:
-        answer = await self._ask("modules", **({} if module is None else {"module": module}))
-        return [module_untrusted(row) for row in rows_untrusted(answer, "modules")]
+        """What the host keeps for us, or one of it; the newest first."""
+        given = {} if module is None else {"module": module}
+        found: dict[bytes, Module] = {}
+        async for row in self._pages("modules", "modules", "module", **given):
+            held = module_untrusted(row)
+            found[held.sha256] = held
+        return [*found.values()]
 
     async def pin(self, module: bytes, tags: Sequence[str] = ()) -> None:
         """The host keeps it until it is unpinned."""

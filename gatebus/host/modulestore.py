@@ -24,7 +24,7 @@ from pathlib import Path
 
 import trio
 
-from gatebus.bounds import CLOSE_SECONDS, MODULES_LISTED, TIDY_SECONDS
+from gatebus.bounds import CLOSE_SECONDS, TIDY_SECONDS
 from gatebus.faults import GatebusError
 from gatebus.host.hostconfig import StoreBounds
 from gatebus.host.moduledata import Holding, Module, expired, tags_untrusted
@@ -143,7 +143,7 @@ class ModuleStore:
         modules = {each.sha256: each for each in await self._disk.record(self._disk.records.modules)}
         held = [Held(modules[each.sha256], each) for each in holdings if each.sha256 in modules]
         held.sort(key=lambda each: (-each.holding.created, each.module.sha256))
-        return [each for each in held if sha256 in (None, each.module.sha256)][:MODULES_LISTED]
+        return [each for each in held if sha256 in (None, each.module.sha256)]
 
     # Uploading.
 

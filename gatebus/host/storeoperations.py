@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from gatebus.accountbounds import TRANSFER_PIECE, TRANSFER_SECONDS
-from gatebus.bounds import STREAM_WINDOW
+from gatebus.bounds import MODULES_LISTED, STREAM_WINDOW
 from gatebus.faults import StoreBroken
 from gatebus.host import requests
 from gatebus.host.refusals import Refusal
@@ -185,12 +185,15 @@ def _change(parts: HostParts, line: Line, given: Parameters, change: Change) -> 
 
 
 def modules(parts: HostParts, line: Line, given: Parameters) -> None:
-    """The newest first, as many as fit; `more`: there are others."""
+    """The newest first, as many as fit; `after` the last one that the client knows. `more`: ask again."""
     wanted = requests.digest_untrusted(given, "module") if "module" in given else None
+    after = requests.digest_untrusted(given, "after") if "after" in given else None
 
     async def work() -> None:
         held = await parts.store.modules(line.principal, wanted)
-        shown = fitting([_told(each) for each in held])
+        places = [place for place, each in enumerate(held) if each.module.sha256 == after]
+        held = held[places[0] + 1 :] if places else held
+        shown = fitting([_told(each) for each in held[:MODULES_LISTED]])
         _answer(parts, line, {"modules": shown, "more": len(held) > len(shown)})
 
     parts.answer_later(line, work)

@@ -116,6 +116,32 @@ async def test_a_module_is_pinned_with_tags_and_unpinned() -> None:
         assert (await bus.open("pin", {"module": b"?" * 32}).error()).code == "not-found"
 
 
+async def test_a_list_of_modules_is_paged_by_the_last_one() -> None:
+    async with bus_world() as world, world.talker() as bus:
+        for content in (b"one", b"two", b"three"):
+            await upload(bus, content)
+        everything = (await bus.ask("modules"))["modules"]
+        first, *others = everything
+        assert len(everything) == 3
+        assert await bus.ask("modules", after=first["module"]) == {"modules": others, "more": False}
+        assert await bus.ask("modules", after=everything[-1]["module"]) == {"modules": [], "more": False}
+        assert (await bus.ask("modules", after=b"?" * 32))["modules"] == everything
+        assert (await bus.open("modules", {"after": b"short"}).error()).text == (
+            "The parameter `after` must be a SHA-256 of 32 bytes."
+        )
+
+
+async def test_more_modules_than_one_message_holds_come_on_several_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatebus.host.storeoperations.MODULES_LISTED", 2)
+    async with bus_world() as world, world.talker() as bus:
+        for content in (b"one", b"two", b"three"):
+            await upload(bus, content)
+        page = await bus.ask("modules")
+        assert (len(page["modules"]), page["more"]) == (2, True)
+        rest = await bus.ask("modules", after=page["modules"][-1]["module"])
+        assert (len(rest["modules"]), rest["more"]) == (1, False)
+
+
 async def turns_around(guest: FakeGuest) -> None:
     """Leaves each file with its bytes reversed, and a large one."""
     nodes = {path: File(node.content[::-1]) for path, node in guest.tree.items() if isinstance(node, File)}
@@ -171,5 +197,3 @@ async def test_an_embedded_run_that_is_cancelled_kills_its_program() -> None:
                 scope.cancel()
         while len(host.parts.registry):
             await trio.testing.wait_all_tasks_blocked()
-
-

@@ -11,6 +11,7 @@ from fakehost import ID, KEY, OUTCOME, FakeHost, pattern
 
 from gatebus.client import (
     Denied,
+    HostNonsense,
     HostTrouble,
     LinkLost,
     NotTrusted,
@@ -227,6 +228,42 @@ async def test_small_operations_give_frozen_answers(autojump_clock: object) -> N
     assert asked["pin"] == {"module": b"m" * 32, "tags": ["t"]}
     assert asked["status"] == {"instance": ID}
     assert asked["launch"]["tags"] == ["x"]
+
+
+def module_row(number: int) -> dict[str, object]:
+    return {"module": number.to_bytes(32), "size": 1, "tags": [], "pinned": False}
+
+
+async def test_a_list_of_several_pages_is_asked_for_page_by_page(autojump_clock: object) -> None:
+    host = FakeHost()
+    pages = iter([([1, 2], True), ([2, 3], False)])  # what was added meanwhile moves a page's beginning
+
+    def turn(_operation: str) -> None:
+        numbers, more = next(pages)
+        host.answers["modules"] = {"modules": [module_row(each) for each in numbers], "more": more}
+
+    host.on_open = turn
+    async with host.client() as bus:
+        assert [int.from_bytes(each.sha256) for each in await bus.modules()] == [1, 2, 3]
+    assert [given for _, given in host.opened] == [{}, {"after": (2).to_bytes(32)}]
+
+
+async def test_a_list_that_a_false_host_never_ends_is_given_up(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatebus.client.bus.LISTED_ROWS", 10)
+    host = FakeHost(
+        answers={
+            "modules": {"modules": [module_row(1), module_row(2)], "more": True},
+            "list": {"instances": [STATUS], "more": True},
+        }
+    )
+    async with host.client() as bus:
+        for listing, name in ((bus.modules(), "modules"), (bus.list(), "instances")):
+            with pytest.raises(HostNonsense) as caught:
+                await listing
+            assert caught.value.text == f"The host's list of {name} does not end."
+    assert len(host.opened) < 20
 
 
 async def test_events_come_in_order(autojump_clock: object) -> None:

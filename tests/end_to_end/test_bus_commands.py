@@ -122,7 +122,7 @@ def test_a_signal_ends_the_call_and_the_program_at_the_host(number: int, code: i
 def test_a_launched_program_goes_on_and_is_found_by_the_beginning_of_its_id(world: World, instance: str) -> None:
     (row,) = [each for each in world.reads("ps") if each["instance"] == instance]
     assert (row["state"], row["tags"]) == ("RUNNING", ["waits"])
-    assert world.reads("status", instance[:8])[0]["instance"] == instance
+    assert [each["instance"] for each in world.reads("status", instance[:8], "waits")] == [instance, instance]
     table = world.says("ps").splitlines()
     assert table[0].split() == ["INSTANCE", "STATE", "CAUSE", "RESULT", "AGE", "CPU", "MEMORY", "MODULE", "TAGS"]
     assert any(line.startswith(f"{instance[:8]}  RUNNING") and line.endswith("waits") for line in table)
@@ -156,9 +156,65 @@ def test_modules_are_kept_tagged_and_let_go(world: World, tmp_path: Path) -> Non
     assert [each for each in world.reads("modules") if each["module"] == digest] == [
         {"module": digest, "size": module.stat().st_size, "pinned": True, "tags": ["a", "b"]}
     ]
-    assert re.search(rf"^{digest}  \S+ B +yes +a b$", world.says("modules"), re.M)
+    assert re.search(rf"^{digest[:12]}  \S+ B +yes +a b$", world.says("modules"), re.M)
     world.says("unpin", digest)
     assert [each["pinned"] for each in world.reads("modules") if each["module"] == digest] == [False]
+
+
+def test_a_module_is_named_by_a_tag_or_the_first_digits_of_its_hash(world: World, tmp_path: Path) -> None:
+    module = tmp_path / "named.wat"
+    module.write_text(f"{CAT} ;; {tmp_path}")
+    digest = world.says("push", "--tag", "named-cat", str(module)).strip()
+    for name in ("named-cat", digest[:12].upper()):
+        done = world.run("call", name, stdin=b"x")
+        assert (done.returncode, done.stdout, done.stderr) == (7, b"x", b""), name
+    assert json.loads(world.says("pin", "--json", "named-cat", "b", "--tag", "c"))[0]["tags"] == ["b", "c", "named-cat"]
+    assert json.loads(world.says("unpin", "--json", digest[:8], "--tag", "b", "c"))[0]["tags"] == ["named-cat"]
+    assert json.loads(world.says("unpin", "--json", "named-cat"))[0] == {
+        "module": digest,
+        "size": module.stat().st_size,
+        "pinned": False,
+        "tags": [],
+    }
+
+
+def test_a_tag_of_two_modules_means_none_of_them(world: World, tmp_path: Path) -> None:
+    digests = []
+    for name in ("one.wat", "two.wat"):
+        (tmp_path / name).write_text(f"{LOOP} ;; {tmp_path} {name}")
+        digests.append(world.says("push", "--tag", "twins", str(tmp_path / name)).strip())
+    shown = {f"{first[:12]}, {second[:12]}" for first, second in (digests, reversed(digests))}
+    line = world.fails("call", "twins")
+    assert line.startswith("gatebus: twins: 2 of your modules begin with twins, or have it as a tag: ")
+    assert any(each in line for each in shown)
+    assert line.endswith(". Write the digits of one.")
+
+
+def test_a_stranger_who_names_no_file_is_told_that_there_is_none(world: World) -> None:
+    address = world.host.address()
+    world.run("features", "--host", address)
+    line = world.fails("call", "--host", address, "named", code=127)
+    assert line == "gatebus: named: there is no such file. Check the name."
+
+
+def test_what_is_no_module_is_not_pushed_and_nothing_else_of_that_command_either(world: World, tmp_path: Path) -> None:
+    (tmp_path / "good.wat").write_text(f"{LOOP} ;; {tmp_path}")
+    (tmp_path / "hello.js").write_text("(function () {})()")
+    (tmp_path / "noise.wasm").write_bytes(bytes(range(256)))
+    before = len(world.reads("modules"))
+    script = world.fails("push", str(tmp_path / "good.wat"), str(tmp_path / "hello.js"))
+    assert script == (
+        f"gatebus: {tmp_path / 'hello.js'}: It is no WebAssembly module but a script (.js). "
+        "`gatebus call` and `launch` take it with its interpreter as it is."
+    )
+    noise = world.fails("push", "--loose", str(tmp_path / "noise.wasm"))
+    assert noise == (
+        f"gatebus: {tmp_path / 'noise.wasm'}: It is no WebAssembly module. Build its source for wasm32-wasip1."
+    )
+    done = world.run("push", "-", stdin=b"no module")
+    assert (done.returncode, done.stdout) == (125, b"")
+    assert done.stderr.startswith(b"gatebus: -: It is no WebAssembly module but some other text.")
+    assert len(world.reads("modules")) == before
 
 
 def test_what_one_uses_and_may_is_shown(world: World) -> None:
@@ -235,14 +291,24 @@ def test_a_large_upload_has_a_bar_at_a_terminal_and_none_in_a_pipe(world: World,
         (("call",), "No module is named. Write `gatebus call MODULE [ARGUMENT ...]`.", 125),
         (("io",), "It is written `gatebus io INSTANCE`; see `gatebus io --help`.", 125),
         (("ps", "x"), "It is written `gatebus ps`; see `gatebus ps --help`.", 125),
-        (("status", "zz"), "zz is no instance. `gatebus ps` lists them; the first four digits are enough.", 125),
-        (("status", "ffffffff"), "None of your instances begins with ffffffff. `gatebus ps` lists them.", 125),
+        (("call", "./nothing"), "./nothing: there is no such file. Check the name.", 127),
+        (("call", "nothing"), "nothing: there is no such file, and none of your modules at unix:", 127),
+        (("launch", "nothing"), " has this name. Check the name.", 127),
+        (
+            ("status", "ffffffff"),
+            "None of your instances begins with ffffffff, or has it as a tag. `gatebus ps` lists them.",
+            125,
+        ),
         (
             ("status", "00000000-0000-4000-8000-000000000000"),
             "There is no such instance, or it is not yours.",
             125,
         ),
-        (("pin", "abc"), "abc is no module: it has 64 hexadecimal digits. `gatebus modules` lists yours.", 125),
+        (
+            ("pin", "abc"),
+            "None of your modules begins with abc, or has it as a tag. `gatebus modules` lists them.",
+            125,
+        ),
         (("pin", "0" * 64), "This host does not have the module. Upload it first.", 125),
         (("push", "nothing.wasm"), "nothing.wasm: there is no such file. Check the name.", 127),
         (("ps", "--key", "/nothing"), "There is no key /nothing. `gatebus key --make` makes yours.", 125),

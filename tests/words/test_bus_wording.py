@@ -146,9 +146,9 @@ def test_the_lines_of_one_instance() -> None:
 def test_the_table_of_modules() -> None:
     modules = [Module(b"m" * 32, 2048, ("a",), pinned=True), Module(b"n" * 32, 1)]
     assert modules_table(modules).splitlines() == [
-        f"MODULE{' ' * 58}  SIZE     PINNED  TAGS",
-        f"{'6d' * 32}  2.0 KiB  yes     a",
-        f"{'6e' * 32}  1 B      no      -",
+        "MODULE        SIZE     PINNED  TAGS",
+        f"{'6d' * 6}  2.0 KiB  yes     a",
+        f"{'6e' * 6}  1 B      no      -",
     ]
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatebus.cli.guesses import what_it_seems_untrusted
+from gatebus.cli.guesses import what_it_seems_untrusted, why_no_module_untrusted
 
 BUILD = "Build its source for wasm32-wasip1."
 
@@ -56,3 +56,38 @@ def test_an_extension_without_a_module_is_named() -> None:
 def test_whatever_comes_is_one_line_or_nothing(content: bytes) -> None:
     said = what_it_seems_untrusted(content, ".wasm")
     assert said == "" or (said.isprintable() and said.endswith("."))
+
+
+@pytest.mark.parametrize("content", [b"\0asm\1\0\0\0", b"\0asm", b"(module)", b" \n;; a comment\n(module)", b"(; x ;)"])
+def test_what_may_be_a_module_is_kept_as_one(content: bytes) -> None:
+    assert why_no_module_untrusted(content) == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "script", "text"),
+    [
+        (b"", "", f"It is empty. {BUILD}"),
+        (bytes(range(256)), "", f"It is no WebAssembly module. {BUILD}"),
+        (b" \0asm", "", f"It is no WebAssembly module. {BUILD}"),
+        (b"\x7fELF", "", f"It is no WebAssembly module but a program or library for Linux itself (ELF). {BUILD}"),
+        (
+            b"(function () {})()",
+            ".js",
+            "It is no WebAssembly module but a script (.js). `gatebus call` and `launch` take it with its interpreter "
+            "as it is.",
+        ),
+    ],
+)
+def test_what_is_no_module_is_not_kept_as_one(content: bytes, script: str, text: str) -> None:
+    assert why_no_module_untrusted(content, script) == text
+
+
+def test_a_module_under_the_name_of_a_script_is_a_module() -> None:
+    assert why_no_module_untrusted(b"\0asm\1\0\0\0", ".js") == ""
+
+
+@given(st.binary(max_size=40), st.sampled_from(["", ".js"]))
+def test_whatever_is_not_kept_is_told_with_what_to_do(content: bytes, script: str) -> None:
+    text = why_no_module_untrusted(content, script)
+    assert text == "" or text.endswith(".")
+    assert not (text and content.startswith(b"\0asm"))

@@ -1,0 +1,63 @@
+"""Which module or instance a person means: by all of its digits, their beginning, or a tag; words.
+
+In:  what was typed; what the host says there is (untrusted, already typed values). Out: one name, or UsageError with
+what to write instead. A name that could mean two things means none: a program that runs is not taken back.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from gatebus.faults import UsageError
+
+SHORTEST = 4
+"""Digits of a beginning: fewer would soon be those of something new."""
+
+_SHOWN = 12  # digits of each candidate, as the table of modules shows them
+_CANDIDATES = 3
+_TYPED = 40
+_BEGINNING = re.compile(r"[0-9a-f-]*")
+
+
+class Named(NamedTuple):
+    """One thing at the host: its digits, without dashes, and its tags."""
+
+    digits: str
+    tags: Sequence[str]
+
+
+class Kind(NamedTuple):
+    """`lists`: the command that shows them."""
+
+    many: str
+    lists: str
+
+
+MODULES = Kind("modules", "gatebus modules")
+INSTANCES = Kind("instances", "gatebus ps")
+
+
+def meant(typed: str, kind: Kind, there: Iterable[Named]) -> str | None:
+    """The digits of the one that is meant; None: of none. Raises UsageError: of several."""
+    start = typed.lower().replace("-", "") if _BEGINNING.fullmatch(typed.lower()) else ""
+    found = {
+        each.digits: None
+        for each in there
+        if typed in each.tags or (len(start) >= SHORTEST and each.digits.startswith(start))
+    }
+    if len(found) > 1:
+        raise UsageError(_several(typed, kind, list(found)))
+    return next(iter(found), None)
+
+
+def none_is_meant(typed: str, kind: Kind) -> str:
+    return f"None of your {kind.many} begins with {typed[:_TYPED]}, or has it as a tag. `{kind.lists}` lists them."
+
+
+def _several(typed: str, kind: Kind, found: Sequence[str]) -> str:
+    shown = ", ".join(each[:_SHOWN] for each in found[:_CANDIDATES])
+    more = ", ..." if len(found) > _CANDIDATES else ""
+    return (
+        f"{len(found)} of your {kind.many} begin with {typed[:_TYPED]}, or have it as a tag: {shown}{more}. "
+        "Write the digits of one."
+    )
