@@ -65,6 +65,11 @@ FIGURES = (
     Figure("ipfs_import_ms", "60 MiB added and pinned, ms", "<=", 500, "", "content"),
     Figure("ipfs_launch_ms", "a 100 KiB program by its CID, over its upload, ms", "<=", 10, "", "content"),
     Figure("kernels", "compute kernels / plain wasmtime 48, geometric mean", "<=", 1.02, "Gate 1.59", "kernels"),
+    Figure("live_cost", "suspendable / plain, kernels and 3 real programs, mean", "<=", 1.12, "wanco 1.35", "live"),
+    Figure("live_cost_worst", "the worst of them", "<=", 1.35, "wanco 1.83", "live"),
+    Figure("live_size", "native code of sqlite3, suspendable / plain", "<=", 2.8, "wanco 2.16, Asyncify 4.5", "live"),
+    Figure("live_admission", "admission of 1 MiB, suspendable / plain", "<=", 2.2, "prototype 1.8", "live"),
+    Figure("live_after", "stopped in the hot loop and continued / never", "<=", 1.1, "prototype 1.02-1.06", "live"),
 )
 
 

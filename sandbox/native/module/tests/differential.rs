@@ -115,7 +115,7 @@ fn a_recursion_ten_thousand_deep_is_left_and_entered_again() {
 }
 
 /// The benchmark's kernels with fewer rounds: what is written there -> what is written here.
-const KERNELS: [(&str, &[(&str, &str)]); 11] = [
+const KERNELS: [(&str, &[(&str, &str)]); 12] = [
     ("copy", &[("(i32.const 4))) (i32.const 16777216)", "(i32.const 4))) (i32.const 400)"), ("20000", "30")]),
     ("fib", &[("const 37", "const 12")]),
     ("indirect", &[("60000000", "300")]),
@@ -134,6 +134,7 @@ const KERNELS: [(&str, &[(&str, &str)]); 11] = [
             ("1000)", "3)"),
         ],
     ),
+    ("trees", &[("const 20) (i32.const 1)", "const 6) (i32.const 1)"), ("const 6))))", "const 3))))")]),
 ];
 
 #[test]

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use wasmtime::{Collector, Config, Engine};
 
 /// Changes whenever the same module would be admitted or compiled differently by this crate.
-const VERSION_OF_OUR_OWN: u32 = 2;
+const VERSION_OF_OUR_OWN: u32 = 3;
 
 /// The configuration for programs with `stack` bytes of stack, which is no part of what a compiled image depends on.
 pub fn config(stack: usize, slots: &Arc<Slots>) -> Config {
@@ -54,6 +54,8 @@ fn features(config: &mut Config) {
         .wasm_exceptions(true)
         .wasm_multi_memory(true)
         .wasm_relaxed_simd(true)
+        // What a transformed program does when it is stopped lies outside of its hot code (gatebus-module).
+        .wasm_branch_hinting(true)
         // The same bits on every machine: a program that moves must not notice.
         .relaxed_simd_deterministic(true)
         .wasm_function_references(false)
