@@ -1,7 +1,7 @@
 """Words: control packets between the host and a program's runtime (PROTOCOL.md section C).
 
-Out to the runtime: the setup, in the order that the document fixes. In from the runtime: LOG, NODE, CONTENT,
-REPORT. The runtime is ours, but a native attacker may sit in its place, so what comes in is checked like a
+Out to the runtime: the setup, in the order that the document fixes; SUSPEND. In from the runtime: LOG, NODE, CONTENT,
+STATE, REPORT. The runtime is ours, but a native attacker may sit in its place, so what comes in is checked like a
 stranger's bytes; only PacketViolation comes out of it.
 """
 
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sandbox.limits import Limits
+    from sandbox.packets import Buffer
 
 VERSION = 1
 
-BEGIN, ARGUMENT, ENVIRONMENT, FUNCTION, NODE, CONTENT, GO, LOG, REPORT = range(9)
+BEGIN, ARGUMENT, ENVIRONMENT, FUNCTION, NODE, CONTENT, GO, LOG, REPORT, SUSPEND, STATE, RESTORE = range(12)
 
 # u32 version, u32 flags, u64 log_limit, u64 files_limit, u32 nodes_limit, u32 clock_ms, u32 origin_credit, u32
 # reserved, [16] instance id
@@ -36,6 +37,8 @@ TYPE_DIRECTORY, TYPE_FILE, TYPE_LINK = 3, 4, 7
 # u32 status, i32 result, u64 memory, u64 log bytes dropped
 REPORT_LAYOUT = Struct("<IiQQ")
 REPORT_TEXT_MAX = 200
+# u32 length of the guide, before it and the state
+_GUIDE = Struct("<I")
 # Bytes of path and link target that a node may have on average when it comes back. One may have 8 KiB, and text takes
 # up to four times that here: without a bound of the sum the limit `nodes` would be one of 130 MB.
 NAMES_PER_NODE = 1_024
@@ -61,8 +64,24 @@ def setup_packets(setup: Setup, limits: Limits, instance: bytes) -> bytes:
     return whole
 
 
-def _begin(setup: Setup, limits: Limits, instance: bytes) -> bytes:
-    flags = (FLAG_FILES if setup.tree is not None else 0) | (FLAG_DEBUG_LOG if setup.debug_log else 0)
+def resume_packets(setup: Setup, limits: Limits, instance: bytes) -> bytes:
+    """BEGIN of a program that goes on from a state: `restore_packets` and GO follow, nothing else. Arguments,
+    environment, function and files are in the state; of the setup only count what the host wants to have of the
+    program (tree, debug log) and how its output looks.
+    """
+    return _control(BEGIN, _begin(setup, limits, instance, FLAG_RESUMED))
+
+
+def restore_packets(guide: bytes, state: Buffer) -> Iterator[bytes]:
+    """What the program goes on from, made piece by piece."""
+    yield _control(RESTORE, _GUIDE.pack(len(guide)))
+    for part in (guide, state):
+        for at in range(0, len(part), CONTENT_MAX):
+            yield _control(RESTORE, bytes(part[at : at + CONTENT_MAX]))
+
+
+def _begin(setup: Setup, limits: Limits, instance: bytes, flags: int = 0) -> bytes:
+    flags |= (FLAG_FILES if setup.tree is not None else 0) | (FLAG_DEBUG_LOG if setup.debug_log else 0)
     flags |= 0 if setup.terminal else FLAG_PLAIN_OUTPUT
     return BEGIN_LAYOUT.pack(
         VERSION,
@@ -78,6 +97,7 @@ def _begin(setup: Setup, limits: Limits, instance: bytes) -> bytes:
 
 
 GO_PACKET = _control(GO)
+SUSPEND_PACKET = _control(SUSPEND)
 
 
 def tree_packets(tree: Tree) -> Iterator[bytes]:
@@ -112,7 +132,13 @@ class LeftContent(NamedTuple):
     data: bytes
 
 
-Control = Log | LeftNode | LeftContent | Report
+class StatePart(NamedTuple):
+    """The next bytes of a stopped program's state."""
+
+    data: bytes
+
+
+Control = Log | LeftNode | LeftContent | StatePart | Report
 
 
 def decode_untrusted(packet: bytes) -> Control:
@@ -126,6 +152,8 @@ def decode_untrusted(packet: bytes) -> Control:
             return _node_untrusted(content)
         if kind == CONTENT:
             return LeftContent(content)
+        if kind == STATE:
+            return StatePart(content)
         if kind == REPORT:
             return _report_untrusted(content)
     except (struct.error, UnicodeDecodeError, BadSetup):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox.control import LeftContent, LeftNode, Log, TreeCollector, decode_untrusted
+from sandbox.control import LeftContent, LeftNode, Log, StatePart, TreeCollector, decode_untrusted
 from sandbox.errors import PacketViolation
 from sandbox.packets import Known, scan_untrusted, without_controls
 
@@ -43,6 +43,7 @@ class Inlet:
         "bytes",
         "left_over",
         "on_log",
+        "on_state",
         "packets",
         "report",
         "tree",
@@ -56,6 +57,8 @@ class Inlet:
         self._log_left = limits.log
         self._collector = TreeCollector(limits.files, limits.nodes) if wants_tree else None
         self.on_log: Callable[[int, bytes], None] | None = None
+        # Takes the pieces of the state, and bounds them. None: nobody has asked the program to stop.
+        self.on_state: Callable[[bytes], None] | None = None
         self.at_end = False
         self.left_over = b""
         self.report: Report | None = None
@@ -122,6 +125,10 @@ class Inlet:
             if self._collector is None:
                 raise PacketViolation("packet-control", "The program's runtime sent files that nobody asked for.")
             self._collector.add_untrusted(said)
+        elif isinstance(said, StatePart):
+            if self.on_state is None:
+                raise PacketViolation("packet-control", "The program's runtime sent a state that nobody asked for.")
+            self.on_state(said.data)
         else:
             self.report = said
 

@@ -49,6 +49,7 @@ class Cause(enum.IntEnum):
     RUNTIME_MEMORY = 68
     FORBIDDEN_CALL = 69
     ORPHANED = 70
+    BAD_STATE = 71
 
 
 class Why(enum.IntEnum):
@@ -82,6 +83,7 @@ CAUSE_TEXTS: dict[Cause, str] = {
     Cause.RUNTIME_MEMORY: "The program's files and buffers are larger than the sandbox's own memory.",
     Cause.FORBIDDEN_CALL: "The program's process made a system call that is forbidden; it was stopped.",
     Cause.ORPHANED: "The host closed the program's connection.",
+    Cause.BAD_STATE: "The program cannot go on from this state: it is damaged, of another program, or over the limits.",
 }
 
 # PROTOCOL.md, "Exit status of the program's process". Statuses that are not here are INTERNAL.
@@ -103,7 +105,11 @@ EXIT_CAUSES: dict[int, Cause] = {
     73: Cause.NO_FUNCTION,
     75: Cause.ORPHANED,
     76: Cause.MEMORY_ACCESS_OUT_OF_BOUNDS,
+    77: Cause.BAD_STATE,
 }
+
+# Stopped on request; its state came before the report.
+STATUS_SUSPENDED = 4
 
 # One trap each: what the runtime says of them is what the cause says.
 _SAID_ALREADY = {23, 24, 25, 27, 28}
@@ -221,6 +227,8 @@ def _by_signal(end: EndRecord, cpu_limit: float | None) -> Outcome:
 
 def _by_status(status: int, report: Report | None) -> Outcome:
     said = report if report is not None and report.status == status else None
+    if status == STATUS_SUSPENDED:
+        return Outcome(State.SUSPENDED)
     if status in (0, 1, 2, 3):
         state = State.HALTED if status < 2 else State.TERMINATED
         return Outcome(state, Cause.NORMAL, _result(status, said))

@@ -168,7 +168,7 @@ async def test_a_reader_that_stops_stops_the_writer_and_not_the_host(box: sandbo
 
 
 async def test_a_program_that_does_not_read_stops_its_sender(box: sandbox.Sandbox) -> None:
-    image = await box.compile(wat.SLEEP)
+    image = await box.compile(wat.BUSY)
     async with box.start(image) as program:
         sent = 0
         with trio.move_on_after(0.5):
@@ -181,7 +181,7 @@ async def test_a_program_that_does_not_read_stops_its_sender(box: sandbox.Sandbo
 
 
 async def test_a_second_receiver_and_a_second_sender_are_told(box: sandbox.Sandbox) -> None:
-    image = await box.compile(wat.SLEEP)
+    image = await box.compile(wat.BUSY)
     async with box.start(image) as program, trio.open_nursery() as nursery:
         nursery.start_soon(program.receive_some)
         nursery.start_soon(_fill, program)

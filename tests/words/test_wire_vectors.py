@@ -50,7 +50,8 @@ def test_begin_is_written_from_limits_and_setup(vector: Vector) -> None:
     limits = Limits(log=fields["log_limit"], nodes=fields["nodes_limit"], clock_resolution=fields["clock_ms"])
     terminal = not fields["flags"] & control.FLAG_PLAIN_OUTPUT
     setup = Setup(tree=Tree(), debug_log=True, origin_credit=fields["origin_credit"], terminal=terminal)
-    data = bytearray(control.setup_packets(setup, limits, bytes.fromhex(fields["instance"])))
+    written = control.resume_packets if fields["flags"] & control.FLAG_RESUMED else control.setup_packets
+    data = bytearray(written(setup, limits, bytes.fromhex(fields["instance"])))
     data[24:32] = fields["files_limit"].to_bytes(8, "little")
     assert data.hex() == vector["hex"]
 
@@ -73,17 +74,34 @@ def test_nodes_are_written_and_read_alike(vector: Vector) -> None:
     assert control.decode_untrusted(packets[-1]) == control.LeftNode(fields["path"], node)
 
 
-@pytest.mark.parametrize("vector", named("control", "CONTENT", "LOG", "REPORT"))
+@pytest.mark.parametrize("vector", named("control", "CONTENT", "LOG", "STATE", "REPORT"))
 def test_what_the_runtime_says_is_read_alike(vector: Vector) -> None:
     fields = vector["fields"]
     said = control.decode_untrusted(bytes.fromhex(vector["hex"]))
     if vector["name"] == "CONTENT":
         assert said == control.LeftContent(bytes.fromhex(fields["bytes"]))
+    elif vector["name"] == "STATE":
+        assert said == control.StatePart(bytes.fromhex(fields["bytes"]))
     elif vector["name"] == "LOG":
         assert said == control.Log(fields["stream"], bytes.fromhex(fields["bytes"]))
     else:
         result = fields["result"] & 0xFFFFFFFF
         assert said == Report(fields["status"], result, fields["memory"], fields["log_dropped"], fields["text"])
+
+
+def test_suspend_and_restore_have_the_same_bytes() -> None:
+    (suspend,), (restore,) = named("control", "SUSPEND"), named("control", "RESTORE")
+    assert control.SUSPEND_PACKET.hex() == suspend["hex"]
+    head, piece = control.restore_packets(b"", bytes.fromhex(restore["fields"]["bytes"]))
+    assert piece.hex() == restore["hex"]
+    assert head == encode(-2, 0, bytes(4), control.RESTORE)
+
+
+def test_a_state_is_cut_into_packets_behind_the_length_of_its_guide() -> None:
+    guide, state = bytes(range(256)) * 300, b"state" * 20_000
+    packets = list(split_untrusted(b"".join(control.restore_packets(guide, memoryview(state)))))
+    assert {packet.place for packet in packets} == {control.RESTORE}
+    assert b"".join(packet.content for packet in packets) == len(guide).to_bytes(4, "little") + guide + state
 
 
 def test_requests_have_the_same_bytes() -> None:
@@ -141,6 +159,9 @@ def test_every_exit_status_of_the_protocol_has_its_outcome(status: Vector) -> No
     if status["number"] < 4:
         expected = State.HALTED if status["number"] < 2 else State.TERMINATED
         assert (outcome.state, outcome.cause, outcome.result) == (expected, Cause.NORMAL, status["number"] & 1)
+        return
+    if status["name"] == "SUSPENDED":
+        assert (outcome.state, outcome.cause, outcome.result) == (State.SUSPENDED, Cause.NORMAL, 0)
         return
     internal = {"PANIC", "IMAGE_UNUSABLE", "IMPORTS_UNSATISFIED", "SETUP_MALFORMED"}
     same = {"SEGMENT_OUT_OF_BOUNDS": "MEMORY_ACCESS_OUT_OF_BOUNDS", **dict.fromkeys(internal, "INTERNAL")}

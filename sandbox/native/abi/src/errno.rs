@@ -1,8 +1,8 @@
-//! Numbers of WASI's errno, the answer of every function; and the two ways in which a function can stop early.
+//! Numbers of WASI's errno, the answer of every function; and the three ways in which a function can stop early.
 
 use gatebus_files::Problem;
 
-use crate::Exit;
+use crate::{Answer, Exit, Stop};
 
 /// An errno of WASI preview 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,38 +65,40 @@ impl From<Problem> for Errno {
     }
 }
 
-/// Why a function does not go on: the guest gets an errno, or it ends.
+/// Why a function does not go on: the guest gets an errno, it ends, or it is stopped and makes the call again later.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
+pub(crate) enum Fail {
     Errno(Errno),
     Exit(Exit),
+    Suspend,
 }
 
-impl From<Errno> for Stop {
-    fn from(errno: Errno) -> Stop {
-        Stop::Errno(errno)
+impl From<Errno> for Fail {
+    fn from(errno: Errno) -> Fail {
+        Fail::Errno(errno)
     }
 }
 
-impl From<Problem> for Stop {
-    fn from(problem: Problem) -> Stop {
-        Stop::Errno(problem.into())
+impl From<Problem> for Fail {
+    fn from(problem: Problem) -> Fail {
+        Fail::Errno(problem.into())
     }
 }
 
-impl From<Exit> for Stop {
-    fn from(exit: Exit) -> Stop {
-        Stop::Exit(exit)
+impl From<Exit> for Fail {
+    fn from(exit: Exit) -> Fail {
+        Fail::Exit(exit)
     }
 }
 
-pub(crate) type Outcome<T> = Result<T, Stop>;
+pub(crate) type Outcome<T> = Result<T, Fail>;
 
 /// What the guest sees of an outcome.
-pub(crate) fn answer(outcome: Outcome<()>) -> Result<i32, Exit> {
+pub(crate) fn answer(outcome: Outcome<()>) -> Answer<i32> {
     match outcome {
         Ok(()) => Ok(0),
-        Err(Stop::Errno(errno)) => Ok(errno.0),
-        Err(Stop::Exit(exit)) => Err(exit),
+        Err(Fail::Errno(errno)) => Ok(errno.0),
+        Err(Fail::Exit(exit)) => Err(Stop::Exit(exit)),
+        Err(Fail::Suspend) => Err(Stop::Suspend),
     }
 }

@@ -1,4 +1,4 @@
-//! How a guest ends: the status of the process, the result, and a sentence for whoever asked.
+//! How a guest ends: the status of the process, the result, and a sentence for whoever asked. Or how it is stopped.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,6 +18,25 @@ impl Exit {
     /// An end with nothing but a reason.
     pub const fn because(status: u32, text: &'static str) -> Exit {
         Exit { status, result: 0, text: Cow::Borrowed(text) }
+    }
+}
+
+/// Why a function of the ABI has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The guest ends.
+    Exit(Exit),
+    /// The host has asked for the program's state, and the function would have to wait: nothing of it is done, nothing is
+    /// consumed. It is to be called again, with the same arguments, by whoever goes on from the state.
+    Suspend,
+}
+
+/// What a function of the ABI answers.
+pub type Answer<R> = Result<R, Stop>;
+
+impl From<Exit> for Stop {
+    fn from(exit: Exit) -> Stop {
+        Stop::Exit(exit)
     }
 }
 

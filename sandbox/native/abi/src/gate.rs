@@ -1,7 +1,7 @@
 //! Gate's personality: one packet descriptor that the program itself reads and writes, a debug log, coarse clocks.
 //!
-//! Files: `gate_io.rs` (the packet stream, `io`, and how the log finds its way between the guest's packets), `gate_poll.rs`,
-//! `gate_stubs.rs` (the functions that only ever say no).
+//! Files: `gate_io.rs` (reading, writing, `io`, the log), `gate_inbox.rs` and `gate_outbox.rs` (the two directions of the
+//! packet stream), `gate_poll.rs`, `gate_stubs.rs` (the functions that only ever say no).
 //!
 //! The rules are Gate's, bit by bit (which null pointer is answered with EFAULT and which bad pointer traps; what is a
 //! *deficiency*, which ends the program), because programs were built against it. Where Gate itself is wrong its intention
@@ -9,14 +9,15 @@
 //! nobody wants, reading a clock leaves the flags of `io` alone, and the monotonic clock starts at one second.
 
 use gatebus_wire::control::{FLAG_DEBUG_LOG, Report};
-use gatebus_wire::{Boundary, status};
+use gatebus_wire::status;
 
-use crate::errno::{Errno, Outcome, Stop, answer};
-use crate::link::Link;
+use crate::errno::{Errno, Fail, Outcome, answer};
+use crate::gate_inbox::Inbox;
+use crate::gate_outbox::Outbox;
 use crate::log::Log;
 use crate::memory::{self, Fault};
 use crate::time::Clocks;
-use crate::{Channel, Clock, Exit, Setup};
+use crate::{Answer, Channel, Clock, Exit, Setup};
 
 /// What every function of the ABI gets besides its own parameters.
 pub(crate) type Memory<'a> = &'a mut [u8];
@@ -45,12 +46,12 @@ const VARIABLES: [u32; 3] = [0, 24, 40];
 pub struct Gate {
     pub(crate) clocks: Clocks,
     pub(crate) log: Log,
-    /// Bytes that came with the setup and are the guest's.
-    pub(crate) link: Link,
-    /// Where the guest is in the packets that it writes.
-    pub(crate) boundary: Boundary,
-    /// LOG packets that wait for the guest to be between packets, or for room in the socket.
-    pub(crate) waiting: Vec<u8>,
+    /// Packets for the guest.
+    pub(crate) inbox: Inbox,
+    /// Packets of the guest's, and of its log.
+    pub(crate) outbox: Outbox,
+    /// When the wait began that was stopped: on the guest's monotonic clock, which a stop does not move.
+    pub(crate) waiting_since: Option<u64>,
     /// Flags that `io` will tell.
     pub(crate) flags: u64,
     seed_used: usize,
@@ -62,7 +63,7 @@ pub(crate) fn not_null(pointers: &[u32]) -> Outcome<()> {
 }
 
 /// Any other address outside the memory is a trap.
-pub(crate) fn trap(_: Fault) -> Stop {
+pub(crate) fn trap(_: Fault) -> Fail {
     let status = u32::from(status::MEMORY_ACCESS_OUT_OF_BOUNDS);
     Exit::because(status, "a pointer given to a host function is outside the memory").into()
 }
@@ -83,24 +84,25 @@ impl Gate {
         Gate {
             clocks: Clocks::masked(setup.resolution(), setup.started),
             log: Log::new(setup.flag(FLAG_DEBUG_LOG), setup.words.begin.log_limit),
-            link: setup.link,
-            boundary: Boundary::new(),
-            waiting: Vec::new(),
+            inbox: Inbox::new(setup.link),
+            outbox: Outbox::default(),
+            waiting_since: None,
             flags: crate::gate_io::FLAG_STARTED,
             seed_used: 0,
         }
     }
 
-    /// Sends what waits of the log, and the report, unless the guest ended in the middle of a packet.
+    /// Sends what waits, and the report; of a guest that ended in the middle of a packet what there is of it instead.
     /// `memory` is the size of all linear memories. Fails only if the host is gone.
     pub fn finish(&mut self, channel: &mut dyn Channel, end: &Exit, memory: u64) -> Result<(), Exit> {
-        if !self.boundary.at_boundary() {
-            return Ok(());
+        let stopped = end.status == u32::from(status::SUSPENDED);
+        if !stopped && self.outbox.break_off() {
+            return self.outbox.drain(channel);
         }
         let (status, result, log_dropped) = (end.status, end.result, self.log.dropped());
         let report = Report { status, result, memory, log_dropped, text: end.text.to_string() };
-        self.waiting.extend(report.packet());
-        self.drain(channel)
+        self.outbox.add(&report.packet());
+        self.outbox.drain(channel)
     }
 }
 
@@ -117,34 +119,22 @@ fn supported_clock(id: u32) -> Outcome<Clock> {
 #[allow(clippy::too_many_arguments)]
 impl Gate {
     /// The packet descriptor.
-    pub fn fd(&mut self, _: Memory<'_>, _: &mut dyn Channel) -> Result<i32, Exit> {
+    pub fn fd(&mut self, _: Memory<'_>, _: &mut dyn Channel) -> Answer<i32> {
         Ok(GATE.cast_signed())
     }
 
     /// There are no arguments: nothing is touched.
-    pub fn args_get(&mut self, _: Memory<'_>, _: &mut dyn Channel, _argv: u32, _buffer: u32) -> Result<i32, Exit> {
+    pub fn args_get(&mut self, _: Memory<'_>, _: &mut dyn Channel, _argv: u32, _buffer: u32) -> Answer<i32> {
         Ok(0)
     }
 
     /// There are no arguments.
-    pub fn args_sizes_get(
-        &mut self,
-        memory: Memory<'_>,
-        _: &mut dyn Channel,
-        count: u32,
-        size: u32,
-    ) -> Result<i32, Exit> {
+    pub fn args_sizes_get(&mut self, memory: Memory<'_>, _: &mut dyn Channel, count: u32, size: u32) -> Answer<i32> {
         answer(put_pair(memory, (count, 0), (size, 0)))
     }
 
     /// Three variables that say how to reach Gate.
-    pub fn environ_get(
-        &mut self,
-        memory: Memory<'_>,
-        _: &mut dyn Channel,
-        environ: u32,
-        buffer: u32,
-    ) -> Result<i32, Exit> {
+    pub fn environ_get(&mut self, memory: Memory<'_>, _: &mut dyn Channel, environ: u32, buffer: u32) -> Answer<i32> {
         answer((|| {
             not_null(&[environ, buffer])?;
             memory::put(memory, buffer, ENVIRONMENT).map_err(trap)?;
@@ -157,13 +147,7 @@ impl Gate {
     }
 
     /// Three variables, 72 bytes.
-    pub fn environ_sizes_get(
-        &mut self,
-        memory: Memory<'_>,
-        _: &mut dyn Channel,
-        count: u32,
-        size: u32,
-    ) -> Result<i32, Exit> {
+    pub fn environ_sizes_get(&mut self, memory: Memory<'_>, _: &mut dyn Channel, count: u32, size: u32) -> Answer<i32> {
         answer(put_pair(memory, (count, 3), (size, 72)))
     }
 
@@ -174,7 +158,7 @@ impl Gate {
         _: &mut dyn Channel,
         clock: u32,
         resolution: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer((|| {
             not_null(&[resolution])?;
             if clock >= CLOCKS {
@@ -192,7 +176,7 @@ impl Gate {
         clock: u32,
         _precision: u64,
         time: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer((|| {
             not_null(&[time])?;
             let now = self.clocks.now(channel, supported_clock(clock)?);
@@ -201,25 +185,25 @@ impl Gate {
     }
 
     /// No descriptor that exists can be closed.
-    pub fn fd_close(&mut self, _: Memory<'_>, _: &mut dyn Channel, fd: u32) -> Result<i32, Exit> {
+    pub fn fd_close(&mut self, _: Memory<'_>, _: &mut dyn Channel, fd: u32) -> Answer<i32> {
         match fd_error(fd, Errno::PERM) {
             Errno::BADF => Ok(Errno::BADF.0),
-            _ => Err(deficiency("a descriptor was closed")),
+            _ => Err(deficiency("a descriptor was closed").into()),
         }
     }
 
     /// No descriptor can be moved, but for onto itself.
-    pub fn fd_renumber(&mut self, _: Memory<'_>, _: &mut dyn Channel, from: u32, to: u32) -> Result<i32, Exit> {
+    pub fn fd_renumber(&mut self, _: Memory<'_>, _: &mut dyn Channel, from: u32, to: u32) -> Answer<i32> {
         let known = |fd| fd_error(fd, Errno::PERM) == Errno::PERM;
         match known(from) && known(to) {
             false => Ok(Errno::BADF.0),
             true if from == to => Ok(0),
-            true => Err(deficiency("a descriptor was moved")),
+            true => Err(deficiency("a descriptor was moved").into()),
         }
     }
 
     /// Of no type; only the packet descriptor is non-blocking.
-    pub fn fd_fdstat_get(&mut self, memory: Memory<'_>, _: &mut dyn Channel, fd: u32, stat: u32) -> Result<i32, Exit> {
+    pub fn fd_fdstat_get(&mut self, memory: Memory<'_>, _: &mut dyn Channel, fd: u32, stat: u32) -> Answer<i32> {
         answer((|| {
             not_null(&[stat])?;
             let (flags, rights) = match fd {
@@ -245,7 +229,7 @@ impl Gate {
         fd: u32,
         base: u64,
         inheriting: u64,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         let rights = match fd {
             GATE => READ | WRITE,
             STDOUT | STDERR => WRITE,
@@ -255,7 +239,7 @@ impl Gate {
         match base {
             _ if inheriting != 0 || base & !rights != 0 => Ok(Errno::NOTCAPABLE.0),
             _ if base == rights => Ok(0),
-            _ => Err(deficiency("rights of a descriptor were given up")),
+            _ => Err(deficiency("rights of a descriptor were given up").into()),
         }
     }
 
@@ -267,7 +251,7 @@ impl Gate {
         fd: u32,
         path: u32,
         len: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer((|| {
             if len > 0 {
                 not_null(&[path])?;
@@ -277,24 +261,18 @@ impl Gate {
     }
 
     /// The end. Only zero or not zero matters to Gate; the report has all of it.
-    pub fn proc_exit(&mut self, _: Memory<'_>, _: &mut dyn Channel, code: u32) -> Result<(), Exit> {
+    pub fn proc_exit(&mut self, _: Memory<'_>, _: &mut dyn Channel, code: u32) -> Answer<()> {
         let status = if code == 0 { status::TERMINATED } else { status::TERMINATED_NONZERO };
-        Err(Exit { status: u32::from(status), result: code.cast_signed(), text: "".into() })
+        Err(Exit { status: u32::from(status), result: code.cast_signed(), text: "".into() }.into())
     }
 
     /// There are no signals.
-    pub fn proc_raise(&mut self, _: Memory<'_>, _: &mut dyn Channel, _signal: u32) -> Result<i32, Exit> {
-        Err(deficiency("a signal was raised"))
+    pub fn proc_raise(&mut self, _: Memory<'_>, _: &mut dyn Channel, _signal: u32) -> Answer<i32> {
+        Err(deficiency("a signal was raised").into())
     }
 
     /// A seed of 16 bytes in one run.
-    pub fn random_get(
-        &mut self,
-        memory: Memory<'_>,
-        channel: &mut dyn Channel,
-        buffer: u32,
-        len: u32,
-    ) -> Result<i32, Exit> {
+    pub fn random_get(&mut self, memory: Memory<'_>, channel: &mut dyn Channel, buffer: u32, len: u32) -> Answer<i32> {
         answer((|| {
             if len > 0 {
                 not_null(&[buffer])?;
@@ -312,7 +290,7 @@ impl Gate {
     }
 
     /// Nobody to yield to.
-    pub fn sched_yield(&mut self, _: Memory<'_>, _: &mut dyn Channel) -> Result<i32, Exit> {
+    pub fn sched_yield(&mut self, _: Memory<'_>, _: &mut dyn Channel) -> Answer<i32> {
         Ok(0)
     }
 
@@ -327,7 +305,7 @@ impl Gate {
         _flags: u32,
         _nread: u32,
         _out_flags: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         let errno = if fd == GATE { Errno::NOTSOCK } else { Errno::PERM };
         Ok(fd_error(fd, errno).0)
     }
@@ -342,7 +320,7 @@ impl Gate {
         _count: u32,
         _flags: u32,
         _nwritten: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         let errno = if fd == STDIN { Errno::PERM } else { Errno::NOTSOCK };
         Ok(fd_error(fd, errno).0)
     }

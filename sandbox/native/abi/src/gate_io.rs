@@ -1,24 +1,23 @@
-//! Gate: the packet stream as the guest reads and writes it, and the log between its packets.
+//! Gate: the packet stream as the guest reads and writes it, waiting for it, and the log between its packets.
 //!
-//! The guest's bytes pass as they are. Before they pass, the boundary tracker looks at the headers: a guest that forges
-//! a control packet ends. LOG packets of ours may only stand between packets of the guest's, so they wait in a bounded
-//! buffer while the guest is in the middle of one or the socket is full; what does not fit is dropped and counted. The log
-//! never makes the guest wait: in Gate it is a channel of its own.
+//! LOG packets of ours stand between packets of the guest's. They wait in a bounded buffer while the socket is full; what
+//! does not fit is dropped and counted. The log never makes the guest wait: in Gate it is a channel of its own.
 
 use gatebus_wire::packets::PACKET_MAX;
 use gatebus_wire::status;
 
-use crate::errno::{Errno, Outcome, answer};
+use crate::errno::{Errno, Fail, Outcome, answer};
 use crate::gate::{GATE, Gate, Memory, STDERR, STDIN, STDOUT, not_null, trap};
 use crate::link::orphaned;
 use crate::log::{self, PIECE};
 use crate::memory::{self, Cursor};
-use crate::{Channel, Clock, Exit, Io, Ready};
+use crate::{Answer, Channel, Clock, Exit, Ready};
 
 /// The program was started or resumed since `io` last said so.
 pub(crate) const FLAG_STARTED: u64 = 1;
-/// Bytes of LOG packets that wait at most: two full pieces, so that one call of the guest always fits when nothing waits.
-const WAITING: usize = 2 * PIECE + 4096;
+/// Bytes that wait at most when one more LOG packet is to wait: two full pieces, so that one call of the guest always fits
+/// when nothing waits, behind what two packets of the guest's may have left.
+const WAITING: usize = 2 * PIECE + 4096 + 2 * PACKET_MAX;
 /// Shorter waits are not worth a system call, Gate says.
 const NO_WAIT_NS: u64 = 1000;
 
@@ -64,7 +63,7 @@ impl Gate {
         nsent: u32,
         timeout: u64,
         flags: u32,
-    ) -> Result<(), Exit> {
+    ) -> Answer<()> {
         let lists = (List::new(received, received_count), List::new(sent, sent_count));
         let outcome = self.transfer(memory, channel, lists, timeout.cast_signed()).and_then(|(read, written)| {
             put_unless_null(memory, nreceived, &read.to_le_bytes())?;
@@ -95,48 +94,97 @@ impl Gate {
         Ok((read, written))
     }
 
+    /// Waits until something can be moved or the time is over; a stop is only ever here, before anything is moved.
     fn wait_io(
         &mut self,
         channel: &mut dyn Channel,
         (receiving, sending): (bool, bool),
         timeout: i64,
-    ) -> Result<Ready, Exit> {
+    ) -> Outcome<Ready> {
         let timeout = u64::try_from(timeout).ok();
         if (receiving || sending) && timeout.is_some_and(|ns| ns < NO_WAIT_NS) {
             return Ok(Ready { readable: true, writable: true });
         }
-        let until = timeout.map(|ns| self.until(channel, ns));
-        self.wait(channel, (receiving, sending), until)
+        let started = self.begin_to_wait(channel);
+        let mut left = timeout.map(|ns| self.left(channel, (started, ns)));
+        loop {
+            let ready = self.wait(channel, (receiving, sending), left)?;
+            left = timeout.map(|ns| self.left(channel, (started, ns)));
+            if ready != Ready::default() || left == Some(0) {
+                return Ok(ready);
+            }
+            self.check_stop(started)?;
+        }
+    }
+
+    /// When the present wait began: now, but for a call that is made again after a stop.
+    pub(crate) fn begin_to_wait(&mut self, channel: &mut dyn Channel) -> u64 {
+        let now = self.clocks.precise(channel, Clock::Monotonic);
+        self.waiting_since.take().unwrap_or(now)
+    }
+
+    /// A wait must not go on when the program is to stop.
+    pub(crate) fn check_stop(&mut self, started: u64) -> Outcome<()> {
+        if self.inbox.is_asked_to_stop() {
+            self.waiting_since = Some(started);
+            return Err(Fail::Suspend);
+        }
+        Ok(())
     }
 
     /// How long to wait so that the guest's clock will show that the time is over.
-    fn until(&self, channel: &mut dyn Channel, ns: u64) -> u64 {
+    fn left(&self, channel: &mut dyn Channel, (started, ns): (u64, u64)) -> u64 {
         if ns == 0 {
             return 0;
         }
         let now = self.clocks.precise(channel, Clock::Monotonic);
-        self.clocks.tick_at(now.saturating_add(ns)).saturating_sub(now)
+        self.clocks.tick_at(started.saturating_add(ns)).saturating_sub(now)
     }
 
-    /// Waits once. What waits of the log goes out on the way. May come back early with nothing.
+    /// Waits once, not at all when the program is to stop. What waits of the log goes out on the way, and packets are taken
+    /// in, wanted or not. May come back early with nothing.
     pub(crate) fn wait(
         &mut self,
         channel: &mut dyn Channel,
         (readable, writable): (bool, bool),
         timeout: Option<u64>,
     ) -> Result<Ready, Exit> {
-        let log = !self.flush(channel)?;
-        let here = readable && !self.link.unread().is_empty();
-        let timeout = if here { Some(0) } else { timeout };
-        let ready = channel.wait(readable, writable || log, timeout);
-        if ready.readable && !readable {
-            return Err(orphaned());
+        let mut free = self.outbox.flush(channel)?;
+        let here = self.inbox.available()? > 0 && readable;
+        let timeout = if here || self.inbox.is_asked_to_stop() { Some(0) } else { timeout };
+        let listens = !here && self.inbox.has_room();
+        let found = channel.wait(listens, writable || !free, timeout);
+        if found.readable && !here {
+            // Not listening and yet told: there is nobody there any more.
+            if !listens {
+                return Err(orphaned());
+            }
+            self.inbox.fill(channel)?;
         }
-        let free = if log && ready.writable { self.flush(channel)? } else { !log };
-        Ok(Ready { readable: here || (readable && ready.readable), writable: writable && ready.writable && free })
+        if !free && found.writable {
+            free = self.outbox.flush(channel)?;
+        }
+        let came = self.inbox.available()? > 0;
+        Ok(Ready { readable: readable && came, writable: writable && found.writable && free })
     }
 
-    /// Reads packets without blocking, first what came with the setup. EAGAIN: nothing there.
+    /// Takes in everything that the host says before its word to stop, and sends everything that is ready. Blocks.
+    pub fn drain_until_suspend(&mut self, channel: &mut dyn Channel) -> Result<(), Exit> {
+        while !self.inbox.is_asked_to_stop() {
+            if !self.inbox.has_room() {
+                return Err(Exit::because(u32::from(status::PANIC), "too much input to be saved"));
+            }
+            if !self.inbox.fill(channel)? {
+                channel.wait(true, false, None);
+            }
+        }
+        while !self.outbox.flush(channel)? {
+            channel.wait(false, true, None);
+        }
+        Ok(())
+    }
+
+    /// Reads packets without blocking. EAGAIN: nothing there.
     pub fn fd_read(
         &mut self,
         memory: Memory<'_>,
@@ -145,7 +193,7 @@ impl Gate {
         iovs: u32,
         count: u32,
         nread: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer((|| {
             let list = List::new(iovs, count);
             list.check()?;
@@ -169,28 +217,13 @@ impl Gate {
         let mut done = 0u32;
         while let Some(piece) = cursor.next(memory, u32::MAX).map_err(trap)? {
             let into = memory::bytes_mut(memory, piece.pointer, piece.len).map_err(trap)?;
-            let count = self.read_some(channel, into)?;
+            let count = u32::try_from(self.inbox.read(channel, into)?).unwrap_or(u32::MAX);
             done = done.saturating_add(count);
             if count < piece.len {
                 return Ok((done, true));
             }
         }
         Ok((done, false))
-    }
-
-    fn read_some(&mut self, channel: &mut dyn Channel, into: &mut [u8]) -> Result<u32, Exit> {
-        let unread = self.link.unread();
-        let count = unread.len().min(into.len());
-        if count > 0 {
-            into.split_at_mut(count).0.copy_from_slice(unread.split_at(count).0);
-            self.link.consume(count);
-            return Ok(u32::try_from(count).unwrap_or(u32::MAX));
-        }
-        match channel.read(into) {
-            Io::Done(count) => Ok(u32::try_from(count.min(into.len())).unwrap_or(u32::MAX)),
-            Io::WouldBlock => Ok(0),
-            Io::Closed => Err(orphaned()),
-        }
     }
 
     /// Writes packets without blocking, or to the log. EAGAIN: no room for a single byte.
@@ -202,7 +235,7 @@ impl Gate {
         iovs: u32,
         count: u32,
         nwritten: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer((|| {
             let list = List::new(iovs, count);
             list.check()?;
@@ -228,32 +261,12 @@ impl Gate {
         loop {
             gathered.clear();
             let count = cursor.gather(memory, PACKET_MAX, &mut gathered).map_err(trap)?;
-            let written = self.write_some(channel, &gathered)?;
+            let written = self.outbox.write(channel, &gathered)?;
             done += written;
             if count == 0 || written < count {
                 return Ok(u32::try_from(done).unwrap_or(u32::MAX));
             }
         }
-    }
-
-    fn write_some(&mut self, channel: &mut dyn Channel, bytes: &[u8]) -> Result<usize, Exit> {
-        if bytes.is_empty() || !self.flush(channel)? {
-            return Ok(0);
-        }
-        let mut next = self.boundary.clone();
-        next.feed(bytes).map_err(|violation| Exit::because(u32::from(status::ABI_VIOLATION), violation.text))?;
-        let written = match channel.write(bytes) {
-            Io::Done(count) => count.min(bytes.len()),
-            Io::WouldBlock => return Ok(0),
-            Io::Closed => return Err(orphaned()),
-        };
-        if written == bytes.len() {
-            self.boundary = next;
-        } else {
-            // A part of good bytes is good.
-            self.boundary.feed(bytes.split_at(written).0).unwrap_or_default();
-        }
-        Ok(written)
     }
 
     /// Everything counts as written, whatever becomes of it.
@@ -276,36 +289,12 @@ impl Gate {
 
     fn queue_log(&mut self, channel: &mut dyn Channel, stream: u8, piece: &[u8]) -> Result<(), Exit> {
         let packet = log::packet(stream, piece);
-        if self.waiting.len() + packet.len() > WAITING {
+        if self.outbox.waiting() + packet.len() > WAITING {
             self.log.drop(piece.len());
             return Ok(());
         }
-        self.waiting.extend(packet);
-        self.flush(channel)?;
-        Ok(())
-    }
-
-    /// Sends what waits of the log, if it may go now. False: the guest's own bytes must wait for it, also because half
-    /// a packet of ours may be out.
-    fn flush(&mut self, channel: &mut dyn Channel) -> Result<bool, Exit> {
-        while self.boundary.at_boundary() && !self.waiting.is_empty() {
-            match channel.write(&self.waiting) {
-                Io::Done(count) => drop(self.waiting.drain(..count.min(self.waiting.len()))),
-                Io::WouldBlock => return Ok(false),
-                Io::Closed => return Err(orphaned()),
-            }
-        }
-        Ok(true)
-    }
-
-    /// At the end: sends everything that waits. What still comes in is nobody's any more.
-    pub(crate) fn drain(&mut self, channel: &mut dyn Channel) -> Result<(), Exit> {
-        let mut nobody = vec![0; PIECE];
-        while !self.flush(channel)? {
-            if channel.wait(true, true, None).readable && channel.read(&mut nobody) == Io::Closed {
-                return Err(orphaned());
-            }
-        }
+        self.outbox.add(&packet);
+        self.outbox.flush(channel)?;
         Ok(())
     }
 }
@@ -313,8 +302,6 @@ impl Gate {
 fn put_unless_null(memory: Memory<'_>, pointer: u32, bytes: &[u8]) -> Outcome<()> {
     if pointer == 0 { Ok(()) } else { memory::put(memory, pointer, bytes).map_err(trap) }
 }
-
-const _: () = assert!(WAITING > PIECE && WAITING < 2 * PACKET_MAX);
 
 #[cfg(test)]
 #[path = "gate_log_tests.rs"]

@@ -126,7 +126,7 @@ fn other_bad_pointers_trap_before_anything_is_moved() {
     assert_eq!(ended(ask!(world, io, 0, 0, 0, iovs, count, 64, 0, 0)), TRAP);
     assert_eq!(ended(ask!(world, io, 0, 0, MEMORY - 3, 0, 0, 0, 0, 0)), TRAP);
     assert_eq!(ended(ask!(world, io, 0, 0, 0, 0, 0, 0, 0, MEMORY - 7)), TRAP);
-    assert_eq!((world.channel.incoming.len(), world.channel.outgoing.len()), (16, 0));
+    assert_eq!((read(&mut world, 100), world.channel.outgoing.len()), ((0, reply()), 0));
 }
 
 #[test]
@@ -160,20 +160,44 @@ fn what_came_with_the_setup_is_read_first() {
     let setup = crate::Setup::receive_untrusted(&mut channel).expect("good");
     let mut world = World::fine();
     world.guest = Gate::new(setup);
-    world.channel.bring(b"later");
+    let later = packet(0, 1, 0, b"later").expect("small");
+    world.channel.bring(&later);
     assert_eq!(read(&mut world, 10), (0, reply()[..10].to_vec()));
     assert_eq!(io(&mut world, 6, b"", FOREVER).0, reply()[10..]);
-    assert_eq!(read(&mut world, 10), (0, b"later".to_vec()));
+    assert_eq!(read(&mut world, 100), (0, later));
 }
 
 #[test]
-fn a_write_takes_what_there_is_room_for() {
+fn a_packet_is_taken_whole_or_not_at_all() {
     let mut world = World::fine();
     world.channel.room = 5;
-    assert_eq!(write(&mut world, 4, &[&discovery()]), (0, 5));
-    assert_eq!(write(&mut world, 4, &[&discovery()[5..]]), (6, 0));
+    assert_eq!(write(&mut world, 4, &[&discovery()]), (0, 16));
+    assert_eq!(world.channel.outgoing, discovery()[..5]);
+    assert_eq!(write(&mut world, 4, &[&discovery()]), (6, 0));
     world.channel.room = 100;
-    assert_eq!(write(&mut world, 4, &[&discovery()[5..]]), (0, 11));
+    assert_eq!(write(&mut world, 4, &[&discovery()]), (0, 16));
+    assert_eq!(world.channel.outgoing, [discovery(), discovery()].concat());
+}
+
+#[test]
+fn a_packet_in_pieces_leaves_when_it_is_whole() {
+    let mut world = World::fine();
+    let bytes = [discovery(), discovery()].concat();
+    for (from, to, out) in [(0, 3, 0), (3, 8, 0), (8, 15, 0), (15, 20, 16), (20, 32, 32)] {
+        assert_eq!(write(&mut world, 4, &[&bytes[from..to]]), (0, u32::try_from(to - from).expect("small")));
+        assert_eq!(world.channel.outgoing, bytes[..out]);
+    }
+    assert_eq!(world.channel.writes, [16, 16]);
+}
+
+#[test]
+fn the_end_of_a_packet_is_not_taken_while_the_socket_is_full() {
+    let mut world = World::fine();
+    world.channel.room = 0;
+    assert_eq!(write(&mut world, 4, &[&discovery()[..9]]), (0, 9));
+    assert_eq!(write(&mut world, 4, &[&discovery()[9..]]), (6, 0));
+    world.channel.room = 100;
+    assert_eq!(write(&mut world, 4, &[&discovery()[9..]]), (0, 7));
     assert_eq!(world.channel.outgoing, discovery());
 }
 
@@ -244,7 +268,7 @@ fn io_without_buffers_is_a_sleep_that_input_does_not_end() {
     assert_eq!(io(&mut world, 0, b"", 10 * MS), (vec![], 0, 1));
     assert!(world.channel.now - BOOT >= 10 * MS);
     assert_eq!(io(&mut world, 0, b"", 0), (vec![], 0, 0));
-    assert_eq!(world.channel.incoming.len(), 16);
+    assert_eq!(read(&mut world, 100), (0, reply()), "it is still there");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use gatebus_wire::packets::packet;
 
 use super::tests::{FOREVER, VIOLATION, discovery, io, logged, write};
 use super::*;
-use crate::testing::{Event, MS, World, ask, begin, ended};
+use crate::testing::{Event, MS, World, ask, begin, ended, exit};
 
 #[test]
 fn headers_that_no_program_may_write_end_it() {
@@ -21,7 +21,7 @@ fn headers_that_no_program_may_write_end_it() {
         let mut world = World::fine();
         let (at, len) = (world.put(&bytes), u32::try_from(bytes.len()).expect("small"));
         let (iovs, count) = world.iovs(&[(at, len)]);
-        let exit = ask!(world, fd_write, 4, iovs, count, 64).expect_err("an end");
+        let exit = exit(ask!(world, fd_write, 4, iovs, count, 64));
         assert_eq!((exit.status, &*exit.text), (VIOLATION, text));
         assert_eq!(world.channel.outgoing, b"");
         let ends = ask!(world, io, 0, 0, 0, iovs, count, 64, 0, 0);
@@ -42,20 +42,18 @@ fn a_forged_header_is_found_however_it_is_cut() {
 }
 
 #[test]
-fn the_log_waits_while_the_guest_is_in_the_middle_of_a_packet() {
+fn the_log_goes_out_before_the_packet_that_the_guest_has_not_finished() {
     let mut world = World::fine();
     let bytes = packet(0, 1, 0, b"0123456789").expect("small");
-    for (end, next) in [(3, 8), (8, 12), (12, 20)] {
-        let part = bytes[if end == 3 { 0 } else { [3, 8][usize::from(end == 12)] }..end].to_vec();
-        assert_eq!(write(&mut world, 4, &[&part]).0, 0);
+    for part in [&bytes[..3], &bytes[3..8], &bytes[8..12]] {
+        assert_eq!(write(&mut world, 4, &[part]).0, 0);
         assert_eq!(write(&mut world, 1, &[b"note"]), (0, 4));
-        assert_eq!(world.channel.outgoing, bytes[..end], "{next}");
     }
     assert_eq!(write(&mut world, 4, &[&bytes[12..]]).0, 0);
     assert_eq!(write(&mut world, 2, &[b"last"]), (0, 4));
     let packets = world.channel.packets();
     let kinds: Vec<_> = packets.iter().map(|(header, content)| (header.code, content.len())).collect();
-    assert_eq!(kinds, [(0, 10), (-2, 5), (-2, 5), (-2, 5), (-2, 5)]);
+    assert_eq!(kinds, [(-2, 5), (-2, 5), (-2, 5), (0, 10), (-2, 5)]);
 }
 
 #[test]
@@ -92,17 +90,17 @@ fn what_the_buffer_of_the_log_cannot_hold_is_dropped_and_counted() {
     let mut world = World::fine();
     world.channel.room = 0;
     let line = vec![b'x'; 10_000];
-    for _ in 0..10 {
+    for _ in 0..25 {
         assert_eq!(write(&mut world, 1, &[&line]), (0, 10_000));
     }
-    assert_eq!(world.guest.log.dropped(), 40_000);
-    assert!(world.guest.waiting.len() <= WAITING);
+    assert_eq!(world.guest.log.dropped(), 50_000);
+    assert!(world.guest.outbox.waiting() <= WAITING);
     world.channel.room = usize::MAX;
     let end = Exit::because(0, "");
     world.guest.finish(&mut world.channel, &end, 0).expect("the host is there");
     let packets = world.channel.packets();
-    assert_eq!(packets.len(), 7);
-    assert_eq!(Report::decode_untrusted(&packets[6].1).map(|report| report.log_dropped), Ok(40_000));
+    assert_eq!(packets.len(), 21);
+    assert_eq!(Report::decode_untrusted(&packets[20].1).map(|report| report.log_dropped), Ok(50_000));
 }
 
 #[test]
@@ -126,7 +124,7 @@ fn without_the_debug_log_writing_to_it_still_succeeds() {
 fn the_report_comes_last_and_not_in_the_middle_of_a_packet() {
     let mut world = World::fine();
     assert_eq!(write(&mut world, 4, &[&discovery()]), (0, 16));
-    let end = ask!(world, proc_exit, 7).expect_err("an end");
+    let end = exit(ask!(world, proc_exit, 7));
     world.guest.finish(&mut world.channel, &end, 65_536).expect("the host is there");
     let packets = world.channel.packets();
     let expected = Report { status: 3, result: 7, memory: 65_536, log_dropped: 0, text: String::new() };
@@ -134,7 +132,8 @@ fn the_report_comes_last_and_not_in_the_middle_of_a_packet() {
     let mut world = World::fine();
     assert_eq!(write(&mut world, 4, &[&discovery()[..9]]), (0, 9));
     assert_eq!(write(&mut world, 1, &[b"note"]), (0, 4));
-    world.guest.finish(&mut world.channel, &end, 65_536).expect("nothing to send");
+    assert_eq!(world.channel.packets().len(), 1, "only the note");
+    world.guest.finish(&mut world.channel, &end, 65_536).expect("the host is there");
     assert_eq!(world.channel.outgoing, discovery()[..9]);
 }
 

@@ -4,7 +4,7 @@ use crate::errno::{Errno, Outcome, answer};
 use crate::gate::{GATE, Gate, Memory, STDERR, STDIN, STDOUT, deficiency, not_null, trap};
 use crate::memory;
 use crate::wasi_poll::{Happened, PREVIEW1, Subscribed, Subscription, put_event, subscription};
-use crate::{Channel, Clock, Exit, Ready};
+use crate::{Answer, Channel, Clock, Ready};
 
 /// What a ready packet descriptor and the log say of their room.
 const PACKETS: u64 = 65_536;
@@ -52,14 +52,14 @@ impl Gate {
         events: u32,
         count: u32,
         nevents: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer((|| {
             let count = if count.cast_signed() < 0 { 0 } else { count };
             if count > 0 {
                 not_null(&[subscriptions, events])?;
             }
             not_null(&[nevents])?;
-            let started = self.clocks.precise(channel, Clock::Monotonic);
+            let started = self.begin_to_wait(channel);
             let wishes = Wishes { pointer: subscriptions, count, started };
             let happened = self.poll(memory, channel, wishes, events)?;
             memory::put_u32(memory, nevents, happened).map_err(trap)
@@ -74,6 +74,7 @@ impl Gate {
             if happened > 0 {
                 return Ok(happened);
             }
+            self.check_stop(wishes.started)?;
         }
     }
 

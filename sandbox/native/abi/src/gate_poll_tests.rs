@@ -1,3 +1,5 @@
+use gatebus_wire::packets::packet;
+
 use super::*;
 use crate::testing::{BOOT, EPOCH, Event, MEMORY, MS, SECOND, World, ask, begin, call, ended};
 
@@ -72,7 +74,7 @@ fn test_poll_oneoff_writable() {
 #[test]
 fn test_poll_oneoff_readable_waits_for_the_reply() {
     let mut world = World::fine();
-    world.channel.later(7 * MS, Event::Bring(vec![0; 16]));
+    world.channel.later(7 * MS, Event::Bring(packet(0, 1, 0, &[0; 8]).expect("small")));
     assert_eq!(poll(&mut world, &[fd(1, 1, 4)]), [(1, 0, 1, 65_536, 0)]);
     assert_eq!(world.channel.now - BOOT, 7 * MS);
     let subscriptions = [0, 1, 2, 3, 4, 5].map(|number| fd(u64::from(number), 1, number));
@@ -123,9 +125,10 @@ fn an_unknown_tag_is_an_event_at_once() {
 fn something_that_is_ready_does_not_wait_for_the_rest() {
     let mut world = World::fine();
     world.channel.room = 0;
-    world.channel.bring(&[0; 8]);
+    world.channel.bring(&packet(0, 1, 0, b"").expect("small"));
     assert_eq!(poll(&mut world, &[fd(1, 2, 4), fd(2, 1, 4), clock(3, 1, SECOND, 0)]), [(2, 0, 1, 65_536, 0)]);
-    world.channel.incoming.clear();
+    let mut into = [0; 8];
+    assert_eq!(world.guest.inbox.read(&mut world.channel, &mut into), Ok(8));
     world.channel.later(MS, Event::Room(8));
     assert_eq!(poll(&mut world, &[fd(1, 2, 4), fd(2, 1, 4), clock(3, 1, SECOND, 0)]), [(1, 0, 2, 65_536, 0)]);
     assert_eq!(poll(&mut world, &[fd(2, 1, 4), clock(3, 1, SECOND, 0)]), [(3, 0, 0, 0, 0)]);
@@ -134,7 +137,7 @@ fn something_that_is_ready_does_not_wait_for_the_rest() {
 #[test]
 fn input_that_came_with_the_setup_is_ready() {
     let mut channel = crate::testing::Fake::new();
-    channel.bring(&[crate::testing::setup_bytes(&begin(), &[]), vec![0; 8]].concat());
+    channel.bring(&[crate::testing::setup_bytes(&begin(), &[]), packet(0, 1, 0, b"").expect("small")].concat());
     let mut world = World::fine();
     world.guest = Gate::new(crate::Setup::receive_untrusted(&mut channel).expect("good"));
     assert_eq!(poll(&mut world, &[fd(1, 1, 4)]).len(), 1);
@@ -148,7 +151,7 @@ fn a_waiting_log_goes_out_and_does_not_end_the_wait() {
     let (iovs, count) = world.iovs(&[(text, len)]);
     assert_eq!(call!(world, fd_write, 1, iovs, count, 64), 0);
     world.channel.later(MS, Event::Room(1000));
-    world.channel.later(9 * MS, Event::Bring(vec![0; 8]));
+    world.channel.later(9 * MS, Event::Bring(packet(0, 1, 0, b"").expect("small")));
     assert_eq!(poll(&mut world, &[fd(1, 1, 4)]).len(), 1);
     assert_eq!((world.channel.now - BOOT, world.channel.packets().len()), (9 * MS, 1));
 }
@@ -172,8 +175,8 @@ fn null_pointers_are_answered_and_other_bad_ones_trap() {
 #[test]
 fn waiting_for_nothing_ends_only_with_the_host() {
     let mut world = World::fine();
-    world.channel.bring(&[0; 8]);
-    world.channel.later(SECOND, Event::Bring(vec![0; 8]));
+    world.channel.bring(&packet(0, 1, 0, b"").expect("small"));
+    world.channel.later(SECOND, Event::Bring(packet(0, 1, 0, b"").expect("small")));
     world.channel.later(2 * SECOND, Event::Close);
     assert_eq!(ended(ask!(world, poll_oneoff, 0, 0, 0, 64)), 75);
     assert_eq!(world.channel.now - BOOT, 2 * SECOND);

@@ -2,7 +2,7 @@
 
 use crate::errno::Errno;
 use crate::gate::{Gate, Memory, fd_error};
-use crate::{Channel, Exit};
+use crate::{Answer, Channel};
 
 macro_rules! stubs {
     ($($name:ident(fd: u32 $(, $parameter:ident: $kind:ty)*);)*) => {
@@ -11,7 +11,7 @@ macro_rules! stubs {
         impl Gate {
             $(
                 #[doc = concat!("`", stringify!($name), "` is not permitted.")]
-                pub fn $name(&mut self, _: Memory<'_>, _: &mut dyn Channel, fd: u32 $(, $parameter: $kind)*) -> Result<i32, Exit> {
+                pub fn $name(&mut self, _: Memory<'_>, _: &mut dyn Channel, fd: u32 $(, $parameter: $kind)*) -> Answer<i32> {
                     Ok(fd_error(fd, Errno::PERM).0)
                 }
             )*
@@ -59,7 +59,7 @@ impl Gate {
         new_fd: u32,
         _new: u32,
         _new_len: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         Ok(fd_error(old_fd, fd_error(new_fd, Errno::PERM)).0)
     }
 
@@ -74,7 +74,7 @@ impl Gate {
         new_fd: u32,
         _new: u32,
         _new_len: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         Ok(fd_error(old_fd, fd_error(new_fd, Errno::PERM)).0)
     }
 
@@ -88,7 +88,7 @@ impl Gate {
         fd: u32,
         _path: u32,
         _len: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         Ok(fd_error(fd, Errno::PERM).0)
     }
 }

@@ -2,7 +2,7 @@
 
 use gatebus_wire::control::Begin;
 
-use crate::testing::{BOOT, EPOCH, MEMORY, SECOND, World, ask, begin, call, ended};
+use crate::testing::{BOOT, EPOCH, MEMORY, SECOND, World, ask, begin, call, ended, exit};
 
 const DEFICIENCY: u32 = 47;
 const TRAP: u32 = 25;
@@ -66,7 +66,7 @@ fn test_clock_time() {
 fn testtrap_clock_time_process_and_thread() {
     let mut world = World::fine();
     for clock in [2, 3] {
-        let exit = ask!(world, clock_time_get, clock, 1, 64).expect_err("an end");
+        let exit = exit(ask!(world, clock_time_get, clock, 1, 64));
         assert_eq!((exit.status, &*exit.text), (DEFICIENCY, "a clock of CPU time was read"));
     }
 }
@@ -205,7 +205,7 @@ fn testtrap_fd_renumber_stdin_stdout_stderr_gate() {
 fn the_end_is_zero_or_not_zero() {
     let mut world = World::fine();
     for (code, status, result) in [(0, 2, 0), (1, 3, 1), (77, 3, 77), (u32::MAX, 3, -1)] {
-        let exit = ask!(world, proc_exit, code).expect_err("an end");
+        let exit = exit(ask!(world, proc_exit, code));
         assert_eq!((exit.status, exit.result), (status, result));
     }
 }

@@ -1,7 +1,8 @@
 //! Every function with every kind of nonsense, in long random sequences: an answer or an end, never a panic or a hang.
 
+use crate::errno::Fail;
 use crate::testing::{Event, Fake, MEMORY, MS, World, ask, begin, data, flow};
-use crate::{Exit, Gate, Wasi};
+use crate::{Gate, Stop, Wasi};
 use gatebus_wire::control::Begin;
 
 /// Deterministic numbers (xorshift64*): a failure names its seed.
@@ -70,7 +71,7 @@ macro_rules! gate_menu {
     ($($rows:tt)*) => { menu!(Gate: $($rows)*) };
 }
 
-type Call<P> = fn(&mut World<P>, &mut Dice) -> Result<(), Exit>;
+type Call<P> = fn(&mut World<P>, &mut Dice) -> Result<(), Stop>;
 
 const WASI: &[(&str, Call<Wasi>)] = crate::wasi_table!(wasi_menu);
 const GATE: &[(&str, Call<Gate>)] = crate::gate_table!(gate_menu);
@@ -118,7 +119,8 @@ fn play<P>(world: &mut World<P>, menu: &[(&'static str, Call<P>)], dice: &mut Di
         let (name, call) = menu[usize::try_from(dice.roll() % sides).expect("small")];
         match call(world, dice) {
             Ok(()) => answered.push(name),
-            Err(exit) => {
+            Err(Stop::Suspend) => panic!("{name}: nobody asked for a stop"),
+            Err(Stop::Exit(exit)) => {
                 assert!(exit.text.len() <= 200 && exit.status < 80, "{name}: {exit}");
                 if matches!(exit.status, 70 | 75) {
                     break;
@@ -168,7 +170,7 @@ fn no_nonsense_from_the_host_makes_wasi_panic() {
         world.channel.bring(&bytes);
         let mut into = [0; 1];
         let result = world.guest.origin.wait_input(&mut world.channel, crate::origin::Patience::Again);
-        if let Err(exit) = result {
+        if let Err(Fail::Exit(exit)) = result {
             assert_eq!(exit.status, 70, "{seed}: {exit}");
         }
         world.guest.origin.read(&mut into);

@@ -10,7 +10,9 @@ mod descriptor;
 mod errno;
 mod exit;
 mod gate;
+mod gate_inbox;
 mod gate_io;
+mod gate_outbox;
 mod gate_poll;
 mod gate_stubs;
 #[cfg(test)]
@@ -20,6 +22,8 @@ mod log;
 mod memory;
 mod origin;
 mod setup;
+#[cfg(test)]
+mod stop_tests;
 pub mod table;
 #[cfg(test)]
 mod testing;
@@ -33,7 +37,7 @@ mod wasi_poll;
 mod wasi_stat;
 
 pub use channel::{Channel, Clock, Io, Ready};
-pub use exit::Exit;
+pub use exit::{Answer, Exit, Stop};
 pub use gate::Gate;
 pub use setup::Setup;
 pub use table::{Function, Kind, Personality};
@@ -44,12 +48,12 @@ pub use wasi::Wasi;
 mod bound {
     macro_rules! check_wasi {
         ($($module:literal $name:literal => $method:ident($($parameter:ident: $kind:ty),*) -> $result:ty;)*) => {
-            $(const _: fn(&mut crate::Wasi, &mut [u8], &mut dyn crate::Channel, $($kind),*) -> Result<$result, crate::Exit> = crate::Wasi::$method;)*
+            $(const _: fn(&mut crate::Wasi, &mut [u8], &mut dyn crate::Channel, $($kind),*) -> crate::Answer<$result> = crate::Wasi::$method;)*
         };
     }
     macro_rules! check_gate {
         ($($module:literal $name:literal => $method:ident($($parameter:ident: $kind:ty),*) -> $result:ty;)*) => {
-            $(const _: fn(&mut crate::Gate, &mut [u8], &mut dyn crate::Channel, $($kind),*) -> Result<$result, crate::Exit> = crate::Gate::$method;)*
+            $(const _: fn(&mut crate::Gate, &mut [u8], &mut dyn crate::Channel, $($kind),*) -> crate::Answer<$result> = crate::Gate::$method;)*
         };
     }
     crate::wasi_table!(check_wasi);

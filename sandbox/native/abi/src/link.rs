@@ -4,13 +4,15 @@
 //! both write cannot stop each other. The buffer starts at one page and grows to one packet: an idle program never needs
 //! more than a page.
 
-use gatebus_wire::packets::{HEADER, Header, PACKET_MAX};
+use gatebus_wire::control::Kind;
+use gatebus_wire::packets::{CODE_CONTROL, DOMAIN_CALL, HEADER, Header, PACKET_MAX};
 use gatebus_wire::status;
 
 use crate::{Channel, Exit, Io};
 
 /// First size of the buffer: setup and credit of ordinary programs fit into a page.
 const FIRST: usize = 4096;
+const SUSPEND: u8 = Kind::Suspend as u8;
 
 /// Bytes that came in and are not taken yet.
 #[derive(Debug)]
@@ -20,11 +22,39 @@ pub(crate) struct Link {
     end: usize,
     /// The last read filled the buffer: there is more, and a larger buffer takes it in fewer calls.
     filled: bool,
+    /// Most bytes that wait in here.
+    limit: usize,
 }
 
 impl Link {
     pub(crate) fn new() -> Link {
-        Link { buffer: Vec::new(), start: 0, end: 0, filled: true }
+        Link { buffer: Vec::new(), start: 0, end: 0, filled: true, limit: PACKET_MAX }
+    }
+
+    /// So many bytes may wait in here from now on.
+    pub(crate) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    /// Could [`Link::fill`] take one byte more?
+    pub(crate) fn has_room(&self) -> bool {
+        self.end - self.start < self.limit
+    }
+
+    /// Was there as much to read the last time as there was room for?
+    pub(crate) fn was_filled(&self) -> bool {
+        self.filled
+    }
+
+    /// Only so many bytes of it were meant for us.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.end = self.end.min(self.start.saturating_add(len));
+    }
+
+    /// These bytes are there, and nothing else.
+    #[cfg(test)]
+    pub(crate) fn holding(bytes: Vec<u8>) -> Link {
+        Link { end: bytes.len(), buffer: bytes, ..Link::new() }
     }
 
     /// What is there.
@@ -53,15 +83,17 @@ impl Link {
     }
 
     fn make_room(&mut self) -> Result<(), Exit> {
-        self.buffer.copy_within(self.start..self.end, 0);
-        self.end -= self.start;
-        self.start = 0;
-        if self.end >= PACKET_MAX {
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.end >= self.limit {
             return Err(malformed());
         }
-        if self.filled {
+        if self.filled || self.end == self.buffer.len() {
             self.filled = false;
-            self.buffer.resize((self.buffer.len() * 2).clamp(FIRST, PACKET_MAX), 0);
+            self.buffer.resize((self.buffer.len() * 2).clamp(FIRST, self.limit), 0);
         }
         Ok(())
     }
@@ -72,6 +104,15 @@ impl Link {
         let header = Header::decode_untrusted(*head).map_err(|_| malformed())?;
         let whole = self.unread().get(..header.padded());
         Ok(whole.and_then(|packet| packet.get(HEADER..header.size as usize)).map(|content| (header, content)))
+    }
+}
+
+/// Is this the host's word to stop? Anything else of its control packets is none that comes after GO.
+pub(crate) fn is_suspend_untrusted(header: Header) -> Result<bool, Exit> {
+    match (header.code, header.domain, header.index, header.size as usize) {
+        (CODE_CONTROL, DOMAIN_CALL, SUSPEND, HEADER) => Ok(true),
+        (CODE_CONTROL, ..) => Err(malformed()),
+        _ => Ok(false),
     }
 }
 

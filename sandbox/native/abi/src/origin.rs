@@ -12,8 +12,8 @@ use std::collections::VecDeque;
 
 use gatebus_wire::packets::{DOMAIN_DATA, DOMAIN_FLOW, HEADER, Header, PACKET_MAX};
 
-use crate::errno::{Errno, Outcome};
-use crate::link::{Link, malformed, orphaned};
+use crate::errno::{Errno, Fail, Outcome};
+use crate::link::{Link, is_suspend_untrusted, malformed, orphaned};
 use crate::memory::Cursor;
 use crate::{Channel, Exit, Io};
 
@@ -45,6 +45,8 @@ pub(crate) struct Origin {
     granted: usize,
     /// Reused for every packet that goes out.
     packet: Vec<u8>,
+    /// The host has asked for the program's state, and says nothing more.
+    asked_to_stop: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +75,23 @@ impl Origin {
             unread: VecDeque::new(),
             granted: 0,
             packet: Vec::new(),
+            asked_to_stop: false,
         }
+    }
+
+    /// Whoever would wait now must not.
+    pub(crate) fn is_asked_to_stop(&self) -> bool {
+        self.asked_to_stop
+    }
+
+    /// Takes in everything that the host says before its word to stop. Blocks.
+    pub(crate) fn drain_until_suspend(&mut self, channel: &mut dyn Channel) -> Result<(), Exit> {
+        self.pump(channel)?;
+        while !self.asked_to_stop {
+            channel.wait(true, false, None);
+            self.pump(channel)?;
+        }
+        Ok(())
     }
 
     /// Bytes of input that can be read now.
@@ -107,10 +125,14 @@ impl Origin {
 
     fn take_packets_untrusted(&mut self) -> Result<(), Exit> {
         while let Some((header, content)) = self.link.packet_untrusted()? {
-            if header.code != ORIGIN {
+            if self.asked_to_stop {
                 return Err(malformed());
             }
+            let stop = is_suspend_untrusted(header)?;
+            self.asked_to_stop = stop;
             match header.domain {
+                _ if stop => {}
+                _ if header.code != ORIGIN => return Err(malformed()),
                 DOMAIN_FLOW => flow_untrusted(content, &mut self.credit, &mut self.output)?,
                 DOMAIN_DATA => {
                     let bytes = data_untrusted(content)?;
@@ -163,7 +185,7 @@ impl Origin {
     }
 
     /// Blocks until there is input or its end. False: nothing yet and no patience.
-    pub(crate) fn wait_input(&mut self, channel: &mut dyn Channel, patience: Patience) -> Result<bool, Exit> {
+    pub(crate) fn wait_input(&mut self, channel: &mut dyn Channel, patience: Patience) -> Outcome<bool> {
         self.want_input(channel)?;
         while self.unread.is_empty() && self.input == Direction::Open {
             self.pump(channel)?;
@@ -172,6 +194,9 @@ impl Origin {
             }
             if patience == Patience::Again {
                 return Ok(false);
+            }
+            if self.asked_to_stop {
+                return Err(Fail::Suspend);
             }
             channel.wait(true, false, None);
         }
@@ -195,7 +220,8 @@ impl Origin {
     }
 
     /// Writes the guest's buffers: one packet, or more if they are larger than a packet or than the credit.
-    /// Answers how much was written, which is less than `total` only without patience or at the end of the stream.
+    /// Answers how much was written, which is less than `total` only without patience, at the end of the stream, or when the
+    /// program is to stop.
     pub(crate) fn write(
         &mut self,
         channel: &mut dyn Channel,
@@ -219,12 +245,13 @@ impl Origin {
         match (written, self.output, patience) {
             (0, Direction::Ended | Direction::Closed, _) if total > 0 => Err(Errno::PIPE.into()),
             (0, Direction::Open, Patience::Again) if total > 0 => Err(Errno::AGAIN.into()),
+            (0, Direction::Open, Patience::Wait) if total > 0 && self.asked_to_stop => Err(Fail::Suspend),
             _ => Ok(written),
         }
     }
 
     /// With less credit than wanted: looks whether more has come, waits a moment if there is little and for as long as it
-    /// takes if there is none.
+    /// takes if there is none, but not when the program is to stop.
     fn wait_credit(&mut self, channel: &mut dyn Channel, wanted: usize, patience: Patience) -> Result<(), Exit> {
         if self.credit < wanted as u64 {
             self.pump(channel)?;
@@ -233,7 +260,8 @@ impl Origin {
         if crumb && patience == Patience::Wait && channel.wait(true, false, Some(MOMENT_NS)).readable {
             self.pump(channel)?;
         }
-        while self.credit == 0 && self.output == Direction::Open && patience == Patience::Wait {
+        let waits = patience == Patience::Wait;
+        while self.credit == 0 && self.output == Direction::Open && waits && !self.asked_to_stop {
             channel.wait(true, false, None);
             self.pump(channel)?;
         }

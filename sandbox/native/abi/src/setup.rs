@@ -26,8 +26,13 @@ pub struct Setup {
 impl Setup {
     /// Reads until GO. Blocks; ends with status 74 if the host breaks the rules, 75 if it is gone.
     pub fn receive_untrusted(channel: &mut dyn Channel) -> Result<Setup, Exit> {
+        Setup::receive_resumable_untrusted(channel, 0)
+    }
+
+    /// The same for a program that may go on from a state of at most so many bytes.
+    pub fn receive_resumable_untrusted(channel: &mut dyn Channel, state_max: usize) -> Result<Setup, Exit> {
         let now = channel.clock(Clock::Realtime);
-        let mut reader = SetupReader::new();
+        let mut reader = SetupReader::resumable(state_max);
         let mut link = Link::new();
         let mut tree = Planting::new(now);
         loop {

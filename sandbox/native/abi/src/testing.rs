@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use gatebus_wire::control::{self, Begin, Kind as Control};
 use gatebus_wire::packets::{HEADER, Header, packet};
 
-use crate::{Channel, Clock, Exit, Gate, Io, Ready, Setup, Wasi};
+use crate::{Answer, Channel, Clock, Exit, Gate, Io, Ready, Setup, Stop, Wasi};
 
 /// Realtime minus monotonic: some day in 2026.
 pub(crate) const EPOCH: u64 = 1_795_000_000_000_000_000;
@@ -323,7 +323,25 @@ macro_rules! ask {
 
 pub(crate) use {ask, call};
 
+/// The host's word to stop.
+pub(crate) fn suspend() -> Vec<u8> {
+    control::encode(Control::Suspend, b"").expect("small")
+}
+
+/// How the call must end the guest.
+pub(crate) fn exit<T: std::fmt::Debug>(result: Answer<T>) -> Exit {
+    match result {
+        Err(Stop::Exit(exit)) => exit,
+        other => panic!("the guest must end, not {other:?}"),
+    }
+}
+
 /// The end that a call must have.
-pub(crate) fn ended<T: std::fmt::Debug>(result: Result<T, Exit>) -> u32 {
-    result.expect_err("the guest must end").status
+pub(crate) fn ended<T: std::fmt::Debug>(result: Answer<T>) -> u32 {
+    exit(result).status
+}
+
+/// The call must be one that is made again.
+pub(crate) fn suspended<T: std::fmt::Debug>(result: Answer<T>) -> bool {
+    matches!(result, Err(Stop::Suspend))
 }

@@ -11,12 +11,12 @@ use gatebus_wire::control::{FLAG_DEBUG_LOG, FLAG_FILES, FLAG_PLAIN_OUTPUT};
 use gatebus_wire::status;
 
 use crate::descriptor::{Descriptor, Table, Target, right};
-use crate::errno::{Errno, Outcome, Stop, answer};
+use crate::errno::{Errno, Fail, Outcome, answer};
 use crate::log::Log;
 use crate::memory::{self, Fault};
 use crate::origin::Origin;
 use crate::time::Clocks;
-use crate::{Channel, Clock, Exit, Setup};
+use crate::{Answer, Channel, Clock, Exit, Setup};
 
 /// What every function of the ABI gets besides its own parameters.
 pub(crate) type Memory<'a> = &'a mut [u8];
@@ -33,10 +33,12 @@ pub struct Wasi {
     pub(crate) log: Log,
     /// The host wants to have the tree back.
     pub(crate) files_wanted: bool,
+    /// When the wait began that was stopped: on the guest's monotonic clock, which a stop does not move.
+    pub(crate) waiting_since: Option<u64>,
 }
 
-impl From<Fault> for Stop {
-    fn from(_: Fault) -> Stop {
+impl From<Fault> for Fail {
+    fn from(_: Fault) -> Fail {
         Errno::FAULT.into()
     }
 }
@@ -52,7 +54,7 @@ impl Wasi {
         let mut files = setup.files;
         let table = standard(&mut files, plain);
         let (arguments, environment) = (setup.words.arguments, setup.words.environment);
-        Wasi { arguments, environment, clocks, files, table, origin, log, files_wanted }
+        Wasi { arguments, environment, clocks, files, table, origin, log, files_wanted, waiting_since: None }
     }
 
     /// Time that changes of files carry.
@@ -120,40 +122,22 @@ pub(crate) fn clock_untrusted(id: u32) -> Result<Clock, Errno> {
 #[allow(clippy::too_many_arguments)]
 impl Wasi {
     /// Pointers to the arguments, and the arguments.
-    pub fn args_get(&mut self, memory: Memory<'_>, _: &mut dyn Channel, argv: u32, buffer: u32) -> Result<i32, Exit> {
+    pub fn args_get(&mut self, memory: Memory<'_>, _: &mut dyn Channel, argv: u32, buffer: u32) -> Answer<i32> {
         answer(texts(&self.arguments, memory, argv, buffer))
     }
 
     /// How much `args_get` will write.
-    pub fn args_sizes_get(
-        &mut self,
-        memory: Memory<'_>,
-        _: &mut dyn Channel,
-        count: u32,
-        size: u32,
-    ) -> Result<i32, Exit> {
+    pub fn args_sizes_get(&mut self, memory: Memory<'_>, _: &mut dyn Channel, count: u32, size: u32) -> Answer<i32> {
         answer(sizes(&self.arguments, memory, count, size))
     }
 
     /// Pointers to the variables, and the variables.
-    pub fn environ_get(
-        &mut self,
-        memory: Memory<'_>,
-        _: &mut dyn Channel,
-        environ: u32,
-        buffer: u32,
-    ) -> Result<i32, Exit> {
+    pub fn environ_get(&mut self, memory: Memory<'_>, _: &mut dyn Channel, environ: u32, buffer: u32) -> Answer<i32> {
         answer(texts(&self.environment, memory, environ, buffer))
     }
 
     /// How much `environ_get` will write.
-    pub fn environ_sizes_get(
-        &mut self,
-        memory: Memory<'_>,
-        _: &mut dyn Channel,
-        count: u32,
-        size: u32,
-    ) -> Result<i32, Exit> {
+    pub fn environ_sizes_get(&mut self, memory: Memory<'_>, _: &mut dyn Channel, count: u32, size: u32) -> Answer<i32> {
         answer(sizes(&self.environment, memory, count, size))
     }
 
@@ -164,7 +148,7 @@ impl Wasi {
         _: &mut dyn Channel,
         clock: u32,
         resolution: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer((|| {
             clock_untrusted(clock)?;
             Ok(memory::put_u64(memory, resolution, self.clocks.resolution())?)
@@ -179,7 +163,7 @@ impl Wasi {
         clock: u32,
         _precision: u64,
         time: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer((|| {
             let now = self.clocks.now(channel, clock_untrusted(clock)?);
             Ok(memory::put_u64(memory, time, now)?)
@@ -187,13 +171,7 @@ impl Wasi {
     }
 
     /// Fresh random bytes.
-    pub fn random_get(
-        &mut self,
-        memory: Memory<'_>,
-        channel: &mut dyn Channel,
-        buffer: u32,
-        len: u32,
-    ) -> Result<i32, Exit> {
+    pub fn random_get(&mut self, memory: Memory<'_>, channel: &mut dyn Channel, buffer: u32, len: u32) -> Answer<i32> {
         answer((|| {
             channel.random(memory::bytes_mut(memory, buffer, len)?);
             Ok(())
@@ -201,18 +179,18 @@ impl Wasi {
     }
 
     /// The end, with all 32 bits of the code.
-    pub fn proc_exit(&mut self, _: Memory<'_>, _: &mut dyn Channel, code: u32) -> Result<(), Exit> {
+    pub fn proc_exit(&mut self, _: Memory<'_>, _: &mut dyn Channel, code: u32) -> Answer<()> {
         let status = if code == 0 { status::TERMINATED } else { status::TERMINATED_NONZERO };
-        Err(Exit { status: u32::from(status), result: code.cast_signed(), text: "".into() })
+        Err(Exit { status: u32::from(status), result: code.cast_signed(), text: "".into() }.into())
     }
 
     /// There are no signals.
-    pub fn proc_raise(&mut self, _: Memory<'_>, _: &mut dyn Channel, _signal: u32) -> Result<i32, Exit> {
+    pub fn proc_raise(&mut self, _: Memory<'_>, _: &mut dyn Channel, _signal: u32) -> Answer<i32> {
         Ok(Errno::NOTSUP.0)
     }
 
     /// Nobody to yield to.
-    pub fn sched_yield(&mut self, _: Memory<'_>, _: &mut dyn Channel) -> Result<i32, Exit> {
+    pub fn sched_yield(&mut self, _: Memory<'_>, _: &mut dyn Channel) -> Answer<i32> {
         Ok(0)
     }
 
@@ -224,7 +202,7 @@ impl Wasi {
         fd: u32,
         _flags: u32,
         _opened: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         self.socket(fd, Errno::NOTSUP)
     }
 
@@ -239,7 +217,7 @@ impl Wasi {
         _flags: u32,
         _nread: u32,
         _out_flags: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         self.socket(fd, Errno::NOTSOCK)
     }
 
@@ -253,17 +231,17 @@ impl Wasi {
         _count: u32,
         _flags: u32,
         _nwritten: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         self.socket(fd, Errno::NOTSOCK)
     }
 
     /// There are no sockets.
-    pub fn sock_shutdown(&mut self, _: Memory<'_>, _: &mut dyn Channel, fd: u32, _how: u32) -> Result<i32, Exit> {
+    pub fn sock_shutdown(&mut self, _: Memory<'_>, _: &mut dyn Channel, fd: u32, _how: u32) -> Answer<i32> {
         self.socket(fd, Errno::NOTSOCK)
     }
 
-    fn socket(&self, fd: u32, errno: Errno) -> Result<i32, Exit> {
-        answer(self.table.get(fd).and(Err(errno)).map_err(Stop::from))
+    fn socket(&self, fd: u32, errno: Errno) -> Answer<i32> {
+        answer(self.table.get(fd).and(Err(errno)).map_err(Fail::from))
     }
 }
 

@@ -11,6 +11,11 @@ use crate::wasi::Wasi;
 use crate::{Channel, Exit};
 
 impl Wasi {
+    /// Takes in everything that the host says before its word to stop. Blocks.
+    pub fn drain_until_suspend(&mut self, channel: &mut dyn Channel) -> Result<(), Exit> {
+        self.origin.drain_until_suspend(channel)
+    }
+
     /// Sends the tree and the report. `memory` is the size of all linear memories. Fails only if the host is gone.
     pub fn finish(&mut self, channel: &mut dyn Channel, end: &Exit, memory: u64) -> Result<(), Exit> {
         let by_itself = end.status <= u32::from(status::TERMINATED_NONZERO);

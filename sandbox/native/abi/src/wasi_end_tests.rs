@@ -3,7 +3,7 @@ use gatebus_wire::control::{Begin, FLAG_DEBUG_LOG};
 use gatebus_wire::packets::Header;
 
 use super::*;
-use crate::testing::{Event, Fake, MS, World, ask, begin, call, ended, receive};
+use crate::testing::{Event, Fake, MS, World, ask, begin, call, exit, receive};
 
 const HALTED: Exit = Exit::because(0, "");
 
@@ -33,7 +33,7 @@ fn the_report_says_how_it_ended() {
     let (iovs, count) = world.pieces(&["abc"]);
     assert_eq!(call!(world, fd_write, 2, iovs, count, 64), 0);
     world.channel.packets();
-    let end = ask!(world, proc_exit, 0xffff_fffe).expect_err("an end");
+    let end = exit(ask!(world, proc_exit, 0xffff_fffe));
     let expected = Report { status: 3, result: -2, memory: 3 << 16, log_dropped: 2, text: String::new() };
     assert_eq!(report(&finish(&mut world, &end)), expected);
 }
@@ -162,7 +162,7 @@ fn a_slow_host_gets_everything_and_a_host_that_goes_away_makes_an_orphan() {
     world.channel.room = 10;
     world.channel.later(MS, Event::Close);
     let result = world.guest.finish(&mut world.channel, &HALTED, 0);
-    assert_eq!(ended(result), 75);
+    assert_eq!(result.map_err(|exit| exit.status), Err(75));
 }
 
 #[test]

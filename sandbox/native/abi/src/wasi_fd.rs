@@ -8,7 +8,7 @@ use crate::log::{self, PIECE};
 use crate::memory::{self, Cursor};
 use crate::origin::Patience;
 use crate::wasi::{Memory, Wasi};
-use crate::{Channel, Exit};
+use crate::{Answer, Channel};
 
 /// Most bytes of one read or write, as on Linux: the answer must fit into 32 bits with room.
 const TRANSFER: u64 = 0x7fff_f000;
@@ -41,7 +41,7 @@ impl Wasi {
         iovs: u32,
         count: u32,
         nread: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer(self.read(memory, channel, fd, (iovs, count)).and_then(|n| put_count(memory, nread, n)))
     }
 
@@ -124,7 +124,7 @@ impl Wasi {
         count: u32,
         offset: u64,
         nread: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer((|| {
             let id = self.table.get(fd)?.file(right::FD_READ)?;
             let buffers = buffers_untrusted(memory, iovs, count)?;
@@ -142,7 +142,7 @@ impl Wasi {
         iovs: u32,
         count: u32,
         nwritten: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer(self.write(memory, channel, fd, (iovs, count)).and_then(|n| put_count(memory, nwritten, n)))
     }
 
@@ -233,7 +233,7 @@ impl Wasi {
         count: u32,
         offset: u64,
         nwritten: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer((|| {
             let id = self.table.get(fd)?.file(right::FD_WRITE)?;
             let buffers = buffers_untrusted(memory, iovs, count)?;

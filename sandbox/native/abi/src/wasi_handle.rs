@@ -7,7 +7,7 @@ use crate::errno::{Errno, Outcome, answer};
 use crate::memory;
 use crate::wasi::{Memory, Wasi};
 use crate::wasi_fd::put_count;
-use crate::{Channel, Exit};
+use crate::{Answer, Channel};
 
 /// Where a seek starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Wasi {
         offset: u64,
         whence: u32,
         position: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         let whence = [Whence::Set, Whence::Current, Whence::End].get(whence as usize).copied();
         answer(self.seek(memory, fd, (offset.cast_signed(), whence), position))
     }
@@ -43,7 +43,7 @@ impl Wasi {
         offset: u64,
         whence: u32,
         position: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         let whence = [Whence::Current, Whence::End, Whence::Set].get(whence as usize).copied();
         answer(self.seek(memory, fd, (offset.cast_signed(), whence), position))
     }
@@ -70,7 +70,7 @@ impl Wasi {
     }
 
     /// Where the descriptor is.
-    pub fn fd_tell(&mut self, memory: Memory<'_>, _: &mut dyn Channel, fd: u32, position: u32) -> Result<i32, Exit> {
+    pub fn fd_tell(&mut self, memory: Memory<'_>, _: &mut dyn Channel, fd: u32, position: u32) -> Answer<i32> {
         answer((|| {
             let descriptor = self.table.get(fd)?;
             descriptor.file(right::FD_TELL)?;
@@ -79,7 +79,7 @@ impl Wasi {
     }
 
     /// Lets the descriptor go. Closing input or output tells the host.
-    pub fn fd_close(&mut self, _: Memory<'_>, channel: &mut dyn Channel, fd: u32) -> Result<i32, Exit> {
+    pub fn fd_close(&mut self, _: Memory<'_>, channel: &mut dyn Channel, fd: u32) -> Answer<i32> {
         answer((|| {
             let descriptor = self.table.take(fd)?;
             self.release(channel, descriptor.target)
@@ -97,7 +97,7 @@ impl Wasi {
     }
 
     /// Moves a descriptor to another number, which must be in use and is closed.
-    pub fn fd_renumber(&mut self, _: Memory<'_>, channel: &mut dyn Channel, from: u32, to: u32) -> Result<i32, Exit> {
+    pub fn fd_renumber(&mut self, _: Memory<'_>, channel: &mut dyn Channel, from: u32, to: u32) -> Answer<i32> {
         answer((|| {
             self.table.get(from)?;
             self.table.get(to)?;
@@ -119,7 +119,7 @@ impl Wasi {
         fd: u32,
         offset: u64,
         len: u64,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer((|| {
             let id = self.table.get(fd)?.file(right::FD_ALLOCATE)?;
             if len == 0 {
@@ -139,7 +139,7 @@ impl Wasi {
         offset: u64,
         len: u64,
         advice: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer((|| {
             self.table.get(fd)?.file(right::FD_ADVISE)?;
             let end = offset.checked_add(len).ok_or(Errno::INVAL)?;
@@ -151,12 +151,12 @@ impl Wasi {
     }
 
     /// Nothing is ever written later.
-    pub fn fd_sync(&mut self, _: Memory<'_>, _: &mut dyn Channel, fd: u32) -> Result<i32, Exit> {
+    pub fn fd_sync(&mut self, _: Memory<'_>, _: &mut dyn Channel, fd: u32) -> Answer<i32> {
         answer((|| Ok(self.table.get(fd)?.check(right::FD_SYNC)?))())
     }
 
     /// Nothing is ever written later.
-    pub fn fd_datasync(&mut self, _: Memory<'_>, _: &mut dyn Channel, fd: u32) -> Result<i32, Exit> {
+    pub fn fd_datasync(&mut self, _: Memory<'_>, _: &mut dyn Channel, fd: u32) -> Answer<i32> {
         answer((|| {
             let descriptor = self.table.get(fd)?;
             let right = right::FD_DATASYNC | right::FD_SYNC;
@@ -174,7 +174,7 @@ impl Wasi {
         len: u32,
         cookie: u64,
         used: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer((|| {
             let id = self.table.get(fd)?.directory(right::FD_READDIR)?;
             let done = self.list(memory::bytes_mut(memory, buffer, len)?, id, cookie)?;

@@ -8,7 +8,7 @@ use crate::memory;
 use crate::wasi::{Memory, Wasi};
 use crate::wasi_fd::put_count;
 use crate::wasi_stat::{FileStat, flags_untrusted, layout, times_untrusted, unstable_layout};
-use crate::{Channel, Exit};
+use crate::{Answer, Channel};
 
 /// A path in the guest's memory.
 type Text = (u32, u32);
@@ -105,7 +105,7 @@ impl Wasi {
         inheriting: u64,
         fdflags: u32,
         opened: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer((|| {
             let wish = Wish::new_untrusted(flags, oflags, (base, inheriting), fdflags)?;
             memory::put_u32(memory, opened, u32::MAX)?;
@@ -134,7 +134,7 @@ impl Wasi {
         fd: u32,
         path: u32,
         len: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer((|| {
             let base = self.directory(fd, right::PATH_CREATE_DIRECTORY)?;
             let path = text_untrusted(memory, (path, len))?;
@@ -151,7 +151,7 @@ impl Wasi {
         fd: u32,
         path: u32,
         len: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer((|| {
             let base = self.directory(fd, right::PATH_REMOVE_DIRECTORY)?;
             let path = text_untrusted(memory, (path, len))?;
@@ -168,7 +168,7 @@ impl Wasi {
         fd: u32,
         path: u32,
         len: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer((|| {
             let base = self.directory(fd, right::PATH_UNLINK_FILE)?;
             let path = text_untrusted(memory, (path, len))?;
@@ -189,7 +189,7 @@ impl Wasi {
         new_fd: u32,
         new: u32,
         new_len: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer((|| {
             if follow_untrusted(flags)? == Follow::Links {
                 return Err(Errno::INVAL.into());
@@ -214,7 +214,7 @@ impl Wasi {
         new_fd: u32,
         new: u32,
         new_len: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer((|| {
             let from = self.directory(old_fd, right::PATH_RENAME_SOURCE)?;
             let to = self.directory(new_fd, right::PATH_RENAME_TARGET)?;
@@ -235,7 +235,7 @@ impl Wasi {
         fd: u32,
         path: u32,
         len: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer((|| {
             let base = self.directory(fd, right::PATH_SYMLINK)?;
             let target = text_untrusted(memory, (target, target_len))?;
@@ -259,7 +259,7 @@ impl Wasi {
         buffer: u32,
         buffer_len: u32,
         used: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer((|| {
             let base = self.directory(fd, right::PATH_READLINK)?;
             let path = text_untrusted(memory, (path, len))?;
@@ -281,7 +281,7 @@ impl Wasi {
         path: u32,
         len: u32,
         stat: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         let found = self.path_stat(memory, (fd, flags), (path, len));
         answer(found.and_then(|found| Ok(memory::put(memory, stat, &layout(found))?)))
     }
@@ -296,7 +296,7 @@ impl Wasi {
         path: u32,
         len: u32,
         stat: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         let found = self.path_stat(memory, (fd, flags), (path, len));
         answer(found.and_then(|found| Ok(memory::put(memory, stat, &unstable_layout(found))?)))
     }
@@ -324,7 +324,7 @@ impl Wasi {
         accessed: u64,
         modified: u64,
         times: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer((|| {
             let now = self.now(channel);
             let (accessed, modified) = times_untrusted((accessed, modified), times, now)?;

@@ -9,10 +9,10 @@
 use gatebus_files::Kind;
 
 use crate::descriptor::{Target, right};
-use crate::errno::{Errno, Outcome, answer};
+use crate::errno::{Errno, Fail, Outcome, answer};
 use crate::memory::{self, Checked};
 use crate::wasi::{Memory, Wasi, clock_untrusted};
-use crate::{Channel, Clock, Exit};
+use crate::{Answer, Channel, Clock};
 
 /// Bytes of an event: `u64 userdata, u16 errno, u8 type, 5 x 0, u64 bytes, u16 flags, 6 x 0`.
 const EVENT: u64 = 32;
@@ -154,7 +154,7 @@ impl Wasi {
         events: u32,
         count: u32,
         nevents: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         let lists = Lists { subscriptions, events, count, layout: PREVIEW1 };
         answer(self.poll(memory, channel, lists, nevents))
     }
@@ -168,7 +168,7 @@ impl Wasi {
         events: u32,
         count: u32,
         nevents: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         let lists = Lists { subscriptions, events, count, layout: UNSTABLE };
         answer(self.poll(memory, channel, lists, nevents))
     }
@@ -179,14 +179,20 @@ impl Wasi {
         }
         check_lists(memory, lists)?;
         memory::put_u32(memory, nevents, 0)?;
-        let started = self.clocks.precise(channel, Clock::Monotonic);
+        // A call that is made again after a stop has waited already.
+        let now = self.clocks.precise(channel, Clock::Monotonic);
+        let started = self.waiting_since.take().unwrap_or(now);
         self.want_what_is_polled(memory, channel, lists)?;
         loop {
             let round = self.look(memory, channel, lists, started)?;
             if round.happened > 0 {
                 break;
             }
-            if channel.wait(round.coming, false, round.after).readable {
+            if self.origin.is_asked_to_stop() {
+                self.waiting_since = Some(started);
+                return Err(Fail::Suspend);
+            }
+            if channel.wait(true, false, round.after).readable {
                 self.origin.pump(channel)?;
             }
         }

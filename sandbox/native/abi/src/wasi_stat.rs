@@ -6,7 +6,7 @@ use crate::descriptor::{Descriptor, Target, flag, right};
 use crate::errno::{Errno, Outcome, answer};
 use crate::memory;
 use crate::wasi::{Memory, Wasi};
-use crate::{Channel, Exit};
+use crate::{Answer, Channel};
 
 /// Device number of the file system; the streams have another one.
 const DEVICE: u64 = 1;
@@ -82,7 +82,7 @@ pub(crate) fn times_untrusted(
 #[allow(clippy::too_many_arguments)]
 impl Wasi {
     /// `u8 type, u8 0, u16 flags, u32 0, u64 rights, u64 inheriting`.
-    pub fn fd_fdstat_get(&mut self, memory: Memory<'_>, _: &mut dyn Channel, fd: u32, stat: u32) -> Result<i32, Exit> {
+    pub fn fd_fdstat_get(&mut self, memory: Memory<'_>, _: &mut dyn Channel, fd: u32, stat: u32) -> Answer<i32> {
         answer((|| {
             let Descriptor { flags, base, inheriting, .. } = *self.table.get(fd)?;
             let mut bytes = vec![self.table.get(fd)?.file_type(), 0];
@@ -95,13 +95,7 @@ impl Wasi {
     }
 
     /// Sets all flags at once.
-    pub fn fd_fdstat_set_flags(
-        &mut self,
-        _: Memory<'_>,
-        _: &mut dyn Channel,
-        fd: u32,
-        flags: u32,
-    ) -> Result<i32, Exit> {
+    pub fn fd_fdstat_set_flags(&mut self, _: Memory<'_>, _: &mut dyn Channel, fd: u32, flags: u32) -> Answer<i32> {
         answer((|| {
             let descriptor = self.table.get_mut(fd)?;
             descriptor.check(right::FD_FDSTAT_SET_FLAGS)?;
@@ -118,7 +112,7 @@ impl Wasi {
         fd: u32,
         base: u64,
         inheriting: u64,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer((|| {
             let descriptor = self.table.get_mut(fd)?;
             if base & !descriptor.base != 0 || inheriting & !descriptor.inheriting != 0 {
@@ -131,13 +125,7 @@ impl Wasi {
     }
 
     /// What is known about the node behind a descriptor.
-    pub fn fd_filestat_get(
-        &mut self,
-        memory: Memory<'_>,
-        _: &mut dyn Channel,
-        fd: u32,
-        stat: u32,
-    ) -> Result<i32, Exit> {
+    pub fn fd_filestat_get(&mut self, memory: Memory<'_>, _: &mut dyn Channel, fd: u32, stat: u32) -> Answer<i32> {
         answer(self.stat(fd).and_then(|found| Ok(memory::put(memory, stat, &layout(found))?)))
     }
 
@@ -148,7 +136,7 @@ impl Wasi {
         _: &mut dyn Channel,
         fd: u32,
         stat: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer(self.stat(fd).and_then(|found| Ok(memory::put(memory, stat, &unstable_layout(found))?)))
     }
 
@@ -172,7 +160,7 @@ impl Wasi {
         channel: &mut dyn Channel,
         fd: u32,
         size: u64,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer((|| {
             let id = self.table.get(fd)?.file(right::FD_FILESTAT_SET_SIZE)?;
             let now = self.now(channel);
@@ -189,7 +177,7 @@ impl Wasi {
         accessed: u64,
         modified: u64,
         flags: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer((|| {
             let descriptor = self.table.get(fd)?;
             let Target::Node(id, _) = descriptor.target else { return Err(Errno::NOTSUP.into()) };
@@ -201,13 +189,7 @@ impl Wasi {
     }
 
     /// `u8 0 (a directory), u8[3] 0, u32 length of its name`.
-    pub fn fd_prestat_get(
-        &mut self,
-        memory: Memory<'_>,
-        _: &mut dyn Channel,
-        fd: u32,
-        prestat: u32,
-    ) -> Result<i32, Exit> {
+    pub fn fd_prestat_get(&mut self, memory: Memory<'_>, _: &mut dyn Channel, fd: u32, prestat: u32) -> Answer<i32> {
         answer((|| {
             let name = self.table.get(fd)?.preopen.ok_or(Errno::BADF)?;
             let len = u64::try_from(name.len()).unwrap_or(0);
@@ -223,7 +205,7 @@ impl Wasi {
         fd: u32,
         path: u32,
         len: u32,
-    ) -> Result<i32, Exit> {
+    ) -> Answer<i32> {
         answer((|| {
             let name = self.table.get(fd)?.preopen.ok_or(Errno::BADF)?;
             if (len as usize) < name.len() {

@@ -1,7 +1,7 @@
 use gatebus_wire::control::Kind as Control;
 
 use super::*;
-use crate::testing::{BOOT, EPOCH, MEMORY, MS, SECOND, World, ask, begin, call, ended};
+use crate::testing::{BOOT, EPOCH, MEMORY, MS, SECOND, World, ask, begin, call, ended, exit};
 
 fn with_texts(kind: Control, texts: &[&str]) -> World<Wasi> {
     let parts: Vec<_> = texts.iter().map(|text| (kind, text.as_bytes().to_vec())).collect();
@@ -107,7 +107,7 @@ fn randomness_fills_exactly_the_buffer() {
 fn an_exit_code_keeps_all_32_bits() {
     for (code, status, result) in [(0, 2, 0), (1, 3, 1), (256, 3, 256), (u32::MAX, 3, -1), (0x8000_0000, 3, i32::MIN)] {
         let mut world = World::ordinary();
-        let exit = ask!(world, proc_exit, code).expect_err("an end");
+        let exit = exit(ask!(world, proc_exit, code));
         assert_eq!((exit.status, exit.result, &*exit.text), (status, result, ""));
     }
 }

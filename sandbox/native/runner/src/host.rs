@@ -1,8 +1,10 @@
 //! What a store holds: everything that a host function needs, reached without a look-up.
 
+use crate::ending::because;
 use crate::limiter::Limiter;
 use crate::memory::Slots;
-use gatebus_abi::{Channel, Exit, Gate, Personality, Setup, Wasi};
+use gatebus_abi::{Answer, Channel, Exit, Gate, Personality, Setup, Stop, Wasi};
+use gatebus_wire::status;
 use std::sync::Arc;
 
 /// The rules a program runs by, with its state.
@@ -25,6 +27,8 @@ pub struct Host {
     pub slot: usize,
     /// The engine's limits.
     pub limiter: Limiter,
+    /// Makes the guest unwind after the present call. None: it cannot be stopped.
+    pub unwind: Option<Box<dyn FnMut()>>,
 }
 
 impl Rules {
@@ -38,6 +42,14 @@ impl Rules {
 }
 
 impl Host {
+    /// Reads everything that the host says before its word to stop, and sends everything that is ready. Blocks.
+    pub fn drain_until_suspend(&mut self) -> Result<(), Exit> {
+        match &mut self.rules {
+            Rules::Wasi(wasi) => wasi.drain_until_suspend(&mut *self.channel),
+            Rules::Gate(gate) => gate.drain_until_suspend(&mut *self.channel),
+        }
+    }
+
     /// What the host gets after the guest: its files, the report.
     pub fn finish(&mut self, end: &Exit) -> Result<(), Exit> {
         let memory = self.slots.total_size() as u64;
@@ -48,28 +60,45 @@ impl Host {
     }
 
     /// A call of a WASI function.
-    pub fn wasi<R>(
+    pub fn wasi<R: Default>(
         &mut self,
-        function: impl FnOnce(&mut Wasi, &mut [u8], &mut dyn Channel) -> Result<R, Exit>,
+        function: impl FnOnce(&mut Wasi, &mut [u8], &mut dyn Channel) -> Answer<R>,
     ) -> wasmtime::Result<R> {
         // SAFETY: host functions run on the guest's thread while it waits; the slice ends with this call.
         let memory = unsafe { self.slots.content(self.slot) };
-        match &mut self.rules {
-            Rules::Wasi(wasi) => function(wasi, memory, &mut *self.channel).map_err(wasmtime::Error::new),
-            Rules::Gate(_) => Err(wasmtime::Error::msg("a WASI function in a Gate program")),
-        }
+        let answer = match &mut self.rules {
+            Rules::Wasi(wasi) => function(wasi, memory, &mut *self.channel),
+            Rules::Gate(_) => return Err(wasmtime::Error::msg("a WASI function in a Gate program")),
+        };
+        self.unwind_or(answer)
     }
 
     /// A call of a Gate function.
-    pub fn gate<R>(
+    pub fn gate<R: Default>(
         &mut self,
-        function: impl FnOnce(&mut Gate, &mut [u8], &mut dyn Channel) -> Result<R, Exit>,
+        function: impl FnOnce(&mut Gate, &mut [u8], &mut dyn Channel) -> Answer<R>,
     ) -> wasmtime::Result<R> {
         // SAFETY: as above.
         let memory = unsafe { self.slots.content(self.slot) };
-        match &mut self.rules {
-            Rules::Gate(gate) => function(gate, memory, &mut *self.channel).map_err(wasmtime::Error::new),
-            Rules::Wasi(_) => Err(wasmtime::Error::msg("a Gate function in a WASI program")),
+        let answer = match &mut self.rules {
+            Rules::Gate(gate) => function(gate, memory, &mut *self.channel),
+            Rules::Wasi(_) => return Err(wasmtime::Error::msg("a Gate function in a WASI program")),
+        };
+        self.unwind_or(answer)
+    }
+
+    /// A call that is to be made again answers with a value that nobody will look at: the guest unwinds.
+    fn unwind_or<R: Default>(&mut self, answer: Answer<R>) -> wasmtime::Result<R> {
+        match (answer, &mut self.unwind) {
+            (Ok(value), _) => Ok(value),
+            (Err(Stop::Exit(exit)), _) => Err(wasmtime::Error::new(exit)),
+            (Err(Stop::Suspend), Some(unwind)) => {
+                unwind();
+                Ok(R::default())
+            }
+            (Err(Stop::Suspend), None) => {
+                Err(wasmtime::Error::new(because(status::PANIC, "the program cannot be suspended")))
+            }
         }
     }
 }

@@ -100,7 +100,7 @@ fn prepare(stage: &mut Stage, order: Order) -> Result<Ready, Exit> {
 fn perform(ready: Ready, setup: Setup, channel: Box<dyn Channel>) -> End {
     let function = setup.words.function.clone();
     let rules = Rules::new(ready.personality, setup);
-    let host = Host { rules, channel, slots: ready.slots, slot: 0, limiter: ready.limiter };
+    let host = Host { rules, channel, slots: ready.slots, slot: 0, limiter: ready.limiter, unwind: None };
     let mut store = Store::new(&ready.engine, host);
     store.limiter(|host| &mut host.limiter);
     let end = guest(&mut store, &ready.instance, ready.personality, function.as_deref());

@@ -37,6 +37,16 @@ impl Boundary {
         self.seen == 0 && self.left == 0
     }
 
+    /// Bytes of the packet that has begun and not ended, 0 at a boundary.
+    pub fn unfinished(&self) -> usize {
+        match (self.seen, self.left) {
+            (0, 0) => 0,
+            // What `feed` has found good once.
+            (0, left) => content_of_untrusted(self.header).unwrap_or(left) + HEADER - left,
+            (seen, _) => seen,
+        }
+    }
+
     /// Takes the next bytes of the stream. After an error the stream is over.
     pub fn feed(&mut self, input: &[u8]) -> Result<(), Violation> {
         let mut rest = input;
@@ -92,6 +102,8 @@ mod tests {
                 boundary.feed(piece).expect("all packets are good");
                 at += piece.len();
                 assert_eq!(boundary.at_boundary(), ends.contains(&at), "step {step} at {at}");
+                let begun = ends.iter().rev().find(|end| **end <= at).expect("the first is 0");
+                assert_eq!(boundary.unfinished(), at - begun, "step {step} at {at}");
             }
         }
     }

@@ -10,7 +10,8 @@ use crate::packets::{CODE_CONTROL, DOMAIN_CALL, packet};
 pub const VERSION: u32 = 1;
 /// BEGIN flag: files follow and are wanted back.
 pub const FLAG_FILES: u32 = 1;
-/// BEGIN flag: the program was resumed (Gate's io flag).
+/// BEGIN flag: the program goes on from the state in RESTORE packets, which stand in the place of arguments,
+/// environment, function and files.
 pub const FLAG_RESUMED: u32 = 2;
 /// BEGIN flag: the debug log is wanted.
 pub const FLAG_DEBUG_LOG: u32 = 4;
@@ -21,6 +22,8 @@ const FLAGS: u32 = FLAG_FILES | FLAG_RESUMED | FLAG_DEBUG_LOG | FLAG_PLAIN_OUTPU
 pub const REPORT_TEXT_MAX: usize = 200;
 /// Most bytes of a file in one CONTENT packet.
 pub const CONTENT_MAX: usize = crate::packets::PACKET_MAX - crate::packets::HEADER;
+/// Most bytes of the state in one STATE or RESTORE packet.
+pub const STATE_MAX: usize = CONTENT_MAX;
 /// Most bytes of log in one LOG packet.
 pub const LOG_MAX: usize = CONTENT_MAX - 1;
 
@@ -46,13 +49,20 @@ pub enum Kind {
     Log = 7,
     /// How the guest ended; last.
     Report = 8,
+    /// The host asks the program to stop and be saved; the last thing that it says.
+    Suspend = 9,
+    /// The next bytes of the saved state, before the report.
+    State = 10,
+    /// The next bytes of what a resumed program goes on from.
+    Restore = 11,
 }
 
 impl Kind {
-    /// The kind of this number; 9..15 are reserved, the rest unknown.
+    /// The kind of this number; 12..15 are reserved, the rest unknown.
     pub fn from_untrusted(number: u8) -> Result<Kind, Malformed> {
         use Kind::*;
-        const ALL: [Kind; 9] = [Begin, Argument, Environment, Function, Node, Content, Go, Log, Report];
+        const ALL: [Kind; 12] =
+            [Begin, Argument, Environment, Function, Node, Content, Go, Log, Report, Suspend, State, Restore];
         ALL.get(usize::from(number)).copied().ok_or(Malformed("unknown kind of control packet"))
     }
 }

@@ -161,7 +161,7 @@ fn kinds_are_their_numbers() {
     for number in 0..=255u8 {
         match Kind::from_untrusted(number) {
             Ok(kind) => assert_eq!(kind as u8, number),
-            Err(_) => assert!(number > 8),
+            Err(_) => assert!(number > 11),
         }
     }
 }

@@ -1,22 +1,26 @@
 //! The setup conversation: what the host says to the runtime before the guest starts.
 //!
 //! ```text
-//! phase      BEGIN    ARGUMENT  ENVIRONMENT  FUNCTION  NODE   CONTENT  GO
+//! phase      BEGIN    ARGUMENT  ENVIRONMENT  FUNCTION  NODE   CONTENT  RESTORE   GO
 //! start      begun
-//! begun               begun     environ      function  nodes           done
-//! environ                       environ      function  nodes           done
-//! function                                             nodes           done
-//! nodes                                                nodes           done
-//! file                                                 nodes  file     done
+//! begun               begun     environ      function  nodes                     done
+//! environ                       environ      function  nodes                     done
+//! function                                             nodes                     done
+//! nodes                                                nodes                     done
+//! file                                                 nodes  file               done
+//! resumed                                                              restored
+//! restored                                                             restored  done
 //! ```
-//! `file` is `nodes` after a regular file. An empty field is an error: everything about order lives in this table.
+//! `file` is `nodes` after a regular file; `resumed` is `begun` with the flag RESUMED: the state in RESTORE packets has
+//! arguments, environment and files in it. An empty field is an error: everything about order lives in this table.
 //!
 //! Packets are taken from a stream in pieces of any size. Bytes after GO are not touched: they are the guest's.
 //! Bounds: one packet is buffered (64 KiB); arguments, environment and function together are at most 1 MiB; nodes and
-//! content are handed on at once, counted against the limits that BEGIN named, and kept by whoever takes them.
+//! content are handed on at once, counted against the limits that BEGIN named, and kept by whoever takes them. A state
+//! may have as many bytes as whoever made the reader allows: none, unless it said so.
 
 use crate::Malformed;
-use crate::control::{Begin, FLAG_FILES, Kind, Node, NodeType};
+use crate::control::{Begin, FLAG_FILES, FLAG_RESUMED, Kind, Node, NodeType};
 use crate::packets::{CODE_CONTROL, DOMAIN_CALL, HEADER, Header};
 
 /// Bytes of setup packets other than NODE and CONTENT: twice Linux's usual size of environment and arguments that
@@ -34,6 +38,8 @@ pub struct Setup {
     pub environment: Vec<Vec<u8>>,
     /// Entry function, when one was named.
     pub function: Option<String>,
+    /// What a resumed program goes on from: `u32 length of the guide`, guide, state. Empty for others.
+    pub restore: Vec<u8>,
 }
 
 /// Takes the files of the setup as they come.
@@ -61,6 +67,8 @@ enum Phase {
     Function,
     Nodes,
     File,
+    Resumed,
+    Restored,
     Done,
 }
 
@@ -72,6 +80,7 @@ pub struct SetupReader {
     setup: Setup,
     setup_bytes: usize,
     content_bytes: u64,
+    restore_max: usize,
     nodes: u32,
 }
 
@@ -90,8 +99,14 @@ impl SetupReader {
             setup: Setup::default(),
             setup_bytes: 0,
             content_bytes: 0,
+            restore_max: 0,
             nodes: 0,
         }
+    }
+
+    /// The same for a program that may be resumed, from at most so many bytes of RESTORE packets.
+    pub fn resumable(restore_max: usize) -> Self {
+        SetupReader { restore_max, ..SetupReader::new() }
     }
 
     /// Takes bytes of the stream until GO. After an error the conversation is over.
@@ -134,7 +149,7 @@ impl SetupReader {
         }
         let kind = Kind::from_untrusted(header.index)?;
         self.phase = next_phase(self.phase, kind)?;
-        if !matches!(kind, Kind::Node | Kind::Content) {
+        if !matches!(kind, Kind::Node | Kind::Content | Kind::Restore) {
             self.setup_bytes += packet.len();
             if self.setup_bytes > SETUP_MAX {
                 return Err(Malformed("the setup is larger than 1 MiB"));
@@ -145,7 +160,7 @@ impl SetupReader {
 
     fn take_untrusted(&mut self, kind: Kind, content: &[u8], tree: &mut impl Tree) -> Result<(), Malformed> {
         match kind {
-            Kind::Begin => self.setup.begin = Begin::decode_untrusted(content)?,
+            Kind::Begin => self.begin_untrusted(content)?,
             Kind::Argument => self.setup.arguments.push(text_untrusted(content)?),
             Kind::Environment => self.setup.environment.push(variable_untrusted(content)?),
             Kind::Function => {
@@ -154,9 +169,29 @@ impl SetupReader {
             }
             Kind::Node => self.node_untrusted(Node::decode_untrusted(content)?, tree)?,
             Kind::Content => self.content_untrusted(content, tree)?,
+            Kind::Restore => self.restore_untrusted(content)?,
             Kind::Go if content.is_empty() => {}
-            Kind::Go | Kind::Log | Kind::Report => return Err(Malformed("too long")),
+            // `next_phase` has refused all of them but GO.
+            Kind::Go | Kind::Log | Kind::Report | Kind::Suspend | Kind::State => return Err(Malformed("too long")),
         }
+        Ok(())
+    }
+
+    fn begin_untrusted(&mut self, content: &[u8]) -> Result<(), Malformed> {
+        self.setup.begin = Begin::decode_untrusted(content)?;
+        if self.setup.begin.flags & FLAG_RESUMED != 0 {
+            self.phase = Phase::Resumed;
+        }
+        Ok(())
+    }
+
+    fn restore_untrusted(&mut self, content: &[u8]) -> Result<(), Malformed> {
+        let state = &mut self.setup.restore;
+        if content.len() > self.restore_max.saturating_sub(state.len()) {
+            return Err(Malformed("the state is larger than the limit"));
+        }
+        state.try_reserve(content.len()).map_err(|_| Malformed("the state is larger than the memory"))?;
+        state.extend_from_slice(content);
         Ok(())
     }
 
@@ -197,7 +232,8 @@ fn next_phase(phase: Phase, kind: Kind) -> Result<Phase, Malformed> {
         (Begun | Environ, Kind::Function) => Ok(Function),
         (Begun | Environ | Function | Nodes | File, Kind::Node) => Ok(Nodes),
         (File, Kind::Content) => Ok(File),
-        (Begun | Environ | Function | Nodes | File, Kind::Go) => Ok(Done),
+        (Resumed | Restored, Kind::Restore) => Ok(Restored),
+        (Begun | Environ | Function | Nodes | File | Restored, Kind::Go) => Ok(Done),
         _ => Err(Malformed("setup packet out of order")),
     }
 }

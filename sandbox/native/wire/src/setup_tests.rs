@@ -1,5 +1,5 @@
 use super::*;
-use crate::control::{CONTENT_MAX, FLAG_DEBUG_LOG, encode};
+use crate::control::{CONTENT_MAX, FLAG_DEBUG_LOG, STATE_MAX, encode};
 
 type OneNode = (NodeType, Vec<u8>, Vec<u8>, Vec<u8>);
 
@@ -117,9 +117,12 @@ fn every_pair_of_packets_follows_the_table() {
         (Kind::Function, said(Kind::Function, b"f")),
         (Kind::Node, node(NodeType::File, "f", "")),
         (Kind::Content, said(Kind::Content, b"c")),
+        (Kind::Restore, said(Kind::Restore, b"r")),
+        (Kind::Suspend, said(Kind::Suspend, b"")),
     ];
     let follows = |first: Kind, second: Kind| match (first, second) {
-        (_, Kind::Begin) | (Kind::Begin, _) => false,
+        (_, Kind::Begin | Kind::Restore | Kind::Suspend) => false,
+        (Kind::Begin | Kind::Restore | Kind::Suspend, _) => false,
         (Kind::Content, Kind::Content | Kind::Node) | (Kind::Node, Kind::Content) => true,
         (_, Kind::Content) | (Kind::Function, Kind::Function) => false,
         (first, second) => first as u8 <= second as u8,
@@ -145,7 +148,7 @@ fn nothing_comes_before_begin() {
 
 #[test]
 fn what_only_the_runtime_says_is_refused() {
-    for kind in [Kind::Log, Kind::Report] {
+    for kind in [Kind::Log, Kind::Report, Kind::State] {
         assert_eq!(refusal(&[begin_with(0), said(kind, b"")]), "setup packet out of order");
     }
 }
@@ -157,7 +160,7 @@ fn packets_of_services_are_refused() {
         assert_eq!(refusal(&[bytes]), "not a control packet");
     }
     assert_eq!(refusal(&[crate::packets::packet(-2, 3, 0, b"").expect("small")]), "not a control packet");
-    assert_eq!(refusal(&[crate::packets::packet(-2, 0, 9, b"").expect("small")]), "unknown kind of control packet");
+    assert_eq!(refusal(&[crate::packets::packet(-2, 0, 12, b"").expect("small")]), "unknown kind of control packet");
 }
 
 #[test]
@@ -188,6 +191,41 @@ fn malformed_words_are_refused() {
     assert_eq!(refusal(&[begin_with(0), said(Kind::Function, b"\xff")]), "the function's name is not UTF-8");
     assert_eq!(refusal(&[begin_with(0), said(Kind::Go, b"x")]), "too long");
     assert_eq!(refusal(&[begin_with(0), node(NodeType::File, "f", "")]), "files without the flag that announces them");
+}
+
+fn resumed(packets: &[Vec<u8>], max: usize) -> Result<Vec<u8>, &'static str> {
+    let stream = [&[begin_with(FLAG_RESUMED)], packets].concat().concat();
+    let mut reader = SetupReader::resumable(max);
+    for piece in stream.chunks(1000) {
+        reader.feed_untrusted(piece, &mut Kept::default()).map_err(|malformed| malformed.0)?;
+    }
+    reader.finish().map(|setup| setup.restore).ok_or("not done")
+}
+
+#[test]
+fn a_resumed_program_has_a_state_and_nothing_else() {
+    let state = |bytes: &[u8]| said(Kind::Restore, bytes);
+    assert_eq!(resumed(&[state(b"one "), state(b"two"), go()], 7), Ok(b"one two".to_vec()));
+    assert_eq!(resumed(&[state(b""), go()], 0), Ok(Vec::new()));
+    assert_eq!(resumed(&[go()], 7), Err("setup packet out of order"));
+    for other in [Kind::Argument, Kind::Environment, Kind::Function, Kind::Node, Kind::Content, Kind::Begin] {
+        assert_eq!(resumed(&[said(other, b"a=b")], 7), Err("setup packet out of order"), "{other:?} first");
+        assert_eq!(resumed(&[state(b"s"), said(other, b"a=b")], 7), Err("setup packet out of order"), "{other:?}");
+    }
+}
+
+#[test]
+fn a_state_is_for_resumed_programs_only() {
+    assert_eq!(refusal(&[begin_with(0), said(Kind::Restore, b"x")]), "setup packet out of order");
+}
+
+#[test]
+fn a_state_has_as_many_bytes_as_the_reader_allows() {
+    let full = said(Kind::Restore, &vec![7; STATE_MAX]);
+    let many = |count: usize| [vec![full.clone(); count], vec![go()]].concat();
+    assert_eq!(resumed(&many(40), 40 * STATE_MAX).map(|state| state.len()), Ok(40 * STATE_MAX), "more than 1 MiB");
+    assert_eq!(resumed(&many(2), 2 * STATE_MAX - 1), Err("the state is larger than the limit"));
+    assert_eq!(refusal(&[begin_with(FLAG_RESUMED), full]), "the state is larger than the limit");
 }
 
 #[test]

@@ -24,6 +24,7 @@ statuses! {
     HALTED_NONZERO = 1, "the entry function returned something else";
     TERMINATED = 2, "proc_exit 0";
     TERMINATED_NONZERO = 3, "proc_exit with another value; REPORT has it";
+    SUSPENDED = 4, "stopped on request; STATE packets hold what it goes on from";
     UNREACHABLE = 23, "unreachable instruction";
     CALL_STACK_EXHAUSTED = 24, "stack exhausted";
     MEMORY_ACCESS_OUT_OF_BOUNDS = 25, "memory access out of bounds";
@@ -45,6 +46,7 @@ statuses! {
     SETUP_MALFORMED = 74, "setup packets malformed";
     ORPHANED = 75, "the host closed the packet socket";
     SEGMENT_OUT_OF_BOUNDS = 76, "a segment does not fit at instantiation";
+    BAD_STATE = 77, "the state to go on from is damaged, of another program, or larger than the limits";
 }
 
 /// Step `step` of the jail failed (80..99).

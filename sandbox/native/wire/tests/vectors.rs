@@ -54,6 +54,7 @@ fn control_rows() -> Vec<Value> {
         instance: *b"0123456789abcdef",
     };
     let plain = Begin { flags: begin.flags | control::FLAG_PLAIN_OUTPUT, ..begin };
+    let resumed = Begin { flags: begin.flags | control::FLAG_RESUMED, ..begin };
     let begin_fields = |begin: &Begin| {
         json!({"version": control::VERSION, "flags": begin.flags, "log_limit": begin.log_limit, "files_limit": begin.files_limit,
         "nodes_limit": begin.nodes_limit, "clock_ms": begin.clock_ms, "origin_credit": begin.origin_credit, "instance": hex(&begin.instance)})
@@ -61,11 +62,15 @@ fn control_rows() -> Vec<Value> {
     let mut rows = vec![
         control_row("BEGIN", Kind::Begin, &begin.encode(), begin_fields(&begin)),
         control_row("BEGIN", Kind::Begin, &plain.encode(), begin_fields(&plain)),
+        control_row("BEGIN", Kind::Begin, &resumed.encode(), begin_fields(&resumed)),
         control_row("ARGUMENT", Kind::Argument, b"hello", json!({"bytes": hex(b"hello")})),
         control_row("ENVIRONMENT", Kind::Environment, b"LANG=C", json!({"bytes": hex(b"LANG=C")})),
         control_row("FUNCTION", Kind::Function, b"main", json!({"name": "main"})),
         control_row("CONTENT", Kind::Content, b"abc\x00", json!({"bytes": hex(b"abc\x00")})),
         control_row("GO", Kind::Go, b"", json!({})),
+        control_row("SUSPEND", Kind::Suspend, b"", json!({})),
+        control_row("STATE", Kind::State, b"piece", json!({"bytes": hex(b"piece")})),
+        control_row("RESTORE", Kind::Restore, b"piece", json!({"bytes": hex(b"piece")})),
     ];
     for (kind, path, target) in
         [(NodeType::Directory, "d", ""), (NodeType::File, "d/f", ""), (NodeType::Link, "l", "d/f")]
