@@ -5,6 +5,7 @@ use crate::graph::Graph;
 use crate::parse::Program;
 use crate::scalar::{Scalar, Types};
 use crate::table::SiteTable;
+use crate::uses::SegmentOp;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that is derived from the module before anything is printed.
@@ -17,6 +18,8 @@ pub(crate) struct Base<'a> {
     /// The types of the transformed program; a continuation adds to a copy.
     pub(crate) types: Types,
     pub(crate) added: Added,
+    /// The functions that a reference can mean, in their order.
+    pub(crate) escaped: Vec<u32>,
     /// The number of the control memory.
     pub(crate) control: u32,
 }
@@ -29,6 +32,19 @@ pub(crate) struct Added {
     pub(crate) push: BTreeSet<Vec<Scalar>>,
     /// By type, the functions that a continuation may have to call.
     pub(crate) dispatch: BTreeMap<u32, Vec<u32>>,
+    pub(crate) segments: BTreeSet<SegmentOp>,
+    /// Frames can hold references to functions.
+    pub(crate) references: bool,
+    /// There are active data segments.
+    pub(crate) loads: bool,
+}
+
+impl Links {
+    /// How many of them a continuation imports.
+    pub(crate) fn shared(&self) -> u32 {
+        let maps = self.push.len() + self.returned.len() + self.dispatch.len() + self.segments.len();
+        crate::number(maps + usize::from(self.take.is_some()))
+    }
 }
 
 impl<'a> Base<'a> {
@@ -50,7 +66,32 @@ impl<'a> Base<'a> {
         let push = self.added.push.iter().map(|types| (types.clone(), number())).collect();
         let returned = self.table.returned.iter().map(|types| (types.clone(), number())).collect();
         let dispatch = self.added.dispatch.keys().map(|ty| (*ty, number())).collect();
-        Links { push, returned, dispatch }
+        let take = self.added.references.then(&mut number);
+        let segments = self.added.segments.iter().map(|op| (*op, number())).collect();
+        let keep = self.added.references.then(&mut number);
+        let loader = self.added.loads.then(&mut number);
+        Links { push, returned, dispatch, take, segments, keep, loader }
+    }
+
+    /// The hidden table of the functions that a reference can mean.
+    pub(crate) fn functions_table(&self) -> u32 {
+        crate::number(self.program.tables.len())
+    }
+
+    /// The hidden table of the references in frames.
+    pub(crate) fn references_table(&self) -> u32 {
+        self.functions_table() + u32::from(!self.escaped.is_empty())
+    }
+
+    /// The place of a function in the hidden table.
+    pub(crate) fn place_of(&self, function: u32) -> u32 {
+        crate::number(self.escaped.binary_search(&function).expect("ref.func makes it escape"))
+    }
+
+    /// The hidden global that says that a segment was dropped.
+    pub(crate) fn dropped_global(&self, op: SegmentOp) -> Option<u32> {
+        let place = self.graph.uses.drops().position(|drop| drop == op)?;
+        Some(crate::number(self.program.globals.len() + place))
     }
 
     /// The number of the first helper in the transformed program.
@@ -64,10 +105,17 @@ pub(crate) struct Links {
     pub(crate) push: BTreeMap<Vec<Scalar>, u32>,
     pub(crate) returned: BTreeMap<Vec<Scalar>, u32>,
     pub(crate) dispatch: BTreeMap<u32, u32>,
+    /// Gives the reference for a number in a frame.
+    pub(crate) take: Option<u32>,
+    pub(crate) segments: BTreeMap<SegmentOp, u32>,
+    /// Gives the number for a reference. Like the loader not for continuations, and so behind the others.
+    pub(crate) keep: Option<u32>,
+    /// Writes the active data segments.
+    pub(crate) loader: Option<u32>,
 }
 
 /// Which functions have to be added.
-pub(crate) fn add(program: &Program<'_>, forms: &BTreeMap<u32, Form>, table: &SiteTable) -> Added {
+pub(crate) fn add(program: &Program<'_>, graph: &Graph, forms: &BTreeMap<u32, Form>, table: &SiteTable) -> Added {
     let mut added = Added { first: crate::number(program.functions.len()), ..Added::default() };
     added.push = table.sites.iter().map(|site| site.saved.clone()).collect();
     let mut called: BTreeSet<u32> = (0..program.imported).collect();
@@ -81,6 +129,10 @@ pub(crate) fn add(program: &Program<'_>, forms: &BTreeMap<u32, Form>, table: &Si
         let target = if function < program.imported { added.first + function } else { function };
         added.dispatch.entry(program.functions[function as usize]).or_default().push(target);
     }
+    let saved = added.push.iter().chain(&table.returned).flatten();
+    added.references = saved.copied().any(|ty| ty == Scalar::Function);
+    added.segments = graph.uses.segments.clone();
+    added.loads = !program.active().is_empty();
     added.dispatch.values_mut().for_each(|targets| targets.sort_unstable());
     added
 }

@@ -10,9 +10,10 @@
 //! are only names for values there.
 
 use crate::scalar::Scalar;
+use crate::uses::SegmentOp;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use wasmparser::ValType;
+use wasmparser::{Catch, ValType};
 
 /// The type of a construct.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +36,8 @@ pub(crate) enum Op {
     /// With the temporaries of its parameters, which the operators behind it store.
     Loop(Shape, Vec<u32>),
     If(Shape),
+    /// The labels of the catches count from outside of it.
+    Try(Shape, Vec<Catch>),
     Else,
     End,
     Branch(u32),
@@ -43,6 +46,11 @@ pub(crate) enum Op {
     BranchTable(Vec<u32>),
     Return,
     Unreachable,
+    /// Bytes of the source; nothing behind it is reached.
+    Throw(Range<usize>),
+    /// A reference to a function.
+    Reference(u32),
+    Segment(SegmentOp),
     Call(u32),
     /// Type and table.
     CallIndirect(u32, u32),
@@ -89,6 +97,8 @@ pub(crate) struct Form {
     pub(crate) ends: BTreeMap<usize, usize>,
     /// The `Else` of an `If` that has one.
     pub(crate) elses: BTreeMap<usize, usize>,
+    /// Branches that the source's compiler called likely or not.
+    pub(crate) hints: BTreeMap<usize, bool>,
 }
 
 impl Form {
@@ -97,7 +107,7 @@ impl Form {
         let mut open = Vec::new();
         for (at, op) in self.ops.iter().enumerate() {
             match op {
-                Op::Block(_) | Op::Loop(..) | Op::If(_) => open.push(at),
+                Op::Block(_) | Op::Loop(..) | Op::If(_) | Op::Try(..) => open.push(at),
                 Op::Else => drop(open.last().map(|start| self.elses.insert(*start, at))),
                 Op::End => drop(open.pop().map(|start| self.ends.insert(start, at))),
                 _ => {}
@@ -109,8 +119,8 @@ impl Form {
         locals.iter().map(|local| self.locals[*local as usize]).collect()
     }
 
-    /// Of locals that are known to hold no references.
+    /// Of locals that are known to hold no exceptions.
     pub(crate) fn scalars_of(&self, locals: &[u32]) -> Vec<Scalar> {
-        crate::scalar::scalars(&self.types_of(locals)).expect("references were refused")
+        crate::scalar::scalars(&self.types_of(locals)).expect("exceptions were refused")
     }
 }

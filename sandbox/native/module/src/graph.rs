@@ -15,8 +15,10 @@
 
 use crate::parse::Program;
 use crate::refused::{Reason, Refused};
+use crate::scalar::Scalar;
+use crate::uses::{SegmentOp, Uses};
 use std::collections::{BTreeMap, BTreeSet};
-use wasmparser::{FuncType, Operator};
+use wasmparser::{FuncType, Operator, ValType};
 
 /// What one function does, from its operators alone.
 #[derive(Default)]
@@ -25,8 +27,8 @@ struct Facts {
     /// Nodes that it calls, and those that it ends in by a tail call.
     calls: BTreeSet<usize>,
     tails: BTreeSet<usize>,
-    /// A construct that cannot stand in a function with sites.
-    unhandled: Option<&'static str>,
+    /// It has an operator that must be printed as another one, also where the function has no sites.
+    rewritten: bool,
 }
 
 /// The call graph and what follows from it.
@@ -38,7 +40,10 @@ pub(crate) struct Graph {
     leaves: Vec<bool>,
     /// Functions on a cycle of tail calls alone: a loop without a header.
     circles: Vec<bool>,
-    unhandled: Vec<Option<&'static str>>,
+    rewritten: Vec<bool>,
+    /// Functions that a reference can mean.
+    pub(crate) escaped: BTreeSet<u32>,
+    pub(crate) uses: Uses,
 }
 
 impl Graph {
@@ -47,22 +52,20 @@ impl Graph {
         let same = same_types(&program.types);
         let mut escaped = program.escaped.clone();
         let mut facts: Vec<Facts> = (0..functions).map(|_| Facts::default()).collect();
-        let mut reasons = Vec::new();
+        let mut uses = Uses::default();
         for function in program.defined() {
-            let scan = scan(program, function, &same, &mut escaped, &mut reasons)?;
-            facts[function as usize] = scan;
+            facts[function as usize] = scan(program, function, &same, &mut escaped, &mut uses)?;
         }
-        if escaped.iter().any(|function| *function < program.imported) {
-            reasons.push(Reason {
-                function: None,
-                name: None,
-                why: "it takes a reference to a function that it imports",
-            });
+        uses.add_active(&program.active());
+        let exceptions =
+            |table: &u32| Scalar::of(ValType::Ref(program.tables[*table as usize].ty.element_type)).is_none();
+        if uses.changed.iter().any(exceptions) {
+            let why = "it has a variable table that holds exceptions";
+            return Err(Refused::Suspension(vec![Reason { function: None, name: None, why }]));
         }
-        if !reasons.is_empty() {
-            return Err(Refused::Suspension(reasons));
-        }
-        Ok(Graph::close(program, same, &escaped, facts))
+        let mut graph = Graph::close(program, same, &escaped, facts);
+        (graph.escaped, graph.uses) = (escaped, uses);
+        Ok(graph)
     }
 
     fn close(program: &Program<'_>, same: Vec<u32>, escaped: &BTreeSet<u32>, facts: Vec<Facts>) -> Graph {
@@ -82,8 +85,9 @@ impl Graph {
         let direct = |node: usize| node < imported || cycles[node] || facts.get(node).is_some_and(|fact| fact.loops);
         let leaves = reach_backwards(&calls, (0..calls.len()).filter(|node| direct(*node)).collect());
         let circles = on_cycle(&tails);
-        let unhandled = facts.iter().map(|fact| fact.unhandled).collect();
-        Graph { functions, same, tails, leaves, circles, unhandled }
+        let rewritten = facts.iter().map(|fact| fact.rewritten).collect();
+        let (escaped, uses) = (BTreeSet::new(), Uses::default());
+        Graph { functions, same, tails, leaves, circles, rewritten, escaped, uses }
     }
 
     /// May a call of this function end because the program is being stopped?
@@ -100,8 +104,9 @@ impl Graph {
         self.circles[function as usize]
     }
 
-    pub(crate) fn unhandled(&self, function: u32) -> Option<&'static str> {
-        self.unhandled[function as usize]
+    /// Does the function need a normal form although it has no sites?
+    pub(crate) fn rewritten(&self, function: u32) -> bool {
+        self.rewritten[function as usize]
     }
 
     pub(crate) fn node_of_type(&self, ty: u32) -> usize {
@@ -134,7 +139,7 @@ fn scan(
     function: u32,
     same: &[u32],
     escaped: &mut BTreeSet<u32>,
-    reasons: &mut Vec<Reason>,
+    uses: &mut Uses,
 ) -> Result<Facts, Refused> {
     let mut facts = Facts::default();
     let indirect = |ty: u32| program.functions.len() + same[ty as usize] as usize;
@@ -147,31 +152,15 @@ fn scan(
             Operator::ReturnCallIndirect { type_index, .. } => drop(facts.tails.insert(indirect(type_index))),
             Operator::RefFunc { function_index } => {
                 escaped.insert(function_index);
-                facts.unhandled = Some("it takes a reference to a function where it may be stopped");
+                facts.rewritten |= function_index < program.imported;
             }
-            Operator::TryTable { .. } | Operator::Throw { .. } | Operator::ThrowRef => {
-                facts.unhandled = Some("it throws or catches exceptions where it may be stopped");
+            other => {
+                facts.rewritten |= SegmentOp::of(&other).is_some();
+                uses.take(&other);
             }
-            Operator::MemoryInit { .. } => {
-                facts.unhandled = Some("it copies from a data segment where it may be stopped")
-            }
-            other => reasons.extend(forbidden(&other).map(|why| program.reason(function, why))),
         }
     }
     Ok(facts)
-}
-
-/// Operators that change a part of the state which is not captured yet: they make the whole program unsuspendable.
-fn forbidden(operator: &Operator<'_>) -> Option<&'static str> {
-    match operator {
-        Operator::TableSet { .. }
-        | Operator::TableGrow { .. }
-        | Operator::TableFill { .. }
-        | Operator::TableCopy { .. }
-        | Operator::TableInit { .. } => Some("it changes a table"),
-        Operator::DataDrop { .. } | Operator::ElemDrop { .. } => Some("it drops a segment"),
-        _ => None,
-    }
 }
 
 fn reach_backwards(edges: &[Vec<usize>], from: Vec<usize>) -> Vec<bool> {

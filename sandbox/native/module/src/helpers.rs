@@ -3,7 +3,7 @@
 use crate::base::{Base, Links};
 use crate::layout::{FRAMES, READ, RETURNED, UNWINDING, WRITTEN, ZONE, at, word};
 use crate::scalar::{Scalar, encode_all, plain};
-use wasm_encoder::{BlockType, Function, Instruction, ValType};
+use wasm_encoder::{BlockType, Function, HeapType, Instruction, ValType};
 
 /// Bytes of a frame: the site and the values.
 pub(crate) fn frame_size(types: &[Scalar]) -> u32 {
@@ -15,25 +15,32 @@ fn i32_const(value: u32) -> Instruction<'static> {
 }
 
 /// Writes a frame: `(values.., site)`. It cannot fail, since the control memory is as large as all frames of a full stack.
-pub(crate) fn push(control: u32, types: &[Scalar]) -> Function {
+pub(crate) fn push(base: &Base<'_>, links: &Links, types: &[Scalar]) -> Function {
     let count = crate::number(types.len());
     let mut out = Function::new([(1, ValType::I32)]);
-    store_frame(&mut out, control, types, count + 1, Instruction::LocalGet(count));
+    store_frame(&mut out, (base, links), types, count + 1, Instruction::LocalGet(count));
     out
 }
 
 /// Writes the pseudo frame "the call had returned `(values..)`", unless frames are being written: then it had been left.
-pub(crate) fn returned(control: u32, types: &[Scalar], number: u32) -> Function {
+pub(crate) fn returned(base: &Base<'_>, links: &Links, types: &[Scalar], number: u32) -> Function {
     let mut out = Function::new([(1, ValType::I32)]);
-    word(control, UNWINDING).iter().for_each(|instruction| _ = out.instruction(instruction));
+    word(base.control, UNWINDING).iter().for_each(|instruction| _ = out.instruction(instruction));
     out.instruction(&Instruction::If(BlockType::Empty))
         .instruction(&Instruction::Return)
         .instruction(&Instruction::End);
-    store_frame(&mut out, control, types, crate::number(types.len()), i32_const(number | RETURNED));
+    store_frame(&mut out, (base, links), types, crate::number(types.len()), i32_const(number | RETURNED));
     out
 }
 
-fn store_frame(out: &mut Function, control: u32, types: &[Scalar], position: u32, site: Instruction<'static>) {
+fn store_frame(
+    out: &mut Function,
+    (base, links): (&Base<'_>, &Links),
+    types: &[Scalar],
+    position: u32,
+    site: Instruction<'static>,
+) {
+    let control = base.control;
     let mut write = |instruction: Instruction<'static>| _ = out.instruction(&instruction);
     // With the first frame, every byte of the zone: the host's fill may be under way, or may be of one byte only.
     word(control, WRITTEN).into_iter().for_each(&mut write);
@@ -47,6 +54,11 @@ fn store_frame(out: &mut Function, control: u32, types: &[Scalar], position: u32
     let mut offset = FRAMES + 4;
     for (local, ty) in (0..).zip(types) {
         [Instruction::LocalGet(position), Instruction::LocalGet(local)].into_iter().for_each(&mut write);
+        match ty {
+            Scalar::Function => write(Instruction::Call(links.keep.expect("frames hold references"))),
+            Scalar::Extern => [Instruction::RefIsNull, Instruction::I32Eqz].into_iter().for_each(&mut write),
+            _ => {}
+        }
         write(ty.store(at(control, offset)));
         offset += ty.size();
     }
@@ -120,7 +132,14 @@ pub(crate) fn next(control: u32, bodies: &[Option<u32>]) -> Function {
 }
 
 /// Pops a frame: its values go into the locals, or stay on the stack where there are none.
-pub(crate) fn pop(out: &mut Function, control: u32, types: &[Scalar], position: u32, locals: Option<&[u32]>) {
+pub(crate) fn pop(
+    out: &mut Function,
+    (base, links): (&Base<'_>, &Links),
+    types: &[Scalar],
+    position: u32,
+    locals: Option<&[u32]>,
+) {
+    let control = base.control;
     let mut write = |instruction: Instruction<'static>| _ = out.instruction(&instruction);
     write(i32_const(0));
     word(control, READ).into_iter().for_each(&mut write);
@@ -128,7 +147,13 @@ pub(crate) fn pop(out: &mut Function, control: u32, types: &[Scalar], position: 
     [Instruction::I32Add, Instruction::I32Store(at(control, READ))].into_iter().for_each(&mut write);
     let mut offset = FRAMES + 4;
     for (index, ty) in types.iter().enumerate() {
-        [Instruction::LocalGet(position), ty.load(at(control, offset))].into_iter().for_each(&mut write);
+        match ty {
+            Scalar::Extern => write(Instruction::RefNull(HeapType::EXTERN)),
+            _ => [Instruction::LocalGet(position), ty.load(at(control, offset))].into_iter().for_each(&mut write),
+        }
+        if *ty == Scalar::Function {
+            write(Instruction::Call(links.take.expect("frames hold references")));
+        }
         offset += ty.size();
         if let Some(locals) = locals {
             write(Instruction::LocalSet(locals[index]));

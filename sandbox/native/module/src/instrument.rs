@@ -17,23 +17,24 @@
 
 use crate::base::{Base, Links, add};
 use crate::form::Form;
-use crate::frames::Frame;
 use crate::graph::Graph;
 use crate::helpers;
-use crate::layout::{CONTROL, START};
 use crate::live::add_liveness;
 use crate::normal::{next_local, normalise};
 use crate::parse::Program;
 use crate::print::{Leaving, Printer};
+use crate::references;
 use crate::refused::{Reason, Refused};
 use crate::scalar::{Types, plain};
+use crate::sections;
+use crate::segments;
 use crate::table::{SiteTable, build};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use wasm_encoder::{
-    BranchHint, BranchHints, CodeSection, CustomSection, ExportKind, ExportSection, Function, FunctionSection,
-    Instruction, MemorySection, MemoryType, Module, RawSection,
+    BranchHint, BranchHints, CodeSection, CustomSection, Function, FunctionSection, Instruction, Module, RawSection,
+    SectionId,
 };
-use wasmparser::ExternalKind;
+use wasmparser::{ExternalKind, ValType};
 
 /// Words of 64 bits that the sets of live locals of one function may take: 128 MiB. sqlite3's interpreter needs 0.1 MiB.
 const LIVENESS_WORDS: usize = 1 << 24;
@@ -47,9 +48,8 @@ pub struct Suspendable<'a> {
 }
 
 impl<'a> Suspendable<'a> {
-    /// Transforms a module. `frame_bytes` is the room for frames: at least the largest stack that the engine will give the program, since a frame is
-    /// about as large as the native one; where it is too small, the stop ends the program.
-    pub fn new_untrusted(bytes: &'a [u8], frame_bytes: u32) -> Result<Suspendable<'a>, Refused> {
+    /// Transforms a module.
+    pub fn new_untrusted(bytes: &'a [u8]) -> Result<Suspendable<'a>, Refused> {
         let program = Program::read_untrusted(bytes)?;
         let graph = Graph::of(&program)?;
         let forms = all_forms(&program, &graph)?;
@@ -58,11 +58,12 @@ impl<'a> Suspendable<'a> {
             return Err(whole("its sites save too many values"));
         }
         let forms: BTreeMap<u32, Form> = forms.into_iter().map(|form| (form.function, form)).collect();
-        let added = add(&program, &forms, &table);
+        let added = add(&program, &graph, &forms, &table);
         let types = Types::of(&program.types);
         let control = crate::number(program.memories.len());
-        let mut base = Base { program, graph, forms, table, types, added, control };
-        let wasm = print(&mut base, frame_bytes);
+        let escaped = graph.escaped.iter().copied().collect();
+        let mut base = Base { program, graph, forms, table, types, added, escaped, control };
+        let wasm = print(&mut base);
         // Only a module close to the engine's limits can fail here, for instance by too many locals.
         match wasmparser::Validator::new().validate_all(&wasm) {
             Ok(_) => Ok(Suspendable { base, wasm }),
@@ -85,15 +86,15 @@ impl<'a> Suspendable<'a> {
         self.base.program.names.get(&function).map(String::as_str)
     }
 
+    /// The functions that a reference can mean, in the order of their numbers in a state (of which the first is 1).
+    pub fn referenced(&self) -> &[u32] {
+        &self.base.escaped
+    }
+
     /// The function behind an export of the module.
     pub fn entry(&self, name: &str) -> Option<u32> {
         let export = self.base.program.exports.iter().find(|export| export.name == name);
         export.filter(|export| export.kind == ExternalKind::Func).map(|export| export.index)
-    }
-
-    /// The set of sites that a continuation must have for these frames.
-    pub fn sites_of(frames: &[Frame]) -> BTreeSet<u32> {
-        frames.iter().map(|frame| frame.site).collect()
     }
 }
 
@@ -101,16 +102,12 @@ fn whole(why: &'static str) -> Refused {
     Refused::Suspension(vec![Reason { function: None, name: None, why }])
 }
 
-/// The normal forms of the functions that have sites.
+/// The normal forms of the functions that have sites, and of those that cannot be copied as they are.
 fn all_forms(program: &Program<'_>, graph: &Graph) -> Result<Vec<Form>, Refused> {
     let mut forms = Vec::new();
     let mut reasons = Vec::new();
     for function in program.defined() {
-        if !graph.may_leave(function) && !graph.circles(function) {
-            continue;
-        }
-        if let Some(why) = graph.unhandled(function) {
-            reasons.push(program.reason(function, why));
+        if !graph.may_leave(function) && !graph.circles(function) && !graph.rewritten(function) {
             continue;
         }
         let mut form = normalise(program, graph, function)?;
@@ -133,7 +130,7 @@ struct Printed {
     hints: BranchHints,
 }
 
-fn print(base: &mut Base<'_>, frame_bytes: u32) -> Vec<u8> {
+fn print(base: &mut Base<'_>) -> Vec<u8> {
     let links = base.links(base.first_helper());
     let mut types = base.types.clone();
     let mut printed = print_own(base, &links, &mut types);
@@ -147,21 +144,19 @@ fn print(base: &mut Base<'_>, frame_bytes: u32) -> Vec<u8> {
         }
     };
     module.section(&base.types.section());
-    copy(&mut module, 2);
+    copy(&mut module, SectionId::Import.into());
     module.section(&printed.functions);
-    copy(&mut module, 4);
-    module.section(&memories(base, frame_bytes));
-    // Tags stand between the memories and the globals.
-    copy(&mut module, 13);
-    copy(&mut module, 6);
-    module.section(&exports(base, &links));
-    copy(&mut module, 9);
-    copy(&mut module, 12);
+    module.section(&sections::tables(base)).section(&sections::memories(base));
+    copy(&mut module, SectionId::Tag.into());
+    module.section(&sections::globals(base)).section(&sections::exports(base, &links));
+    module.section(&sections::elements(base));
+    let data = sections::data(base);
+    data.iter().for_each(|(count, _)| _ = module.section(count));
     if !printed.hints.is_empty() {
         module.section(&printed.hints);
     }
     module.section(&printed.code);
-    copy(&mut module, 11);
+    data.iter().for_each(|(_, data)| _ = module.section(data));
     if let Some(names) = program.name_section {
         module.section(&CustomSection { name: "name".into(), data: names.into() });
     }
@@ -179,14 +174,19 @@ fn print_own(base: &Base<'_>, links: &Links, types: &mut Types) -> Printed {
                 printed.code.function(&body);
                 add_hints(&mut printed.hints, function, &hints);
             }
-            None => _ = printed.code.raw(&base.program.bytes[base.program.body(function).range()]),
+            None => {
+                printed.code.raw(&base.program.bytes[base.program.body(function).range()]);
+                let hints = base.program.hints.get(&function).into_iter().flatten();
+                let hints: Vec<_> = hints.map(|(at, likely)| (crate::number(*at), *likely)).collect();
+                add_hints(&mut printed.hints, function, &hints);
+            }
         }
     }
     printed
 }
 
 /// The body in a block, so that all cold blocks leave through one place behind it.
-fn print_form(base: &Base<'_>, form: &Form, links: &Links, types: &mut Types) -> (Function, Vec<u32>) {
+fn print_form(base: &Base<'_>, form: &Form, links: &Links, types: &mut Types) -> (Function, Vec<(u32, bool)>) {
     let out = helpers::with_locals(&form.locals[form.params..]);
     let mut printer =
         Printer { base, form, links, types, out, hints: Vec::new(), leaving: Leaving::Shared, outside: false };
@@ -200,9 +200,12 @@ fn print_form(base: &Base<'_>, form: &Form, links: &Links, types: &mut Types) ->
     (printer.out, printer.hints)
 }
 
-pub(crate) fn add_hints(section: &mut BranchHints, function: u32, offsets: &[u32]) {
-    if !offsets.is_empty() {
-        let hints = offsets.iter().map(|offset| BranchHint { branch_func_offset: *offset, branch_hint_value: 0 });
+/// Of one function: where its branches are, and whether they are likely.
+pub(crate) fn add_hints(section: &mut BranchHints, function: u32, hints: &[(u32, bool)]) {
+    if !hints.is_empty() {
+        let hints = hints
+            .iter()
+            .map(|(offset, likely)| BranchHint { branch_func_offset: *offset, branch_hint_value: u32::from(*likely) });
         section.function_hints(function, hints);
     }
 }
@@ -214,16 +217,37 @@ fn print_added(base: &Base<'_>, links: &Links, types: &mut Types, printed: &mut 
     }
     for saved in &base.added.push {
         printed.functions.function(types.intern(&helpers::push_params(saved), &[]));
-        printed.code.function(&helpers::push(base.control, saved));
+        printed.code.function(&helpers::push(base, links, saved));
     }
     for (number, results) in (0..).zip(&base.table.returned) {
         printed.functions.function(types.intern(&plain(results), &[]));
-        printed.code.function(&helpers::returned(base.control, results, number));
+        printed.code.function(&helpers::returned(base, links, results, number));
     }
     for (ty, targets) in &base.added.dispatch {
         let (params, results) = dispatch_type(base, *ty);
         printed.functions.function(types.intern(&params, &results));
         printed.code.function(&helpers::dispatcher(next_local(&params) - 1, targets));
+    }
+    print_hidden(base, links, types, printed);
+}
+
+/// References, segments and the loader, in the order of [`Links`].
+fn print_hidden(base: &Base<'_>, links: &Links, types: &mut Types, printed: &mut Printed) {
+    let mut add = |(params, results): (&[ValType], &[ValType]), body: &Function| {
+        printed.functions.function(types.intern(params, results));
+        printed.code.function(body);
+    };
+    if base.added.references {
+        add(references::TAKE, &references::take(base));
+    }
+    for op in &base.added.segments {
+        add((op.params(), &[]), &segments::function(base, *op));
+    }
+    if base.added.references {
+        add(references::KEEP, &references::keep(base));
+    }
+    if base.added.loads {
+        add((&[], &[]), &segments::loader(base, links));
     }
 }
 
@@ -231,65 +255,6 @@ fn print_added(base: &Base<'_>, links: &Links, types: &mut Types, printed: &mut 
 pub(crate) fn dispatch_type(base: &Base<'_>, ty: u32) -> crate::scalar::Signature {
     let ty = &base.program.types[ty as usize];
     let mut params = ty.params().to_vec();
-    params.push(wasmparser::ValType::I32);
+    params.push(ValType::I32);
     (params, ty.results().to_vec())
-}
-
-fn memories(base: &Base<'_>, frame_bytes: u32) -> MemorySection {
-    let mut section = MemorySection::new();
-    base.program.memories.iter().for_each(|memory| _ = section.memory(encode_memory(memory)));
-    section.memory(control_type(frame_bytes));
-    section
-}
-
-pub(crate) fn encode_memory(ty: &wasmparser::MemoryType) -> MemoryType {
-    MemoryType { minimum: ty.initial, maximum: ty.maximum, memory64: false, shared: false, page_size_log2: None }
-}
-
-fn control_type(frame_bytes: u32) -> MemoryType {
-    let pages = (u64::from(crate::FRAMES) + u64::from(frame_bytes)).div_ceil(65536).min(65536);
-    MemoryType { minimum: pages, maximum: Some(pages), memory64: false, shared: false, page_size_log2: None }
-}
-
-fn exports(base: &Base<'_>, links: &Links) -> ExportSection {
-    let mut section = ExportSection::new();
-    for export in &base.program.exports {
-        section.export(export.name, encode_kind(export.kind), export.index);
-    }
-    section.export(CONTROL, ExportKind::Memory, base.control);
-    for (name, kind, index) in hidden(base, links) {
-        section.export(&name, kind, index);
-    }
-    if let Some(start) = base.program.start {
-        section.export(START, ExportKind::Func, start);
-    }
-    section
-}
-
-fn encode_kind(kind: ExternalKind) -> ExportKind {
-    match kind {
-        ExternalKind::Func | ExternalKind::FuncExact => ExportKind::Func,
-        ExternalKind::Table => ExportKind::Table,
-        ExternalKind::Memory => ExportKind::Memory,
-        ExternalKind::Global => ExportKind::Global,
-        ExternalKind::Tag => ExportKind::Tag,
-    }
-}
-
-/// What the host and a continuation reach, besides the control memory: name, kind, number.
-pub(crate) fn hidden(base: &Base<'_>, links: &Links) -> Vec<(String, ExportKind, u32)> {
-    let program = &base.program;
-    let mut all = Vec::new();
-    let mut add = |name: &str, kind: ExportKind, indices: Vec<u32>| {
-        all.extend(
-            (0..).zip(indices).map(|(number, index): (u32, u32)| (format!("gatebus:{name}:{number}"), kind, index)),
-        );
-    };
-    add("push", ExportKind::Func, links.push.values().copied().collect());
-    add("returned", ExportKind::Func, links.returned.values().copied().collect());
-    add("call", ExportKind::Func, links.dispatch.values().copied().collect());
-    add("memory", ExportKind::Memory, (0..base.control).collect());
-    add("global", ExportKind::Global, (0..crate::number(program.globals.len())).collect());
-    add("table", ExportKind::Table, (0..crate::number(program.tables.len())).collect());
-    all
 }

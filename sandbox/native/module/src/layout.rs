@@ -7,7 +7,9 @@
 //! 4096  u32   unwinding: 1 from the first frame on, until the host has cleared it
 //! 4100  u32   bytes of frames written
 //! 4104  u32   where a continuation reads its next frame
-//! 4112 ..     frames, each: site u32, then its values in the order of the site table, little-endian, without gaps
+//! 4108  u32   references to functions written: so many entries of the table `gatebus:references`
+//! 4112  u32   written by polls beyond the first 4096 of a function, read by nobody
+//! 4128 ..     frames, each: site u32, then its values in the order of the site table, little-endian, without gaps
 //! ```
 //!
 //! Each site has a byte of its own, because an engine may leave out a second load of one shared byte between which and the first
@@ -23,8 +25,18 @@ pub const UNWINDING: u32 = 4096;
 pub const WRITTEN: u32 = 4100;
 /// The address of the continuation's read position.
 pub const READ: u32 = 4104;
+/// The address of the number of references that the frames hold.
+pub const REFERENCES_WRITTEN: u32 = 4108;
+/// Where a store goes that only keeps the engine from leaving out the load behind it.
+pub(crate) const SCRATCH: u32 = 4112;
 /// The address of the first frame.
-pub const FRAMES: u32 = 4112;
+pub const FRAMES: u32 = 4128;
+/// Room for frames: twice the largest stack that a program gets, since a frame is about as large as the native one. A push must not fail.
+pub const FRAME_BYTES: u32 = 16 << 20;
+/// The control memory's pages of 64 KiB; its size is the same for all programs and never changes.
+pub const CONTROL_PAGES: u32 = (FRAMES + FRAME_BYTES).div_ceil(65536);
+/// The same in bytes.
+pub const CONTROL_BYTES: u32 = CONTROL_PAGES << 16;
 /// The bit of a site's number that marks a pseudo frame: "the call had already returned these values".
 pub const RETURNED: u32 = 1 << 31;
 
@@ -32,6 +44,22 @@ pub const RETURNED: u32 = 1 << 31;
 pub const PREFIX: &str = "gatebus:";
 /// The exported control memory.
 pub const CONTROL: &str = "gatebus:control";
+/// Writes the active data segments, which no longer are: the host calls it once after making the instance, before [`START`], and never on a resume.
+pub const LOAD: &str = "gatebus:load";
+/// The table of the functions that a reference can mean. The place in it is the function's number in a state.
+pub const FUNCTIONS: &str = "gatebus:functions";
+/// The table of the references in frames.
+pub const REFERENCES: &str = "gatebus:references";
+/// `gatebus:memory:0` and so on: all memories, globals and tables under their own numbers.
+pub const MEMORY: &str = "gatebus:memory:";
+/// See [`MEMORY`].
+pub const GLOBAL: &str = "gatebus:global:";
+/// See [`MEMORY`].
+pub const TABLE: &str = "gatebus:table:";
+/// Once more those tables that the program can change: they belong to the state.
+pub const CHANGES: &str = "gatebus:changes:";
+/// `gatebus:dropped:data.drop:3`: a global that is 1 once the segment was dropped; the function `gatebus:data.drop:3` drops it. The same for `elem.drop`.
+pub const DROPPED: &str = "gatebus:dropped:";
 /// What was the start function: the host calls it once after making the instance, and never after a resume.
 pub const START: &str = "gatebus:start";
 /// The module name of a continuation's imports: the hidden exports of the program.

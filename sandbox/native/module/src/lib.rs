@@ -4,31 +4,47 @@
 //! doing then lies as frames in that memory. A *continuation module*, made from the same bytes and the set of sites in the frames, goes on from there in a fresh
 //! instance, on any engine. The path of a module, one file each:
 //!
-//! 1. `parse`: the bytes, untrusted -> one description, valid or refused
-//! 2. `graph`: who calls whom, and which calls need a check
+//! 1. `parse` (with `features`): the bytes, untrusted -> one description, valid or refused
+//! 2. `graph` (with `uses`): who calls whom, which calls need a check, and what the code changes besides memories and globals
 //! 3. `normal` (with `stack`; the result is `form`): operands are where they can be saved
 //! 4. `live`: what each site saves
 //! 5. `table`: all sites, numbered; derived from the bytes alone
-//! 6. `instrument` (with `base`, `print`, `helpers`; addresses and names in `layout`): the transformed program
-//! 7. `frames`: what it wrote when it was left, checked against the table
-//! 8. `resume`: the continuation module for a set of sites
+//! 6. `instrument` (with `base`, `print`, `helpers`, `references`, `segments`, `sections`, `constants`; addresses and names in `layout`): the transformed program
+//! 7. `frames`: what it wrote when it was left; `state` (with `bytes`): the same and the rest, as it travels; `show`: in words for a person
+//! 8. `resume`: the continuation module for a set of sites; `guide`: what the resuming process must know of it
 //!
-//! A library: nothing here runs a program, and admission does not use it yet. The module comes from outside, so all of this belongs into the jailed worker.
+//! A library: nothing here runs a program. The module comes from outside, so all of this belongs into the jailed worker; only `state` and [`Guide`] are
+//! for the process that runs the program.
 //! What cannot be captured is refused *for suspension*, by name ([`Refused::Suspension`]); such a program runs untransformed.
 //!
-//! What a host does: make the instance; call [`START`] if it is exported; call an export. To stop it, fill the first [`ZONE`] bytes of [`CONTROL`]
-//! with ones from anywhere. A host call that would block stores 1 at [`UNWINDING`] and returns anything: it is made again later. When the call has returned and
-//! the word at [`UNWINDING`] is 1, [`WRITTEN`] bytes at [`FRAMES`] are the frames; memories and variable globals (hidden exports) are the rest of the state.
-//! To go on: make an instance, put back the state, clear the control memory below [`FRAMES`], put [`Suspendable::write_frames`] at [`FRAMES`],
-//! link the continuation to the instance under the module name [`PROGRAM`], and call the export [`Suspendable::resume_name`]. Each such leg
-//! passes at least one site, even where the request is never taken back.
+//! # What a host does
+//!
+//! **Run**: make the instance; call [`LOAD`], then [`START`], where they are exported; call an entry.
+//!
+//! **Stop**: fill the first [`ZONE`] bytes of [`CONTROL`] with ones from anywhere. A host call that would block stores 1 at [`UNWINDING`] and returns anything: it is
+//! made again later. When the call has returned and the word at [`UNWINDING`] is 1, [`WRITTEN`] bytes at [`FRAMES`] are the frames.
+//! One instruction can take long: a `memory.fill` of 1 GiB, a `table.fill`, the loading of the data segments; the stop waits for its end.
+//!
+//! **Save** a [`State`]: the frames; of the table [`REFERENCES`] the first [`REFERENCES_WRITTEN`] entries; of each [`GLOBAL`] that is variable the value; each table that is
+//! also exported under [`CHANGES`]; which globals [`DROPPED`] are 1; the memories. A reference is written as a number: its place in the table [`FUNCTIONS`], plus 1
+//! (compare the engine's pointers; there is no other function that a program can have a reference to, unless the host gives it one: then the state
+//! cannot be saved). References of type `externref` are null or cannot be saved.
+//!
+//! **Go on**: make an instance, without [`LOAD`] and [`START`]; grow and fill memories and tables, set globals, call `gatebus:data.drop:N` and `gatebus:elem.drop:N` for what was
+//! dropped, grow [`REFERENCES`] and fill it; the control memory is all zeros but for [`Guide::write_frames`] at [`FRAMES`], after [`Guide::check_untrusted`]. Link
+//! the continuation to the instance under the module name [`PROGRAM`], and call the export [`Guide::resume_name`]. Each such leg passes at least one site,
+//! even where the request is never taken back.
 
 #![forbid(unsafe_code)]
 
 mod base;
+mod bytes;
+mod constants;
+mod features;
 mod form;
 mod frames;
 mod graph;
+mod guide;
 mod helpers;
 mod instrument;
 mod layout;
@@ -36,18 +52,31 @@ mod live;
 mod normal;
 mod parse;
 mod print;
+mod references;
 mod refused;
 mod resume;
 mod scalar;
+mod sections;
+mod segments;
+mod show;
 mod stack;
+mod state;
 mod table;
+mod uses;
 
+pub use features::ACCEPTED;
 pub use form::Callee;
-pub use frames::{BadFrames, Frame, read_untrusted};
+pub use frames::{BadFrames, Frame, read_untrusted, sites_of};
+pub use guide::Guide;
 pub use instrument::Suspendable;
-pub use layout::{CONTROL, FRAMES, PREFIX, PROGRAM, READ, RETURNED, START, UNWINDING, WRITTEN, ZONE};
+pub use layout::{
+    CHANGES, CONTROL, CONTROL_BYTES, CONTROL_PAGES, DROPPED, FRAME_BYTES, FRAMES, FUNCTIONS, GLOBAL, LOAD, MEMORY,
+    PREFIX, PROGRAM, READ, REFERENCES, REFERENCES_WRITTEN, RETURNED, START, TABLE, UNWINDING, WRITTEN, ZONE,
+};
 pub use refused::{Reason, Refused};
 pub use scalar::Scalar;
+pub use show::Shown;
+pub use state::{BadState, Global, Memory, PIECE, Phase, State, Table};
 pub use table::{Place, Site, SiteTable};
 
 /// A count of parts of a module, whose size has a limit far below.

@@ -13,6 +13,7 @@
 
 use crate::form::{Form, Op};
 use std::collections::BTreeMap;
+use wasmparser::Catch;
 
 /// A set of locals.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -54,6 +55,8 @@ struct Walk<'x> {
     empty: Set,
     live: Set,
     open: Vec<Open>,
+    /// For each `try_table` around us, what is live where an exception may go from inside it.
+    caught: Vec<Set>,
     found: Vec<Set>,
 }
 
@@ -66,6 +69,7 @@ pub(crate) fn add_liveness(form: &mut Form) {
         headers: BTreeMap::new(),
         live: empty.clone(),
         open: Vec::new(),
+        caught: Vec::new(),
         found: vec![empty.clone(); form.spots.len()],
         empty,
     };
@@ -84,6 +88,7 @@ impl Walk<'_> {
         let before = self.headers.clone();
         self.live = self.empty.clone();
         self.open.clear();
+        self.caught.clear();
         for at in (0..self.form.ops.len()).rev() {
             self.step(at);
         }
@@ -106,6 +111,10 @@ impl Walk<'_> {
                 self.headers.insert(at, self.live.clone());
             }
             Op::Block(_) => drop(self.open.pop()),
+            Op::Try(..) => {
+                self.open.pop();
+                self.caught.pop();
+            }
             Op::Branch(depth) => self.live = self.label(*depth).clone(),
             Op::BranchIf(depth) => {
                 let label = self.label(*depth).clone();
@@ -117,20 +126,38 @@ impl Walk<'_> {
                 self.live = all;
             }
             Op::Return | Op::Unreachable | Op::TailCall(_) | Op::TailCallIndirect(_) => self.live = self.empty.clone(),
+            Op::Throw(_) => {
+                self.live = self.empty.clone();
+                self.may_throw();
+            }
             Op::Get(local) => self.live.add(*local),
             Op::Set(local) | Op::Tee(local) => self.live.remove(*local),
             Op::Poll(spot) => self.found[*spot] = self.live.clone(),
             Op::Check(spot, results) => {
+                // A continuation makes the call in its place, and the callee may throw there.
+                self.may_throw();
                 // The results travel on their own: from the callee's frame, or as the pseudo frame "returned".
                 self.found[*spot] = self.live.clone();
                 results.iter().for_each(|local| self.found[*spot].remove(*local));
             }
-            Op::Raw(_) | Op::Call(_) | Op::CallIndirect(..) => {}
+            Op::Call(_) | Op::CallIndirect(..) => self.may_throw(),
+            Op::Raw(_) | Op::Reference(_) | Op::Segment(_) => {}
+        }
+    }
+
+    fn may_throw(&mut self) {
+        if let Some(caught) = self.caught.last() {
+            self.live.join(caught);
         }
     }
 
     fn end(&mut self, at: usize) {
         let start = self.starts.get(&at);
+        if let Some(Op::Try(_, catches)) = start.map(|start| &self.form.ops[*start]) {
+            let mut caught = self.caught.last().unwrap_or(&self.empty).clone();
+            catches.iter().for_each(|catch| caught.join(self.label(label_of(catch))));
+            self.caught.push(caught);
+        }
         let header = start.filter(|start| matches!(self.form.ops[**start], Op::Loop(..)));
         let label = match header {
             Some(start) => self.headers.get(start).unwrap_or(&self.empty).clone(),
@@ -142,5 +169,13 @@ impl Walk<'_> {
     fn label(&self, depth: u32) -> &Set {
         let from_top = self.open.len().checked_sub(depth as usize + 1);
         from_top.map_or(&self.empty, |at| &self.open[at].label)
+    }
+}
+
+fn label_of(catch: &Catch) -> u32 {
+    match catch {
+        Catch::One { label, .. } | Catch::OneRef { label, .. } | Catch::All { label } | Catch::AllRef { label } => {
+            *label
+        }
     }
 }

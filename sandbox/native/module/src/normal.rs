@@ -16,6 +16,8 @@ use crate::number;
 use crate::parse::{Located, Program};
 use crate::refused::Refused;
 use crate::stack::{Operands, Slot};
+use crate::uses::SegmentOp;
+use std::collections::BTreeMap;
 use wasmparser::{BlockType, FuncValidator, Operator, ValType, ValidatorResources};
 
 /// A construct that is open in the source.
@@ -36,6 +38,7 @@ struct Walk<'x, 'a> {
     stack: Operands,
     open: Vec<Open>,
     spots: Vec<Spot>,
+    hints: BTreeMap<usize, bool>,
     /// How deep below the point where the code became unreachable.
     dead: Option<u32>,
 }
@@ -62,17 +65,23 @@ pub(crate) fn normalise(program: &Program<'_>, graph: &Graph, function: u32) -> 
         has_else: false,
     };
     let stack = Operands::new(locals);
-    let mut walk = Walk { program, graph, stack, open: vec![outermost], spots: Vec::new(), dead: None };
+    let (spots, hints) = (Vec::new(), BTreeMap::new());
+    let mut walk = Walk { program, graph, stack, open: vec![outermost], spots, hints, dead: None };
+    let hints = program.hints.get(&function);
+    let start = program.body(function).range().start;
     if graph.circles(function) {
         walk.poll();
     }
     for (at, located) in operators.iter().enumerate() {
         walk.step(located, hot[at], &mut validator)?;
+        if let Some(likely) = hints.and_then(|hints| hints.get(&(located.range.start - start))) {
+            walk.hint(*likely);
+        }
     }
     let (locals, ops) = walk.stack.finish();
     let results = ty.results().to_vec();
-    let mut form =
-        Form { function, params: ty.params().len(), results, locals, ops, spots: walk.spots, ..Form::default() };
+    let mut form = Form { function, params: ty.params().len(), results, locals, ops, ..Form::default() };
+    (form.spots, form.hints) = (walk.spots, walk.hints);
     form.close();
     Ok(form)
 }
@@ -129,6 +138,7 @@ impl Walk<'_, '_> {
             Operator::Block { blockty } | Operator::Loop { blockty } | Operator::If { blockty } => {
                 self.enter(operator, *blockty, hot);
             }
+            Operator::TryTable { try_table } => self.enter(operator, try_table.ty, hot),
             Operator::Else => self.other_arm(),
             Operator::End => self.end(),
             Operator::LocalGet { local_index } => self.stack.get(*local_index),
@@ -152,6 +162,11 @@ impl Walk<'_, '_> {
             Operator::Unreachable => self.leave(Op::Unreachable, 0),
             Operator::ReturnCall { function_index } => self.leave(Op::TailCall(*function_index), takes),
             Operator::ReturnCallIndirect { .. } => self.leave(Op::TailCallIndirect(located.range.clone()), takes),
+            Operator::Throw { .. } | Operator::ThrowRef => self.leave(Op::Throw(located.range.clone()), takes),
+            Operator::RefFunc { function_index } => {
+                self.stack.out(Op::Reference(*function_index));
+                self.stack.push(ValType::FUNCREF);
+            }
             Operator::Call { function_index } => {
                 let ty = self.program.functions[*function_index as usize];
                 let site = self.graph.may_leave(*function_index).then_some(Callee::Function(*function_index));
@@ -161,9 +176,20 @@ impl Walk<'_, '_> {
                 let site = self.graph.may_leave_indirect(*type_index).then_some(Callee::Indirect(*type_index));
                 self.call(Op::CallIndirect(*type_index, *table_index), *type_index, takes, site);
             }
-            _ => self.plain(located, arity.unwrap_or_default(), validator),
+            _ => match SegmentOp::of(operator) {
+                Some(op) => self.stack.simple(Op::Segment(op), op.params().len()),
+                None => self.plain(located, arity.unwrap_or_default(), validator),
+            },
         }
         Ok(())
+    }
+
+    /// Of the branch that was just written; it may have been dropped with unreachable code.
+    fn hint(&mut self, likely: bool) {
+        let last = self.stack.position().checked_sub(1);
+        if let Some(at) = last.filter(|at| matches!(self.stack.op(*at), Op::If(_) | Op::BranchIf(_))) {
+            self.hints.entry(at).or_insert(likely);
+        }
     }
 
     /// Unreachable code is dropped, up to the `else` or `end` of the construct that it stands in.
@@ -218,6 +244,7 @@ impl Walk<'_, '_> {
         let (params, results, shape) = self.shape(ty);
         let is_if = matches!(operator, Operator::If { .. });
         let is_loop = matches!(operator, Operator::Loop { .. });
+        let plain = |shape: Shape| if hot { Shape::Results(results.clone()) } else { shape };
         if hot {
             self.stack.flush(usize::from(is_if));
         } else {
@@ -225,10 +252,13 @@ impl Walk<'_, '_> {
         }
         self.stack.pop(usize::from(is_if));
         let base = self.stack.height() - params.len();
-        match (is_loop, is_if) {
-            (true, _) => self.enter_loop(&params, &results, shape),
-            (_, true) => self.stack.out(Op::If(if hot { Shape::Results(results.clone()) } else { shape })),
-            _ => self.stack.out(Op::Block(if hot { Shape::Results(results.clone()) } else { shape })),
+        match operator {
+            _ if is_loop => self.enter_loop(&params, &results, shape),
+            Operator::TryTable { try_table } => {
+                self.stack.out(Op::Try(plain(shape), try_table.catches.clone()));
+            }
+            _ if is_if => self.stack.out(Op::If(plain(shape))),
+            _ => self.stack.out(Op::Block(plain(shape))),
         }
         let entry = self.stack.above(base);
         self.open.push(Open { is_if, hot, base, params, results, entry, has_else: false });

@@ -4,25 +4,17 @@
 //! passes may index without asking; or a refusal. All index spaces stay as they are in the source: whatever we add is appended, and
 //! an operator that is not rewritten can be copied byte for byte.
 
+use crate::features::ACCEPTED;
 use crate::layout::PREFIX;
 use crate::refused::{Reason, Refused};
 use crate::scalar;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use wasmparser::{
-    ElementItems, ExternalKind, FuncToValidate, FuncType, FuncValidator, FuncValidatorAllocations, FunctionBody,
-    GlobalType, KnownCustom, MemoryType, Name, Operator, Parser, Payload, TableType, TypeRef, ValType, ValidPayload,
-    Validator, ValidatorResources, WasmFeatures,
+    Data, DataKind, Element, ElementItems, ExternalKind, FuncToValidate, FuncType, FuncValidator,
+    FuncValidatorAllocations, FunctionBody, Global, KnownCustom, MemoryType, Name, Operator, Parser, Payload, Table,
+    TableInit, TypeRef, ValType, ValidPayload, Validator, ValidatorResources,
 };
-
-/// The features that the sandbox accepts; a module that uses others never gets here.
-const ACCEPTED: WasmFeatures = WasmFeatures::WASM2
-    .union(WasmFeatures::RELAXED_SIMD)
-    .union(WasmFeatures::TAIL_CALL)
-    .union(WasmFeatures::MULTI_MEMORY)
-    .union(WasmFeatures::EXCEPTIONS)
-    .union(WasmFeatures::EXTENDED_CONST)
-    .union(WasmFeatures::GC_TYPES);
 
 /// An export of the module as it came.
 #[derive(Clone, Debug)]
@@ -41,9 +33,13 @@ pub(crate) struct Program<'a> {
     pub(crate) functions: Vec<u32>,
     /// How many of the functions are imported.
     pub(crate) imported: u32,
-    pub(crate) globals: Vec<GlobalType>,
+    pub(crate) globals: Vec<Global<'a>>,
     pub(crate) memories: Vec<MemoryType>,
-    pub(crate) tables: Vec<TableType>,
+    pub(crate) tables: Vec<Table<'a>>,
+    /// The types of the exception tags.
+    pub(crate) tags: Vec<u32>,
+    pub(crate) elements: Vec<Element<'a>>,
+    pub(crate) data: Vec<Data<'a>>,
     /// Functions that an indirect call may reach: in an element segment, or taken by `ref.func`. Closed world: the host puts none into a table.
     pub(crate) escaped: BTreeSet<u32>,
     pub(crate) exports: Vec<Exported<'a>>,
@@ -51,6 +47,8 @@ pub(crate) struct Program<'a> {
     /// Number and content of each section but the custom ones.
     pub(crate) sections: Vec<(u8, Range<usize>)>,
     pub(crate) names: BTreeMap<u32, String>,
+    /// Of each function, the branches that its compiler called likely or not, by their place in the source.
+    pub(crate) hints: BTreeMap<u32, BTreeMap<usize, bool>>,
     /// The content of the name section, which stays true: no number changes.
     pub(crate) name_section: Option<&'a [u8]>,
     bodies: Vec<FunctionBody<'a>>,
@@ -104,7 +102,16 @@ impl<'a> Program<'a> {
             }
             Payload::TableSection(tables) => {
                 for table in tables {
-                    self.tables.push(table?.ty);
+                    let table = table?;
+                    if let TableInit::Expr(expression) = &table.init {
+                        self.take_constant(expression.get_operators_reader())?;
+                    }
+                    self.tables.push(table);
+                }
+            }
+            Payload::TagSection(tags) => {
+                for tag in tags {
+                    self.tags.push(tag?.func_type_idx);
                 }
             }
             Payload::MemorySection(memories) => {
@@ -116,7 +123,7 @@ impl<'a> Program<'a> {
                 for global in globals {
                     let global = global?;
                     self.take_constant(global.init_expr.get_operators_reader())?;
-                    self.globals.push(global.ty);
+                    self.globals.push(global);
                 }
             }
             Payload::ExportSection(exports) => {
@@ -128,15 +135,24 @@ impl<'a> Program<'a> {
             Payload::StartSection { func, .. } => self.start = Some(func),
             Payload::ElementSection(segments) => {
                 for segment in segments {
-                    self.take_elements(segment?.items)?;
+                    let segment = segment?;
+                    self.take_elements(segment.items.clone())?;
+                    self.elements.push(segment);
                 }
             }
-            Payload::CustomSection(custom) => {
-                if let KnownCustom::Name(names) = custom.as_known() {
+            Payload::DataSection(segments) => {
+                for segment in segments {
+                    self.data.push(segment?);
+                }
+            }
+            Payload::CustomSection(custom) => match custom.as_known() {
+                KnownCustom::Name(names) => {
                     self.name_section = Some(custom.data());
                     self.take_names(names);
                 }
-            }
+                KnownCustom::BranchHints(functions) => self.take_hints(functions),
+                _ => {}
+            },
             _ => {}
         }
         Ok(())
@@ -187,6 +203,15 @@ impl<'a> Program<'a> {
         }
     }
 
+    /// As with names: an advice that cannot be read is none.
+    fn take_hints(&mut self, functions: wasmparser::BranchHintSectionReader<'a>) {
+        for function in functions.into_iter().flatten() {
+            let hints = function.hints.into_iter().flatten();
+            let hints = hints.map(|hint| (hint.func_offset as usize, hint.taken)).collect();
+            self.hints.insert(function.func, hints);
+        }
+    }
+
     fn validate_bodies(&mut self) -> Result<(), Refused> {
         let mut memory = FuncValidatorAllocations::default();
         for number in 0..self.bodies.len() {
@@ -202,21 +227,15 @@ impl<'a> Program<'a> {
         if self.exports.iter().any(|export| export.name.starts_with(PREFIX)) {
             self.reasons.push("it has an export whose name begins with gatebus:, which is reserved");
         }
-        let imported = self.imported;
-        if self.exports.iter().any(|export| export.kind == ExternalKind::Func && export.index < imported) {
-            self.reasons.push("it exports a function that it imports");
-        }
-        if self.start.is_some_and(|start| start < imported) {
-            self.reasons.push("its start function is imported");
-        }
         let known = |ty: &ValType| scalar::encode(*ty).is_some();
-        let tables = self.tables.iter().all(|table| scalar::encode_reference(table.element_type).is_some());
+        let tables = self.tables.iter().all(|table| scalar::encode_reference(table.ty.element_type).is_some());
         let types = self.types.iter().all(|ty| ty.params().iter().chain(ty.results()).all(known));
-        if !tables || !types || !self.globals.iter().all(|global| known(&global.content_type)) {
+        if !tables || !types || !self.globals.iter().all(|global| known(&global.ty.content_type)) {
             self.reasons.push("it uses a reference type that is not handled");
         }
-        if self.globals.iter().any(|global| global.mutable && scalar::Scalar::of(global.content_type).is_none()) {
-            self.reasons.push("it has a variable global that holds a reference");
+        let exception = |ty: ValType| scalar::Scalar::of(ty).is_none();
+        if self.globals.iter().any(|global| global.ty.mutable && exception(global.ty.content_type)) {
+            self.reasons.push("it has a variable global that holds an exception");
         }
         if self.reasons.is_empty() {
             return Ok(());
@@ -265,6 +284,12 @@ impl<'a> Program<'a> {
 
     pub(crate) fn section(&self, id: u8) -> Option<&'a [u8]> {
         self.sections.iter().find(|(known, _)| *known == id).map(|(_, range)| &self.bytes[range.clone()])
+    }
+
+    /// The active data segments.
+    pub(crate) fn active(&self) -> BTreeSet<u32> {
+        let active = |(_, data): &(u32, &Data<'_>)| matches!(data.kind, DataKind::Active { .. });
+        (0..).zip(&self.data).filter(active).map(|(number, _)| number).collect()
     }
 
     pub(crate) fn reason(&self, function: u32, why: &'static str) -> Reason {

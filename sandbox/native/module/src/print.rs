@@ -18,10 +18,11 @@
 
 use crate::base::{Base, Links};
 use crate::form::{Form, Op, Shape};
-use crate::layout::{UNWINDING, ZONE, at, word};
+use crate::layout::{SCRATCH, UNWINDING, ZONE, at, word};
 use crate::scalar::{Types, zero};
 use std::ops::Range;
 use wasm_encoder::{BlockType, Function, Instruction};
+use wasmparser::Catch;
 
 /// How a cold block ends the function.
 #[derive(Clone, Copy, PartialEq)]
@@ -39,8 +40,8 @@ pub(crate) struct Printer<'x, 'a> {
     pub(crate) links: &'x Links,
     pub(crate) types: &'x mut Types,
     pub(crate) out: Function,
-    /// The offsets of the cold blocks' `if` in the body.
-    pub(crate) hints: Vec<u32>,
+    /// Branches that are likely or not, by their offsets in the body; those of the cold blocks are not.
+    pub(crate) hints: Vec<(u32, bool)>,
     pub(crate) leaving: Leaving,
     /// Calls go through the dispatchers: this is a continuation.
     pub(crate) outside: bool,
@@ -56,10 +57,17 @@ impl Printer<'_, '_> {
         let mut depth = 0;
         for at in range {
             let form = self.form;
+            if let Some(likely) = form.hints.get(&at) {
+                self.hints.push((crate::number(self.out.byte_len()), *likely));
+            }
             match &form.ops[at] {
                 Op::Block(shape) => self.open(shape, Instruction::Block, &mut depth),
                 Op::Loop(shape, _) => self.open(shape, Instruction::Loop, &mut depth),
                 Op::If(shape) => self.open(shape, Instruction::If, &mut depth),
+                Op::Try(shape, catches) => {
+                    self.open_try(shape, catches, |label| moved(label, depth, shift));
+                    depth += 1;
+                }
                 Op::End => {
                     self.write(Instruction::End);
                     depth = depth.saturating_sub(1);
@@ -86,7 +94,7 @@ impl Printer<'_, '_> {
 
     fn straight(&mut self, op: &Op) {
         match op {
-            Op::Raw(bytes) | Op::TailCallIndirect(bytes) => {
+            Op::Raw(bytes) | Op::TailCallIndirect(bytes) | Op::Throw(bytes) => {
                 let bytes = &self.base.program.bytes[bytes.clone()];
                 self.out.raw(bytes.iter().copied());
             }
@@ -96,6 +104,8 @@ impl Printer<'_, '_> {
             Op::Else => self.write(Instruction::Else),
             Op::Return => self.write(Instruction::Return),
             Op::Unreachable => self.write(Instruction::Unreachable),
+            Op::Reference(function) => self.reference(*function),
+            Op::Segment(op) => self.write(Instruction::Call(self.links.segments[op])),
             Op::Call(function) => self.call(*function, Instruction::Call),
             Op::TailCall(function) => self.call(*function, Instruction::ReturnCall),
             Op::CallIndirect(ty, table) => {
@@ -109,6 +119,21 @@ impl Printer<'_, '_> {
         let ty = self.shape(shape);
         self.write(instruction(ty));
         *depth += 1;
+    }
+
+    pub(crate) fn open_try(&mut self, shape: &Shape, catches: &[Catch], label: impl Fn(u32) -> u32) {
+        let ty = self.shape(shape);
+        let catches: Vec<_> = catches.iter().map(|catch| encode_catch(catch, &label)).collect();
+        self.write(Instruction::TryTable(ty, catches.into()));
+    }
+
+    /// A continuation takes the program's own reference: one to its own function would be another one to the host.
+    fn reference(&mut self, function: u32) {
+        if !self.outside {
+            return self.write(Instruction::RefFunc(self.base.target(function)));
+        }
+        self.write(Instruction::I32Const(self.base.place_of(function).cast_signed()));
+        self.write(Instruction::TableGet(self.base.functions_table()));
     }
 
     pub(crate) fn shape(&mut self, shape: &Shape) -> BlockType {
@@ -131,8 +156,14 @@ impl Printer<'_, '_> {
     }
 
     fn ask_request(&mut self, spot: usize) {
-        // The sites of a function are numbered one after the other: up to 4096 of them have a byte each.
+        // The sites of a function are numbered one after the other: up to 4096 of them have a byte each. Behind them the store in front
+        // keeps the engine from taking this load for an earlier one of the same byte.
         let byte = self.site(spot) % ZONE;
+        if spot >= ZONE as usize {
+            self.write(Instruction::I32Const(0));
+            self.write(Instruction::I32Const(0));
+            self.write(Instruction::I32Store(at(self.base.control, SCRATCH)));
+        }
         self.write(Instruction::I32Const(0));
         self.write(Instruction::I32Load8U(at(self.base.control, byte)));
     }
@@ -162,7 +193,7 @@ impl Printer<'_, '_> {
     }
 
     fn begin_cold(&mut self) {
-        self.hints.push(crate::number(self.out.byte_len()));
+        self.hints.push((crate::number(self.out.byte_len()), false));
         self.write(Instruction::If(BlockType::Empty));
     }
 
@@ -190,4 +221,13 @@ impl Printer<'_, '_> {
 
 fn moved(to: u32, depth: u32, shift: u32) -> u32 {
     if to >= depth { to + shift } else { to }
+}
+
+fn encode_catch(catch: &Catch, label: impl Fn(u32) -> u32) -> wasm_encoder::Catch {
+    match *catch {
+        Catch::One { tag, label: to } => wasm_encoder::Catch::One { tag, label: label(to) },
+        Catch::OneRef { tag, label: to } => wasm_encoder::Catch::OneRef { tag, label: label(to) },
+        Catch::All { label: to } => wasm_encoder::Catch::All { label: label(to) },
+        Catch::AllRef { label: to } => wasm_encoder::Catch::AllRef { label: label(to) },
+    }
 }

@@ -21,41 +21,51 @@
 
 use crate::base::{Base, Links};
 use crate::form::{Form, Op, Shape};
+use crate::frames::BadFrames;
 use crate::helpers;
-use crate::instrument::{Suspendable, add_hints, dispatch_type, encode_memory, hidden};
+use crate::instrument::{Suspendable, add_hints, dispatch_type};
 use crate::layout::{CONTROL, PROGRAM, RETURNED};
 use crate::print::{Leaving, Printer};
-use crate::scalar::{Scalar, Types, encode, encode_reference, plain};
+use crate::references;
+use crate::scalar::{Scalar, Types, plain};
+use crate::sections::{self, hidden};
 use crate::table::{Place, results_of};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use wasm_encoder::{
-    BlockType, BranchHints, CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, GlobalType,
-    ImportSection, Instruction, MemoryType, Module, TableType,
+    BlockType, BranchHints, CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection,
+    ImportSection, Instruction, Module, TagKind, TagType,
 };
 use wasmparser::ValType;
 
-impl Suspendable<'_> {
-    /// The export of a continuation that goes on from frames whose outermost one is at this site.
-    pub fn resume_name(&self, site: u32) -> Option<String> {
-        self.table().saved_untrusted(site)?;
-        Some(name_of(&results_at(&self.base, site)))
-    }
+/// Bytes of normal forms that one continuation may be printed from: a function is printed once for each of its sites in the set. A recursion through
+/// all of sqlite3's interpreter would need 20 MiB.
+const CONTINUATION: usize = 64 << 20;
 
-    /// The continuation module for these sites; `None` where one is not a site of the program.
-    pub fn continuation(&self, sites: &BTreeSet<u32>) -> Option<Vec<u8>> {
-        sites.iter().try_for_each(|site| self.table().saved_untrusted(*site).map(drop))?;
-        Some(print(&self.base, sites))
+impl Suspendable<'_> {
+    /// The continuation module for these sites.
+    pub fn continuation_untrusted(&self, sites: &BTreeSet<u32>) -> Result<Vec<u8>, BadFrames> {
+        if sites.iter().any(|site| self.table().saved_untrusted(*site).is_none()) {
+            return Err(BadFrames::NO_SITE);
+        }
+        let defined = sites.iter().filter_map(|site| self.table().sites.get(*site as usize));
+        let defined = defined.filter(|site| site.place != Place::Import);
+        let size: usize = defined.map(|site| self.base.program.body(site.function).range().len()).sum();
+        if size > CONTINUATION {
+            return Err(BadFrames { text: "the frames stand at too many places of too large functions" });
+        }
+        Ok(print(&self.base, sites))
     }
 }
 
-fn name_of(results: &[ValType]) -> String {
+/// The export of a continuation that gives these results.
+pub(crate) fn name_of(results: &[ValType]) -> String {
     let names: Vec<String> = results.iter().map(ValType::to_string).collect();
     format!("gatebus:resume:{}", names.join(","))
 }
 
 /// What the function gives that goes on from a site.
-fn results_at(base: &Base<'_>, site: u32) -> Vec<ValType> {
+pub(crate) fn results_at(base: &Base<'_>, site: u32) -> Vec<ValType> {
     if site & RETURNED != 0 {
         return plain(&base.table.returned[(site & !RETURNED) as usize]);
     }
@@ -73,7 +83,7 @@ fn print(base: &Base<'_>, sites: &BTreeSet<u32>) -> Vec<u8> {
     let links = base.links(0);
     let mut types = base.types.clone();
     let imports = imports(base, &links, &mut types);
-    let first = crate::number(links.push.len() + links.returned.len() + links.dispatch.len());
+    let first = links.shared();
     let sites: Vec<(u32, Vec<ValType>)> = sites.iter().map(|site| (*site, results_at(base, *site))).collect();
     // Also for what a call inside gives: a set that holds no frame for it cannot be complete, and would trap there.
     let inner: Vec<Vec<ValType>> = sites.iter().filter_map(|(site, _)| inner_results(base, *site)).collect();
@@ -129,41 +139,36 @@ fn imports(base: &Base<'_>, links: &Links, types: &mut Types) -> ImportSection {
         let (params, results) = dispatch_type(base, *ty);
         functions.push(types.intern(&params, &results));
     }
+    functions.extend(links.take.map(|_| types.intern(references::TAKE.0, references::TAKE.1)));
+    functions.extend(links.segments.keys().map(|op| types.intern(op.params(), &[])));
     for (name, kind, index) in hidden(base, links) {
         section.import(PROGRAM, &name, entity(base, kind, index, &functions));
     }
-    // The control memory's size is the program's; a smaller minimum fits all.
-    let control = MemoryType { minimum: 1, maximum: Some(65536), memory64: false, shared: false, page_size_log2: None };
-    section.import(PROGRAM, CONTROL, EntityType::Memory(control));
+    section.import(PROGRAM, CONTROL, EntityType::Memory(sections::control_type()));
     section
 }
 
 fn entity(base: &Base<'_>, kind: ExportKind, index: u32, functions: &[u32]) -> EntityType {
-    let index = index as usize;
+    let program = &base.program;
+    let place = index as usize;
     match kind {
-        ExportKind::Memory => EntityType::Memory(encode_memory(&base.program.memories[index])),
-        ExportKind::Global => {
-            let ty = &base.program.globals[index];
-            let val_type = encode(ty.content_type).expect("checked when the module was read");
-            EntityType::Global(GlobalType { val_type, mutable: ty.mutable, shared: false })
-        }
-        ExportKind::Table => {
-            let ty = &base.program.tables[index];
-            let element_type = encode_reference(ty.element_type).expect("checked when the module was read");
-            EntityType::Table(TableType {
-                element_type,
-                minimum: ty.initial,
-                maximum: ty.maximum,
-                table64: false,
-                shared: false,
-            })
-        }
-        _ => EntityType::Function(functions[index]),
+        ExportKind::Memory => EntityType::Memory(sections::memory_type(&program.memories[place])),
+        ExportKind::Global => EntityType::Global(sections::global_type(&program.globals[place].ty)),
+        ExportKind::Table => EntityType::Table(match program.tables.get(place) {
+            Some(table) => sections::table_type(&table.ty),
+            None if index == base.references_table() && base.added.references => sections::references_type(),
+            None => sections::functions_type(base),
+        }),
+        ExportKind::Tag => EntityType::Tag(TagType { kind: TagKind::Exception, func_type_idx: program.tags[place] }),
+        ExportKind::Func => EntityType::Function(functions[place]),
     }
 }
 
+/// A function and the hints for its branches.
+type Body = (Function, Vec<(u32, bool)>);
+
 /// The function that goes on from one site.
-fn print_site(base: &Base<'_>, links: &Links, types: &mut Types, plan: &Plan<'_>, site: u32) -> (Function, Vec<u32>) {
+fn print_site(base: &Base<'_>, links: &Links, types: &mut Types, plan: &Plan<'_>, site: u32) -> Body {
     let saved = base.table.saved_untrusted(site).expect("checked by the caller").to_vec();
     match base.table.sites.get(site as usize).filter(|_| site & RETURNED == 0) {
         Some(known) if known.place != Place::Import => {
@@ -175,7 +180,7 @@ fn print_site(base: &Base<'_>, links: &Links, types: &mut Types, plan: &Plan<'_>
         known => {
             let empty = Form::default();
             let mut out = Function::new([(1, wasm_encoder::ValType::I32)]);
-            helpers::pop(&mut out, base.control, &saved, 0, None);
+            helpers::pop(&mut out, (base, links), &saved, 0, None);
             let mut printer = Printer {
                 base,
                 form: &empty,
@@ -204,14 +209,14 @@ struct Target<'x> {
     saved: Vec<Scalar>,
 }
 
-fn print_inside(base: &Base<'_>, links: &Links, types: &mut Types, target: &Target<'_>) -> (Function, Vec<u32>) {
+fn print_inside(base: &Base<'_>, links: &Links, types: &mut Types, target: &Target<'_>) -> Body {
     let form = target.form;
     let entering = crate::number(form.locals.len());
     let mut locals = form.locals.clone();
     locals.extend([ValType::I32, ValType::I32]);
     let mut out = helpers::with_locals(&locals);
     let live = &form.spots[target.spot].live;
-    helpers::pop(&mut out, base.control, &target.saved, entering + 1, Some(live));
+    helpers::pop(&mut out, (base, links), &target.saved, entering + 1, Some(live));
     let printer = Printer { base, form, links, types, out, hints: Vec::new(), leaving: Leaving::Own, outside: true };
     let mut entry = Entry { printer, target, entering, again: false };
     entry.printer.write(Instruction::I32Const(1));
@@ -283,6 +288,10 @@ impl Entry<'_, '_> {
                 self.skip(lead, BlockType::Empty, |_| {});
                 let ty = self.printer.shape(shape);
                 self.printer.write(Instruction::Block(ty));
+            }
+            Op::Try(shape, catches) => {
+                self.skip(lead, BlockType::Empty, |_| {});
+                self.printer.open_try(shape, catches, |label| label);
             }
             _ => unreachable!("only constructs have an end"),
         }

@@ -1,4 +1,4 @@
-//! Types: the five whose values can be written down, and the list of function types that grows while we print.
+//! Types: those whose values can be written down, and the list of function types that grows while we print.
 
 use std::collections::BTreeMap;
 use wasm_encoder::{
@@ -7,7 +7,7 @@ use wasm_encoder::{
 };
 use wasmparser::ValType;
 
-/// A type whose values are plain bits: what a frame can hold. The order is the order of a frame's values.
+/// A type whose values a frame can hold. The order is the order of a frame's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)]
 pub enum Scalar {
@@ -16,10 +16,14 @@ pub enum Scalar {
     F32,
     F64,
     V128,
+    /// A reference to a function: 0 for null, else one more than its place in the list of references that goes with the frames.
+    Function,
+    /// A reference to something of the host: 0 for null. Another one cannot be saved.
+    Extern,
 }
 
 impl Scalar {
-    /// `None` for references: they have no bits that mean anything elsewhere.
+    /// `None` for references to exceptions.
     pub fn of(ty: ValType) -> Option<Scalar> {
         match ty {
             ValType::I32 => Some(Scalar::I32),
@@ -27,17 +31,40 @@ impl Scalar {
             ValType::F32 => Some(Scalar::F32),
             ValType::F64 => Some(Scalar::F64),
             ValType::V128 => Some(Scalar::V128),
-            ValType::Ref(_) => None,
+            ValType::Ref(_) => match nullable(ty) {
+                ValType::FUNCREF => Some(Scalar::Function),
+                ValType::EXTERNREF => Some(Scalar::Extern),
+                _ => None,
+            },
         }
     }
 
     /// Bytes in a frame.
     pub fn size(self) -> u32 {
         match self {
-            Scalar::I32 | Scalar::F32 => 4,
+            Scalar::I32 | Scalar::F32 | Scalar::Function | Scalar::Extern => 4,
             Scalar::I64 | Scalar::F64 => 8,
             Scalar::V128 => 16,
         }
+    }
+
+    /// The byte that stands for the type in states and guides.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Scalar::I32 => 0,
+            Scalar::I64 => 1,
+            Scalar::F32 => 2,
+            Scalar::F64 => 3,
+            Scalar::V128 => 4,
+            Scalar::Function => 5,
+            Scalar::Extern => 6,
+        }
+    }
+
+    pub(crate) fn from_code(code: u8) -> Option<Scalar> {
+        const ALL: [Scalar; 7] =
+            [Scalar::I32, Scalar::I64, Scalar::F32, Scalar::F64, Scalar::V128, Scalar::Function, Scalar::Extern];
+        ALL.get(usize::from(code)).copied()
     }
 
     pub(crate) fn plain(self) -> ValType {
@@ -47,12 +74,15 @@ impl Scalar {
             Scalar::F32 => ValType::F32,
             Scalar::F64 => ValType::F64,
             Scalar::V128 => ValType::V128,
+            Scalar::Function => ValType::FUNCREF,
+            Scalar::Extern => ValType::EXTERNREF,
         }
     }
 
+    /// Of a value as a frame holds it.
     pub(crate) fn store(self, at: MemArg) -> Instruction<'static> {
         match self {
-            Scalar::I32 => Instruction::I32Store(at),
+            Scalar::I32 | Scalar::Function | Scalar::Extern => Instruction::I32Store(at),
             Scalar::I64 => Instruction::I64Store(at),
             Scalar::F32 => Instruction::F32Store(at),
             Scalar::F64 => Instruction::F64Store(at),
@@ -62,7 +92,7 @@ impl Scalar {
 
     pub(crate) fn load(self, at: MemArg) -> Instruction<'static> {
         match self {
-            Scalar::I32 => Instruction::I32Load(at),
+            Scalar::I32 | Scalar::Function | Scalar::Extern => Instruction::I32Load(at),
             Scalar::I64 => Instruction::I64Load(at),
             Scalar::F32 => Instruction::F32Load(at),
             Scalar::F64 => Instruction::F64Load(at),
@@ -71,7 +101,21 @@ impl Scalar {
     }
 }
 
-/// All of them, or nothing where one is a reference.
+/// The type as it can be declared: `ref.func` gives a reference to one type of function that is never null, a local for it holds any function or null.
+/// Without typed references nothing asks for more.
+pub(crate) fn nullable(ty: ValType) -> ValType {
+    use wasmparser::{AbstractHeapType, HeapType};
+    let ValType::Ref(reference) = ty else { return ty };
+    match reference.heap_type() {
+        HeapType::Concrete(_) | HeapType::Exact(_) => ValType::FUNCREF,
+        HeapType::Abstract { ty: AbstractHeapType::Func | AbstractHeapType::NoFunc, .. } => ValType::FUNCREF,
+        HeapType::Abstract { ty: AbstractHeapType::Extern | AbstractHeapType::NoExtern, .. } => ValType::EXTERNREF,
+        HeapType::Abstract { ty: AbstractHeapType::Exn | AbstractHeapType::NoExn, .. } => ValType::EXNREF,
+        _ => ty,
+    }
+}
+
+/// All of them, or nothing where one is a reference to an exception.
 pub(crate) fn scalars(types: &[ValType]) -> Option<Vec<Scalar>> {
     types.iter().map(|ty| Scalar::of(*ty)).collect()
 }

@@ -39,12 +39,16 @@ impl Operands {
         self.ops.len()
     }
 
+    pub(crate) fn op(&self, at: usize) -> &Op {
+        &self.ops[at]
+    }
+
     pub(crate) fn height(&self) -> usize {
         self.slots.len()
     }
 
     pub(crate) fn push(&mut self, ty: ValType) {
-        self.slots.push(Slot { ty, moved: false });
+        self.slots.push(Slot { ty: crate::scalar::nullable(ty), moved: false });
     }
 
     pub(crate) fn pop(&mut self, count: usize) {

@@ -63,13 +63,13 @@ pub(crate) fn build(program: &Program<'_>, forms: &[Form]) -> Result<SiteTable, 
         for spot in &form.spots {
             match scalars(&form.types_of(&spot.live)) {
                 Some(saved) => table.sites.push(site(form, spot.callee, saved)),
-                None => reasons.push(program.reason(form.function, "a reference is alive where it may be stopped")),
+                None => reasons.push(program.reason(form.function, "an exception is alive where it may be stopped")),
             }
             let results = spot.callee.map(|callee| scalars(results_of(program, callee)));
             match results {
                 Some(Some(types)) => drop(returned.insert(types)),
                 Some(None) => {
-                    reasons.push(program.reason(form.function, "a call that may be stopped gives a reference"))
+                    reasons.push(program.reason(form.function, "a call that may be stopped gives an exception"))
                 }
                 None => {}
             }
@@ -90,7 +90,7 @@ fn add_imports(program: &Program<'_>, table: &mut SiteTable, reasons: &mut Vec<R
         table.first[import as usize] = crate::number(table.sites.len());
         match scalars(program.type_of(import).params()) {
             Some(saved) => table.sites.push(Site { function: import, place: Place::Import, saved }),
-            None => reasons.push(program.reason(import, "an imported function takes a reference")),
+            None => reasons.push(program.reason(import, "an imported function takes an exception")),
         }
     }
 }

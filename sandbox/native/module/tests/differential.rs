@@ -4,13 +4,16 @@
 
 mod common;
 
-use common::{Dice, Running, Stopped, always, block, engine, never, plain};
+use common::plain::plain;
+use common::running::Running;
+use common::stopped::{Stopped, always, block, never};
+use common::{Dice, engine, engines};
 use wasmtime::Val;
 
 /// Stops at every site visit, on the engines in turn; then host calls block as well.
 fn assert_undisturbed(wat: &str, entry: &str, arguments: &[Val]) -> Stopped<'static> {
     let wasm: &'static [u8] = Box::leak(wat::parse_str(wat).unwrap().into_boxed_slice());
-    let engines = [engine(false), engine(true)];
+    let engines = engines();
     let mut stopped = Stopped::new(wasm, &engines);
     let expected = plain(&engines[0], wasm, entry, arguments);
     assert_eq!(stopped.run(entry, arguments, &mut never), expected, "transformed, never stopped");
@@ -18,12 +21,16 @@ fn assert_undisturbed(wat: &str, entry: &str, arguments: &[Val]) -> Stopped<'sta
     assert_eq!(stopped.run(entry, arguments, &mut block), expected, "every host call blocks");
     let most = stopped.program.table().sites.len();
     for byte in 0..most.min(64) {
-        let mut one = |running: &mut Running, _leg: usize| running.request_one(byte);
+        let mut one = |running: &mut Running, _leg: usize| {
+            running.withdraw();
+            running.request_one(byte);
+        };
         assert_eq!(stopped.run(entry, arguments, &mut one), expected, "stopped at site {byte}");
     }
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
     for _ in 0..4 {
         let mut random = |running: &mut Running, leg: usize| {
+            running.withdraw();
             if leg > 200 {
                 return;
             }
@@ -64,6 +71,24 @@ fn tail_calls_in_a_circle_are_stopped_at_the_entry_and_leave_no_frames() {
     let stopped = assert_undisturbed(include_str!("programs/tails.wat"), "run", &[Val::I32(9)]);
     assert_eq!(stopped.missed(), [""; 0]);
     assert!(stopped.deepest <= 3, "{} frames", stopped.deepest);
+}
+
+#[test]
+fn segments_references_and_tables_that_change_survive() {
+    let wat = include_str!("programs/segments.wat");
+    let stopped = assert_undisturbed(wat, "run", &[Val::I32(6)]);
+    assert_eq!(stopped.missed_but("too late"), [""; 0]);
+    assert_undisturbed(wat, "too late", &[Val::I32(0)]);
+    assert_undisturbed(wat, "too late", &[Val::I32(1)]);
+    assert_undisturbed(wat, "host again", &[Val::I32(1)]);
+}
+
+#[test]
+fn exceptions_pass_through_frames_that_were_stopped() {
+    let wat = include_str!("programs/exceptions.wat");
+    let stopped = assert_undisturbed(wat, "run", &[Val::I32(5)]);
+    assert_eq!(stopped.missed_but("out"), [""; 0]);
+    assert_undisturbed(wat, "out", &[Val::I32(1)]);
 }
 
 #[test]
@@ -139,7 +164,7 @@ const KERNELS: [(&str, &[(&str, &str)]); 12] = [
 
 #[test]
 fn the_kernels_of_the_benchmark_are_undisturbed() {
-    let engines = [engine(false), engine(true)];
+    let engines = engines();
     for (name, changes) in KERNELS {
         let wat = std::fs::read_to_string(format!("{}/../../../bench/kernels/{name}.wat", env!("CARGO_MANIFEST_DIR")))
             .unwrap();
@@ -169,7 +194,7 @@ fn seeds() -> u64 {
 
 #[test]
 fn generated_programs_are_undisturbed() {
-    let engines = [engine(false), engine(true)];
+    let engines = engines();
     let mut legs = 0;
     for seed in 1..=seeds() {
         let wat = common::generate::program(seed);

@@ -1,16 +1,8 @@
 //! Which proposals of WebAssembly a module may use, and the names of those that it may not.
 
 use crate::refusal::Refusal;
+pub use gatebus_module::ACCEPTED;
 use wasmparser::{BinaryReaderError, Validator, WasmFeatures};
-
-/// What today's toolchains emit by default.
-pub const ACCEPTED: WasmFeatures = WasmFeatures::WASM2
-    .union(WasmFeatures::RELAXED_SIMD)
-    .union(WasmFeatures::TAIL_CALL)
-    .union(WasmFeatures::MULTI_MEMORY)
-    .union(WasmFeatures::EXCEPTIONS)
-    .union(WasmFeatures::EXTENDED_CONST)
-    .union(WasmFeatures::GC_TYPES);
 
 /// Refused by name: what it is called, and what the author can do.
 const REFUSED: [(WasmFeatures, &str, &str); 9] = [
