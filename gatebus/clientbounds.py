@@ -43,3 +43,6 @@ MODULES_REMEMBERED = 1_024
 
 LISTED_ROWS = 100_000
 """Modules or instances of one list: more than a host's quotas let anybody have; a list that goes on is no list."""
+
+KNOWN_HOSTS_BYTES = 8 * 1024 * 1024
+"""The file of known hosts: some tens of thousands of lines. A device or a disk image in its place ends here."""

@@ -18,7 +18,7 @@ from sandbox.errors import BadSetup
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 
 STACK_SMALL, STACK_LARGE = 256 * KIB, 8 * MIB
 
@@ -267,7 +267,7 @@ class HostLimits:
         _check(self)
 
 
-_SIZE = re.compile(r"(\d{1,16})(?:\.(\d{1,6}))?\s*(B|KB|KIB|K|MB|MIB|M|GB|GIB|G)?", re.IGNORECASE | re.ASCII)
+_SIZE = re.compile(r"(\d{1,16})(?:\.(\d{1,6}))?\s*(B|KB|KIB|K|MB|MIB|M|GB|GIB|G|TB|TIB|T)?", re.IGNORECASE | re.ASCII)
 _SIZE_UNITS = {
     "": 1,
     "B": 1,
@@ -277,9 +277,12 @@ _SIZE_UNITS = {
     "MIB": MIB,
     "G": GIB,
     "GIB": GIB,
+    "T": TIB,
+    "TIB": TIB,
     "KB": 1000,
     "MB": 1000**2,
     "GB": 1000**3,
+    "TB": 1000**4,
 }
 _COUNT = re.compile(r"(\d{1,16})\s*([KMG]?)", re.IGNORECASE | re.ASCII)
 _TIME = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\s*(MS|S|M|MIN|H)?", re.IGNORECASE | re.ASCII)
@@ -287,7 +290,7 @@ _TIME_UNITS = {"": 1.0, "MS": 0.001, "S": 1.0, "M": 60.0, "MIN": 60.0, "H": 3600
 
 
 def parse_size(text: str) -> int:
-    """ "64MiB", "1.5 GiB", "4096" -> bytes. KiB, MiB and GiB (or K, M, G) are powers of 1024; kB, MB, GB of 1000."""
+    """ "64MiB", "1.5 GiB", "4096" -> bytes. KiB to TiB (or K to T) are powers of 1024; kB to TB of 1000."""
     found = _SIZE.fullmatch(text.strip())
     if found is None:
         raise BadSetup("limit-text", "A size is written like 64MiB, 512KiB or 4096.")
@@ -334,3 +337,20 @@ def parse(kind: type[Limits | CompileLimits | HostLimits], name: str, text: str)
     if bounds.none_allowed and text.strip().lower() == "none":
         return None
     return _PARSERS.get(bounds.unit, parse_count)(text)
+
+
+_SUFFIXES = {"seconds": "s", "milliseconds": "ms"}
+
+
+def written(value: float | None, unit: str) -> str:
+    """A number as one writes it; `parse` reads it again."""
+    if value is None:
+        return "none"
+    if unit == "bytes":
+        size = int(value)
+        for name, factor in (("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
+            if size >= factor and size % factor == 0:
+                return f"{size // factor}{name}"
+    if unit in _SUFFIXES:
+        return f"{value:.10g}{_SUFFIXES[unit]}"
+    return f"{value:.0f}"

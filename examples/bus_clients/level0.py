@@ -61,9 +61,21 @@ async def converse(link, say, stdin):
             ended = True
 
 
-if __name__ == "__main__":
-    url, module = sys.argv[1:]
-    module = module if "://" in module else bytes.fromhex(module)
-    output, outcome = trio.run(call, url, module, sys.stdin.buffer.read())
+def main(url, module):
+    try:
+        name = module if "://" in module else bytes.fromhex(module)
+        output, outcome = trio.run(call, url, name, sys.stdin.buffer.read())
+    except ValueError:
+        sys.exit(f"{module} is neither a SHA-256 nor a source such as ipfs://...")
+    except trio_websocket.HandshakeError:
+        sys.exit(f"There is no bus at {url}.")
+    except Refused as refused:
+        sys.exit("The host says no: {}: {}".format(*refused.args))
     sys.stdout.buffer.write(output)
     sys.exit(outcome["result"] if outcome["cause"] == "NORMAL" else 125)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python level0.py ws://127.0.0.1:6473/bus MODULE-SHA256-OR-SOURCE < input > output")
+    main(*sys.argv[1:])

@@ -8,6 +8,7 @@ It sends three lines to an echo program one after the other, as if somebody type
 import sys
 
 from gatebus.client import Program, sync
+from gatebus.faults import GatebusError
 
 
 def talk(bus, module):
@@ -20,7 +21,16 @@ def talk(bus, module):
         yield f"the program ended: {running.wait().cause}\n".encode()
 
 
+def main(address, module):
+    try:
+        with sync.connect(address) as bus:
+            for said in talk(bus, module):
+                sys.stdout.write(said.decode())
+    except GatebusError as fault:
+        sys.exit(fault.text)
+
+
 if __name__ == "__main__":
-    with sync.connect(sys.argv[1]) as bus:
-        for said in talk(bus, sys.argv[2]):
-            sys.stdout.write(said.decode())
+    if len(sys.argv) != 3:
+        sys.exit("usage: python without_trio.py 127.0.0.1:6473 MODULE-SHA256-OR-SOURCE")
+    main(*sys.argv[1:])

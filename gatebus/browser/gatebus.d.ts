@@ -42,11 +42,11 @@ export interface Usage {
   log_dropped: number
 }
 
-/** How a program ended. Of `io` the result is empty unless the program has ended. */
+/** How a program ended. Of `io` it is empty unless the program has ended. `result`: of one that ended by itself. */
 export interface Outcome {
   state: "HALTED" | "TERMINATED" | "KILLED"
   cause: string
-  result: number
+  result?: number
   text?: string
   usage: Usage
   [more: string]: unknown

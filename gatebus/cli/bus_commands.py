@@ -14,11 +14,13 @@ from gatebus.cli.bus_wording import (
     as_json,
     ended,
     event_line,
+    event_map,
     features_lines,
     instances_table,
     modules_table,
     result_json,
     status_lines,
+    status_map,
     usage_table,
 )
 from gatebus.cli.busprogram import Order, read_order
@@ -65,7 +67,8 @@ def _say(line: str) -> None:
 
 
 async def _launch(connection: Connection) -> Result:
-    order: Order = read_order(connection.options)
+    with about_file(_named(connection.options)):
+        order: Order = read_order(connection.options)
     instance = await connection.bus.launch(await ready(connection, order))
     _say(as_json({"instance": instance}) if connection.options.json else str(instance))
     return Result(0)
@@ -73,14 +76,18 @@ async def _launch(connection: Connection) -> Result:
 
 async def _ps(connection: Connection) -> Result:
     instances = await connection.bus.list()
-    _say(as_json(instances) if connection.options.json else instances_table(instances, time.time()))
+    _say(
+        as_json(list(map(status_map, instances)))
+        if connection.options.json
+        else instances_table(instances, time.time())
+    )
     return Result(0)
 
 
 async def _status(connection: Connection) -> Result:
     found = [await connection.bus.status(await connection.instance(each)) for each in connection.options.arguments]
     if connection.options.json:
-        _say(as_json(found))
+        _say(as_json(list(map(status_map, found))))
     else:
         _say("\n\n".join(status_lines(each, time.time()) for each in found))
     return Result(0)
@@ -100,7 +107,7 @@ async def _kill(connection: Connection) -> Result:
     for each in connection.options.arguments:
         status = await connection.bus.kill(await connection.instance(each))
         if connection.options.json:
-            _say(as_json(status))
+            _say(as_json(status_map(status)))
     return Result(0)
 
 
@@ -166,7 +173,7 @@ async def _kept(connection: Connection, module: bytes) -> Result:
 async def _events(connection: Connection) -> Result:
     async with connection.bus.events(connection.options.since) as watching:
         async for event in watching:
-            _say(as_json(event.about) if connection.options.json else event_line(event))
+            _say(as_json(event_map(event)) if connection.options.json else event_line(event))
     return Result(0)
 
 

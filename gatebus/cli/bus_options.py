@@ -13,9 +13,9 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
-from gatebus.cli.options import Copied, command_parser, directory, flag, limit, range_of, shown
+from gatebus.cli.options import Copied, command_parser, directory, flag, limit, range_of
 from gatebus.faults import UsageError
-from sandbox.limits import Limits
+from sandbox.limits import Limits, written
 
 BUS_NOTES = """Which host: --host NAME (of `gatebus login`), --host ADDRESS (ws://, wss://, unix:PATH, or HOST:PORT), or
 GATEBUS_HOST; otherwise the default of `gatebus login`, the unix socket of this machine, or 127.0.0.1:6473."""
@@ -61,6 +61,7 @@ class BusOptions:
     ipfs: bool = False
     host_key: str | None = None
     default: bool = False
+    forget: bool = False
 
 
 Add = Callable[[argparse.ArgumentParser], None]
@@ -106,6 +107,7 @@ def _add_login(parser: argparse.ArgumentParser) -> None:
         "--host-key", metavar="SHA256:...", help="the host's fingerprint (`gatebus key` there shows it)"
     )
     parser.add_argument("--default", action="store_true", help="use this host when none is named")
+    parser.add_argument("--forget", action="store_true", help="forget this host (by name or address), and its key")
 
 
 def _add_ipfs(parser: argparse.ArgumentParser) -> None:
@@ -116,7 +118,8 @@ def _add_ipfs(parser: argparse.ArgumentParser) -> None:
 
 _LOGIN_NOTES = """Shows the host's fingerprint and asks whether it is right; without a terminal name it: --host-key. The
 name, the address and your key are written to ~/.config/gatebus/hosts.toml, the host's key to known_hosts beside it.
-Your key is made if there is none; --key anonymous: without one. Without arguments: list the hosts that are known."""
+Your key is made if there is none; --key anonymous: without one. Without arguments: list the hosts that are remembered.
+`gatebus login --forget NAME` forgets one; the address of a host that has a new key will do, too."""
 
 _MODULE_NOTES = """MODULE is a SHA-256, or of your own modules (`gatebus modules`) its first digits, at least four, or a
 tag. `pin MODULE TAG` and `pin --tag TAG MODULE` are the same."""
@@ -177,7 +180,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "events": Command("", "Print what happens to your instances, until Ctrl-C.", add=(_add_since,)),
         "usage": Command("", "Say what you use at the host, and what you may."),
         "features": Command("", "Say what the host is and can, and what you may do there."),
-        "login": Command("[NAME ADDRESS]", "Remember a host.", (0, 2), _LOGIN_NOTES, add=(_add_login,)),
+        "login": Command("[NAME ADDRESS | --forget NAME]", "Remember a host.", (0, 2), _LOGIN_NOTES, add=(_add_login,)),
     }
 )
 
@@ -215,7 +218,7 @@ def _add_program(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("limits (the host has its own defaults and bounds)")
     for each in fields(Limits):
         bounds = each.metadata["range"]
-        value = shown(bounds.maximum, bounds.unit)
+        value = written(bounds.maximum, bounds.unit)
         group.add_argument(
             flag(each.name), metavar="VALUE", help=f"in {bounds.unit}, at most {value}".replace("%", "%%")
         )
@@ -249,6 +252,7 @@ def bus_options(name: str, arguments: Sequence[str]) -> BusOptions:
         getattr(given, "ipfs", False),
         getattr(given, "host_key", None),
         getattr(given, "default", False),
+        getattr(given, "forget", False),
     )
 
 
@@ -290,4 +294,4 @@ def instance_id(text: str) -> bytes | None:
 
 def value_text(name: str, value: float | None) -> str:
     """A limit as one writes it."""
-    return shown(value, range_of(name).unit)
+    return written(value, range_of(name).unit)

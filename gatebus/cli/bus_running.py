@@ -20,14 +20,14 @@ import trio
 from gatebus.cli.bus_options import BusOptions
 from gatebus.cli.bus_wording import ended, result_json, usage_lines
 from gatebus.cli.busprogram import Order, read_order
-from gatebus.cli.connecting_host import Connection, ready, told, with_host
+from gatebus.cli.connecting_host import Connection, FileFault, about_file, ready, told, with_host
 from gatebus.cli.ending import Ending
 from gatebus.cli.groundwork import open_missing_descriptors
 from gatebus.cli.hostbookfile import target
 from gatebus.cli.surroundings import write_out
 from gatebus.cli.terminal import Sink, Source
 from gatebus.cli.wording import BY_SIGNAL, Result
-from gatebus.client import Bus, Outcome, Running, Stored, StreamStopped
+from gatebus.client import Bus, BusError, Outcome, Running, Stored
 from gatebus.client.answers import files_untrusted
 from gatebus.faults import UsageError
 from sandbox.tree import File, Tree
@@ -95,7 +95,8 @@ def io(options: BusOptions) -> int:
 def _whole(options: BusOptions, talk: Conversation, prepare: Callable[[], None], work: Work) -> int:
     host = ""
     try:
-        prepare()
+        with about_file(talk.file):
+            prepare()
         chosen = target(options)
         host = chosen.shown
         result = with_host(options, chosen, work)
@@ -113,7 +114,7 @@ def _whole(options: BusOptions, talk: Conversation, prepare: Callable[[], None],
 
 def _result(talk: Conversation) -> Result:
     if talk.problem:
-        raise UsageError(talk.problem)
+        raise FileFault(talk.file, UsageError(talk.problem))
     if talk.signal:
         return Result(BY_SIGNAL + talk.signal, error=f"signal-{talk.signal}")
     asked = talk.options.program.limits if talk.options.program else {}
@@ -160,12 +161,12 @@ async def _within(scope: trio.CancelScope, running: Running) -> None:
 
 
 async def _read_input(running: Running) -> None:
-    """Until the end of stdin, or until the program wants no more of it."""
+    """Until the end of stdin, or until the program wants no more of it; why is told where its output is read."""
     source = Source(0)
     try:
         while data := await source.read(_READ):
             await running.send(data)
-    except StreamStopped:
+    except BusError:
         return
     running.end()
 

@@ -50,7 +50,7 @@ def words(value: object) -> str:
 def ended(file: str, outcome: Outcome | Status, asked: Mapping[str, float | None]) -> Result:
     """The exit code and the line, as `gatebus run` has them. `asked`: limits that the person named."""
     if outcome.state in ("HALTED", "TERMINATED"):
-        return Result(min(max(outcome.result, 0), LARGEST))
+        return Result(min(max(outcome.result or 0, 0), LARGEST))
     cause = text(outcome.cause)
     why = text(outcome.text, _WHY_SHOWN) if outcome.text else "the host does not say why"
     why = (why.partition(";")[0] if cause in _MORE else why).rstrip(".")
@@ -78,7 +78,7 @@ def result_json(file: str, host: str, result: Result, outcome: Outcome | Status 
             "text": result.line.removeprefix("gatebus: ") or None,
             "instance": str(instance) if instance else None,
             "state": outcome.state if outcome else None,
-            "cause": outcome.cause if outcome else None,
+            "cause": (outcome.cause or None) if outcome else None,
             "result": outcome.result if outcome else None,
             "usage": plain(outcome.usage) if outcome else None,
         }
@@ -116,7 +116,7 @@ def _instance_row(status: Status, now: float) -> tuple[str, ...]:
         str(status.instance)[:_ID_SHOWN],
         text(status.state),
         text(status.cause) if over else "-",
-        str(status.result) if over else "-",
+        "-" if status.result is None else str(status.result),
         age(status.created, now),
         milliseconds(status.usage.cpu_ms) if over else "-",
         size_text(status.usage.peak_memory) if over else "-",
@@ -134,7 +134,8 @@ def status_lines(status: Status, now: float) -> str:
         ("tags", words(status.tags)),
     ]
     if status.state in _OVER:
-        rows += [("cause", text(status.cause)), ("result", str(status.result)), ("why", text(status.text, _WHY_SHOWN))]
+        result = "-" if status.result is None else str(status.result)
+        rows += [("cause", text(status.cause)), ("result", result), ("why", text(status.text, _WHY_SHOWN))]
     lines = _pairs([(name, value) for name, value in rows if value != "-"])
     return f"{lines}\n{usage_lines(status.usage)}" if status.state in _OVER else lines
 
@@ -231,6 +232,15 @@ def plain(value: object) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(each) for each in value]
     return value if value is None or isinstance(value, str | int | float) else str(value)
+
+
+def status_map(status: Status) -> dict[str, object]:
+    """What is not known is null, as everywhere."""
+    return {**asdict(status), "cause": status.cause or None, "text": status.text or None}
+
+
+def event_map(event: Event) -> dict[str, object]:
+    return {**({"cause": None, "result": None} if "state" in event.about else {}), **event.about}
 
 
 def as_json(value: object) -> str:

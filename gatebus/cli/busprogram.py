@@ -57,7 +57,7 @@ def read_order(options: BusOptions) -> Order:
     check_directories(asked.directories)
     if asked.out is not None:
         check_out(asked.out)
-    given: dict[str, Any] = {name: value for name, value in asked.limits.items() if value is not None}
+    given: dict[str, Any] = dict(asked.limits)
     copies, notes = read_tree(asked.directories, replace(Limits(), **given))
     module, line, files, limits, name = _module(asked)
     tree = with_files(copies, files)
@@ -67,7 +67,7 @@ def read_order(options: BusOptions) -> Order:
         line,
         environment(asked.environment, dict(os.environ)),
         _contents(tree),
-        {**{each: value for each, value in limits.items() if value is not None}, **given},
+        {**limits, **given},
         asked.function,
         asked.out is not None,
         options.tags,

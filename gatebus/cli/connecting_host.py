@@ -25,8 +25,7 @@ from gatebus.cli.naming import INSTANCES, MODULES, Named, meant, none_is_meant
 from gatebus.cli.running import alone
 from gatebus.cli.surroundings import FileNotFound
 from gatebus.cli.wording import Result, failed, not_found
-from gatebus.client import Bus, Denied, HostError, Manner, NotTrusted, Program, Uploaded, connect
-from gatebus.client.knownhosts import Verdict, changed_text, parse_known_hosts_untrusted
+from gatebus.client import Bus, Denied, HostError, Manner, Program, ProgramRefused, Uploaded, connect
 from gatebus.client.trustfile import KnownHostsFile
 from gatebus.faults import GatebusError, UsageError
 from gatebus.sshkeys import fingerprint
@@ -87,19 +86,8 @@ class TellingTrust:
     name: str
 
     async def check(self, key: bytes) -> None:
-        verdict = await trio.to_thread.run_sync(self._judge, key)
-        if verdict is Verdict.CHANGED:
-            raise NotTrusted(changed_text(self.name, key))
-        if verdict is Verdict.NEW:
-            await KnownHostsFile(self.path, self.name).check(key)
+        if await KnownHostsFile(self.path, self.name).meet(key):
             note(f"{self.name} is a new host; its key {fingerprint(key)} is remembered.")
-
-    def _judge(self, key: bytes) -> Verdict:
-        try:
-            data = self.path.read_bytes()
-        except FileNotFoundError:
-            data = b""
-        return parse_known_hosts_untrusted(data).judge(self.name, key)
 
 
 class FileFault(Exception):  # noqa: N818 - as in faults.py
@@ -160,14 +148,22 @@ def _first(group: BaseExceptionGroup[CannotConnect]) -> CannotConnect:
 
 
 def told(file: str, raised: Exception, unknown_key: str = " `gatebus key` shows the line to add.") -> Result:
-    """One line for every foreseen fault; what is a bug of ours is raised again."""
+    """One line for every foreseen fault; what is a bug of ours is raised again. `file`: what the command is about; it
+    stands before what is its fault, not before that of a host or a network.
+    """
     fault = alone(raised)
     if isinstance(fault, FileFault):
-        return told(fault.name, fault.cause)
+        return _told_of(fault.name, fault.cause)
+    if isinstance(fault, ProgramRefused | FileNotFound | SandboxError) or getattr(fault, "code", "") == "not-found":
+        return _told_of(file, fault)
+    advice = unknown_key if isinstance(fault, HostError) and fault.code == "not-authorized" else ""
+    return _told_of("", fault, advice)
+
+
+def _told_of(file: str, fault: Exception, advice: str = "") -> Result:
     if isinstance(fault, FileNotFound):
         return not_found(file, str(fault))
     if isinstance(fault, HostError):
-        advice = unknown_key if fault.code == "not-authorized" else ""
         return failed(file, fault.code, text(fault.text, 400) + advice)
     if isinstance(fault, GatebusError | SandboxError):
         return failed(file, fault.code, fault.text)

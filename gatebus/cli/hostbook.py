@@ -42,6 +42,14 @@ class HostBook:
     def with_host(self, name: str, host: KnownHost) -> "HostBook":
         return replace(self, hosts={**self.hosts, name: host})
 
+    def without_host(self, name: str) -> "HostBook":
+        """Nobody takes the place of a default."""
+        left = {each: host for each, host in self.hosts.items() if each != name}
+        return replace(self, default=None if self.default == name else self.default, hosts=left)
+
+    def named_by(self, address: str) -> list[str]:
+        return [name for name, host in self.hosts.items() if host.address == address]
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -70,11 +78,19 @@ def choose(named: str | None, book: HostBook, socket: str | None) -> Target:
     if wanted in book.hosts:
         host = book.hosts[wanted]
         return Target(host.address, host.key, wanted)
-    if _NAME.fullmatch(wanted) and wanted != "localhost":
-        near = get_close_matches(wanted, book.hosts, 1, 0.6)
-        meant = f"Did you mean {near[0]}?" if near else "`gatebus login NAME ADDRESS` remembers one."
-        raise UsageError(f"There is no host {wanted} in your list. {meant}")
+    if is_name(wanted):
+        raise UsageError(unknown_host(wanted, book, "`gatebus login NAME ADDRESS` remembers one."))
     return Target(str(parse_address(wanted)))
+
+
+def is_name(text: str) -> bool:
+    """Not an address."""
+    return _NAME.fullmatch(text) is not None and text != "localhost"
+
+
+def unknown_host(name: str, book: HostBook, otherwise: str) -> str:
+    near = get_close_matches(name, book.hosts, 1, 0.6)
+    return f"There is no host {name[:64]} in your list. {f'Did you mean {near[0]}?' if near else otherwise}"
 
 
 def parse_book(text: str) -> HostBook:

@@ -13,7 +13,7 @@ import trio
 from gatebus.cli.bus_options import BusOptions
 from gatebus.cli.bus_wording import as_json, table
 from gatebus.cli.connecting_host import known_hosts, note, told
-from gatebus.cli.hostbook import ANONYMOUS, HostBook, KnownHost, Target, check_name
+from gatebus.cli.hostbook import ANONYMOUS, HostBook, KnownHost, Target, check_name, is_name, unknown_host
 from gatebus.cli.hostbookfile import own_key, read_book, write_book
 from gatebus.cli.key_command import default_comment
 from gatebus.client import KnownHostsFile, Manner, NotTrusted, connect
@@ -32,8 +32,11 @@ _YES = ("y", "yes")
 def login(options: BusOptions) -> int:
     """The whole command. The exit code."""
     try:
+        if options.forget:
+            _forget(options)
+            return 0
         if not options.arguments:
-            sys.stdout.write(_listed(read_book(), options))
+            _list(read_book(), options)
             return 0
         if len(options.arguments) != 2:
             raise UsageError("It is written `gatebus login NAME ADDRESS`; see `gatebus login --help`.")
@@ -51,14 +54,43 @@ def _line_for_owner(options: BusOptions) -> str:
     return f" Your line is: {public_line(key.public, key.comment)}" if key else ""
 
 
-def _listed(book: HostBook, options: BusOptions) -> str:
+def _list(book: HostBook, options: BusOptions) -> None:
     rows = [
         (f"{name}{' *' if name == book.default else ''}", host.address, host.key or "-")
         for name, host in book.hosts.items()
     ]
     if options.json:
-        return as_json([{"name": n, "address": h.address, "key": h.key} for n, h in book.hosts.items()]) + "\n"
-    return table(("NAME", "ADDRESS", "KEY"), rows) + "\n"
+        sys.stdout.write(as_json([_row(name, host, book) for name, host in book.hosts.items()]) + "\n")
+    elif rows:
+        sys.stdout.write(table(("NAME", "ADDRESS", "KEY"), rows) + "\n")
+    else:
+        note("no host is remembered. `gatebus login NAME ADDRESS` remembers one.")
+
+
+def _row(name: str, host: KnownHost, book: HostBook) -> dict[str, object]:
+    return {"name": name, "address": host.address, "key": host.key, "default": name == book.default}
+
+
+def _forget(options: BusOptions) -> None:
+    """A name and its address's key, unless another name has the same address; or an address's key alone."""
+    if len(options.arguments) != 1:
+        raise UsageError("It is written `gatebus login --forget NAME`; `gatebus login` lists the hosts.")
+    (name,) = options.arguments
+    book = read_book()
+    if name in book.hosts:
+        address, left = book.hosts[name].address, book.without_host(name)
+        write_book(left)
+        if not left.named_by(address):
+            KnownHostsFile(known_hosts(), address).forget()
+        was_default = book.default == name and left.hosts
+        note(f"{name} is forgotten; it was the default." if was_default else f"{name} is forgotten.")
+        return
+    if is_name(name):
+        raise UsageError(unknown_host(name, book, "`gatebus login` lists them."))
+    address = str(parse_address(name))
+    if not KnownHostsFile(known_hosts(), address).forget():
+        raise UsageError(f"No key of {address} is remembered.")
+    note(f"the key of {address} is forgotten.")
 
 
 def _remember(options: BusOptions) -> None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, NoReturn, cast
 
 from gatebus.faults import UsageError
 from sandbox.errors import BadSetup
-from sandbox.limits import GIB, KIB, MIB, Limits, Range, parse
+from sandbox.limits import Limits, Range, parse, written
 
 RUN_HELP = """Run a WebAssembly program in a sandbox. It gets stdin, stdout and stderr, its arguments, and nothing
 else of this machine: no files but copies of those that you name, no network, no other process."""
@@ -83,7 +83,7 @@ def run_parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("limits (default; reason)")
     for each in fields(Limits):
         bounds = each.metadata["range"]
-        text = f"{shown(cast('float | None', each.default), bounds.unit)}; {bounds.reason}".replace("%", "%%")
+        text = f"{written(cast('float | None', each.default), bounds.unit)}; {bounds.reason}".replace("%", "%%")
         group.add_argument(flag(each.name), metavar=_placeholder(bounds.unit), help=text)
     parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser
@@ -167,8 +167,8 @@ def limit(name: str, text: str) -> float | None:
 
 def _allowed(bounds: Range) -> str:
     if bounds.steps:
-        return " or ".join(shown(each, bounds.unit) for each in bounds.steps)
-    return f"{shown(bounds.minimum, bounds.unit)} to {shown(bounds.maximum, bounds.unit)}"
+        return " or ".join(written(each, bounds.unit) for each in bounds.steps)
+    return f"{written(bounds.minimum, bounds.unit)} to {written(bounds.maximum, bounds.unit)}"
 
 
 def range_of(name: str) -> Range:
@@ -195,23 +195,6 @@ def environment(settings: Sequence[str], ours: dict[str, str]) -> dict[str, str]
             raise UsageError(f"--env {name}: there is no such variable here. Write --env {name}=VALUE.")
         found[name] = value if given else ours[name]
     return found
-
-
-_TIME_SUFFIXES = {"seconds": "s", "milliseconds": "ms"}
-
-
-def shown(value: float | None, unit: str) -> str:
-    """A limit as one writes it."""
-    if value is None:
-        return "none"
-    if unit == "bytes":
-        size = int(value)
-        for name, factor in (("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
-            if size >= factor and size % factor == 0:
-                return f"{size // factor}{name}"
-    if unit in _TIME_SUFFIXES:
-        return f"{value:.10g}{_TIME_SUFFIXES[unit]}"
-    return f"{value:.0f}"
 
 
 def flag(name: str) -> str:

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from gatebus.cli.guesses import LOOKED_AT, what_it_seems_untrusted, why_no_module_untrusted
 from gatebus.cli.interpreters import Interpreter, command_line, extension_of, interpreters
-from gatebus.cli.options import Copied, flag, range_of, shown
+from gatebus.cli.options import Copied, flag, range_of
 from gatebus.faults import UsageError
 from sandbox.errors import BadSetup, public_text_untrusted
-from sandbox.limits import CompileLimits, Limits
+from sandbox.limits import CompileLimits, Limits, written
 from sandbox.tree import Directory, File, Node, Tree
 from sandbox.treedisk import OnSkip, from_directory, write_to
 
@@ -58,7 +58,9 @@ def read_checked_module(name: str) -> bytes:
     content = read_module(name)
     most = CompileLimits().program_size
     if len(content) > most:
-        raise UsageError(f"It is larger than {shown(most, 'bytes')}, and no host takes such a module. Make it smaller.")
+        raise UsageError(
+            f"It is larger than {written(most, 'bytes')}, and no host takes such a module. Make it smaller."
+        )
     _check_content(name, content)
     return content
 
@@ -147,7 +149,7 @@ def _copy(host: str, limits: Limits, skipped: OnSkip) -> Tree:
         name = {"tree-size": "files", "tree-nodes": "nodes"}.get(fault.code)
         if name is None:
             raise
-        has = f"{flag(name)} {shown(getattr(limits, name), range_of(name).unit)}"
+        has = f"{flag(name)} {written(getattr(limits, name), range_of(name).unit)}"
         raise UsageError(f"--dir {host}: it has more than {has} allows. Copy less, or set {flag(name)}.") from None
 
 

@@ -7,10 +7,10 @@ import json
 from dataclasses import asdict
 from typing import NamedTuple
 
-from gatebus.cli.options import flag, range_of, shown
+from gatebus.cli.options import flag, range_of
 from sandbox.errors import public_text_untrusted
 from sandbox.image import Image
-from sandbox.limits import STACK_LARGE, Limits
+from sandbox.limits import STACK_LARGE, Limits, written
 from sandbox.outcome import Cause, Outcome, State, Usage
 
 OURS, KILLED, NOT_FOUND = 125, 126, 127
@@ -97,7 +97,7 @@ def _advice(cause: Cause, limits: Limits, image: Image | None) -> str:
         case Cause.RUNTIME_MEMORY:
             return _more("files", limits)
         case Cause.CALL_STACK_EXHAUSTED if limits.stack < STACK_LARGE:
-            return f"Try --stack {shown(STACK_LARGE, 'bytes')}."
+            return f"Try --stack {written(STACK_LARGE, 'bytes')}."
         case Cause.INTERNAL | Cause.NO_FUNCTION | Cause.KILLED:
             return ""
     return "Tell its author."
@@ -107,20 +107,20 @@ def _more(name: str, limits: Limits, need: int = 0) -> str:
     """Four times as much, or as often four times as it needs; never more than there is."""
     bounds, limit = range_of(name), getattr(limits, name)
     if max(limit, need - 1) >= bounds.maximum:
-        return f"It had {shown(limit, bounds.unit)}, and {flag(name)} goes no further."
+        return f"It had {written(limit, bounds.unit)}, and {flag(name)} goes no further."
     more = 4 * limit or getattr(Limits(), name)
     while more < need:
         more *= 4
-    return f"It had {shown(limit, bounds.unit)}: try {flag(name)} {shown(min(more, bounds.maximum), bounds.unit)}."
+    return f"It had {written(limit, bounds.unit)}: try {flag(name)} {written(min(more, bounds.maximum), bounds.unit)}."
 
 
 def usage_lines(usage: Usage, limits: Limits) -> str:
     """A table for a person."""
     cpu = usage.cpu_user + usage.cpu_system
     rows = [
-        ("CPU time", f"{_time(cpu)} of {shown(limits.cpu_time, 'seconds')} (kernel: {_time(usage.cpu_system)})"),
-        ("wall time", f"{_time(usage.wall)} of {shown(limits.wall_time, 'seconds')}"),
-        ("memory", f"{size_text(usage.peak_memory)} of {shown(limits.memory, 'bytes')}"),
+        ("CPU time", f"{_time(cpu)} of {written(limits.cpu_time, 'seconds')} (kernel: {_time(usage.cpu_system)})"),
+        ("wall time", f"{_time(usage.wall)} of {written(limits.wall_time, 'seconds')}"),
+        ("memory", f"{size_text(usage.peak_memory)} of {written(limits.memory, 'bytes')}"),
         ("process", f"{size_text(usage.max_rss)} with everything"),
         ("to it", f"{size_text(usage.bytes_in)} in {_packets(usage.packets_in)}"),
         ("from it", f"{size_text(usage.bytes_out)} in {_packets(usage.packets_out)}"),
@@ -159,7 +159,7 @@ def result_json(file: str, backend: str, result: Result) -> str:
             "text": result.line.removeprefix("gatebus: ") or None,
             "state": outcome.state.name if outcome else None,
             "cause": outcome.cause.name if outcome else None,
-            "result": outcome.result if outcome else None,
+            "result": outcome.result if outcome and outcome.state is not State.KILLED else None,
             "usage": asdict(outcome.usage) if outcome else None,
         }
     )

@@ -6,6 +6,7 @@ or HostNonsense. Unknown keys are ignored, so a host may say more.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -18,35 +19,36 @@ T = TypeVar("T")
 class Usage:
     """What a program has cost."""
 
-    cpu_ms: float = 0
+    cpu_ms: int = 0
     peak_memory: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
-    wall_ms: float = 0
+    wall_ms: int = 0
     log_dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a program ended."""
+    """How a program ended. `result`: None when it did not end by itself."""
 
     state: str
     cause: str
-    result: int
+    result: int | None
     text: str = ""
     usage: Usage = field(default_factory=Usage)
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One instance."""
+    """One instance. `cause` is empty until it has ended; `result` is None unless it has by itself. `created`: seconds
+    since 1970."""
 
     instance: UUID
     state: str
     cause: str
-    result: int
+    result: int | None
     module: str
-    created: float
+    created: int
     tags: tuple[str, ...] = ()
     text: str = ""
     usage: Usage = field(default_factory=Usage)
@@ -108,8 +110,8 @@ def outcome_untrusted(about: Mapping[str, Any]) -> Outcome:
     told = _get(about, "outcome", dict, about)
     return Outcome(
         _get(told, "state", str),
-        _get(told, "cause", str),
-        _get(told, "result", int),
+        _get(told, "cause", str, ""),
+        _result(told),
         _get(told, "text", str, ""),
         usage_untrusted(_get(told, "usage", dict, {})),
     )
@@ -117,11 +119,11 @@ def outcome_untrusted(about: Mapping[str, Any]) -> Outcome:
 
 def usage_untrusted(told: Mapping[str, Any]) -> Usage:
     return Usage(
-        _number(told, "cpu_ms"),
+        _whole(told, "cpu_ms"),
         _get(told, "peak_memory", int, 0),
         _get(told, "bytes_in", int, 0),
         _get(told, "bytes_out", int, 0),
-        _number(told, "wall_ms"),
+        _whole(told, "wall_ms"),
         _get(told, "log_dropped", int, 0),
     )
 
@@ -131,10 +133,10 @@ def status_untrusted(told: Mapping[str, Any]) -> Status:
     return Status(
         instance_untrusted(told),
         _get(told, "state", str),
-        _get(told, "cause", str),
-        _get(told, "result", int),
+        _get(told, "cause", str, ""),
+        _result(told),
         module.hex() if isinstance(module, bytes) else _get(told, "module", str, ""),
-        _number(told, "created"),
+        _whole(told, "created"),
         _texts(told, "tags"),
         _get(told, "text", str, ""),
         usage_untrusted(_get(told, "usage", dict, {})),
@@ -198,11 +200,18 @@ def _get(told: Mapping[str, Any], name: str, kind: type[T], default: Any = None)
     return value
 
 
-def _number(told: Mapping[str, Any], name: str) -> float:
+def _result(told: Mapping[str, Any]) -> int | None:
+    return None if told.get("result") is None else _get(told, "result", int)
+
+
+def _whole(told: Mapping[str, Any], name: str) -> int:
+    """A host may be finer than we need."""
     value = told.get(name, 0)
-    if type(value) not in (int, float):
+    if type(value) is int:
+        return value
+    if type(value) is not float or not isfinite(value):
         raise HostNonsense(f"The host's answer has a wrong {name}.")
-    return float(value)
+    return round(value)
 
 
 def _texts(told: Mapping[str, Any], name: str) -> tuple[str, ...]:

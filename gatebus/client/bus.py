@@ -27,7 +27,7 @@ from gatebus.client.answers import (
     status_untrusted,
 )
 from gatebus.client.clientstream import Running, Stream
-from gatebus.client.complaints import HostError, HostNonsense, StreamStopped, TooMuchOutput
+from gatebus.client.complaints import BusError, HostError, HostNonsense, TooMuchOutput
 from gatebus.client.orders import Program, is_content, module_name, parameters
 from gatebus.client.watching import Watching
 from gatebus.clientbounds import CALL_LOG_BYTES, CALL_OUTPUT_BYTES, INLINE_FILES, LISTED_ROWS, MODULES_REMEMBERED
@@ -270,6 +270,6 @@ async def _collect(running: Running, most: int) -> bytes:
 async def _feed(running: Running, stdin: bytes) -> None:
     try:
         await running.send(stdin)
-    except StreamStopped:
-        return
+    except BusError:
+        return  # what went wrong is told where the output is read
     running.end()

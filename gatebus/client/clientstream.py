@@ -78,12 +78,12 @@ class Running:
 
     async def send(self, data: bytes | memoryview) -> None:
         """Returns when every byte is sent or waits here, at most a window. Cancelled, it may have taken a part: `sent`
-        counts. Raises StreamStopped when the program reads no more."""
+        counts. Raises StreamStopped when the program reads no more, and what `wait` raises when it never ran."""
         await trio.lowlevel.checkpoint_if_cancelled()
         view, out = memoryview(data), self._flows.out
         while view:
             if self._over or out.stopped:
-                raise StreamStopped("The program reads no more.")
+                raise self._fault or StreamStopped("The program reads no more.")
             piece = view[: min(out.room, DATA_BYTES)]
             if not piece:
                 await self._change()
@@ -205,7 +205,7 @@ class Running:
         assert self._stream.supply is not None
         await self._stream.supply()
         self._lacking, self._supplied = False, True
-        self.name, self._attempts, self._about = self._stream.names(), 0, None
+        self.name, self._attempts = self._stream.names(), 0
         self._operation = self._stream.operation
 
     # What the host says (Hearer).
@@ -241,13 +241,17 @@ class Running:
         attached = (self._asked or self._operation) == "attach"
         if error.code == "stream-exists" and self._attempts > 1 and not attached:
             self._operation = "attach"  # the host had heard of it after all
-        elif error.code == "not-found" and not attached and self._stream.supply is not None and not self._supplied:
+        elif error.code == "not-found" and self._may_supply():
             self._lacking = True
         elif error.code == "attached-elsewhere" or (error.code == "not-found" and attached):
             self._finish(None, StreamLost(f"The stream cannot go on. {fault.text}"))
         else:
             self._finish(None, fault)
         self._turned.set()
+
+    def _may_supply(self) -> bool:
+        """Once, and only of what never began: bytes and an instance that somebody knows of are not had twice."""
+        return self._stream.supply is not None and not self._supplied and self._about is None
 
     # Small things.
 

@@ -19,6 +19,7 @@ from gatebus.client.lifeline import Lifeline
 from gatebus.client.signers import as_signer
 from gatebus.client.trustfile import KnownHostsFile, SameMachine
 from gatebus.clientbounds import RECONNECT_PATIENCE
+from gatebus.trioneeded import need_trio
 from gatebus.web.dialling import Caller, dial
 from gatebus.web.places import Address, parse_address
 from gatebus.xdg import config_directory
@@ -54,6 +55,7 @@ async def connect(
     url: str, key: Signer | PrivateKey | bytes | None = None, manner: Manner | None = None
 ) -> AsyncIterator[Bus]:
     """`url`: ws://, wss://, unix:/path or host:port."""
+    need_trio("connect", "Without trio, and beside asyncio, use gatebus.client.sync (docs/clients.md).")
     manner = manner or Manner()
     address = parse_address(url)
     caller = Caller(agent=manner.agent, context=manner.tls)

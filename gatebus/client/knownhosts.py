@@ -6,7 +6,7 @@ the line to add. The form is OpenSSH's plain one, so that a person can read, com
     ws://example.org:6473 ssh-ed25519 AAAA... comment
 
 A host that is new is believed once and remembered (trust on first use); one whose key has changed is never believed:
-the person decides, by deleting the line.
+the person decides, by deleting the line (`gatebus login --forget`).
 """
 
 from collections.abc import Mapping
@@ -44,8 +44,8 @@ def parse_known_hosts_untrusted(data: bytes) -> KnownHosts:
     """Never raises. A line that is not understood believes nobody, and its host is not new either."""
     keys: dict[str, frozenset[bytes]] = {}
     problems = []
-    for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
-        words = line.split()
+    for number, line in enumerate(data.splitlines(), 1):
+        words = _words(line)
         if not words or words[0].startswith("#"):
             continue
         name = words[0]
@@ -67,10 +67,19 @@ def known_host_line(name: str, key: bytes) -> str:
     return f"{name} {public_line(key)}\n"
 
 
+def without_host(data: bytes, name: str) -> bytes:
+    """The file without any line of this host; all others as they were."""
+    return b"".join(line for line in data.splitlines(keepends=True) if _words(line)[:1] != [name])
+
+
+def _words(line: bytes) -> list[str]:
+    return line.decode("utf-8", "replace").split()
+
+
 def changed_text(name: str, key: bytes) -> str:
     return (
         f"The key of {name} has changed to {fingerprint(key)}. Somebody may pretend to be this host, or it was "
-        "installed anew: ask whoever runs it, then delete its line from known_hosts."
+        f"installed anew: ask whoever runs it, then forget the old one: gatebus login --forget {name}"
     )
 
 

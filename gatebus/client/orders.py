@@ -16,13 +16,15 @@ _DIGEST = 32  # bytes of a SHA-256
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One run. `files`: content by path, or `{"sha256": ...}` of an upload. `want_files`: give back what it left."""
+    """One run. `files`: content by path, or `{"sha256": ...}` of an upload. `want_files`: give back what it left.
+    `limits`: by name; None is none at all, where a host allows that.
+    """
 
     module: bytes | str
     args: Sequence[str] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, bytes | Mapping[str, bytes]] = field(default_factory=dict)
-    limits: Mapping[str, float] = field(default_factory=dict)
+    limits: Mapping[str, float | None] = field(default_factory=dict)
     function: str | None = None
     want_files: bool = False
     tags: Sequence[str] = ()

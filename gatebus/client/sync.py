@@ -22,6 +22,7 @@ from gatebus.client.connecting import connect as connect_async
 from gatebus.client.threadportal import Portal
 from gatebus.client.transfers import file_source
 from gatebus.clientbounds import CALL_OUTPUT_BYTES
+from gatebus.trioneeded import refuse_trio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,6 +44,7 @@ def connect(
     url: str, key: Signer | PrivateKey | bytes | None = None, manner: Manner | None = None
 ) -> Iterator[SyncBus]:
     """As gatebus.client.connect."""
+    refuse_trio("gatebus.client.sync", "Use gatebus.client.connect.")
     with wrapped(partial(connect_async, url, key, manner)) as bus:
         yield bus
 

@@ -22,7 +22,7 @@ from gatebus.exchange import Exchange
 from gatebus.faults import GatebusError
 from gatebus.host.busstreams import Verdict
 from gatebus.host.refusals import Refusal
-from gatebus.host.statuses import STARTING, Map, error_map, outcome_map, sandbox_error_map, usage_map
+from gatebus.host.statuses import STARTING, Map, error_map, outcome_map, sandbox_error_map
 from gatebus.services.base import Offer
 from gatebus.services.origin import Client, Door, Origin, Windows
 from gatebus.services.service_table import BUILTIN, World, offers
@@ -81,7 +81,6 @@ class Admission(Protocol):
         """Raises GatebusError, BadSetup."""
 
 
-
 class Connection(Client, Protocol):
     """Who is connected to a program: a stream of the bus, or whoever embeds a host."""
 
@@ -102,6 +101,7 @@ class Instance:
         "_killed",
         "_program",
         "_scope",
+        "_why",
         "call",
         "connections",
         "created",
@@ -143,6 +143,7 @@ class Instance:
         self._program: Program | None = None
         self._scope: trio.CancelScope | None = None
         self._killed = False
+        self._why = ""
 
     @property
     def id(self) -> bytes:
@@ -160,17 +161,13 @@ class Instance:
 
     def status(self) -> Map:
         outcome = self.outcome or Outcome(State.RUNNING, usage=self._program.usage() if self._program else Usage())
-        told: Map = {
+        return outcome_map(outcome, self.log_lost) | {
             "instance": self.id,
             "state": self.state,
-            "cause": outcome.cause.name,
-            "result": outcome.result,
             "module": self.order.module,
             "created": int(self.created),
             "tags": list(self.order.tags),
-            "usage": usage_map(outcome.usage, self.log_lost),
         }
-        return told | {"text": outcome.text} if outcome.text else told
 
     # Connections.
 
@@ -207,8 +204,9 @@ class Instance:
 
     # Its life.
 
-    def kill(self) -> None:
-        self._killed = True
+    def kill(self, why: str = "") -> None:
+        """`why`: when nobody asked for it; a text for whoever started it."""
+        self._killed, self._why = True, self._why or why
         if self._program is not None:
             self._program.kill()
         elif self._scope is not None:
@@ -243,6 +241,8 @@ class Instance:
         self.order = replace(self.order, setup=_NOTHING, stored={})  # what it was started with may be large
         if self.outcome is None:
             self.outcome = killed(Cause.KILLED)
+        if self._why and self.outcome.cause is Cause.KILLED:
+            self.outcome = replace(self.outcome, text=self._why)
         callbacks = (*self.on_start, *self.on_end)
         self.on_start, self.on_end = [], {}
         for callback in callbacks:
@@ -258,8 +258,12 @@ class Runner:
     """Starts programs. `make_world` gives each what its services use; `on_problem` hears of bugs of ours."""
 
     def __init__(
-        self, box: Sandbox, nursery: trio.Nursery, turn: Turn, admission: Admission, make_world: Callable[[Instance],
-        World]
+        self,
+        box: Sandbox,
+        nursery: trio.Nursery,
+        turn: Turn,
+        admission: Admission,
+        make_world: Callable[[Instance], World],
     ) -> None:
         self._box, self._nursery, self._turn = box, nursery, turn
         self._admission = admission

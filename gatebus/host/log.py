@@ -30,6 +30,7 @@ EVENTS: Mapping[str, tuple[str, frozenset[str]]] = MappingProxyType(
         "host-stopping": ("info", frozenset({"within", "instances"})),
         "host-stopped": ("info", frozenset()),
         "layer-missing": ("warning", frozenset({"layer", "why", "advice"})),
+        "layers-missing": ("warning", frozenset({"layers", "advice"})),
         "listening-without-tls": ("warning", frozenset({"address"})),
         "key-not-taken": ("warning", frozenset({"line", "reason"})),
         "keys-read": ("info", frozenset({"keys"})),

@@ -15,7 +15,7 @@ from uuid import UUID
 from gatebus.bounds import SOURCE_TEXT, TAG_CHARACTERS, TAGS
 from gatebus.host.refusals import Refusal
 from sandbox.errors import BadSetup
-from sandbox.limits import Limits
+from sandbox.limits import Limits, written
 from sandbox.setup import Setup
 from sandbox.tree import File, Tree
 
@@ -123,7 +123,8 @@ def _check_most(name: str, value: object, most: float | None) -> None:
     if most is None or (value is not None and not isinstance(value, int | float)):
         return
     if value is None or value > most:
-        raise BadSetup("limit-range", f"The limit {name} is at most {most:.10g} at this host.")
+        unit = next(each.metadata["range"].unit for each in fields(Limits) if each.name == name)
+        raise BadSetup("limit-range", f"The limit {name} is at most {written(most, unit)} at this host.")
 
 
 def _environment(given: Parameters) -> Mapping[str, str]:

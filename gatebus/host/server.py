@@ -47,6 +47,7 @@ from gatebus.services.identity import Identities
 from gatebus.services.origin import Windows
 from gatebus.services.service_table import BUILTIN, World
 from gatebus.spinner import Spinner
+from gatebus.trioneeded import need_trio
 from gatebus.turn import Turn
 from sandbox.background import background_tasks
 from sandbox.box import Sandbox, open_sandbox
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from sandbox.limits import Limits
 
 AGENT = "gatebus"
+_STOPPED = "The host stopped before the program had ended."
 
 
 class Log(Protocol):
@@ -116,6 +118,7 @@ class Host:
         self._stopping = trio.Event()
 
     async def __aenter__(self) -> Self:
+        need_trio("Host", "Beside another event loop let `gatebus serve` run, and use gatebus.client.sync.")
         async with AsyncExitStack() as stack:
             await self._open(stack)
             self._stack = stack.pop_all()
@@ -237,7 +240,7 @@ class Host:
         with trio.move_on_after(within):
             await self._until_idle()
         for instance in parts.registry.running():
-            instance.kill()
+            instance.kill(_STOPPED)
         with trio.move_on_after(FAREWELL_SECONDS):
             await self._until_idle()
             async with trio.open_nursery() as nursery:

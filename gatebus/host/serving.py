@@ -9,7 +9,6 @@ let in, then what runs gets the configured time, then the links end.
 
 from __future__ import annotations
 
-import ssl
 from contextlib import ExitStack
 from importlib.metadata import version
 from ipaddress import ip_address
@@ -20,6 +19,7 @@ import trio
 
 from gatebus.browser.assets import read_assets
 from gatebus.faults import UsageError
+from gatebus.host.certificates import server_context
 from gatebus.web.crowd import Capacity
 from gatebus.web.entry import Terms
 from gatebus.web.front import Front
@@ -28,11 +28,12 @@ from gatebus.web.listening import Listener, listen_tcp, listen_unix, serve
 from gatebus.web.pages import Page, standard_pages
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from gatebus.host.hostconfig import Address, HostConfig, Tls
-    from gatebus.host.server import Host
+    from gatebus.host.hostconfig import Address, HostConfig
+    from gatebus.host.server import Host, Log
     from gatebus.web.link import Peer
+    from sandbox.layers import Missing
 
 _HERE = ("localhost", "127.0.0.1", "[::1]")
 
@@ -59,7 +60,7 @@ async def serve_host(host: Host, task_status: trio.TaskStatus[tuple[str, ...]]) 
 
 
 async def _listen(config: HostConfig) -> list[Listener]:
-    context = _context(config.tls)
+    context = server_context(config.tls)
     found: list[Listener] = []
     try:
         for address in config.listen:
@@ -82,18 +83,6 @@ def _unix(path: Path) -> Listener:
         reason = (problem.strerror or type(problem).__name__).lower()
         raise UsageError(f"The folder of the unix socket {path} cannot be made: {reason}.") from None
     return listen_unix(path)
-
-
-def _context(tls: Tls) -> ssl.SSLContext | None:
-    if tls.certificate is None or tls.key is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(tls.certificate, tls.key)
-    except (OSError, ssl.SSLError) as problem:
-        reason = getattr(problem, "reason", None) or problem.strerror or type(problem).__name__
-        raise UsageError(f"The TLS certificate or its key cannot be used: {str(reason).lower()}.") from None
-    return context
 
 
 def allowed_origins(config: HostConfig, ports: list[int]) -> tuple[str, ...]:
@@ -145,13 +134,22 @@ def _version(host: Host) -> dict[str, object]:
 
 def _tell(host: Host, listeners: list[Listener]) -> None:
     layers = host.parts.box.layers
-    for missing in layers.missing:
-        host.log.event("layer-missing", layer=missing.name, why=missing.why, advice=missing.advice)
+    tell_missing(host.log, layers.missing)
     for listener in listeners:
         host.log.event("host-listening", address=_shown(listener), transport=_transport(listener))
         if not listener.file and listener.context is None and not _loopback(listener):
             host.log.event("listening-without-tls", address=_shown(listener))
     host.log.event("host-ready", layers=layers.on, missing=[each.name for each in layers.missing])
+
+
+def tell_missing(log: Log, missing: Sequence[Missing]) -> None:
+    """What is got in the same way is one line; `gatebus doctor` has the reason of each."""
+    for advice in dict.fromkeys(each.advice for each in missing):
+        alike = [each for each in missing if each.advice == advice]
+        if len(alike) == 1:
+            log.event("layer-missing", layer=alike[0].name, why=alike[0].why, advice=advice)
+        else:
+            log.event("layers-missing", layers=[each.name for each in alike], advice=advice)
 
 
 def _transport(listener: Listener) -> str:

@@ -11,12 +11,15 @@ import cbor2
 from gatebus.bounds import ANSWER_BYTES
 from gatebus.host.principals import Kind, Principal
 from sandbox.errors import BadSetup, CompileLimit, Refused, SandboxError, StartFailed, TooBusy
-from sandbox.outcome import Outcome, Usage
+from sandbox.outcome import Outcome, State, Usage
 
 STARTING = "STARTING"
 """The state of an instance whose module is still fetched or compiled; the others are the sandbox's."""
 
 Map = dict[str, object]
+
+_BY_ITSELF = (State.HALTED, State.TERMINATED)
+_ENDED = (*_BY_ITSELF, State.KILLED)
 
 
 def usage_map(usage: Usage, dropped: int = 0) -> Map:
@@ -32,12 +35,12 @@ def usage_map(usage: Usage, dropped: int = 0) -> Map:
 
 
 def outcome_map(outcome: Outcome, dropped: int = 0) -> Map:
-    told: Map = {
-        "state": outcome.state.name,
-        "cause": outcome.cause.name,
-        "result": outcome.result,
-        "usage": usage_map(outcome.usage, dropped),
-    }
+    """What is not so (yet) is not in it: a program that runs has no cause, a killed one no result."""
+    told: Map = {"state": outcome.state.name, "usage": usage_map(outcome.usage, dropped)}
+    if outcome.state in _ENDED:
+        told["cause"] = outcome.cause.name
+    if outcome.state in _BY_ITSELF:
+        told["result"] = outcome.result
     if outcome.text:
         told["text"] = outcome.text
     return told

@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 
     from gatebus.web.crowd import Seat
 
+_REASONS = {
+    errno.EADDRINUSE: "the port is in use, perhaps by another host; take another one",
+    errno.EADDRNOTAVAIL: "this machine does not have the address",
+    errno.EACCES: "not permitted",
+    errno.ENOENT: "no such folder",
+}
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 FULL = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\nRetry-After: 5\r\n\r\n"
 ACCEPTED_AT_ONCE = 16  # before others get their turn
@@ -179,5 +185,6 @@ def _remove_stale(path: Path) -> None:
 
 
 def _why(error: OSError) -> str:
-    reasons = {errno.EADDRINUSE: "the port is in use", errno.EACCES: "not permitted", errno.ENOENT: "no such folder"}
-    return reasons.get(error.errno or 0, "the address is not this machine's or cannot be used")
+    if isinstance(error, socket.gaierror):
+        return "no machine of this name is known"
+    return _REASONS.get(error.errno or 0, "the address is not this machine's or cannot be used")

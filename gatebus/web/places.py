@@ -1,6 +1,7 @@
 """Where a host listens, as a person types it: ws://, wss://, unix:, or host:port; words, no I/O.
 
-In:  text from a command line or a configuration file. Out: a frozen Address; UsageError with the reason.
+In:  text from a command line or a configuration file; the address of a host's page (http) will do, too. Out: a frozen
+Address; UsageError with the reason.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from gatebus.faults import UsageError
 DEFAULT_PORT = 6473
 PATH = "/bus"
 _STANDARD = {"ws": 80, "wss": 443}
+# Of the page that the host serves there: people copy its address from their browser.
+_PAGE = {"http": "ws", "https": "wss"}
 _HOST = re.compile(r"[0-9A-Za-z]([0-9A-Za-z._-]{0,252}[0-9A-Za-z.])?|\[[0-9A-Fa-f:.]+\]")
 
 
@@ -52,7 +55,8 @@ def parse_address(text: str) -> Address:
     scheme, separator, rest = text.partition("://")
     if not separator:
         scheme, rest = "ws", text
-    if scheme not in ("ws", "wss"):
+    scheme = _PAGE.get(scheme, scheme)
+    if scheme not in _STANDARD:
         raise UsageError(f"{scheme[:20]}: is not a kind of address: use ws://, wss:// or unix:.")
     authority, _, path = rest.partition("/")
     host, port = _split(authority, _STANDARD[scheme] if separator else DEFAULT_PORT)

@@ -235,8 +235,20 @@ async def test_a_host_that_stops_says_farewell_lets_run_and_then_kills(mock_cloc
         assert (await bus.call(hello).error()).code == "stopping"
         assert call.answer is None
         mock_clock.jump(11)
-        assert (await call.result())["state"] == "KILLED"
+        ended = await call.result()
+        assert (ended["state"], ended["cause"]) == ("KILLED", "KILLED")
+        assert ended["text"] == "The host stopped before the program had ended."
         assert (await bus.until_closed()).close_code == 1001
+
+
+async def test_an_instance_that_runs_has_no_cause_and_no_result() -> None:
+    async with bus_world() as world, world.talker() as bus:
+        await bus.launch(busy, ID)
+        running = await bus.ask("status", instance=ID)
+        assert (running["state"], running.keys() & {"cause", "result", "text"}) == ("RUNNING", set())
+        over = await bus.ask("kill", instance=ID)
+        assert (over["cause"], over["text"]) == ("KILLED", "The program was killed on request.")
+        assert "result" not in over
 
 
 async def test_a_host_without_work_stops_at_once() -> None:

@@ -56,7 +56,8 @@ def test_a_port_that_is_taken_is_told_with_the_way_to_another_one() -> None:
         done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, check=False, timeout=PATIENCE)
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout == (
-        f"Cannot listen on 127.0.0.1 port {port}: the port is in use. `make chat PORT=7000` takes another port.\n"
+        f"Cannot listen on 127.0.0.1 port {port}: the port is in use, perhaps by another host; take another one. "
+        "`make chat PORT=7000` takes another port.\n"
     )
 
 

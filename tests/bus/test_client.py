@@ -271,6 +271,51 @@ async def test_events_come_in_order(autojump_clock: object) -> None:
         assert [(await anext(watching)).number for _ in range(3)] == [8, 9, 10]
 
 
+async def test_whoever_sends_to_a_program_that_never_ran_hears_why(autojump_clock: object) -> None:
+    host = FakeHost(refuse={"call": ("not-found", "This host does not have the module.")})
+    async with host.client() as bus, bus.open_call(Program("fake://echo")) as running:
+        with pytest.raises(Denied):
+            await running.wait()
+        with pytest.raises(Denied) as caught:
+            await running.send(b"late")
+        assert caught.value.text == "This host does not have the module."
+
+
+async def test_a_call_that_was_let_in_and_then_lacks_its_module_is_not_made_again_under_another_id(
+    autojump_clock: object,
+) -> None:
+    """What was sent to the first one is gone, and somebody may know its id: the host's answer stands."""
+    content = b"\0asm#lacking"
+    host = FakeHost(known={hashlib.sha256(content).digest(): content})
+    async with host.client() as bus, bus.open_call(Program(content)) as running:
+        assert await running.started() == INSTANCE
+        with pytest.raises(Denied) as caught:
+            await running.wait()
+        assert caught.value.code == "not-found"
+        assert await running.started() == INSTANCE
+    assert [operation for operation, _ in host.opened].count("call") == 1
+
+
+async def test_a_call_whose_module_was_dropped_has_the_id_of_the_instance_that_runs(autojump_clock: object) -> None:
+    content = b"\0asm#echo"
+    host = FakeHost()
+
+    def forget(operation: str) -> None:
+        if operation == "call" and [each for each, _ in host.opened].count("call") == 1:
+            host.known.clear()
+
+    host.on_open = forget
+    async with host.client() as bus, bus.open_call(Program(content)) as running:
+        assert await running.started() == INSTANCE
+        running.end()
+        outcome = await running.wait()
+        assert outcome is not None
+        assert outcome.cause == "NORMAL"
+    asked = [given["stream"] for operation, given in host.opened if operation == "call"]
+    assert len(asked) == len(set(asked)) == 2
+    assert running.name == asked[1]
+
+
 async def test_a_cancelled_operation_tells_the_host_and_leaves_the_bus_usable(autojump_clock: object) -> None:
     host = FakeHost(answers={"usage": {"ok": 1}})
     async with host.client() as bus:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 import sys
 from contextlib import asynccontextmanager
@@ -11,12 +12,14 @@ import pytest
 import trio
 from fakehost import KEY, FakeHost
 
-from gatebus.client import HostNonsense, KeyUnusable, KnownHostsFile, LinkLost, NotTrusted, Program
+from gatebus.client import HostNonsense, KeyUnusable, KnownHostsFile, LinkLost, NotTrusted, Program, connect, sync
 from gatebus.client.agentsocket import AgentSigner, agent_keys
 from gatebus.client.connecting import Manner, connected, default_trust
 from gatebus.client.handshake import Introduction
 from gatebus.client.knownhosts import known_host_line
 from gatebus.client.trustfile import ExactKey, SameMachine
+from gatebus.faults import UsageError
+from gatebus.host.server import Host
 from gatebus.protocol.messages import Data, encode
 from gatebus.protocol.proofs import public_key, sign
 from gatebus.sshkeys import public_blob
@@ -125,6 +128,49 @@ async def test_who_is_believed_without_a_file(tmp_path: Path) -> None:
     remembered = default_trust(parse_address("example.org"), tmp_path / "known_hosts")
     assert remembered == KnownHostsFile(tmp_path / "known_hosts", "ws://example.org:6473")
     await SameMachine().check(b"x" * 32)
+
+
+def test_under_another_event_loop_it_is_said_what_to_use() -> None:
+    async def main() -> None:
+        async with connect("127.0.0.1:1"):
+            pytest.fail("connected")
+
+    with pytest.raises(UsageError) as caught:
+        asyncio.run(main())
+    assert caught.value.text == (
+        "connect needs trio: trio.run(main). Without trio, and beside asyncio, use gatebus.client.sync "
+        "(docs/clients.md)."
+    )
+
+
+def test_a_host_under_another_event_loop_says_so() -> None:
+    async def main() -> None:
+        async with Host():
+            pytest.fail("there is a host")
+
+    with pytest.raises(UsageError) as caught:
+        asyncio.run(main())
+    assert caught.value.text == (
+        "Host needs trio: trio.run(main). Beside another event loop let `gatebus serve` run, and use "
+        "gatebus.client.sync."
+    )
+
+
+async def test_the_synchronous_client_does_not_stop_a_trio_program() -> None:
+    with pytest.raises(UsageError) as caught, sync.connect("127.0.0.1:1"):
+        pytest.fail("connected")
+    assert caught.value.text == (
+        "gatebus.client.sync would stop this trio program while it waits. Use gatebus.client.connect."
+    )
+
+
+async def test_a_list_of_known_hosts_that_cannot_be_read_believes_nobody(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "device").symlink_to("/dev/zero")
+    for name, why in (("folder", "is a directory"), ("device", "it is too large")):
+        with pytest.raises(NotTrusted) as caught:
+            await KnownHostsFile(tmp_path / name, "ws://h:1").check(KEY)
+        assert caught.value.text == f"Your list of known hosts (known_hosts) cannot be used: {why}."
 
 
 async def test_a_host_that_breaks_the_protocol_is_left_and_said_to_whoever_waits(autojump_clock: object) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +14,7 @@ import pytest
 import trio
 from busworld import module, pattern
 from loopbackhost import host_on_loopback
+from waiting import PATIENCE
 
 from gatebus.client import ExactKey, Manner, NotTrusted, Program, connect, sync
 from gatebus.client.knownhosts import known_host_line
@@ -79,7 +84,7 @@ async def test_a_host_that_is_met_for_the_first_time_is_remembered_and_another_o
         with pytest.raises(NotTrusted) as caught:
             await opened(place)
         assert caught.value.text.startswith(f"The key of ws://{place} has changed to SHA256:")
-        assert caught.value.text.endswith("then delete its line from known_hosts.")
+        assert caught.value.text.endswith(f"then forget the old one: gatebus login --forget ws://{place}")
         assert str(caught.value) == caught.value.text
         with pytest.raises(NotTrusted):
             await opened(place, Manner(trust=ExactKey(b"x" * 32)))
@@ -88,6 +93,55 @@ async def test_a_host_that_is_met_for_the_first_time_is_remembered_and_another_o
 async def opened(place: str, manner: Manner | None = None) -> Any:
     async with connect(place, manner=manner) as bus:
         return await bus.features()
+
+
+@pytest.mark.parametrize(
+    ("name", "usage"),
+    [
+        ("level0", "usage: python level0.py ws://127.0.0.1:6473/bus MODULE-SHA256-OR-SOURCE < input > output"),
+        ("without_trio", "usage: python without_trio.py 127.0.0.1:6473 MODULE-SHA256-OR-SOURCE"),
+    ],
+)
+def test_an_example_without_arguments_says_how_it_is_started(name: str, usage: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / f"{name}.py")],
+        env={**os.environ, "PYTHONPATH": str(EXAMPLES.parents[1])},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"{usage}\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "module_name", "told"),
+    [
+        ("level0", "ws://127.0.0.1:1/bus", "hello", "hello is neither a SHA-256 nor a source such as ipfs://..."),
+        ("without_trio", "127.0.0.1:1", "0" * 64, "Nobody listens there."),
+        ("without_trio", "ftp://x", "0" * 64, "ftp: is not a kind of address: use ws://, wss:// or unix:."),
+    ],
+)
+def test_an_example_says_what_is_wrong_in_one_line(
+    name: str, address: str, module_name: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
+    with pytest.raises(SystemExit) as caught:
+        example(name).main(address, module_name)
+    assert caught.value.code == told
+
+
+async def test_an_example_hears_that_there_is_no_such_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+    def run(place: str) -> str:
+        with pytest.raises(SystemExit) as caught:
+            example("without_trio").main(place, "0" * 64)
+        return str(caught.value.code)
+
+    async with host_on_loopback() as (_world, place):
+        assert await trio.to_thread.run_sync(run, place) == "This host does not have the module. Upload it first."
 
 
 def test_the_subprotocol_is_the_one_that_the_page_names() -> None:

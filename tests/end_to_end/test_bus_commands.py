@@ -185,7 +185,7 @@ def test_a_tag_of_two_modules_means_none_of_them(world: World, tmp_path: Path) -
         digests.append(world.says("push", "--tag", "twins", str(tmp_path / name)).strip())
     shown = {f"{first[:12]}, {second[:12]}" for first, second in (digests, reversed(digests))}
     line = world.fails("call", "twins")
-    assert line.startswith("gatebus: twins: 2 of your modules begin with twins, or have it as a tag: ")
+    assert line.startswith("gatebus: 2 of your modules begin with twins, or have it as a tag: ")
     assert any(each in line for each in shown)
     assert line.endswith(". Write the digits of one.")
 
@@ -286,8 +286,9 @@ def test_a_large_upload_has_a_bar_at_a_terminal_and_none_in_a_pipe(world: World,
     [
         (("call", "nothing.wasm"), "nothing.wasm: there is no such file. Check the name.", 127),
         (("call", "0" * 64), f"{'0' * 60}", 125),
-        (("call", "--memory", "3GiB", str(HELLO)), "The limit memory is at most 1073741824 at this host.", 125),
+        (("call", "--memory", "3GiB", str(HELLO)), "The limit memory is at most 1GiB at this host.", 125),
         (("call", "--memory", "much", str(HELLO)), "--memory much: A size is written like 64MiB, 512KiB or 4096.", 125),
+        (("call", "--memory", "1TiB", str(HELLO)), "--memory 1TiB: it must be 64KiB to 4GiB.", 125),
         (("call",), "No module is named. Write `gatebus call MODULE [ARGUMENT ...]`.", 125),
         (("io",), "It is written `gatebus io INSTANCE`; see `gatebus io --help`.", 125),
         (("ps", "x"), "It is written `gatebus ps`; see `gatebus ps --help`.", 125),
@@ -320,6 +321,16 @@ def test_what_goes_wrong_is_one_line(arguments: tuple[str, ...], told: str, code
     line = world.fails(*arguments, code=code)
     assert line.startswith("gatebus: ")
     assert told in line
+
+
+def test_a_fault_of_the_host_or_the_way_to_it_is_not_told_as_the_modules(world: World) -> None:
+    assert world.fails("call", "--host", "nope", str(HELLO)) == (
+        "gatebus: There is no host nope in your list. `gatebus login NAME ADDRESS` remembers one."
+    )
+    assert world.fails("launch", "--host", "127.0.0.1:1", str(HELLO)) == (
+        "gatebus: The host ws://127.0.0.1:1 cannot be reached: Nobody listens there."
+    )
+    assert world.fails("call", "--memory", "3GiB", str(HELLO)).startswith(f"gatebus: {HELLO}: The limit memory")
 
 
 def test_where_no_host_was_named_and_none_is_there_it_is_said_how_to_start_one(world: World) -> None:

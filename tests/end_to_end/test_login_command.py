@@ -68,7 +68,41 @@ def test_a_new_host_is_told_once_and_a_changed_one_is_refused(world: World, tmp_
     third = gatebus(tmp_path, "features", "--host", address)
     assert third.returncode == 125
     assert third.stderr.decode().startswith(f"gatebus: The key of ws://{address} has changed to {told[1]}.")
-    assert third.stderr.decode().endswith("then delete its line from known_hosts.\n")
+    forgetting = f"gatebus login --forget ws://{address}"
+    assert third.stderr.decode().endswith(f"then forget the old one: {forgetting}\n")
+    forgotten = gatebus(tmp_path, *forgetting.split()[1:])
+    assert (forgotten.returncode, forgotten.stderr.decode()) == (
+        0,
+        f"gatebus: the key of ws://{address} is forgotten.\n",
+    )
+    assert known.read_bytes() == b""
+    again = gatebus(tmp_path, *forgetting.split()[1:])
+    assert (again.returncode, again.stderr.decode()) == (
+        125,
+        f"gatebus: No key of ws://{address} is remembered.\n",
+    )
+
+
+def test_a_host_is_forgotten_with_its_key_when_its_last_name_is(world: World, tmp_path: Path) -> None:
+    address = world.host.address()
+    folder = tmp_path / ".config" / "gatebus"
+    folder.mkdir(parents=True)
+    names = "".join(f'[hosts.{name}]\naddress = "{address}"\n' for name in ("lab", "twin"))
+    (folder / "hosts.toml").write_text(f'default = "lab"\n{names}')
+    (folder / "known_hosts").write_text(f"ws://{address} ssh-ed25519 AAAA\nws://other ssh-ed25519 BBBB\n")
+    told = [gatebus(tmp_path, "login", "--forget", name).stderr.decode() for name in ("lap", "lab", "twin")]
+    assert told == [
+        "gatebus: There is no host lap in your list. Did you mean lab?\n",
+        "gatebus: lab is forgotten; it was the default.\n",
+        "gatebus: twin is forgotten.\n",
+    ]
+    assert (folder / "known_hosts").read_text() == "ws://other ssh-ed25519 BBBB\n"
+    nobody = gatebus(tmp_path, "login")
+    assert (nobody.returncode, nobody.stdout, nobody.stderr.decode()) == (
+        0,
+        b"",
+        "gatebus: no host is remembered. `gatebus login NAME ADDRESS` remembers one.\n",
+    )
 
 
 def test_a_login_at_a_terminal_asks_and_a_no_remembers_nothing(world: World, tmp_path: Path) -> None:

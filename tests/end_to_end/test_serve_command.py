@@ -86,7 +86,10 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
         done = gatebus(tmp_path, "serve", "--listen", f"127.0.0.1:{port}", "--sandbox-pool", "1")
     assert done.returncode == 125
     last = done.stderr.decode().splitlines()[-1]
-    assert last == f"gatebus: Cannot listen on 127.0.0.1 port {port}: the port is in use."
+    assert last == (
+        f"gatebus: Cannot listen on 127.0.0.1 port {port}: the port is in use, perhaps by another host; "
+        "take another one."
+    )
     assert not (tmp_path / "run" / "gatebus" / "host.sock").exists()
 
 
@@ -96,7 +99,7 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
         (("--listen", "", "--socket", ""), "There is nothing to listen on. Set `listen` or `socket`."),
         (
             ("--tls-certificate", "no.pem", "--tls-key", "no.key"),
-            "The TLS certificate or its key cannot be used: no such file or directory.",
+            "`tls.certificate`: there is no file no.pem.",
         ),
     ],
 )

@@ -2,7 +2,8 @@
 Python.
 
 Its programs are named by what they do: `echo`, `count N` (N bytes, then its end), `wait` (until killed), `mute` (never
-reads). Streams live here and outlive links, as at the real host. Everything that was opened is in `opened`.
+reads), `lacking` (its module is gone after all). Streams live here and outlive links, as at the real host. Everything
+that was opened is in `opened`.
 """
 
 from __future__ import annotations
@@ -214,6 +215,9 @@ class _Attendant:
         self.say(Accept(number, {"instance": ID, "taken": 0}, self.host.window))
         if program.does == "noisy":
             self.say(Log(number, 1, b"to stderr"))
+        if program.does == "lacking":
+            del self.carried[number]
+            self.say(Error(number, "not-found", "There is no such module."))
 
     def attach(self, number: int, given: Any) -> None:
         program = self.host.streams.get(given["stream"])

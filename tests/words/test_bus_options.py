@@ -95,6 +95,7 @@ def test_options_and_arguments_of_the_others_stand_in_any_order() -> None:
     assert bus_options("login", ["n", "a", "--host-key", "SHA256:x", "--default", "--key", "anonymous"]) == BusOptions(
         "login", None, "anonymous", False, ("n", "a"), host_key="SHA256:x", default=True
     )
+    assert bus_options("login", ["--forget", "n"]) == BusOptions("login", None, None, False, ("n",), forget=True)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -115,7 +116,10 @@ def test_every_command_names_a_host_a_key_and_json(name: str) -> None:
         (("io", "a", "b"), "It is written `gatebus io INSTANCE`; see `gatebus io --help`."),
         (("ps", "a"), "It is written `gatebus ps`; see `gatebus ps --help`."),
         (("kill",), "It is written `gatebus kill INSTANCE ...`; see `gatebus kill --help`."),
-        (("login", "a", "b", "c"), "It is written `gatebus login [NAME ADDRESS]`; see `gatebus login --help`."),
+        (
+            ("login", "a", "b", "c"),
+            "It is written `gatebus login [NAME ADDRESS | --forget NAME]`; see `gatebus login --help`.",
+        ),
         (
             ("events", "--since", "x"),
             "Argument --since: invalid int value: 'x'. `gatebus events --help` shows how it is written.",

@@ -14,6 +14,7 @@ from gatebus.cli.bus_wording import (
     as_json,
     ended,
     event_line,
+    event_map,
     features_lines,
     id_text,
     instances_table,
@@ -23,6 +24,7 @@ from gatebus.cli.bus_wording import (
     progress_line,
     result_json,
     status_lines,
+    status_map,
     table,
     text,
     usage_lines,
@@ -37,8 +39,8 @@ RUDE = "\x1b[2J\x1b]0;owned\x07\r\n\u202erude"
 USAGE = Usage(cpu_ms=1500, peak_memory=3 << 20, bytes_in=5, bytes_out=2048, wall_ms=20, log_dropped=0)
 
 
-def status(state: str = "RUNNING", cause: str = "NORMAL", result: int = 0, **more: object) -> Status:
-    fields: dict[str, object] = {"module": "ab" * 32, "created": 100.0, "usage": USAGE, **more}
+def status(state: str = "RUNNING", cause: str = "", result: int | None = None, **more: object) -> Status:
+    fields: dict[str, object] = {"module": "ab" * 32, "created": 100, "usage": USAGE, **more}
     return Status(ID, state, cause, result, **fields)  # type: ignore[arg-type]
 
 
@@ -97,7 +99,7 @@ def test_json_of_a_host_stays_on_one_line_and_holds_no_control_characters() -> N
 
 def test_the_json_of_a_result_has_every_field() -> None:
     told = json.loads(
-        result_json("f", "lab", Result(126, "gatebus: why", "cpu-time"), status("KILLED", "CPU_TIME"), ID)
+        result_json("f", "lab", Result(126, "gatebus: why", "cpu-time"), status("KILLED", "CPU_TIME", None), ID)
     )
     assert told == {
         "file": "f",
@@ -108,7 +110,7 @@ def test_the_json_of_a_result_has_every_field() -> None:
         "instance": str(ID),
         "state": "KILLED",
         "cause": "CPU_TIME",
-        "result": 0,
+        "result": None,
         "usage": {
             "cpu_ms": 1500,
             "peak_memory": 3 << 20,
@@ -140,7 +142,22 @@ def test_the_lines_of_one_instance() -> None:
         "age        5s",
     ]
     over = status_lines(status("KILLED", "CPU_TIME", text="Too slow."), 105.0).splitlines()
-    assert over[4:8] == ["cause      CPU_TIME", "result     0", "why        Too slow.", "CPU time   1.50 s"]
+    assert over[4:7] == ["cause      CPU_TIME", "why        Too slow.", "CPU time   1.50 s"]
+
+
+def test_the_json_of_an_instance_that_runs_has_neither_cause_nor_result() -> None:
+    told = json.loads(as_json([status_map(status())]))[0]
+    assert (told["cause"], told["result"], told["text"]) == (None, None, None)
+    assert (told["created"], type(told["created"]), told["instance"]) == (100, int, str(ID))
+    over = json.loads(as_json(status_map(status("TERMINATED", "NORMAL", 7))))
+    assert (over["cause"], over["result"]) == ("NORMAL", 7)
+
+
+def test_an_event_has_the_same_fields_whether_it_runs_or_has_ended() -> None:
+    assert event_map(Event(1, "started", {"state": "RUNNING"})) == {"state": "RUNNING", "cause": None, "result": None}
+    ended = {"state": "HALTED", "cause": "NORMAL", "result": 0}
+    assert event_map(Event(2, "ended", ended)) == ended
+    assert event_map(Event(3, "lost", {"count": 3})) == {"count": 3}
 
 
 def test_the_table_of_modules() -> None:

@@ -32,6 +32,7 @@ from gatebus.client.knownhosts import (
     known_host_line,
     parse_known_hosts_untrusted,
     unknown_text,
+    without_host,
 )
 from gatebus.client.signers import SeedSigner, as_signer
 from gatebus.clientbounds import RECONNECT_FIRST, RECONNECT_LONGEST
@@ -90,10 +91,27 @@ def test_a_name_that_would_be_read_otherwise_is_not_written(name: str) -> None:
         known_host_line(name, KEY)
 
 
+def test_a_host_is_forgotten_with_all_its_lines_and_nothing_else_changes() -> None:
+    kept = b"# mine\r\nws://other ssh-ed25519 x\n\n  damaged"
+    line = known_host_line(NAME, KEY).encode()
+    assert without_host(line + kept + b"\n" + line, NAME) == kept + b"\n"
+    assert without_host(kept, NAME) == kept
+    assert without_host(b"", NAME) == b""
+    spaced = f"x\u2028{NAME} y\n{NAME}\u00a0z\n".encode()
+    assert NAME not in parse_known_hosts_untrusted(without_host(spaced, NAME)).keys
+
+
+@given(st.binary(max_size=200), st.sampled_from([NAME, "h", "ws://h:1"]))
+def test_a_forgotten_host_is_new_whatever_else_the_file_has(data: bytes, name: str) -> None:
+    left = without_host(data.replace(b"\r", b"") + b"\n" + known_host_line(name, KEY).encode(), name)
+    assert parse_known_hosts_untrusted(left).judge(name, KEY) is Verdict.NEW
+
+
 def test_a_person_is_told_what_to_compare_and_what_to_do() -> None:
     assert changed_text(NAME, KEY) == (
         f"The key of ws://example.org:6473 has changed to {fingerprint(KEY)}. Somebody may pretend to be this host, or "
-        "it was installed anew: ask whoever runs it, then delete its line from known_hosts."
+        "it was installed anew: ask whoever runs it, then forget the old one: "
+        "gatebus login --forget ws://example.org:6473"
     )
     assert unknown_text("h", KEY) == (
         f"The host h is not known. Its key is {fingerprint(KEY)}: compare it with `gatebus key` at the host."
@@ -176,9 +194,30 @@ def test_an_outcome_is_read_whole_and_alone_or_inside_an_answer() -> None:
     outcome = answers.outcome_untrusted(OUTCOME)
     assert outcome == answers.outcome_untrusted({"outcome": OUTCOME, "files": {}})
     assert (outcome.state, outcome.cause, outcome.result, outcome.text) == ("HALTED", "NORMAL", 0, "t")
-    assert outcome.usage == answers.Usage(1, 2, 3, 4, 5.5, 6)
+    assert outcome.usage == answers.Usage(1, 2, 3, 4, 6, 6)
     status = answers.status_untrusted(STATUS)
     assert (status.instance.bytes, status.module, status.created, status.tags) == (b"i" * 16, "6d" * 32, 7, ("a",))
+
+
+def test_what_has_not_ended_has_no_cause_and_what_was_killed_no_result() -> None:
+    running = answers.status_untrusted({"instance": b"i" * 16, "state": "RUNNING"})
+    assert (running.cause, running.result) == ("", None)
+    killed = answers.outcome_untrusted({"state": "KILLED", "cause": "CPU_TIME"})
+    assert (killed.cause, killed.result, answers.Result(killed).ok) == ("CPU_TIME", None, False)
+
+
+@pytest.mark.parametrize("told", [7, 7.4, 6.6])
+def test_times_are_whole_however_fine_a_host_is(told: float) -> None:
+    status = answers.status_untrusted({**STATUS, "created": told, "usage": {"cpu_ms": told, "wall_ms": told}})
+    for each in (status.created, status.usage.cpu_ms, status.usage.wall_ms):
+        assert (each, type(each)) == (7, int)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), True, None, "7"])
+def test_a_time_that_is_no_number_is_nonsense(wrong: object) -> None:
+    with pytest.raises(HostNonsense) as caught:
+        answers.status_untrusted({**STATUS, "created": wrong})
+    assert caught.value.text == "The host's answer has a wrong created."
 
 
 @pytest.mark.parametrize(("read", "told"), READERS, ids=lambda value: getattr(value, "__name__", ""))

@@ -109,6 +109,16 @@ def test_a_host_is_added_without_changing_the_rest() -> None:
     assert "new" not in BOOK.hosts
 
 
+def test_a_forgotten_host_leaves_the_rest_and_nobody_takes_its_place_as_default() -> None:
+    book = HostBook("a", {"a": LAB, "b": LAB})
+    left = book.without_host("a")
+    assert left == HostBook(None, {"b": LAB})
+    assert book.without_host("b") == HostBook("a", {"a": LAB})
+    assert left.without_host("c") == left
+    assert book.named_by(LAB.address) == ["a", "b"]
+    assert left.named_by("ws://elsewhere") == []
+
+
 @given(st.text(max_size=200))
 def test_garbage_is_a_fault_or_a_book(text: str) -> None:
     try:

@@ -11,11 +11,10 @@ from gatebus.cli.options import (
     environment,
     run_options,
     run_parser,
-    shown,
     with_defaults,
 )
 from gatebus.faults import UsageError
-from sandbox.limits import Limits
+from sandbox.limits import Limits, written
 
 
 def refused(*arguments: str) -> str:
@@ -91,7 +90,7 @@ def test_every_limit_has_its_flag_and_its_help_says_default_and_reason(name: str
     default = bounds.default
     assert isinstance(default, int | float)
     reason = " ".join(bounds.metadata["range"].reason.split())
-    assert f"{shown(default, bounds.metadata['range'].unit)}; {reason}" in text
+    assert f"{written(default, bounds.metadata['range'].unit)}; {reason}" in text
 
 
 def test_the_help_names_every_exit_code() -> None:
@@ -173,7 +172,7 @@ def test_a_variable_is_set_passed_on_or_missing() -> None:
     ],
 )
 def test_a_limit_is_shown_as_one_writes_it(value: float | None, unit: str, text: str) -> None:
-    assert shown(value, unit) == text
+    assert written(value, unit) == text
 
 
 def test_doctor_has_one_option() -> None:

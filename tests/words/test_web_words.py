@@ -34,6 +34,8 @@ HEAD = (
         ("[::1]", Address("ws", "::1", 6473), "ws://[::1]:6473/bus"),
         ("ws://[::1]:7", Address("ws", "::1", 7), "ws://[::1]:7/bus"),
         ("unix:/run/gatebus.sock", Address("unix", "/run/gatebus.sock"), "ws://localhost/bus"),
+        ("http://127.0.0.1:6473/", Address("ws", "127.0.0.1", 6473), "ws://127.0.0.1:6473/bus"),
+        ("https://example.org", Address("wss", "example.org", 443), "wss://example.org/bus"),
         ("unix:///run/gatebus.sock", Address("unix", "/run/gatebus.sock"), "ws://localhost/bus"),
     ],
 )
@@ -46,7 +48,7 @@ def test_an_address_is_read_and_written(text: str, address: Address, url: str) -
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("http://example.org", "is not a kind of address"),
+        ("ftp://example.org", "is not a kind of address"),
         ("ws://", "needs a host"),
         ("", "needs a host"),
         ("ws://::1", "around an IPv6 address"),

@@ -121,7 +121,7 @@ def test_the_json_of_a_program_that_was_not_started() -> None:
 
 def test_the_json_of_a_killed_program_has_a_stable_code() -> None:
     said = json.loads(result_json("x", "native", ended("x", killed(Cause.CPU_TIME), Limits())))
-    assert (said["error"], said["state"], said["cause"]) == ("cpu-time", "KILLED", "CPU_TIME")
+    assert (said["error"], said["state"], said["cause"], said["result"]) == ("cpu-time", "KILLED", "CPU_TIME", None)
 
 
 def test_the_costs_are_a_table_with_the_limits_beside() -> None:

@@ -1,0 +1,121 @@
+"""What a host says before it listens: certificates and addresses that cannot be used, layers that are missing."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+
+from gatebus.faults import UsageError
+from gatebus.host.certificates import server_context
+from gatebus.host.hostconfig import Tls
+from gatebus.host.serving import tell_missing
+from gatebus.web.listening import listen_tcp
+from sandbox.layers import Missing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Heard:
+    """A log that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, object]]] = []
+
+    def event(self, name: str, **fields: object) -> None:
+        self.events.append((name, fields))
+
+
+@pytest.fixture(scope="module")
+def pems(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """cert.pem and key.pem belong together; other.pem is another key; text.pem is neither."""
+    folder = tmp_path_factory.mktemp("pems")
+    authority = trustme.CA()
+    ours, other = (authority.issue_cert("localhost") for _ in range(2))
+    ours.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
+    ours.private_key_pem.write_to_path(str(folder / "key.pem"))
+    other.private_key_pem.write_to_path(str(folder / "other.pem"))
+    (folder / "text.pem").write_text("hello\n")
+    (folder / "empty.pem").write_bytes(b"")
+    return folder
+
+
+def context(folder: Path, certificate: str, key: str) -> ssl.SSLContext | None:
+    return server_context(Tls(str(folder / certificate), str(folder / key)))
+
+
+def test_a_certificate_and_its_key_are_taken_and_none_means_no_tls(pems: Path) -> None:
+    assert isinstance(context(pems, "cert.pem", "key.pem"), ssl.SSLContext)
+    assert server_context(Tls()) is None
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "told"),
+    [
+        ("no.pem", "key.pem", "`tls.certificate`: there is no file PEMS/no.pem."),
+        ("cert.pem", "no.pem", "`tls.key`: there is no file PEMS/no.pem."),
+        ("cert.pem", "", "`tls.key`: there is no file PEMS."),
+        ("../../../../../../../../dev/zero", "key.pem", "`tls.certificate`: there is no file "),
+        ("text.pem", "key.pem", "`tls.certificate`: PEMS/text.pem is no certificate in PEM form."),
+        ("empty.pem", "key.pem", "`tls.certificate`: PEMS/empty.pem is no certificate in PEM form."),
+        ("key.pem", "key.pem", "`tls.certificate`: PEMS/key.pem is no certificate in PEM form."),
+        ("cert.pem", "text.pem", "`tls.key`: PEMS/text.pem is no private key in PEM form."),
+        ("cert.pem", "cert.pem", "`tls.key`: PEMS/cert.pem is no private key in PEM form."),
+        ("cert.pem", "other.pem", "`tls.key`: PEMS/other.pem does not belong to PEMS/cert.pem."),
+    ],
+)
+def test_what_is_wrong_with_a_certificate_is_told_by_setting_and_file(
+    pems: Path, certificate: str, key: str, told: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        context(pems, certificate, key)
+    assert caught.value.text.replace(str(pems), "PEMS").startswith(told)
+
+
+def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked_for_it(pems: Path, tmp_path: Path) -> None:
+    from cryptography.hazmat.primitives import serialization
+
+    key = serialization.load_pem_private_key((pems / "key.pem").read_bytes(), None)
+    locked = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"open sesame"),
+    )
+    (tmp_path / "locked.pem").write_bytes(locked)
+    with pytest.raises(UsageError) as caught:
+        server_context(Tls(str(pems / "cert.pem"), str(tmp_path / "locked.pem")))
+    assert caught.value.text == (
+        f"`tls.key`: {tmp_path / 'locked.pem'} has a passphrase. A host needs a key without one."
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [
+        ("192.0.2.1", "Cannot listen on 192.0.2.1 port 0: this machine does not have the address."),
+        ("no such name", "Cannot listen on no such name port 0: no machine of this name is known."),
+    ],
+)
+async def test_an_address_that_cannot_be_listened_on_is_told(host: str, told: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        await listen_tcp(host, 0)
+    assert caught.value.text == told
+
+
+def test_layers_that_are_missing_for_one_reason_are_one_line() -> None:
+    log = Heard()
+    names = ("user", "pid", "mount")
+    tell_missing(log, [Missing(name, f"no {name}", "Use the native back-end.") for name in names])
+    assert log.events == [("layers-missing", {"layers": list(names), "advice": "Use the native back-end."})]
+
+
+def test_a_layer_that_is_missing_for_its_own_reason_is_told_with_it() -> None:
+    log = Heard()
+    tell_missing(log, [Missing("tsc", "why", "do this"), Missing("landlock", "old", "newer kernel")])
+    assert [fields for _, fields in log.events] == [
+        {"layer": "tsc", "why": "why", "advice": "do this"},
+        {"layer": "landlock", "why": "old", "advice": "newer kernel"},
+    ]
