@@ -31,8 +31,6 @@ pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>
 const STACK: usize = 8 << 20;
 /// Of the thread that runs programs: the guest's stack and the engine's own frames.
 const THREAD: usize = 64 << 20;
-/// Twice the stack, as the sandbox has it.
-pub(crate) const FRAME_BYTES: u32 = 16 << 20;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -93,7 +91,7 @@ fn compile(form: &str, file: &str, image: &str) -> Result<serde_json::Value> {
     let admitted = admit_untrusted(&given).map_err(|refusal| refusal.text)?;
     let code = match form {
         "suspendable" => {
-            let program = Suspendable::new_untrusted(&admitted.wasm, FRAME_BYTES)?;
+            let program = Suspendable::new_untrusted(&admitted.wasm)?;
             machine.engine.precompile_module(program.wasm())?
         }
         _ => machine.engine.precompile_module(&admitted.wasm)?,

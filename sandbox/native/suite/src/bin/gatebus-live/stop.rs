@@ -1,8 +1,8 @@
 //! Stops a program in the middle and continues it in a fresh instance: what it costs to live in a continuation.
 
 use crate::world::{Parts, World};
-use crate::{FRAME_BYTES, Machine, Result, Running, cpu_seconds};
-use gatebus_module::{CONTROL, FRAMES, Frame, PROGRAM, Suspendable, UNWINDING, WRITTEN, ZONE, read_untrusted};
+use crate::{Machine, Result, Running, cpu_seconds};
+use gatebus_module::{CONTROL, FRAMES, Frame, PROGRAM, Suspendable, UNWINDING, WRITTEN, ZONE, read_untrusted, sites_of};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 use wasmtime::{Linker, Module, Mutability, Store};
@@ -15,7 +15,7 @@ pub(crate) fn after(rounds: u32, file: &str, words: &[&str]) -> Result<serde_jso
     let machine = Machine::new("suspendable")?;
     let bytes = std::fs::read(file)?;
     let wasm = wat::parse_bytes(&bytes)?;
-    let program = Suspendable::new_untrusted(&wasm, FRAME_BYTES)?;
+    let program = Suspendable::new_untrusted(&wasm)?;
     let module = Module::new(&machine.engine, program.wasm())?;
     let (mut whole, mut parts, mut frames, mut compiling) = (f64::INFINITY, f64::INFINITY, 0, f64::INFINITY);
     for _ in 0..rounds {
@@ -53,20 +53,22 @@ fn stopped(machine: &Machine, module: &Module, program: &Suspendable<'_>, words:
     let state = State::take(&mut running);
     drop(running);
     machine.slots.reset();
-    let sites = Suspendable::sites_of(&frames);
+    let sites = sites_of(&frames);
+    let guide = program.guide_untrusted(&sites).map_err(|bad| bad.text)?;
     let before = cpu_seconds()?;
-    let continuation = program.continuation(&sites).ok_or("no such sites")?;
+    let continuation = program.continuation_untrusted(&sites).map_err(|bad| bad.text)?;
     let continuation = Module::new(&machine.engine, continuation)?;
     let compiling = cpu_seconds()? - before;
     let mut running = Running::new(machine, module, words)?;
     state.put(&mut running)?;
     let control = running.instance.get_memory(&mut running.store, CONTROL).ok_or("no control memory")?;
-    control.write(&mut running.store, FRAMES as usize, &program.write_frames(&sites, &frames))?;
+    let bytes = guide.write_frames(&frames).map_err(|bad| bad.text)?;
+    control.write(&mut running.store, FRAMES as usize, &bytes)?;
     let mut linker: Linker<World> = Linker::new(&machine.engine);
     linker.instance(&mut running.store, PROGRAM, running.instance)?;
     let resumed = linker.instantiate(&mut running.store, &continuation)?;
-    let name = program.resume_name(frames[0].site).ok_or("no such site")?;
-    let resume = resumed.get_func(&mut running.store, &name).ok_or("no way to resume")?;
+    let name = guide.resume_name(&frames).ok_or("no such site")?;
+    let resume = resumed.get_func(&mut running.store, name).ok_or("no way to resume")?;
     let before = cpu_seconds()?;
     running.call(resume)?;
     let seconds = first + cpu_seconds()? - before;
