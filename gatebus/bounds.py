@@ -156,9 +156,6 @@ LINGER_SECONDS = 60.0
 LAUNCHED_SECONDS = 86_400.0
 """How a launched instance ended is remembered for a day, so that whoever started it in the evening learns it."""
 
-FETCH_SECONDS = 120.0
-"""For the fetch of one module that a call names by content: twice the time of a large one over a slow line."""
-
 TAGS = 32
 """Tags of one module: each is shown in a list."""
 
@@ -364,22 +361,6 @@ FILES_ANSWERED = 256
 
 SOURCES_KNOWN = 1_024
 """Addresses whose module's hash is remembered."""
-
-FETCHES, FETCHES_EACH = 8, 2
-"""Programs that a host fetches at once: each may hold a program of the largest size in memory. So many of one
-account, that no other has to wait for the slowest gateway."""
-
-FETCH_BLOCKS = 10_000
-"""Of one program: the largest one in blocks of a hundredth of the usual size."""
-
-FETCH_COST = 64 * 1024
-"""Bytes that a fetch costs of an allowance at least: names of what is nowhere make gateways search, too."""
-
-FETCH_KEPT = 512 * 1024 * 1024
-"""Fetched content that a host keeps; then it is emptied. What is in use is compiled and needs it no more."""
-
-FETCHED_HOURLY = 256 * 1024 * 1024
-"""Bytes that a host fetches for one account in an hour: hundreds of programs of the usual size."""
 
 COLLECTED_BYTES = 64 * 1024 * 1024
 """Of the output of a program that an embedder runs, and as much of its log; more is cut, and the result says so."""

@@ -47,6 +47,11 @@ class Pins:
         except BadName:
             raise Damaged("The folder of pins has a file that is none. Take it away.") from None
 
+    def stamp(self) -> int:
+        """Another number whenever pins have come or gone."""
+        with told():
+            return self._folder.stat().st_mtime_ns
+
     def _path(self, cid: Cid) -> Path:
         return self._folder / str(cid)
 

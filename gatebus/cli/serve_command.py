@@ -23,6 +23,7 @@ from gatebus.cli.running import alone
 from gatebus.cli.surroundings import module_path, read_interpreters
 from gatebus.faults import GatebusError
 from gatebus.host.configtext import config_text
+from gatebus.host.hostconfig import FETCHED
 from gatebus.host.identityfile import own_private_key
 from gatebus.host.keyring import Keyring
 from gatebus.host.log import Log, standard_log
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from gatebus.sshkeys import PrivateKey
 
 _OURS = 125
-FETCHED = "fetched"  # the folder
 _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM") if hasattr(signal, name))
 
 

@@ -44,7 +44,9 @@ def toml_value(setting: Setting, value: object) -> str:
             return "" if setting.path[0] == "sandbox" else '""'
         case str():
             return toml_text(value)
-        case bool() | int() | float():
+        case bool():
+            return str(value).lower()
+        case int() | float():
             return f"{value:.12g}" if isinstance(value, float) else str(value)
         case frozenset():
             return json.dumps(sorted(map(str, value)))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from gatebus.bounds import FETCH_BLOCKS, FETCH_COST, FETCH_KEPT, FETCH_SECONDS, FETCHES, FETCHES_EACH
+from gatebus.contentbounds import FETCH_BLOCKS, FETCH_COST, FETCH_KEPT, FETCH_SECONDS, FETCHES, FETCHES_EACH
 from gatebus.faults import StoreBroken
 from gatebus.host.allowances import Allowances
 from gatebus.host.refusals import Refusal

@@ -8,7 +8,6 @@ table of gatebus/host/hostsettings.py, which the reference of `gatebus serve --h
 from dataclasses import dataclass, field
 
 from gatebus.bounds import (
-    FETCHED_HOURLY,
     HOST_STORED,
     LAUNCHED_SECONDS,
     LINGER_SECONDS,
@@ -16,6 +15,7 @@ from gatebus.bounds import (
     STOP_SECONDS,
     UNPINNED_SECONDS,
 )
+from gatebus.contentbounds import FETCHED_HOURLY, LENT_HOURLY
 from gatebus.host.policy import Policy
 from gatebus.host.quotas import QuotaBounds
 from sandbox.layers import REQUIRED
@@ -23,6 +23,8 @@ from sandbox.limits import Limits
 from sandbox.settings import POOL_DEFAULT
 
 DEFAULT_ADDRESS = "127.0.0.1:6473"
+FETCHED = "fetched"
+"""The folder of what a host has by content, in its data directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,15 @@ class Fetch:
 
     gateways: tuple[str, ...] = ()
     hourly: int = FETCHED_HOURLY
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Whether anybody may have what is pinned, at /ipfs/CID; of which block store. None: the host's own."""
+
+    serve: bool = False
+    store: str | None = None
+    hourly: int = LENT_HOURLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,4 +117,5 @@ class HostConfig:
     """What a sender can ask for."""
     store: StoreBounds = field(default_factory=StoreBounds)
     fetch: Fetch = field(default_factory=Fetch)
+    gateway: Gateway = field(default_factory=Gateway)
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)

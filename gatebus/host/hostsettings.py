@@ -115,6 +115,14 @@ def _gateways(value: object) -> tuple[str, ...]:
     return found
 
 
+def _switch(value: object) -> bool:
+    """A text where there are only texts."""
+    found = {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+    if not isinstance(found, bool):
+        raise ValueError("true or false")
+    return found
+
+
 def _seconds(low: float, high: float) -> Callable[[object], float]:
     def parse_seconds(value: object) -> float:
         try:
@@ -227,6 +235,9 @@ _ROOT = (
     Setting(("store", "partial_seconds"), _seconds(1, 365 * _DAY), "how long an interrupted upload can be resumed"),
     Setting(("fetch", "gateways"), _gateways, "who is asked for ipfs://CID (docs/ipfs.md); an empty list: nobody"),
     Setting(("fetch", "hourly"), _size, "bytes fetched in an hour for each key or local user, and for all strangers"),
+    Setting(("gateway", "serve"), _switch, "offer what is pinned to anybody, at /ipfs/CID (docs/ipfs.md)"),
+    Setting(("gateway", "store"), _path, "directory of the block store whose pins are offered; empty: the host's own"),
+    Setting(("gateway", "hourly"), _size, "bytes that are given away in an hour"),
     Setting(("sandbox", "backend"), _one_of("native", "portable"), "native needs Linux; see `gatebus doctor`"),
     Setting(
         ("sandbox", "require"), _layers, "layers of protection without which nothing may run, besides the ordinary ones"

@@ -20,12 +20,13 @@ import trio
 from gatebus.browser.assets import read_assets
 from gatebus.faults import UsageError
 from gatebus.host.certificates import server_context
+from gatebus.host.hostconfig import FETCHED
 from gatebus.web.crowd import Capacity
 from gatebus.web.entry import Terms
 from gatebus.web.front import Front
 from gatebus.web.link import SUBPROTOCOL
 from gatebus.web.listening import Listener, listen_tcp, listen_unix, serve
-from gatebus.web.pages import Page, standard_pages
+from gatebus.web.pages import Lender, Page, standard_pages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,6 +51,7 @@ async def serve_host(host: Host, task_status: trio.TaskStatus[tuple[str, ...]]) 
             Terms(origins=allowed_origins(host.config, [each.port for each in listeners if each.port])),
             Capacity(connections=host.config.quotas.host.connections),
             lambda peer, error: _report(host, peer, error),
+            lender=_lender(host),
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(serve, listeners, front)
@@ -117,6 +119,19 @@ def _port(port: int, scheme: str) -> str:
 def _pages(host: Host) -> Mapping[str, Page]:
     assets = {at: Page(each.content_type, each.content) for at, each in read_assets().items()}
     return {**standard_pages(lambda: _health(host), lambda: _version(host)), **assets}
+
+
+def _lender(host: Host) -> Lender | None:
+    """Whoever offers nothing does not pay for codecs."""
+    config = host.config.gateway
+    if not config.serve:
+        return None
+    store = config.store or (Path(host.config.data) / FETCHED if host.config.data else None)
+    if store is None:
+        raise UsageError("A gateway needs a block store: set `gateway.store` or `data`.")
+    from gatebus.host.lending import open_lending
+
+    return open_lending(Path(store), config.hourly, lambda text: host.log.event("content-trouble", text=text))
 
 
 def _health(host: Host) -> dict[str, object]:

@@ -17,7 +17,7 @@ from gatebus.web.bytetransport import linger, send_all
 from gatebus.web.crowd import Capacity
 from gatebus.web.entry import Terms, enter_untrusted
 from gatebus.web.frames import Scratch
-from gatebus.web.httploop import HttpLoop
+from gatebus.web.httploop import HttpLoop, Upgrade
 from gatebus.web.keepalive import Keepalive
 from gatebus.web.link import LinkClosed, Peer
 from gatebus.web.tlstransport import TlsTransport
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gatebus.web.bytetransport import Transport
     from gatebus.web.crowd import Seat
     from gatebus.web.link import Link
-    from gatebus.web.pages import Page
+    from gatebus.web.pages import Lender, Page
 
 
 def ignore(peer: Peer, error: Exception) -> None:
@@ -48,6 +48,8 @@ class Front:
     capacity: Capacity = field(default_factory=Capacity)
     report: Callable[[Peer, Exception], None] = ignore
     link_class: type[WebsocketLink] = WebsocketLink
+    lender: Lender | None = None
+    """Who answers everything below its prefix."""
 
 
 class Reception:
@@ -76,7 +78,7 @@ class Reception:
 
     async def _open(self, transport: Transport, peer: Peer) -> WebsocketLink | None:
         """What a link does not need is gone when this returns. None: it was pages, or a refusal."""
-        upgrade = await HttpLoop(transport, self.front.pages, self.front.terms.path).converse()
+        upgrade = await self._converse(transport, peer)
         if upgrade is None:
             return None
         entry = enter_untrusted(upgrade.head, self.front.terms)
@@ -88,6 +90,16 @@ class Reception:
         peer = replace(peer, origin=entry.origin, agent=entry.agent)
         make = self.front.link_class
         return make(transport, entry.protocol, peer, self.scratch, rest=upgrade.rest, nursery=self.nursery)
+
+    async def _converse(self, transport: Transport, peer: Peer) -> Upgrade | None:
+        loop = HttpLoop(transport, self.front.pages, self.front.terms.path, self.front.lender)
+        try:
+            return await loop.converse()
+        except (OSError, trio.ClosedResourceError):
+            raise
+        except Exception as error:  # a page's trouble is its reader's alone
+            self.front.report(peer, error)
+            return None
 
     async def _attend(self, link: WebsocketLink) -> None:
         try:

@@ -9,6 +9,7 @@ or HTTP_IDLE_SECONDS; whoever is too slow is told so only if there was something
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING
@@ -18,13 +19,13 @@ import trio
 
 from gatebus import bounds
 from gatebus.web.bytetransport import linger, receive_some, send_all
-from gatebus.web.pages import Answer, answer_untrusted, plain
+from gatebus.web.pages import Answer, Lent, answer_untrusted, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gatebus.web.bytetransport import Transport
-    from gatebus.web.pages import Page
+    from gatebus.web.pages import Lender, Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,11 @@ class Upgrade:
 class HttpLoop:
     """Made for one connection. `converse` raises OSError or trio.ClosedResourceError when it breaks."""
 
-    def __init__(self, transport: Transport, pages: Mapping[str, Page], bus: str) -> None:
+    def __init__(self, transport: Transport, pages: Mapping[str, Page], bus: str, lender: Lender | None = None) -> None:
         self._transport = transport
         self._pages = pages
         self._bus = bus.encode()
+        self._lender = lender
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=bounds.HTTP_HEAD_BYTES)
         self._raw = bytearray()  # of the request that is being read
         self._head_only = False
@@ -55,7 +57,7 @@ class HttpLoop:
                 break
             if self._wants_the_bus(request):
                 return self._upgrade()
-            await self._say(self._answer(request), leave=left == 1)
+            await self._reply(request, leave=left == 1)
             if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
                 break
             self._http.start_next_cycle()
@@ -108,6 +110,27 @@ class HttpLoop:
         rest = self._http.trailing_data[0]
         return Upgrade(bytes(self._raw[: len(self._raw) - len(rest)]), rest)
 
+    async def _reply(self, request: h11.Request, *, leave: bool) -> None:
+        lender = self._lender
+        if lender is None or not request.target.startswith(lender.prefix):
+            await self._say(self._answer(request), leave=leave)
+            return
+        async with lender.lend_untrusted(request.method, request.target, list(request.headers)) as lent:
+            if isinstance(lent, Lent):
+                await self._pass_on(lent, leave=leave)
+            else:
+                await self._say(lent, leave=leave)
+
+    async def _pass_on(self, lent: Lent, *, leave: bool) -> None:
+        """Piece by piece, as they are taken. One that is not taken in time, or not there, ends the connection."""
+        size = () if lent.size is None else (("Content-Length", str(lent.size)),)
+        await self._send(self._head(lent, *size, leave=leave))
+        if not self._head_only:
+            async with aclosing(lent.pieces):
+                async for piece in lent.pieces:
+                    await self._send(self._http.send(h11.Data(data=piece)))
+        await self._send(self._http.send(h11.EndOfMessage()))
+
     def _answer(self, request: h11.Request) -> Answer:
         if request.target.partition(b"?")[0] == self._bus:
             return plain(426, ("Upgrade", "websocket"))
@@ -118,13 +141,18 @@ class HttpLoop:
             await self._say(plain(status), leave=True)
 
     async def _say(self, answer: Answer, *, leave: bool) -> None:
-        dated = (*answer.headers, ("Date", formatdate(usegmt=True)), *((("Connection", "close"),) if leave else ()))
-        said = self._http.send(
-            h11.Response(status_code=answer.status, headers=list(dated), reason=answer.phrase.encode())
-        )
+        said = self._head(answer, leave=leave) or b""
         if not self._head_only:
-            said = (said or b"") + (self._http.send(h11.Data(data=answer.body)) or b"")
+            said += self._http.send(h11.Data(data=answer.body)) or b""
         self._http.send(h11.EndOfMessage())
+        await self._send(said)
+
+    def _head(self, answer: Answer | Lent, *more: tuple[str, str], leave: bool) -> bytes | None:
+        closing = (("Connection", "close"),) if leave else ()
+        headers = [*answer.headers, *more, ("Date", formatdate(usegmt=True)), *closing]
+        return self._http.send(h11.Response(status_code=answer.status, headers=headers, reason=answer.phrase.encode()))
+
+    async def _send(self, said: bytes | None) -> None:
         with trio.move_on_after(bounds.HTTP_ANSWER_SECONDS) as waited:
             await send_all(self._transport, said or b"")
         if waited.cancelled_caught:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
@@ -63,6 +64,32 @@ class Answer:
         return HTTPStatus(self.status).phrase
 
 
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """An answer that comes in pieces. OSError from them: it cannot be finished, and the asker must see that."""
+
+    headers: tuple[tuple[str, str], ...]
+    pieces: AsyncGenerator[bytes, None]
+    size: int | None = None
+    """If it is known before."""
+    status: int = 200
+
+    @property
+    def phrase(self) -> str:
+        return HTTPStatus(self.status).phrase
+
+
+class Lender(Protocol):
+    """Answers everything below `prefix`. What it lends is its own until the context is left."""
+
+    prefix: bytes
+
+    def lend_untrusted(
+        self, method: bytes, target: bytes, headers: Sequence[tuple[bytes, bytes]]
+    ) -> AbstractAsyncContextManager[Answer | Lent]:
+        """Names of headers are in lower case. Raises nothing that a request could cause."""
+
+
 def answer_untrusted(pages: Mapping[str, Page], method: bytes, target: bytes) -> Answer:
     """For HEAD the body is left in place: whoever sends it leaves it out."""
     path = target.partition(b"?")[0].decode("ascii", "replace")
@@ -77,7 +104,10 @@ def answer_untrusted(pages: Mapping[str, Page], method: bytes, target: bytes) ->
 
 def plain(status: int, *headers: tuple[str, str]) -> Answer:
     """What is answered when there is no page: one sentence."""
-    words = WORDS.get(status, WORDS[400])
+    return sentence(status, WORDS.get(status, WORDS[400]), *headers)
+
+
+def sentence(status: int, words: str, *headers: tuple[str, str]) -> Answer:
     body = f"{words}\n".encode()
     return Answer(status, (*_content(TEXT, body), ("Cache-Control", "no-store"), *headers, *SECURITY), body)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import urllib.error
+import urllib.request
 import uuid
 from typing import TYPE_CHECKING
 
@@ -9,7 +11,7 @@ import trio
 from command_programs import HELLO
 from hostilegateway import Hostile
 from hostilegateway import serving as gateways
-from hostprocess import HostProcess, gatebus, serving
+from hostprocess import PATIENCE, HostProcess, gatebus, serving
 from ipfsdata import KUBO_V1, imported
 
 from ipfs.importer import directory
@@ -95,6 +97,33 @@ async def test_whoever_has_used_up_the_hour_is_told(tmp_path: Path) -> None:
         assert b"This host has fetched its 1024 bytes an hour for you." in done.stderr
 
     await at_a_host(tmp_path, Hostile(ALL), story, "--fetch-hourly", "1KiB")
+
+
+def test_a_host_gives_what_it_has_pinned_to_another_host(tmp_path: Path) -> None:
+    """And to nobody what it has only fetched; by default it gives nothing at all."""
+    (tmp_path / "hello.wat").write_text(HELLO)
+    giver, taker = tmp_path / "giver", tmp_path / "taker"
+    added = gatebus(giver, "ipfs", "add", str(tmp_path / "hello.wat"), GATEBUS_IPFS_STORE=str(giver / "blocks"))
+    cid = added.stdout.decode().strip()
+    line = ("--listen", "127.0.0.1:0", "--gateway-serve", "true", "--gateway-store", str(giver / "blocks"))
+    with serving(giver, *line) as host:
+        gateway = f"local+http://{host.address()}"
+        with serving(taker, "--listen", "127.0.0.1:0", "--fetch-gateways", gateway) as other:
+            done = gatebus(taker, "call", f"ipfs://{cid}")
+            assert (done.returncode, done.stdout, done.stderr) == (0, b"hello, world\n", b"")
+            status, body = fetched(f"http://{other.address()}/ipfs/{cid}?format=raw")
+            assert (status, body) == (404, b"There is no such page.\n")
+        assert fetched(f"http://{host.address()}/ipfs/{cid}?format=raw") == (200, HELLO.encode())
+
+
+def fetched(url: str) -> tuple[int, bytes]:
+    """As anybody's HTTP client does it."""
+    try:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
 
 
 def test_a_host_without_gateways_asks_nobody_and_says_so(tmp_path: Path) -> None:

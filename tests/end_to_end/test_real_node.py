@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
 from command_programs import HELLO
-from hostprocess import gatebus, serving
+from hostprocess import PATIENCE, gatebus, serving
 from ipfsdata import vector
 from realnode import Kubo, kubo_running
 
@@ -61,6 +62,23 @@ def test_a_host_runs_what_was_added_there(kubo: Kubo, tmp_path: Path) -> None:
     with serving(tmp_path, "--listen", "127.0.0.1:0", "--fetch-gateways", f"local+{kubo.gateway}"):
         done = gatebus(tmp_path, "call", f"ipfs://{program(kubo)}")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"hello, world\n", b"")
+
+
+def test_the_node_takes_a_car_of_our_gateway_and_has_all_of_it_then(kubo: Kubo, tmp_path: Path) -> None:
+    data, store = vector(3_000_000), tmp_path / "blocks"
+    (tmp_path / "file").write_bytes(data)
+    cid = (
+        gatebus(tmp_path, "ipfs", "add", str(tmp_path / "file"), GATEBUS_IPFS_STORE=str(store)).stdout.decode().strip()
+    )
+    line = ("--listen", "127.0.0.1:0", "--gateway-serve", "true", "--gateway-store", str(store))
+    with (
+        serving(tmp_path, *line) as host,
+        urllib.request.urlopen(f"http://{host.address()}/ipfs/{cid}?format=car", timeout=PATIENCE) as answer,
+    ):
+        car = answer.read()
+    assert kubo.command("dag", "import", "--stats", stdin=car).decode().startswith(f"Pinned root\t{cid}\tsuccess\n")
+    assert kubo.command("cat", cid) == data
+    assert kubo.command("dag", "export", cid) == car  # to the last byte
 
 
 def test_what_is_pushed_here_is_read_and_kept_there(kubo: Kubo, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from gatebus.web.front import Front, Reception
 from gatebus.web.httploop import HttpLoop
 from gatebus.web.link import Peer
 from gatebus.web.memorytransport import MemoryTransport, Wires, memory_transports
-from gatebus.web.pages import TEXT, Page
+from gatebus.web.pages import TEXT, Answer, Page
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -114,6 +114,27 @@ async def test_a_head_has_no_body() -> None:
     answer = await answer_to(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
     assert answer.endswith(b"\r\n\r\n")
     assert b"content-length: 6" in answer.lower()
+
+
+class Broken:
+    prefix = b"/ipfs/"
+
+    @asynccontextmanager
+    async def lend_untrusted(self, *_request: object) -> AsyncIterator[Answer]:
+        raise ZeroDivisionError
+        yield
+
+
+async def test_a_bug_behind_a_page_costs_only_its_reader_and_is_reported() -> None:
+    told: list[Exception] = []
+    mine, theirs = memory_transports(Wires(), Wires())
+    front = Front(echo, PAGES, report=lambda _peer, error: told.append(error), lender=Broken())
+    seat = Crowd(Capacity()).enter("", theirs.close)
+    assert seat is not None
+    await send_all(mine, b"GET /ipfs/x HTTP/1.1\r\nHost: x\r\n\r\n")
+    await Reception(front).receive(theirs, Peer("memory"), seat, None)
+    assert theirs.is_closed
+    assert list(map(type, told)) == [ZeroDivisionError]
 
 
 async def test_requests_behind_each_other_are_answered_in_order() -> None:

@@ -12,7 +12,7 @@ from hostilegateway import Hostile, serving
 from ipfsdata import KUBO_V1, imported, vector
 from waiting import PATIENCE
 
-from gatebus.bounds import FETCHES, FETCHES_EACH
+from gatebus.contentbounds import FETCHES, FETCHES_EACH
 from gatebus.faults import StoreBroken
 from gatebus.host import contentsource
 from gatebus.host.contentsource import ContentSource
