@@ -12,8 +12,8 @@ from ipfs.cid import Cid, parse_cid_untrusted
 from ipfs.troubles import BadName
 
 SCHEME = "ipfs://"
-GATEWAY, LOCAL_GATEWAY, NODE = "gateway", "local gateway", "node"
-_PREFIXES = {"local+": LOCAL_GATEWAY, "node+": NODE}
+GATEWAY, LOCAL_GATEWAY, NODE, THREAD_NODE = "gateway", "local gateway", "node", "node by ipfshttpclient"
+_PREFIXES = {"local+": LOCAL_GATEWAY, "node+": NODE, "ipfshttpclient+": THREAD_NODE}
 # IPv6 addresses that carry an IPv4 one: 6to4, Teredo, NAT64. Nobody offers a gateway there; they lead anywhere.
 _CARRIERS = tuple(map(ip_network, ("2002::/16", "2001::/32", "64:ff9b::/96", "64:ff9b:1::/48", "::/96")))
 
@@ -65,7 +65,7 @@ def check_name(name: str) -> None:
 
 def parse_source_untrusted(text: str) -> Source:
     """`https://HOST` for a public gateway, `local+http://HOST:PORT` for a gateway anywhere, `node+http://...` for a
-    node's RPC.
+    node's RPC, `ipfshttpclient+http://...` for the same by that package.
     """
     prefix = next((each for each in _PREFIXES if text.startswith(each)), "")
     url = text.removeprefix(prefix).rstrip("/")

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import trio
 
-from ipfs.addresses import Source
+from ipfs.addresses import THREAD_NODE, Source
 from ipfs.blockstore import BlockStore
 from ipfs.caps import CAR_JUNK_MAX, HEAD_START, SOURCES_MAX, Budget
 from ipfs.cid import Cid
@@ -182,15 +182,25 @@ async def open_fetcher(
     limits = patience or Patience()
     with one_fault(), store.shared():
         async with AsyncExitStack() as stack:
-            places = []
-            for source in dict.fromkeys(sources):
-                web = await stack.enter_async_context(open_web(source, limits))
-                places.append(asked(source, web, limits))
+            openings = [_open(source, limits) for source in dict.fromkeys(sources)]
+            places = [await stack.enter_async_context(each) for each in openings]
             try:
                 with trio.fail_after(budget.seconds):
                     yield Fetcher(store, places, budget, told)
             except trio.TooSlowError:
                 raise TooLarge(f"It was not finished within the {budget.seconds:g} seconds of this request.") from None
+
+
+@asynccontextmanager
+async def _open(source: Source, patience: Patience) -> AsyncIterator[Asked]:
+    if source.kind != THREAD_NODE:
+        async with open_web(source, patience) as web:
+            yield asked(source, web, patience)
+        return
+    from ipfs.threadnode import open_thread_node  # an optional package
+
+    async with open_thread_node(source, patience) as node:
+        yield node
 
 
 @contextmanager

@@ -6,6 +6,7 @@ Both offer single blocks; a gateway also a whole file or tree as a CAR, which sa
 """
 
 from collections.abc import AsyncGenerator
+from typing import Protocol
 
 import trio
 
@@ -61,7 +62,14 @@ class Node:
         return await _verified(self._web, request, cid, self.patience)
 
 
-Asked = Gateway | Node
+class Asked(Protocol):
+    """Where single blocks come from; all that fetching knows of a source that is no gateway."""
+
+    source: Source
+    patience: Patience
+
+    async def block(self, cid: Cid) -> bytes:
+        """Raises SourceFailed, SourceRefused, Unverified, Unsupported."""
 
 
 def asked(source: Source, web: Web, patience: Patience) -> Asked:

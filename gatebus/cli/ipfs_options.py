@@ -23,7 +23,8 @@ IPFS_NOTES = """commands:
   stat [ADDRESS]    say what it is; without ADDRESS: what the store holds
 
 sources (--source, or GATEBUS_IPFS_SOURCES with blanks between): https://HOST a public gateway; local+http://HOST:PORT
-a gateway of your own; node+http://HOST:PORT the RPC of a node (Kubo). None is trusted."""
+a gateway of your own; node+http://HOST:PORT the RPC of a node (Kubo); ipfshttpclient+http://HOST:PORT the same by that
+package. None is trusted."""
 
 # command -> (least, most) arguments
 _COUNTS = {

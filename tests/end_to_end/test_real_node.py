@@ -51,7 +51,7 @@ def program(kubo: Kubo) -> str:
     return kubo.command("add", "-Q", "--cid-version=1", stdin=HELLO.encode()).decode().strip()
 
 
-@pytest.mark.parametrize("place", ["local+{0.gateway}", "node+{0.rpc}"])
+@pytest.mark.parametrize("place", ["local+{0.gateway}", "node+{0.rpc}", "ipfshttpclient+{0.rpc}"])
 def test_a_program_that_was_added_there_runs_here(kubo: Kubo, place: str, tmp_path: Path) -> None:
     line = ("run", "--source", place.format(kubo), f"ipfs://{program(kubo)}")
     done = gatebus(tmp_path, *line)
