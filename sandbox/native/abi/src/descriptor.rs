@@ -162,7 +162,7 @@ impl Descriptor {
 }
 
 /// Descriptors that can be open at once. What holds a node is bounded by the file system's own limit as well.
-const LIMIT: usize = 1024;
+pub(crate) const LIMIT: usize = 1024;
 
 /// The table. New descriptors take the lowest free number.
 #[derive(Debug, Default)]
@@ -175,6 +175,18 @@ impl Table {
 
     pub(crate) fn get_mut(&mut self, fd: u32) -> Result<&mut Descriptor, Errno> {
         self.0.get_mut(fd as usize).and_then(Option::as_mut).ok_or(Errno::BADF)
+    }
+
+    /// All numbers up to the last one in use.
+    pub(crate) fn slots(&self) -> &[Option<Descriptor>] {
+        let used = self.0.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        self.0.get(..used).unwrap_or_default()
+    }
+
+    /// What [`Table::slots`] said. None: it never says this.
+    pub(crate) fn of_slots_untrusted(slots: Vec<Option<Descriptor>>) -> Option<Table> {
+        let good = slots.len() <= LIMIT && !matches!(slots.last(), Some(None));
+        good.then_some(Table(slots))
     }
 
     /// Is there room for one more?

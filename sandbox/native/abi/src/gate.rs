@@ -54,7 +54,7 @@ pub struct Gate {
     pub(crate) waiting_since: Option<u64>,
     /// Flags that `io` will tell.
     pub(crate) flags: u64,
-    seed_used: usize,
+    pub(crate) seed_used: usize,
 }
 
 /// Null is EFAULT where Gate looks for it.
@@ -95,8 +95,7 @@ impl Gate {
     /// Sends what waits, and the report; of a guest that ended in the middle of a packet what there is of it instead.
     /// `memory` is the size of all linear memories. Fails only if the host is gone.
     pub fn finish(&mut self, channel: &mut dyn Channel, end: &Exit, memory: u64) -> Result<(), Exit> {
-        let stopped = end.status == u32::from(status::SUSPENDED);
-        if !stopped && self.outbox.break_off() {
+        if self.outbox.break_off() {
             return self.outbox.drain(channel);
         }
         let (status, result, log_dropped) = (end.status, end.result, self.log.dropped());

@@ -29,21 +29,20 @@ impl Inbox {
         Inbox { link, cleared: 0, begun: 0, asked_to_stop: false }
     }
 
-    /// What was unread when a program was stopped: `begun` bytes that end a packet, and whole packets. None: it is
-    /// something else.
-    #[cfg(test)]
-    pub(crate) fn restore_untrusted(begun: usize, unread: &[u8]) -> Option<Inbox> {
+    /// What was unread when a program was stopped: `begun` bytes that end a packet, and whole packets; and `later`, which has
+    /// come since. None: it is something else.
+    pub(crate) fn restore_untrusted(begun: usize, unread: &[u8], later: &Link) -> Option<Inbox> {
         if begun >= gatebus_wire::packets::PACKET_MAX {
             return None;
         }
         let mut inbox = Inbox { cleared: begun, begun, ..Inbox::new(Link::holding(unread.to_vec())) };
         inbox.look_untrusted().ok()?;
         let whole = inbox.cleared == unread.len() && !inbox.asked_to_stop;
+        inbox.link.push(later.unread());
         (whole && unread.len() <= RECEIVED_MAX).then_some(inbox)
     }
 
     /// What [`Inbox::restore_untrusted`] takes.
-    #[cfg(test)]
     pub(crate) fn saved(&self) -> (usize, &[u8]) {
         (self.begun, self.link.unread())
     }

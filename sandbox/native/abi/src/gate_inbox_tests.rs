@@ -105,7 +105,7 @@ fn what_is_unread_is_saved_wherever_reading_stood() {
         assert_eq!(inbox.read(&mut channel, &mut first), Ok(at));
         inbox.fill(&mut channel).expect("no more");
         let (begun, unread) = inbox.saved();
-        let mut again = Inbox::restore_untrusted(begun, unread).expect("what was saved");
+        let mut again = Inbox::restore_untrusted(begun, unread, &Link::new()).expect("what was saved");
         assert_eq!(again.saved(), inbox.saved());
         assert!(!again.is_asked_to_stop());
         let mut channel = Fake::new();
@@ -131,7 +131,7 @@ fn what_is_no_rest_of_packets_is_refused() {
         (65_536, &vec![0; 65_536]),
         (usize::MAX, &whole[..]),
     ] {
-        assert!(Inbox::restore_untrusted(begun, bytes).is_none(), "{begun} {bytes:?}");
+        assert!(Inbox::restore_untrusted(begun, bytes, &Link::new()).is_none(), "{begun} {bytes:?}");
     }
 }
 

@@ -22,7 +22,6 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     /// With an unfinished packet. None: these bytes do not begin one.
-    #[cfg(test)]
     pub(crate) fn restore_untrusted(unfinished: &[u8]) -> Option<Outbox> {
         let mut boundary = Boundary::new();
         boundary.feed(unfinished).ok()?;
@@ -31,7 +30,6 @@ impl Outbox {
     }
 
     /// What [`Outbox::restore_untrusted`] takes.
-    #[cfg(test)]
     pub(crate) fn unfinished(&self) -> &[u8] {
         &self.unfinished
     }

@@ -12,7 +12,7 @@ fn packets_leave_whole_however_they_are_written() {
     for piece in [1, 3, 8, 11, 4096, 65_536, 1 << 20] {
         let mut outbox = Outbox::default();
         let mut channel = Fake::new();
-        let mut written = Vec::new();
+        let mut written: Vec<u8> = Vec::new();
         for bytes in stream().chunks(piece) {
             assert_eq!(outbox.write(&mut channel, bytes), Ok(bytes.len()));
             written.extend(bytes);

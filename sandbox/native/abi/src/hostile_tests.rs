@@ -6,10 +6,10 @@ use crate::{Gate, Stop, Wasi};
 use gatebus_wire::control::Begin;
 
 /// Deterministic numbers (xorshift64*): a failure names its seed.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn roll(&mut self) -> u64 {
+    pub(crate) fn roll(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -71,13 +71,13 @@ macro_rules! gate_menu {
     ($($rows:tt)*) => { menu!(Gate: $($rows)*) };
 }
 
-type Call<P> = fn(&mut World<P>, &mut Dice) -> Result<(), Stop>;
+pub(crate) type Call<P> = fn(&mut World<P>, &mut Dice) -> Result<(), Stop>;
 
-const WASI: &[(&str, Call<Wasi>)] = crate::wasi_table!(wasi_menu);
-const GATE: &[(&str, Call<Gate>)] = crate::gate_table!(gate_menu);
+pub(crate) const WASI: &[(&str, Call<Wasi>)] = crate::wasi_table!(wasi_menu);
+pub(crate) const GATE: &[(&str, Call<Gate>)] = crate::gate_table!(gate_menu);
 
 /// Fills the guest's memory with things that look like something.
-fn furnish(memory: &mut [u8], dice: &mut Dice) {
+pub(crate) fn furnish(memory: &mut [u8], dice: &mut Dice) {
     let names = [&b"a"[..], b"b/c", b"../a", b"a/b/c", b".", b"/", b"a\0", b"\xff"];
     for place in (0..8192).step_by(8) {
         let random = dice.roll();

@@ -14,6 +14,7 @@ mod gate_inbox;
 mod gate_io;
 mod gate_outbox;
 mod gate_poll;
+mod gate_state;
 mod gate_stubs;
 #[cfg(test)]
 mod hostile_tests;
@@ -22,6 +23,9 @@ mod log;
 mod memory;
 mod origin;
 mod setup;
+mod state;
+#[cfg(test)]
+mod state_tests;
 #[cfg(test)]
 mod stop_tests;
 pub mod table;
@@ -35,11 +39,13 @@ mod wasi_handle;
 mod wasi_path;
 mod wasi_poll;
 mod wasi_stat;
+mod wasi_state;
 
 pub use channel::{Channel, Clock, Io, Ready};
 pub use exit::{Answer, Exit, Stop};
 pub use gate::Gate;
 pub use setup::Setup;
+pub use state::BadState;
 pub use table::{Function, Kind, Personality};
 pub use wasi::Wasi;
 

@@ -52,9 +52,15 @@ impl Link {
     }
 
     /// These bytes are there, and nothing else.
-    #[cfg(test)]
     pub(crate) fn holding(bytes: Vec<u8>) -> Link {
         Link { end: bytes.len(), buffer: bytes, ..Link::new() }
+    }
+
+    /// These bytes come after what is there, without having been read from anywhere.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.buffer.truncate(self.end);
+        self.buffer.extend_from_slice(bytes);
+        self.end = self.buffer.len();
     }
 
     /// What is there.

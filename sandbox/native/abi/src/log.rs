@@ -9,14 +9,25 @@ pub(crate) const PIECE: usize = 32_768;
 #[derive(Debug)]
 pub(crate) struct Log {
     wanted: bool,
-    left: u64,
+    limit: u64,
+    used: u64,
     dropped: u64,
 }
 
 impl Log {
     /// `limit` bytes in all; if the log is not `wanted`, everything is thrown away and nothing is counted.
     pub(crate) fn new(wanted: bool, limit: u64) -> Log {
-        Log { wanted, left: limit, dropped: 0 }
+        Log { wanted, limit, used: 0, dropped: 0 }
+    }
+
+    /// What [`Log::saved`] said, under the limit of whoever goes on.
+    pub(crate) fn resumed(self, (used, dropped): (u64, u64)) -> Log {
+        Log { used, dropped, ..self }
+    }
+
+    /// Bytes that went out, and those that did not.
+    pub(crate) fn saved(&self) -> (u64, u64) {
+        (self.used, self.dropped)
     }
 
     /// Bytes that were wanted but over a limit.
@@ -29,8 +40,9 @@ impl Log {
         if !self.wanted {
             return 0;
         }
-        let allowed = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes);
-        self.left -= allowed as u64;
+        let left = self.limit.saturating_sub(self.used);
+        let allowed = usize::try_from(left).unwrap_or(usize::MAX).min(bytes);
+        self.used = self.used.saturating_add(allowed as u64);
         self.drop(bytes - allowed);
         allowed
     }

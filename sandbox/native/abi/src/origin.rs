@@ -10,6 +10,8 @@
 
 use std::collections::VecDeque;
 
+use gatebus_wire::Malformed;
+use gatebus_wire::fields::{Reader, Writer};
 use gatebus_wire::packets::{DOMAIN_DATA, DOMAIN_FLOW, HEADER, Header, PACKET_MAX};
 
 use crate::errno::{Errno, Fail, Outcome};
@@ -50,8 +52,9 @@ pub(crate) struct Origin {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 enum Direction {
-    Open,
+    Open = 0,
     /// The other side has ended it.
     Ended,
     /// The guest has closed it.
@@ -77,6 +80,32 @@ impl Origin {
             packet: Vec::new(),
             asked_to_stop: false,
         }
+    }
+
+    /// `u64 credit, u8 output, u8 input, u16 0, u32 granted, u32 length, unread input`. Everything that the host said
+    /// before its word to stop has been taken in, so that the link is empty.
+    pub(crate) fn save(&self, into: Writer) -> Writer {
+        let head = into.u64(self.credit).u8(self.output as u8).u8(self.input as u8).u16(0);
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let (first, second) = self.unread.as_slices();
+        head.u32(number(self.granted)).u32(number(self.unread.len())).bytes(first).bytes(second)
+    }
+
+    /// What [`Origin::save`] wrote.
+    pub(crate) fn restore_untrusted(link: Link, fields: &mut Reader<'_>) -> Result<Origin, Malformed> {
+        let credit = fields.u64()?;
+        let (output, input) = (direction_untrusted(fields.u8()?)?, direction_untrusted(fields.u8()?)?);
+        if fields.u16()? != 0 {
+            return Err(Malformed("reserved field is not zero"));
+        }
+        let (granted, len) = (fields.u32()? as usize, fields.u32()? as usize);
+        let unread = fields.bytes(len)?;
+        let possible = input != Direction::Closed || unread.is_empty();
+        if granted.saturating_add(len) > INPUT_CREDIT || !possible {
+            return Err(Malformed("more input than was asked for"));
+        }
+        let unread = VecDeque::from(unread.to_vec());
+        Ok(Origin { credit, output, input, unread, granted, ..Origin::new(link, 0) })
     }
 
     /// Whoever would wait now must not.
@@ -300,6 +329,15 @@ impl Origin {
         let mut packet = vec![0; DATA_HEADER];
         finish_data(&mut packet);
         self.send(channel, &packet)
+    }
+}
+
+fn direction_untrusted(number: u8) -> Result<Direction, Malformed> {
+    match number {
+        0 => Ok(Direction::Open),
+        1 => Ok(Direction::Ended),
+        2 => Ok(Direction::Closed),
+        _ => Err(Malformed("a direction of a stream that is neither open nor closed")),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::link::Link;
 use crate::{Channel, Clock, Exit};
 
 /// Descriptors of a program: what a shell gives by default. Each may keep one node alive.
-const OPEN: u32 = 1024;
+pub(crate) const OPEN: u32 = 1024;
 
 /// What a program starts with.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Setup {
         }
         let words = reader.finish().ok_or_else(|| refuse(Malformed("the setup has no end")))?;
         let mut files = tree.files;
-        files.set_limits(Limits { bytes: words.begin.files_limit, names: words.begin.nodes_limit, open: OPEN });
+        files.set_limits(limits(&words));
         Ok(Setup { words, files, link, started: channel.clock(Clock::Monotonic) })
     }
 
@@ -60,6 +60,11 @@ impl Setup {
     pub(crate) fn flag(&self, flag: u32) -> bool {
         self.words.begin.flags & flag != 0
     }
+}
+
+/// What the host allows the file system.
+pub(crate) fn limits(words: &gatebus_wire::Setup) -> Limits {
+    Limits { bytes: words.begin.files_limit, names: words.begin.nodes_limit, open: OPEN }
 }
 
 fn refuse(malformed: Malformed) -> Exit {

@@ -9,6 +9,9 @@ const SECOND: u64 = 1_000_000_000;
 /// Gate's upper bound of a resolution, and ours.
 const COARSEST: u64 = SECOND;
 
+/// What no monotonic clock shows, in 146 years: sums with it have room.
+const LATEST: u64 = 1 << 62;
+
 /// Where the ticks are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ticks {
@@ -22,21 +25,34 @@ enum Ticks {
 #[derive(Debug)]
 pub(crate) struct Clocks {
     ticks: Ticks,
-    /// The channel's monotonic clock when the guest's shows one second: the host's uptime is nobody's business, and zero
-    /// means "no time" to some programs.
+    /// The channel's monotonic clock when the guest's shows `base`: the host's uptime is nobody's business.
     zero: u64,
+    /// One second at the start: zero means "no time" to some programs. Later what was saved.
+    base: u64,
 }
 
 impl Clocks {
     /// Ticks at multiples of the resolution (ns); the monotonic clock starts at one second.
     pub(crate) fn every(resolution: u64, started: u64) -> Clocks {
-        Clocks { ticks: Ticks::Every(resolution.clamp(1, COARSEST)), zero: started }
+        Clocks { ticks: Ticks::Every(resolution.clamp(1, COARSEST)), zero: started, base: SECOND }
     }
 
     /// Ticks as Gate has them: the next power of two above the resolution.
     pub(crate) fn masked(resolution: u64, started: u64) -> Clocks {
         let bits = u64::BITS - resolution.clamp(1, COARSEST).leading_zeros();
-        Clocks { ticks: Ticks::Masked(1 << bits), zero: started }
+        Clocks { ticks: Ticks::Masked(1 << bits), zero: started, base: SECOND }
+    }
+
+    /// The monotonic clock as it is saved: the next tick, so that it never goes back, however coarse the clock is of whoever
+    /// goes on.
+    pub(crate) fn saved(&self, channel: &mut dyn Channel) -> u64 {
+        self.tick_at(self.precise(channel, Clock::Monotonic))
+    }
+
+    /// The monotonic clock shows at least this from the start on. None: no program's clock ever showed it.
+    pub(crate) fn resumed_untrusted(self, saved: u64) -> Option<Clocks> {
+        let base = self.tick_at(saved);
+        (SECOND..LATEST).contains(&saved).then_some(Clocks { base, ..self })
     }
 
     /// What `clock_res_get` says.
@@ -52,7 +68,7 @@ impl Clocks {
         let now = channel.clock(clock);
         match clock {
             Clock::Realtime => now,
-            Clock::Monotonic => now.saturating_sub(self.zero).saturating_add(SECOND),
+            Clock::Monotonic => now.saturating_sub(self.zero).saturating_add(self.base),
         }
     }
 

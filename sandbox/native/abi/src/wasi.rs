@@ -24,8 +24,8 @@ pub(crate) type Memory<'a> = &'a mut [u8];
 /// One program's world.
 #[derive(Debug)]
 pub struct Wasi {
-    arguments: Vec<Vec<u8>>,
-    environment: Vec<Vec<u8>>,
+    pub(crate) arguments: Vec<Vec<u8>>,
+    pub(crate) environment: Vec<Vec<u8>>,
     pub(crate) clocks: Clocks,
     pub(crate) files: Files,
     pub(crate) table: Table,
@@ -63,6 +63,9 @@ impl Wasi {
     }
 }
 
+/// Names of the root.
+pub(crate) const PREOPENS: [&str; 2] = ["/", "."];
+
 /// Standard streams and the root, twice: absolute paths look for `/`, relative ones for `.`.
 fn standard(files: &mut Files, plain: bool) -> Table {
     let mut table = Table::default();
@@ -71,7 +74,7 @@ fn standard(files: &mut Files, plain: bool) -> Table {
         plain: plain && target == Target::Output,
         ..Descriptor::new(target, rights, 0)
     });
-    let roots = ["/", "."].map(|name| {
+    let roots = PREOPENS.map(|name| {
         let target = Target::Node(files.root(), gatebus_files::Kind::Directory);
         let root = Descriptor::new(target, right::DIRECTORY, right::DIRECTORY | right::FILE);
         Descriptor { preopen: Some(name), ..root }

@@ -7,7 +7,7 @@ use crate::resolve::{Place, check_text};
 use crate::{At, Files, Follow, Problem, Result};
 
 /// Names of one file: a 16-bit number on many systems; bounds the weight of its bytes.
-const LINKS: u32 = 65_000;
+pub(crate) const LINKS: u32 = 65_000;
 
 impl Files {
     /// Makes a node and its name. Charges the name, and the bytes of the body.

@@ -30,6 +30,28 @@ impl Content {
         self.chunks.values().map(Vec::capacity).sum()
     }
 
+    /// What is not zero at its end, chunk by chunk: the same for the same content, however it was written.
+    pub(crate) fn stored(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        self.chunks.iter().filter_map(|(index, chunk)| {
+            let len = chunk.iter().rposition(|byte| *byte != 0)? + 1;
+            Some((*index, chunk.get(..len)?))
+        })
+    }
+
+    /// Puts what [`Content::stored`] said behind everything that is there. False: it never says this.
+    pub(crate) fn put_stored(&mut self, index: u64, bytes: &[u8]) -> bool {
+        let start = index.checked_mul(CHUNK as u64).filter(|start| self.size <= *start);
+        let fits = bytes.len() <= CHUNK && bytes.last().is_some_and(|last| *last != 0);
+        match start.and_then(|start| start.checked_add(bytes.len() as u64)) {
+            Some(end) if fits => {
+                self.chunks.insert(index, bytes.to_vec());
+                self.size = end;
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Fills `into` from `offset` on; answers how much there was.
     pub(crate) fn read_at(&self, offset: u64, into: &mut [u8]) -> usize {
         let there = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);

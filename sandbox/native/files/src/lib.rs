@@ -31,6 +31,7 @@ mod open;
 mod problem;
 mod rename;
 mod resolve;
+mod state;
 mod tree;
 
 pub use export::{Export, Exported};

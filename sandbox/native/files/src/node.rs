@@ -110,6 +110,33 @@ impl Directory {
         self.by_cookie.remove(&cookie).map(|(_, id)| id)
     }
 
+    /// All entries in the order in which they were made: cookie, name and node.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (u64, &Arc<str>, Id)> {
+        self.by_cookie.iter().map(|(cookie, (name, id))| (*cookie, name, *id))
+    }
+
+    /// The cookie of the next entry.
+    pub(crate) fn next_cookie(&self) -> u64 {
+        self.next_cookie
+    }
+
+    /// Puts an entry behind all others. False: there is a later one, or the name is taken.
+    pub(crate) fn insert_at(&mut self, cookie: u64, name: Arc<str>, id: Id) -> bool {
+        let good = cookie >= self.next_cookie && cookie < u64::MAX && !self.by_name.contains_key(&name);
+        if good {
+            self.next_cookie = cookie;
+            self.insert(name, id);
+        }
+        good
+    }
+
+    /// Skips the cookies of entries that were removed. False: there are later ones.
+    pub(crate) fn set_next_cookie(&mut self, next: u64) -> bool {
+        let good = next >= self.next_cookie && next < u64::MAX;
+        self.next_cookie = next.max(self.next_cookie);
+        good
+    }
+
     /// The first entry after this cookie: its own cookie, name and node.
     pub(crate) fn after(&self, cookie: u64) -> Option<(u64, &Arc<str>, Id)> {
         let from = cookie.max(DOT_DOT).checked_add(1)?;

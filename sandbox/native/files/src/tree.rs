@@ -39,6 +39,26 @@ impl Files {
         files
     }
 
+    /// These nodes, at the places where they stand; nothing is counted yet.
+    pub(crate) fn of_nodes(nodes: Vec<Node>, next_serial: u64, limits: Limits) -> Files {
+        let nodes = nodes.into_iter().map(Some).collect();
+        Files { nodes, free: Vec::new(), next_serial, limits, bytes: 0, names: 0, opens: 0 }
+    }
+
+    pub(crate) fn set_opens(&mut self, opens: u32) {
+        self.opens = opens;
+    }
+
+    /// All nodes there are.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (Id, &Node)> {
+        let slots = self.nodes.iter().zip(0u32..);
+        slots.filter_map(|(slot, number)| slot.as_ref().map(|node| (Id(number), node)))
+    }
+
+    pub(crate) fn next_serial(&self) -> u64 {
+        self.next_serial
+    }
+
     /// Other limits from now on. What is there already stays.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;

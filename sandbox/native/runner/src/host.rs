@@ -3,7 +3,7 @@
 use crate::ending::because;
 use crate::limiter::Limiter;
 use crate::memory::Slots;
-use gatebus_abi::{Answer, Channel, Exit, Gate, Personality, Setup, Stop, Wasi};
+use gatebus_abi::{Answer, BadState, Channel, Exit, Gate, Personality, Setup, Stop, Wasi};
 use gatebus_wire::status;
 use std::sync::Arc;
 
@@ -39,6 +39,14 @@ impl Rules {
             Personality::Gate => Rules::Gate(Box::new(Gate::new(setup))),
         }
     }
+
+    /// The world of a stopped program where it goes on.
+    pub fn restore_untrusted(personality: Personality, setup: Setup, state: &[u8]) -> Result<Rules, BadState> {
+        Ok(match personality {
+            Personality::Wasi => Rules::Wasi(Box::new(Wasi::restore_untrusted(setup, state)?)),
+            Personality::Gate => Rules::Gate(Box::new(Gate::restore_untrusted(setup, state)?)),
+        })
+    }
 }
 
 impl Host {
@@ -47,6 +55,23 @@ impl Host {
         match &mut self.rules {
             Rules::Wasi(wasi) => wasi.drain_until_suspend(&mut *self.channel),
             Rules::Gate(gate) => gate.drain_until_suspend(&mut *self.channel),
+        }
+    }
+
+    /// The world as bytes, after [`Host::drain_until_suspend`].
+    pub fn save_rules(&mut self) -> Vec<u8> {
+        match &self.rules {
+            Rules::Wasi(wasi) => wasi.save(&mut *self.channel),
+            Rules::Gate(gate) => gate.save(&mut *self.channel),
+        }
+    }
+
+    /// Sends the state of a stopped program, and the report of the stop.
+    pub fn finish_suspended(&mut self, state: &[u8]) -> Result<(), Exit> {
+        let memory = self.slots.total_size() as u64;
+        match &mut self.rules {
+            Rules::Wasi(wasi) => wasi.finish_suspended(&mut *self.channel, state, memory),
+            Rules::Gate(gate) => gate.finish_suspended(&mut *self.channel, state, memory),
         }
     }
 

@@ -11,7 +11,7 @@
 
 pub mod boundary;
 pub mod control;
-mod fields;
+pub mod fields;
 pub mod keeper;
 pub mod layers;
 pub mod packets;

@@ -246,14 +246,16 @@ fn control_header_untrusted(bytes: [u8; HEADER]) -> Result<Header, Malformed> {
     Ok(header)
 }
 
-fn text_untrusted(content: &[u8]) -> Result<Vec<u8>, Malformed> {
+/// An argument.
+pub fn text_untrusted(content: &[u8]) -> Result<Vec<u8>, Malformed> {
     if content.contains(&0) {
         return Err(Malformed("an argument or variable has no zero byte"));
     }
     Ok(content.to_vec())
 }
 
-fn variable_untrusted(content: &[u8]) -> Result<Vec<u8>, Malformed> {
+/// A variable, `NAME=value`.
+pub fn variable_untrusted(content: &[u8]) -> Result<Vec<u8>, Malformed> {
     match content.iter().position(|&byte| byte == b'=') {
         Some(1..) => text_untrusted(content),
         _ => Err(Malformed("a variable is NAME=value")),
