@@ -6,6 +6,7 @@ Prints one line of JSON when it listens (port, key, hashes of its modules); ends
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 
@@ -29,7 +30,7 @@ class Announcement:
         self.ready = trio.Event()
 
     def event(self, name: str, **fields: object) -> None:
-        if name == "host-listening":
+        if name == "host-listening" and fields["transport"] == "tcp":
             self.port = int(str(fields["address"]).rpartition(":")[2])
         if name == "host-ready":
             self.ready.set()
@@ -42,7 +43,10 @@ async def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     announcement = Announcement()
     config = HostConfig(
-        listen=(Address("127.0.0.1", 0),), quotas=QuotaBounds(PLENTY, PLENTY, PLENTY), stop_seconds=0.0
+        listen=(Address("127.0.0.1", 0),),
+        socket=os.environ.get("GATEBUS_BENCH_SOCKET"),
+        quotas=QuotaBounds(PLENTY, PLENTY, PLENTY),
+        stop_seconds=0.0,
     )
     async with Host(config, log=announcement) as host, trio.open_nursery() as nursery:
         hashes = {name: (await host.parts.box.compile(wasm)).sha256 for name, wasm in MODULES.items()}

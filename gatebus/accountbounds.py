@@ -18,6 +18,17 @@ ones, 60 ms of work, and a start passes through some five turns."""
 LINK_SLICE_MESSAGES = 32
 """Handled between two looks at the clock: 0.5 ms of the dearest; an ordinary batch is smaller."""
 
+SHARE_SECONDS = 0.02
+"""A program that lasts longer is told its account's number while several accounts run something: most calls are over
+by then. Also between two rounds of telling."""
+
+SHARES_TOLD = 64
+"""Programs told in one round: a system call each, some 0.3 ms together."""
+
+CONTEST_SECONDS = 10.0
+"""An account whose last program has ended counts as one that runs something for so long: somebody who calls now and
+then finds the way free, and what computes for long is not moved to and fro for each call."""
+
 SUBSCRIPTIONS = 64
 """To the events of one principal: each event is written once for each of them."""
 

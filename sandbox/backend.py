@@ -77,6 +77,10 @@ class Started(Protocol):
         """At once, idempotent, no checkpoint. The record then has why=KILL, unless it had ended before."""
         ...
 
+    def share(self, account: int) -> bool:
+        """See Program.share. A back-end that has no such shares does nothing."""
+        ...
+
     async def wait(self) -> EndRecord:
         """When the process is gone, and everything that it wrote is in the transport. StartFailed when it never was."""
         ...

@@ -194,6 +194,18 @@ class Keeper:
             if not self.lost:
                 await trio.lowlevel.wait_writable(self._socket)
 
+    def share(self, job: Job, account: int) -> bool:
+        """At once, without a checkpoint. False when the socket is full: say it again later."""
+        if self.lost or job.done.is_set():
+            return True
+        try:
+            self._socket.send(keeperwire.share(job.identity, account))
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True  # it is gone, and with it every program
+        return True
+
     def ask_status(self) -> None:
         """The answer arrives in `ready`."""
         try:

@@ -1,6 +1,6 @@
 """Words: datagrams between host and keeper (PROTOCOL.md section A).
 
-Out: START, KILL, COMPILE, STATUS as bytes (descriptors travel beside them, native.py). In: READY, ENDED, FAILED,
+Out: START, KILL, COMPILE, STATUS, SHARE as bytes (descriptors travel beside them, native.py). In: READY, ENDED, FAILED,
 from the keeper, which is our own process but holds untrusted ones: its datagrams are checked, and only
 SandboxBroken comes out of it.
 """
@@ -17,7 +17,7 @@ from sandbox.outcome import EndRecord, Why
 
 VERSION = 1
 
-START, KILL, COMPILE, STATUS = 1, 2, 3, 4
+START, KILL, COMPILE, STATUS, SHARE = 1, 2, 3, 4, 5
 READY, ENDED, FAILED = 16, 17, 18
 
 # u32 kind, u32 id
@@ -25,6 +25,8 @@ _HEAD = Struct("<II")
 # head, u64 memory_limit, u64 data_limit, u32 cpu_ms, u32 wall_ms, u32 table_limit, u32 stack_class, u32 flags, u32
 # reserved
 _START = Struct("<IIQQIIIIII")
+# head, u32 account
+_SHARE = Struct("<III")
 # head, u64 memory_limit, u64 max_code, u32 cpu_ms, u32 wall_ms, u32 flags, u32 reserved
 _COMPILE = Struct("<IIQQIIII")
 # head, u32 version, layers on, layers missing, cgroup mode, u64 fingerprint, u32 pool ready, pool size, programs,
@@ -95,6 +97,10 @@ def kill(identity: int) -> bytes:
 def compile_request(identity: int, limits: CompileLimits) -> bytes:
     cpu_ms, wall_ms = round(limits.cpu_time * 1000), round(limits.wall_time * 1000)
     return _COMPILE.pack(COMPILE, identity, limits.memory, limits.max_code, cpu_ms, wall_ms, 0, 0)
+
+
+def share(identity: int, account: int) -> bytes:
+    return _SHARE.pack(SHARE, identity, account)
 
 
 def status(identity: int) -> bytes:

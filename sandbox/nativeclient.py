@@ -68,6 +68,9 @@ class NativeProcess:
     def kill(self) -> None:
         self._keeper.kill(self.job)
 
+    def share(self, account: int) -> bool:
+        return self._keeper.share(self.job, account)
+
     async def wait(self) -> EndRecord:
         answer = await self.job.ended()
         if isinstance(answer, Failed):

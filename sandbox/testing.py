@@ -235,6 +235,7 @@ class FakeProcess:
         self.transport = FakeTransport()
         self.peak_memory = 0
         self._limits = limits
+        self.shares: list[int] = []  # what it was told
         self._scope = trio.CancelScope()
         self._done = trio.Event()
         self._record: EndRecord | None = None
@@ -286,6 +287,10 @@ class FakeProcess:
 
     def kill(self) -> None:
         self._scope.cancel()
+
+    def share(self, account: int) -> bool:
+        self.shares.append(account)
+        return True
 
     async def wait(self) -> EndRecord:
         await self._done.wait()

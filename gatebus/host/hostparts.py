@@ -10,6 +10,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import trio
+
 from gatebus.accountbounds import STORE_TASKS_EACH
 from gatebus.bounds import STORE_TASKS
 from gatebus.faults import GatebusError
@@ -21,10 +23,9 @@ from gatebus.host.statuses import error_map
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    import trio
-
     from gatebus.host.attendant import Line
     from gatebus.host.busstreams import BusStream
+    from gatebus.host.contest import Contest
     from gatebus.host.eventlog import EventLog
     from gatebus.host.hostconfig import HostConfig
     from gatebus.host.modulestore import ModuleStore
@@ -48,6 +49,7 @@ class HostParts:
     store: ModuleStore
     quotas: Quotas
     registry: Registry
+    contest: Contest
     runner: Runner
     programs: Programs
     events: EventLog
@@ -69,6 +71,7 @@ class HostParts:
 
     def run(self, instance: Instance) -> None:
         self.registry.add(instance)
+        self.contest.began(instance, instance.order.principal.account, trio.current_time())
         instance.on_end[self._over] = None
         self.events.note("started", instance)
         if instance.order.kept:
@@ -78,6 +81,7 @@ class HostParts:
     def _over(self, instance: Instance) -> None:
         self.quotas.release(instance.ticket)
         self.registry.over(instance)
+        self.contest.over(instance, instance.order.principal.account, trio.current_time())
         self.events.note("ended", instance)
         name, outcome = "instance-ended" if instance.order.kept else "call-ended", instance.outcome
         cause = outcome.cause.name if outcome is not None and instance.refusal is None else "REFUSED"

@@ -212,6 +212,12 @@ class Instance:
         elif self._scope is not None:
             self._scope.cancel()
 
+    def share(self, account: int) -> bool:
+        """A contest.Sharer."""
+        if self._program is None:
+            return self.ended_at is not None
+        return self._program.share(account)
+
     @property
     def verdict(self) -> Verdict:
         """For its call, or whoever launched it."""

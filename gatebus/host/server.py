@@ -25,8 +25,10 @@ from uuid import uuid4
 
 import trio
 
+from gatebus.accountbounds import SHARE_SECONDS
 from gatebus.bounds import COLLECTED_BYTES, FAREWELL_SECONDS, GC_THRESHOLD, STREAM_WINDOW_MOST, SWEEP_SECONDS
 from gatebus.host.attendant import Attendant
+from gatebus.host.contest import Contest
 from gatebus.host.embedding import EMBEDDER, Collector, RunResult
 from gatebus.host.eventlog import EventLog
 from gatebus.host.frontdesk import FrontDesk
@@ -116,6 +118,7 @@ class Host:
         self._stack = AsyncExitStack()
         self._parts: HostParts | None = None
         self._stopping = trio.Event()
+        self._changed = trio.Event()
 
     async def __aenter__(self) -> Self:
         need_trio("Host", "Beside another event loop let `gatebus serve` run, and use gatebus.client.sync.")
@@ -153,6 +156,7 @@ class Host:
             store,
             quotas,
             Registry(config.linger_seconds, config.launched_seconds),
+            Contest(self._contest_changed),
             runner,
             programs,
             EventLog(),
@@ -166,6 +170,7 @@ class Host:
         self._parts.note, store.on_trouble = self.log.event, self._store_trouble
         self._desk = FrontDesk(self._parts, self._seed, self._known)
         nursery.start_soon(self._sweep)
+        nursery.start_soon(self._keep_fair)
         nursery.start_soon(spinner.run)
         nursery.start_soon(store.keep_tidy)
 
@@ -212,6 +217,17 @@ class Host:
             for attendant in tuple(self._desk.arriving):
                 with parts.turn:
                     attendant.sweep(now)
+
+    def _contest_changed(self) -> None:
+        self._changed.set()
+
+    async def _keep_fair(self) -> None:
+        """Each account computes on its share while there are several. At most one round in SHARE_SECONDS."""
+        while True:
+            with trio.move_on_after(self.parts.contest.turn(trio.current_time())):
+                await self._changed.wait()
+            self._changed = trio.Event()
+            await trio.sleep(SHARE_SECONDS)
 
     # The end.
 

@@ -281,3 +281,29 @@ async def test_a_hash_with_other_bytes_is_refused_and_nothing_stays() -> None:
         assert (await sent.error()).code == "bad-request"
         assert (await bus.ask("modules"))["modules"] == []
         assert (await bus.ask("usage"))["stored"]["used"] == 0
+
+
+# Processors.
+
+
+def shares(world: BusWorld) -> list[list[int]]:
+    """What each running program was told, the oldest first."""
+    running = [each._program for each in world.host.parts.registry.running()]
+    return [each._started.shares for each in running if each is not None]  # type: ignore[attr-defined]
+
+
+async def test_programs_compete_only_while_several_accounts_run_something(autojump_clock: MockClock) -> None:
+    async with bus_world() as world, world.talker(ALICE) as alice, world.talker(BOB) as bob:
+        for bus in (alice, alice):
+            await bus.call(busy).until(lambda each: each.accepted)
+        await trio.sleep(5)
+        assert shares(world) == [[], []], "whoever is alone has all there is"
+        bobs = await bob.call(busy).until(lambda each: each.accepted)
+        await trio.sleep(1)
+        assert shares(world) == [[1], [1], [2]]
+        bobs.cancel()
+        await bobs.result()
+        await trio.sleep(accountbounds.CONTEST_SECONDS - 1)
+        assert shares(world) == [[1], [1]]
+        await trio.sleep(2)
+        assert shares(world) == [[1, 0], [1, 0]]

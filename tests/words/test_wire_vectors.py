@@ -116,6 +116,7 @@ def test_requests_have_the_same_bytes() -> None:
     assert start.hex() == by_name["START"]["hex"]
     assert keeperwire.kill(identity).hex() == by_name["KILL"]["hex"]
     assert keeperwire.status(identity).hex() == by_name["STATUS"]["hex"]
+    assert keeperwire.share(identity, by_name["SHARE"]["fields"]["account"]).hex() == by_name["SHARE"]["hex"]
     fields = by_name["COMPILE"]["fields"]
     compiling = CompileLimits(
         memory=fields["memory_limit"],

@@ -7,8 +7,10 @@
 //! ```text
 //! <where the keeper is>/gatebus-<pid namespace>-<pid>-<start time>/       the CPU share; limits of nobody
 //! <where the keeper is>/gatebus-<pid namespace>-<pid>-<start time>/<n>/   one child at a time
+//! <where the keeper is>/gatebus-<pid namespace>-<pid>-<start time>-<n>/   accountgroups.rs
 //! ```
 
+use crate::accountgroups::{AccountGroups, weight_of_one};
 use crate::placement::{self, Placement};
 use gatebus_wire::Layers;
 use std::fs::{self, File, OpenOptions};
@@ -27,6 +29,8 @@ const RESIDUE: u64 = 4 << 20;
 const FREE_MAX: usize = 256;
 /// Groups whose files stay open, three each: as many as the largest pool. What is given back last is taken first.
 const OPEN_MAX: u32 = 64;
+/// The kernel's, of a group of v2.
+const USUAL_WEIGHT: usize = 100;
 
 /// At the end: a second for a kernel that is busy; on an idle machine it needs some milliseconds.
 const CLOSE_TRIES: u32 = 200;
@@ -67,6 +71,7 @@ pub(crate) struct Groups {
     mode: Mode,
     /// Our own folder per layer that is on; the same one three times in v2.
     folders: Vec<(Layers, PathBuf)>,
+    accounts: AccountGroups,
     free: Vec<Group>,
     /// Groups that could not be removed yet: the kernel takes a task out of its group a moment after it was waited for.
     stale: Vec<Group>,
@@ -91,8 +96,10 @@ impl Groups {
         if let Some((_, folder)) = folders.iter().find(|(layer, _)| *layer == Layers::CGROUP_CPU) {
             share_cpu(placement.mode, folder);
         }
+        let cpu = folders.iter().find(|(layer, _)| placement.mode == Mode::V1 && *layer == Layers::CGROUP_CPU);
+        let accounts = cpu.map_or_else(AccountGroups::default, |(_, folder)| AccountGroups::beside(folder));
         let mode = if folders.is_empty() { Mode::None } else { placement.mode };
-        Groups { mode, folders, free: Vec::new(), stale: Vec::new(), made: 0, usual_limit: 512 << 20 }
+        Groups { mode, folders, accounts, free: Vec::new(), stale: Vec::new(), made: 0, usual_limit: 512 << 20 }
     }
 
     pub(crate) fn mode(&self) -> Mode {
@@ -110,6 +117,23 @@ impl Groups {
             Some(folder) if self.mode == Mode::V1 => write(&folder.join("cgroup.procs"), &spawner.to_string()),
             _ => Ok(()),
         }
+    }
+
+    /// Whether a program's share of the CPU can be made smaller.
+    pub(crate) fn can_share(&self) -> bool {
+        self.folder(Layers::CGROUP_CPU).is_some()
+    }
+
+    /// v1: through which a program enters the group of its account; `None`: through which it comes back.
+    pub(crate) fn entrance(&mut self, account: Option<u32>) -> io::Result<OwnedFd> {
+        self.accounts.entrance(account)
+    }
+
+    /// v2: one of so many programs of an account that compute for long; 0: as all others.
+    pub(crate) fn weigh(&self, group: &Group, programs: usize) -> io::Result<()> {
+        let weight = if programs == 0 { USUAL_WEIGHT } else { weight_of_one(programs) };
+        let folder = self.file(Layers::CGROUP_CPU, group).ok_or(io::ErrorKind::NotFound)?;
+        write(&folder.join("cpu.weight"), &weight.to_string())
     }
 
     /// A group for a child, and the descriptors through which it enters.
@@ -163,7 +187,7 @@ impl Groups {
         for _ in 0..CLOSE_TRIES {
             self.remove_stale(); // needs the folders: a group is a place in each
             self.folders.retain(|(_, folder)| !remove_folder(folder));
-            if self.folders.is_empty() {
+            if self.accounts.close() && self.folders.is_empty() {
                 return;
             }
             std::thread::sleep(CLOSE_PAUSE);

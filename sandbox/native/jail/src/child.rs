@@ -69,7 +69,7 @@ pub(crate) fn live<W: Workload>(workload: &mut W, class: Class, descriptors: Vec
     match request {
         Request::Start(start) => run_program(workload, &start, descriptors, from, &timers),
         Request::Compile(job) => run_compile(workload, &job, descriptors, from, &timers),
-        Request::Kill | Request::Status => exit_group(status::jail_step(Step::Request as u8)),
+        Request::Kill | Request::Status | Request::Share(_) => exit_group(status::jail_step(Step::Request as u8)),
     }
 }
 

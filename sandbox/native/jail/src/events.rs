@@ -47,6 +47,8 @@ pub(crate) enum Action {
     Answer(u32, Answer),
     /// Answer a datagram that is nobody's request; whatever is kept for the id stays.
     Refuse(u32, Reason, i32),
+    /// This child computes on this account's share; 0: on nobody's.
+    Share(u32, u32),
     /// Answer STATUS.
     Status(u32),
     /// The child is forgotten.

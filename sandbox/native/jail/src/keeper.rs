@@ -15,6 +15,7 @@ use crate::namespaces::Container;
 use crate::notes::note;
 use crate::options::KeeperOptions;
 use crate::pool::Pool;
+use crate::shares::Shares;
 use crate::sys::{Failure, check, now_ms, syscall};
 use gatebus_wire::Layers;
 use gatebus_wire::keeper::{Answer, DATAGRAM_MAX, Ready, Request};
@@ -22,6 +23,8 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
+#[path = "sharing.rs"]
+mod sharing;
 #[path = "wards.rs"]
 mod wards;
 
@@ -90,6 +93,10 @@ struct Child {
     pidfd: Option<OwnedFd>,
     group: Option<Group>,
     kill_when_born: bool,
+    /// When it was given its program.
+    since_ms: u64,
+    /// Found when its CPU time is looked at first.
+    clock: Option<libc::clockid_t>,
 }
 
 /// A request with its descriptors, until a child has it.
@@ -99,6 +106,7 @@ struct Keeper {
     host: OwnedFd,
     options: KeeperOptions,
     pool: Pool,
+    shares: Shares,
     groups: Groups,
     containers: BTreeMap<u32, HeldContainer>,
     children: HashMap<u32, Child>,
@@ -128,6 +136,7 @@ impl Keeper {
         let groups = Groups::open(options.wanted());
         Keeper {
             pool: Pool::new(options.pool, options.renew_after, descriptors),
+            shares: Shares::default(),
             host,
             groups,
             options,
@@ -149,7 +158,8 @@ impl Keeper {
         }
         let (mut polled, sources) = self.interests();
         let look = (!self.starting.1.is_empty()).then_some(self.starting.0);
-        if wait(&mut polled, self.pool.next_deadline().into_iter().chain(look).min()).is_err() {
+        let shares = self.shares.next_look();
+        if wait(&mut polled, self.pool.next_deadline().into_iter().chain(look).chain(shares).min()).is_err() {
             return;
         }
         for (polled, source) in polled.iter().zip(sources).filter(|(polled, _)| polled.revents != 0) {
@@ -160,6 +170,7 @@ impl Keeper {
             }
         }
         self.decide(Event::Tick);
+        self.look_at_shares();
     }
 
     fn interests(&self) -> (Vec<libc::pollfd>, Vec<Source>) {
@@ -265,6 +276,7 @@ impl Keeper {
                     self.answer(id, &Answer::Failed(reason, errno));
                 }
                 Action::Status(id) => self.say_ready(id),
+                Action::Share(token, account) => self.share(token, account),
                 Action::Forget(token) => self.forget(token),
                 Action::GiveUp => {
                     let text = self.broken.take().unwrap_or_else(|| "the container does not stay up".to_owned());

@@ -14,7 +14,10 @@ fn keeper_with_a_child() -> (Keeper, u32, OwnedFd) {
         _ => None,
     });
     let token = asked.expect("a child is wanted");
-    keeper.children.insert(token, Child { container: 0, pidfd: None, group: None, kill_when_born: false });
+    keeper.children.insert(
+        token,
+        Child { container: 0, pidfd: None, group: None, kill_when_born: false, since_ms: 0, clock: None },
+    );
     (keeper, token, host)
 }
 

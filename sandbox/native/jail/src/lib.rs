@@ -7,6 +7,7 @@
 //! ```
 //! What runs in the child is the business of a [`Workload`].
 
+mod accountgroups;
 mod capabilities;
 mod cgroups;
 mod child;
@@ -25,6 +26,7 @@ mod pool;
 mod probe;
 mod rlimits;
 pub mod seccomp;
+mod shares;
 mod signals;
 mod spawner;
 pub mod sys;

@@ -117,7 +117,8 @@ pub(crate) fn is_dead_keepers(name: &str) -> bool {
 fn parse_name(name: &str) -> Option<(u64, u32, u64)> {
     let mut parts = name.strip_prefix("gatebus-")?.split('-');
     let parsed = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    parts.next().is_none().then_some(parsed)
+    let slot = parts.next().is_none_or(|slot| slot.parse::<u32>().is_ok()); // of an account (accountgroups.rs)
+    (slot && parts.next().is_none()).then_some(parsed)
 }
 
 fn pid_namespace() -> u64 {
@@ -177,7 +178,16 @@ mod tests {
     #[test]
     fn names_are_ours_only_when_every_part_is() {
         assert_eq!(parse_name("gatebus-40265-17-99"), Some((40265, 17, 99)));
-        for other in ["gatebus", "gatebus-1-2", "gatebus-1-2-3-4", "gatebus-a-2-3", "docker-1-2-3", "gatebus-1-2-"] {
+        assert_eq!(parse_name("gatebus-40265-17-99-63"), Some((40265, 17, 99)));
+        for other in [
+            "gatebus",
+            "gatebus-1-2",
+            "gatebus-1-2-3-4-5",
+            "gatebus-1-2-3-x",
+            "gatebus-a-2-3",
+            "docker-1-2-3",
+            "gatebus-1-2-",
+        ] {
             assert_eq!(parse_name(other), None, "{other}");
             assert!(!is_dead_keepers(other));
         }

@@ -70,6 +70,8 @@ pub(crate) struct Pool {
     containers: BTreeMap<u32, Container>,
     children: HashMap<u32, Child>,
     requests: HashMap<u32, Place>,
+    /// Of requests that wait for a child.
+    shares: HashMap<u32, u32>,
     waiting: BTreeMap<Class, VecDeque<u32>>,
     ready: BTreeMap<Class, VecDeque<u32>>,
     preparing: BTreeMap<Class, usize>,
@@ -144,6 +146,7 @@ impl Pool {
     fn asked(&mut self, now_ms: u64, id: u32, request: Request) {
         match request {
             Request::Status => self.actions.push(Action::Status(id)),
+            Request::Share(account) => self.share(id, account),
             Request::Kill => self.kill(id),
             Request::Start(start) => match Class::of_stack(start.stack_class) {
                 Some(class) => self.admit(now_ms, id, request, class),
@@ -190,7 +193,21 @@ impl Pool {
             }
             self.requests.insert(id, Place::With(token));
             self.actions.push(Action::Forward(token, id, request));
+            if let Some(account) = self.shares.remove(&id) {
+                self.actions.push(Action::Share(token, account));
+            }
             self.fill_later(now_ms, class);
+        }
+    }
+
+    /// Nothing is answered: a program that has ended meanwhile needs no share.
+    fn share(&mut self, id: u32, account: u32) {
+        match self.requests.get(&id) {
+            Some(Place::With(token)) => self.actions.push(Action::Share(*token, account)),
+            Some(Place::Waiting(_)) => {
+                self.shares.insert(id, account);
+            }
+            None => {}
         }
     }
 
@@ -329,6 +346,7 @@ impl Pool {
 
     fn answer(&mut self, id: u32, answer: Answer) {
         self.requests.remove(&id);
+        self.shares.remove(&id);
         self.actions.push(Action::Answer(id, answer));
     }
 }

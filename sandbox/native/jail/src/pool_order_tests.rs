@@ -183,3 +183,16 @@ fn check_answers(scene: &Scene, asked: u32) {
         assert_eq!(*preparing, count);
     }
 }
+
+#[test]
+fn a_share_reaches_a_program_that_runs_at_once_and_one_that_waits_with_its_child() {
+    let mut scene = Scene::full(1);
+    scene.event(Event::Asked(1, small(0)));
+    let actions = scene.event(Event::Asked(1, Request::Share(7)));
+    assert!(matches!(actions[..], [Action::Share(_, 7)]), "{actions:?}");
+    scene.event(Event::Asked(2, small(0)));
+    assert_eq!(scene.event(Event::Asked(2, Request::Share(8))), []);
+    assert_eq!(scene.event(Event::Asked(3, Request::Share(9))), [], "nobody's");
+    scene.prepare_all();
+    assert_eq!(scene.done.iter().filter(|action| matches!(action, Action::Share(_, 8))).count(), 1);
+}

@@ -8,7 +8,7 @@ use crate::options::{SpawnerOptions, Trade};
 use crate::sys::{Failure, errno, exit_group, syscall};
 use crate::workload::Workload;
 use crate::{container, landlock, signals};
-use gatebus_wire::spawner::{DATAGRAM_MAX, News, Prepare, Usage};
+use gatebus_wire::spawner::{DATAGRAM_MAX, News, Order, Prepare, Usage};
 use gatebus_wire::{Layers, status};
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -93,8 +93,10 @@ impl<W: Workload> Spawner<W> {
         if length == 0 {
             exit_group(0); // the keeper is gone; the kernel ends everything in this pid namespace with us
         }
-        if let Ok(order) = Prepare::decode(&datagram[..length]) {
-            self.fork(order, descriptors);
+        match Order::decode(&datagram[..length]) {
+            Ok(Order::Prepare(order)) => self.fork(order, descriptors),
+            Ok(Order::Shift { token }) => self.shift(token, &descriptors),
+            Err(_) => {}
         }
     }
 
@@ -106,6 +108,16 @@ impl<W: Workload> Spawner<W> {
                 tell(&News::Born { token: order.token }, &[pidfd.as_raw_fd()]);
             }
             Err(errno) => tell(&News::Unborn { token: order.token, errno }, &[]),
+        }
+    }
+
+    /// The kernel checks the rights of who opened the descriptor, and reads the id in our own namespace.
+    fn shift(&self, token: u32, descriptors: &[OwnedFd]) {
+        let found = self.tokens.iter().find(|(_, own)| **own == token);
+        if let (Some((pid, _)), Some(procs)) = (found, descriptors.first()) {
+            let text = pid.to_string();
+            // SAFETY: the text lives until the call returns. A child that is ending cannot be moved, and need not be.
+            unsafe { libc::write(procs.as_raw_fd(), text.as_ptr().cast(), text.len()) };
         }
     }
 

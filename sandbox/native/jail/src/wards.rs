@@ -72,6 +72,7 @@ impl Keeper {
                 if wait_status != 0 {
                     self.child_turn(token); // why it ended before its lock, perhaps
                 }
+                self.shares.gone(now_ms(), token, usage.user_us.saturating_add(usage.system_us));
                 let memory = wait_status & 0x7f == libc::SIGKILL && self.ran_out_of_memory(token);
                 self.decide(Event::Gone(token, wait_status, usage, memory));
             }
@@ -145,7 +146,7 @@ impl Keeper {
     pub(super) fn order_child(&mut self, token: u32, container: u32, class: Class) -> io::Result<()> {
         let errno = |failure: Failure| io::Error::from_raw_os_error(failure.errno);
         let (ours, theirs) = seqpacket_pair().map_err(errno)?;
-        let mut child = Child { container, pidfd: None, group: None, kill_when_born: false };
+        let mut child = Child { container, pidfd: None, group: None, kill_when_born: false, since_ms: 0, clock: None };
         let mut descriptors = vec![theirs];
         if !self.groups.layers().is_empty() {
             let (group, procs) = self.groups.take()?;
@@ -194,6 +195,9 @@ impl Keeper {
             .get(&token)
             .is_some_and(|socket| send(socket.as_raw_fd(), &datagram, &numbers, libc::MSG_DONTWAIT).is_ok());
         if sent {
+            if let Some(child) = self.children.get_mut(&token) {
+                child.since_ms = now_ms();
+            }
             if self.starting.1.is_empty() {
                 self.starting.0 = now_ms() + REFILL_MS;
             }
@@ -210,7 +214,7 @@ impl Keeper {
         let bytes = match request {
             Request::Start(start) => start.memory_limit.saturating_add(start.data_limit),
             Request::Compile(job) => job.memory_limit.saturating_add(job.max_code),
-            Request::Kill | Request::Status => return,
+            Request::Kill | Request::Status | Request::Share(_) => return,
         };
         let group = self.children.get_mut(&token).and_then(|child| child.group.as_mut());
         if let Some(group) = group {

@@ -6,7 +6,7 @@ mod rig;
 
 use common::{MIB, compile, end, first_word, start, tell};
 use gatebus_wire::Layers;
-use gatebus_wire::keeper::{Answer, Why};
+use gatebus_wire::keeper::{Answer, Request, Why};
 use rig::{host, ordinary_host};
 
 const HELLO: u32 = 0;
@@ -113,4 +113,51 @@ fn a_worker_that_escapes_its_address_space_limit_ends_in_its_group() {
             "{answer:?}"
         );
     }
+}
+
+/// Programs of this keeper in the group of an account, as their own /proc/PID/cgroup tells.
+fn in_group_of(keeper: u32, account: u32) -> usize {
+    let inside = |pid: &u32| {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        text.lines().any(|line| line.contains(&format!("-{keeper}-")) && line.ends_with(&format!("-{account}")))
+    };
+    rig::children(keeper).into_iter().flat_map(rig::children).filter(inside).count()
+}
+
+fn until(what: impl Fn() -> bool) {
+    let begin = std::time::Instant::now();
+    while !what() {
+        assert!(begin.elapsed() < common::PATIENCE, "it did not happen");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn what_computes_beside_others_goes_to_its_accounts_group_and_comes_back_and_what_waits_stays() {
+    let mut host = host(&["--pool", "3"]);
+    if !rig::has(&host, Layers::CGROUP_CPU) || host.ready.cgroup_mode != 1 {
+        return;
+    }
+    let keeper = host.keeper.id();
+    let spinning = [7, 7, 9].map(|account| (host.start(start(SPIN)), account));
+    let waiting = host.start(start(WAIT));
+    first_word(&waiting);
+    for (program, account) in &spinning {
+        host.ask(program.id, Request::Share(*account), &[]);
+    }
+    host.ask(waiting.id, Request::Share(9), &[]);
+    until(|| in_group_of(keeper, 7) == 2 && in_group_of(keeper, 9) == 1);
+    host.ask(spinning[2].0.id, Request::Share(0), &[]);
+    until(|| in_group_of(keeper, 9) == 0);
+    for (program, _) in &spinning {
+        host.kill(program);
+        host.end_of(program);
+    }
+    tell(&waiting, b"x");
+    assert_eq!(end(&host.end_of(&waiting)), 0);
+    assert_eq!(host.close(), Some(0));
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4)).filter(|point| point.contains("cgroup"));
+    let left = points.flat_map(|point| std::fs::read_dir(point).into_iter().flatten().flatten());
+    assert_eq!(left.filter(|one| one.file_name().to_string_lossy().contains(&format!("-{keeper}-"))).count(), 0);
 }

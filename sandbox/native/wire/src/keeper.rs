@@ -54,6 +54,8 @@ pub enum Request {
     Compile(Compile),
     /// Say READY again.
     Status,
+    /// While others want the processors too, this program computes on the share of this account; 0: no longer.
+    Share(u32),
 }
 
 /// READY: what this keeper has.
@@ -147,6 +149,7 @@ const START: u32 = 1;
 const KILL: u32 = 2;
 const COMPILE: u32 = 3;
 const STATUS: u32 = 4;
+const SHARE: u32 = 5;
 const READY: u32 = 16;
 const ENDED: u32 = 17;
 const FAILED: u32 = 18;
@@ -172,6 +175,7 @@ impl Request {
                 head.u32(job.flags).u32(0).done()
             }
             Request::Status => head(STATUS).done(),
+            Request::Share(account) => head(SHARE).u32(account).done(),
         }
     }
 
@@ -209,6 +213,7 @@ fn request_untrusted(kind: u32, mut fields: Reader<'_>) -> Result<Request, Malfo
         }),
         KILL => Request::Kill,
         STATUS => Request::Status,
+        SHARE => Request::Share(fields.u32()?),
         _ => return Err(Malformed("unknown kind of request")),
     };
     if request.descriptors() > 0 {

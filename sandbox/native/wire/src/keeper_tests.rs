@@ -4,7 +4,7 @@ fn requests() -> Vec<Request> {
     let start =
         Start { memory_limit: 1 << 34, data_limit: 2, cpu_ms: 3, wall_ms: 4, table_limit: 5, stack_class: 1, flags: 7 };
     let job = Compile { memory_limit: 1 << 35, max_code: 2, cpu_ms: 3, wall_ms: 4, flags: 5 };
-    vec![Request::Start(start), Request::Kill, Request::Compile(job), Request::Status]
+    vec![Request::Start(start), Request::Kill, Request::Compile(job), Request::Status, Request::Share(9)]
 }
 
 fn answers() -> Vec<Answer> {
@@ -66,7 +66,7 @@ fn a_request_with_another_number_of_descriptors_is_refused() {
 
 #[test]
 fn unknown_kinds_and_reserved_fields_are_refused() {
-    for kind in [0u32, 5, 15, 16, 17, 18, u32::MAX] {
+    for kind in [0u32, 6, 15, 16, 17, 18, u32::MAX] {
         let bytes = [kind.to_le_bytes(), 3u32.to_le_bytes()].concat();
         assert_eq!(Request::decode_untrusted(&bytes, 0), Err(BadRequest { id: 3, text: "unknown kind of request" }));
     }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! keeper -> spawner   PREPARE token, class              descriptors: the child's private socket, its cgroup.procs
+//!                     SHIFT token                       descriptor: the cgroup.procs of the group it goes to
 //! spawner -> keeper   READY layers, fingerprint         once
 //!                     BORN token                        descriptor: the child's pidfd
 //!                     UNBORN token, errno
@@ -64,6 +65,42 @@ impl Prepare {
         fields.end()?;
         let class = [Class::Small, Class::Large, Class::Compile].into_iter().find(|class| *class as u32 == number);
         Ok(Prepare { token, class: class.ok_or(Malformed("unknown class"))? })
+    }
+}
+
+/// SHIFT stands where PREPARE has its class.
+const SHIFT: u32 = 3;
+
+/// What the keeper asks of a spawner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Fork a child.
+    Prepare(Prepare),
+    /// Write this child's id into the descriptor that comes along. The spawner is the one that waits for it: as long as
+    /// it has not, no other process can have the id.
+    Shift {
+        /// The child's name.
+        token: u32,
+    },
+}
+
+impl Order {
+    /// The datagram.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Order::Prepare(prepare) => prepare.encode(),
+            Order::Shift { token } => Writer::default().u32(*token).u32(SHIFT).done(),
+        }
+    }
+
+    /// What the keeper asks.
+    pub fn decode(datagram: &[u8]) -> Result<Order, Malformed> {
+        let mut fields = Reader::new(datagram);
+        let (token, number) = (fields.u32()?, fields.u32()?);
+        if number == SHIFT {
+            return fields.end().map(|()| Order::Shift { token });
+        }
+        Prepare::decode(datagram).map(Order::Prepare)
     }
 }
 
@@ -222,6 +259,17 @@ mod tests {
             assert_eq!(Prepare::decode(&prepare.encode()), Ok(prepare));
         }
         assert_eq!(Prepare::decode(&[0, 0, 0, 0, 3, 0, 0, 0]), Err(Malformed("unknown class")));
+    }
+
+    #[test]
+    fn orders_are_told_apart_and_read_back() {
+        for order in [Order::Prepare(Prepare { token: 3, class: Class::Large }), Order::Shift { token: u32::MAX }] {
+            let bytes = order.encode();
+            assert_eq!(Order::decode(&bytes), Ok(order));
+            assert_eq!(Order::decode(&bytes[..7]), Err(Malformed("too short")));
+            assert_eq!(Order::decode(&[bytes, vec![0]].concat()), Err(Malformed("too long")));
+        }
+        assert_eq!(Order::decode(&[0, 0, 0, 0, 4, 0, 0, 0]), Err(Malformed("unknown class")));
     }
 
     #[test]

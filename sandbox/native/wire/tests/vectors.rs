@@ -110,6 +110,7 @@ fn request_rows() -> Vec<Value> {
         ("KILL", Request::Kill, json!({})),
         ("COMPILE", Request::Compile(job), job_fields),
         ("STATUS", Request::Status, json!({})),
+        ("SHARE", Request::Share(70_000), json!({"account": 70_000})),
     ];
     let row = |(name, request, fields): (&str, Request, Value)| json!({"name": name, "id": 7, "descriptors": request.descriptors(), "fields": fields, "hex": hex(&request.encode(7))});
     cases.into_iter().map(row).collect()
