@@ -15,8 +15,16 @@ LINK_SLICE_SECONDS = 0.000_5
 """How long the messages of one link are handled before others get their turn: one read may bring thousands of small
 ones, 60 ms of work, and a start passes through some five turns."""
 
-LINK_SLICE_MESSAGES = 32
-"""Handled between two looks at the clock: 0.5 ms of the dearest; an ordinary batch is smaller."""
+LINK_SLICE_MESSAGES = 8
+"""Handled between two looks at the clock, which cost 0.1 us each."""
+
+FLOOD_SLICE_SECONDS = 0.000_2
+"""... once a link has brought more than one slice at a time: from then on it waits for its account's floor, and less is
+heard of it each time."""
+
+FLOOD_PASSES = 4
+"""The event loop goes round so often between two slices of an account that floods: a call passes through some five
+turns, so that a flood of any number of links costs it one or two slices."""
 
 SHARE_SECONDS = 0.02
 """A program that lasts longer is told its account's number while several accounts run something: most calls are over

@@ -217,6 +217,14 @@ LINK_FAIR_OPERATIONS = 32
 """Reads or writes that found no reason to wait, before others get their turn: costs nothing measurable, and a polite
 connection beside four that flood answers in 0.3 ms."""
 
+LINK_CONTROL_FRAMES = 8
+"""Control frames and fragments, which the library takes apart (20 us each, with the answer to a ping), before others
+get their turn. Nobody honest sends that many in a row."""
+
+LINK_CONTROL_PASSES = 4
+"""The event loop goes round so often between two such portions, of all links of a server together: a flood of pings
+over any number of links costs a call one or two of them."""
+
 # The bus (gatebus.protocol, gatebus.client, gatebus.host)
 
 DATA_BYTES = 65_536

@@ -7,6 +7,9 @@ One task for each link and nothing else: it receives, lets the session judge, ha
 desk, and that is one turn. Programs write to the link from their own tasks in the same way. A second task exists only
 while a slow link has no room. What lost: a nursery, a scope or a deadline per operation (host-lab: 5 to 15 us each);
 the sweeping task looks at all links instead.
+
+Of a flood, as much is heard at a time as others do not notice: the links of one account that bring more than a
+slice take turns on its floor, and between two of their slices the loop goes round several times.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from gatebus.accountbounds import LINK_SLICE_MESSAGES, LINK_SLICE_SECONDS
+from gatebus.accountbounds import FLOOD_PASSES, FLOOD_SLICE_SECONDS, LINK_SLICE_MESSAGES, LINK_SLICE_SECONDS
 from gatebus.bounds import ANSWERED_STREAMS, LINK_HIGH_WATER, LOG_WATER
 from gatebus.host.refusals import Refusal
 from gatebus.host.statuses import error_map
@@ -44,6 +47,7 @@ from gatebus.web.link import GOING_AWAY, POLICY, Link, LinkClosed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from gatebus.host.busstreams import BusStream, Verdict
     from gatebus.host.principals import Principal
@@ -81,6 +85,9 @@ class Desk(Protocol):
 
     def enter(self, attendant: Attendant, principal: Principal) -> None:
         """One more connection of this principal. Raises Refusal."""
+
+    def floor(self, account: str) -> AbstractAsyncContextManager[object]:
+        """Held by one link of an account at a time; "" is everybody's who has not said who they are."""
 
     def open(self, line: Line, operation: str, parameters: Mapping[str, object]) -> None:
         """A channel was opened. Raises Refusal, or answers now or later."""
@@ -152,13 +159,14 @@ class Attendant:
 
     def __init__(self, link: Link, session: Session, desk: Desk, turn: Turn, nursery: trio.Nursery) -> None:
         self.principal: Principal
+        self._account = ""
         self.on_left: Callable[[], None] = lambda: None
         self.on_forgotten: Callable[[BusStream], None] = lambda stream: None
         self._link, self._session, self._desk, self._turn, self._nursery = link, session, desk, turn, nursery
         self._lines: dict[int, Line] = {}
         self._waiting: dict[int, Line] = {}  # for room on the link
         self._answered: deque[BusStream] | None = None
-        self._dirty = False
+        self._dirty = self._flooding = False
         self._ending = 0  # the close code, when the link is to end
 
     async def run(self) -> None:
@@ -166,19 +174,27 @@ class Attendant:
         try:
             while not self._turned_away():
                 messages = await self._link.receive_many()
-                heard = self._hear(messages, 0)
+                heard = 0 if self._flooding else self._hear(messages, 0, LINK_SLICE_SECONDS)
+                self._flooding = heard < len(messages)
                 while heard < len(messages) and not self._turned_away():
-                    await trio.lowlevel.checkpoint()  # it was a flood of small ones
-                    heard = self._hear(messages, heard)
+                    heard = await self._hear_flood(messages, heard)
             await self._link.aclose(self._ending)
         except LinkClosed:
             pass
         finally:
             self._leave()
 
-    def _hear(self, messages: list[bytes], heard: int) -> int:
+    async def _hear_flood(self, messages: list[bytes], heard: int) -> int:
+        async with self._desk.floor(self._account):
+            heard = self._hear(messages, heard, FLOOD_SLICE_SECONDS)
+            self._flooding = heard < len(messages) or len(messages) > LINK_SLICE_MESSAGES
+            for _ in range(FLOOD_PASSES):
+                await trio.lowlevel.checkpoint()
+        return heard
+
+    def _hear(self, messages: list[bytes], heard: int, seconds: float) -> int:
         """How many of a batch were heard: as many as fit into a slice of time, in one turn."""
-        until = perf_counter() + LINK_SLICE_SECONDS
+        until = perf_counter() + seconds
         with self._turn:
             while heard < len(messages):
                 for event in self._session.receive_many(messages[heard : heard + LINK_SLICE_MESSAGES]):
@@ -240,6 +256,7 @@ class Attendant:
         try:
             self.principal = who()
             self._desk.enter(self, self.principal)
+            self._account = self.principal.account
         except Refusal as refusal:
             self._write_last(self._session.send(Error(0, refusal.code, refusal.text)))
             self._ending = POLICY

@@ -11,6 +11,9 @@ from __future__ import annotations
 import os
 from itertools import count
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+import trio
 
 from gatebus.host.operations import open_untrusted
 from gatebus.host.principals import Principal, anonymous, by_key, local
@@ -34,8 +37,14 @@ class FrontDesk:
     def __init__(self, parts: HostParts, seed: bytes, known: Callable[[bytes], str | None]) -> None:
         self._parts, self._seed, self._known = parts, seed, known
         self._numbers = count(1)
+        self._floors: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()  # of accounts that flood now
         self.arriving: set[Attendant] = set()  # everybody
         self.attendants: set[Attendant] = set()  # who was let in
+
+    def floor(self, account: str) -> trio.Lock:
+        if (floor := self._floors.get(account)) is None:
+            floor = self._floors[account] = trio.Lock()
+        return floor
 
     def greet(self, session: Session) -> bytes:
         return session.greet(os.urandom(32), lambda statement: sign(self._seed, statement))

@@ -16,7 +16,7 @@ from gatebus import bounds
 from gatebus.web.bytetransport import linger, send_all
 from gatebus.web.crowd import Capacity
 from gatebus.web.entry import Terms, enter_untrusted
-from gatebus.web.frames import Scratch
+from gatebus.web.floor import SharedScratch
 from gatebus.web.httploop import HttpLoop, Upgrade
 from gatebus.web.keepalive import Keepalive
 from gatebus.web.link import LinkClosed, Peer
@@ -60,7 +60,7 @@ class Reception:
         self.front = front
         self.nursery = nursery
         self.keepalive = Keepalive()
-        self.scratch = Scratch(bounds.LINK_SCRATCH_BYTES)
+        self.scratch = SharedScratch()
 
     async def receive(self, transport: Transport, peer: Peer, seat: Seat, context: ssl.SSLContext | None) -> None:
         """To the end of the connection. Raises nothing but Cancelled."""

@@ -24,6 +24,7 @@ from websockets.protocol import Side, State
 from gatebus import bounds
 from gatebus.web import frames
 from gatebus.web.cork import Cork, MaskingCork
+from gatebus.web.floor import let_others
 from gatebus.web.link import ABNORMAL, GOING_AWAY, INTERNAL, NORMAL, UNSUPPORTED, LinkClosed, Peer
 from gatebus.web.outbox import Outbox
 from sandbox.background import background_tasks
@@ -46,8 +47,9 @@ class WebsocketLink:
     run, which must last longer than the link (a server's: 3 KiB less for each link); None: the link opens its own."""
 
     __slots__ = (
-        *("_batch", "_cork", "_drained", "_ended", "_fair", "_kind", "_left", "_life", "_masked", "_more", "_most"),
+        *("_batch", "_cork", "_drained", "_ended", "_fair", "_fed", "_kind", "_left", "_life", "_masked", "_more"),
         *(
+            "_most",
             "_need",
             "_nursery",
             "_open",
@@ -98,6 +100,7 @@ class WebsocketLink:
         self._fair = 0
         self._ended = False  # the peer's half of the stream
         self._nursery = nursery
+        self._fed = 0  # frames that the library took apart since others had their turn
         self._life: AbstractAsyncContextManager[None] | None = None
         self._turn: trio.Event | None = None  # the closer waits for the reader to leave
         if rest:
@@ -115,6 +118,9 @@ class WebsocketLink:
         while not self._batch:
             if not self._open:
                 raise self._closed()
+            if self._fed >= bounds.LINK_CONTROL_FRAMES:
+                self._fed = 0
+                await let_others(self._scratch)
             if self._more:
                 await trio.lowlevel.checkpoint()
                 self._join(len(self._tail), len(self._tail))
@@ -188,6 +194,8 @@ class WebsocketLink:
                 self._feed(bytes(view[position : position + size]))
                 position += size
                 continue
+            if self._fed >= bounds.LINK_CONTROL_FRAMES:
+                break
             if self._partial is None:
                 messages, position = self._take(self._scratch, position, end, self._most)
                 self._batch += messages
@@ -220,6 +228,7 @@ class WebsocketLink:
     def _feed(self, data: bytes) -> None:
         """Through the library, and what it makes of them: messages, answers, the end."""
         self._need = 0
+        self._fed += 1
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             self._event(event)  # type: ignore[arg-type]  # after the handshake there are only frames

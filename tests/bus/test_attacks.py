@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from contextlib import AsyncExitStack
 from hashlib import sha256
+from itertools import count
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -13,6 +15,7 @@ import trio.testing
 from busworld import ALICE, BOB, PROGRAMS, BusWorld, Streams, Talker, bus_world, busy, hello, module, pattern
 
 from gatebus import accountbounds, bounds
+from gatebus.host import attendant
 from gatebus.host.operations import OPERATION
 from gatebus.host.refusals import CODES
 from gatebus.protocol.messages import Error
@@ -178,11 +181,40 @@ async def test_more_channels_than_a_link_carries_end_that_link_only() -> None:
 
 async def test_a_flood_that_came_in_one_read_is_heard_in_slices() -> None:
     async with bus_world() as world, world.talker():
-        [attendant] = world.host._desk.attendants
+        [one] = world.host._desk.attendants
         flood = [cbor2.dumps([4, number, "nonsense", {}, 0]) for number in range(10, 20_000)]
-        heard = attendant._hear(flood, 0)
+        heard = one._hear(flood, 0, accountbounds.LINK_SLICE_SECONDS)
         assert 0 < heard < len(flood)
         assert heard % accountbounds.LINK_SLICE_MESSAGES == 0
+
+
+async def test_of_any_number_of_links_of_an_account_that_flood_one_is_heard_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Between two slices everybody else has several turns. The slices' clock is simulated: a look costs 0.1 ms."""
+    looks = count()
+    monkeypatch.setattr(attendant, "perf_counter", lambda: next(looks) * 1e-4)
+    links, opens, turns = 3, 2_000, 0
+    slice_messages = (accountbounds.FLOOD_SLICE_SECONDS / 1e-4 + 1) * accountbounds.LINK_SLICE_MESSAGES
+
+    async with bus_world() as world, AsyncExitStack() as stack:
+        talkers = [await stack.enter_async_context(world.talker(ALICE)) for _ in range(links)]
+        for bus in talkers:
+            for number in range(10, 10 + opens):
+                bus.link.write(cbor2.dumps([4, number, "nonsense", {}, 0]))
+            bus.link.flush()
+        async with trio.open_nursery() as nursery:
+            for bus in talkers:
+                nursery.start_soon(_hear_errors, bus, opens)
+            while len(nursery.child_tasks) > 0:
+                await trio.lowlevel.checkpoint()
+                turns += 1
+    assert turns >= links * opens / slice_messages * accountbounds.FLOOD_PASSES / 2
+
+
+async def _hear_errors(bus: Talker, number: int) -> None:
+    while number > 0:
+        number -= len(await bus.link.receive_many())
 
 
 async def test_what_comes_behind_a_violation_in_the_same_read_is_not_heard() -> None:

@@ -13,6 +13,8 @@ from websockets.frames import Opcode
 
 from gatebus.bounds import (
     LINK_BATCH_FRAMES,
+    LINK_CONTROL_FRAMES,
+    LINK_CONTROL_PASSES,
     LINK_FAIR_OPERATIONS,
     LINK_HIGH_WATER,
     LINK_OUTBOX_BYTES,
@@ -21,6 +23,7 @@ from gatebus.bounds import (
     LINK_STALL_SECONDS,
 )
 from gatebus.web.bytetransport import send_all
+from gatebus.web.floor import SharedScratch
 from gatebus.web.keepalive import SWEEP_SECONDS, Keepalive
 from gatebus.web.link import LinkClosed
 from gatebus.web.memorylink import MemoryPair, Wires, memory_links
@@ -213,6 +216,35 @@ async def test_others_have_their_turn_while_a_flood_of_small_frames_is_read(fram
         await all_messages(peer.host)
         assert turns > 50
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("frame", [masked(Opcode.PING), masked(Opcode.CONT, fin=False)], ids=["pings", "fragments"])
+async def test_links_that_flood_with_what_only_the_library_reads_take_turns_on_one_floor(frame: bytes) -> None:
+    """However many they are: as much is read of all of them together, per round of the loop, as of one."""
+    shared, links, frames = SharedScratch(), 4, 400
+    peers = [RawPeer(Wires(capacity=1 << 30), Wires(capacity=1 << 30)) for _ in range(links)]
+    turns = 0
+
+    async def polite() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async def read(peer: RawPeer) -> None:
+        async with peer.host:
+            await all_messages(peer.host)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(polite)
+        async with trio.open_nursery() as reading:
+            for peer in peers:
+                peer.pair.host._scratch = shared
+                peer.send(masked(Opcode.BINARY, b"", fin=False) + frame * frames)
+                peer.end.finish()
+                reading.start_soon(read, peer)
+        nursery.cancel_scope.cancel()
+    assert turns >= links * (frames // LINK_CONTROL_FRAMES - 1) * LINK_CONTROL_PASSES
 
 
 async def test_what_is_written_together_leaves_together() -> None:
