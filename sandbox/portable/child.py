@@ -103,8 +103,9 @@ def _read_setup(pipe: PacketPipe, reader: PacketReader) -> GuestSetup:
 
 
 def _say_goodbye(guest: Guest, end: GuestEnd) -> None:
-    """The tree, if it is wanted, and the report; nothing when they would stand in the middle of a packet."""
+    """The tree, if it is wanted, and the report; what there is of a packet that the guest has not finished instead."""
     if not guest.may_speak():
+        guest.break_off()
         return
     if guest.setup.wants_files and end.status in BY_ITSELF:
         for packet in tree_left(guest.setup.files):

@@ -16,15 +16,15 @@ class DebugLog:
     """The account of the log. Not `wanted`: everything is thrown away and nothing is counted."""
 
     def __init__(self, *, wanted: bool, limit: int) -> None:
-        self._wanted, self._left = wanted, limit
-        self.dropped = 0
+        self._wanted, self._limit = wanted, limit
+        self.used = self.dropped = 0
 
     def admit(self, data: bytes) -> list[bytes]:
         """The packets' contents that may go out for these bytes; the rest is counted."""
         if not self._wanted:
             return []
-        kept = data[: self._left]
-        self._left -= len(kept)
+        kept = data[: max(0, self._limit - self.used)]
+        self.used += len(kept)
         self.dropped += len(data) - len(kept)
         return [kept[at : at + PIECE] for at in range(0, len(kept), PIECE)]
 

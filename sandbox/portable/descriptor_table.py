@@ -127,6 +127,17 @@ class DescriptorTable:
             files.hold(files.root)
             self._open[number] = Descriptor(files.root, DIRECTORY_RIGHTS, DIRECTORY_RIGHTS | FILE_RIGHTS, preopen=name)
 
+    @classmethod
+    def restored(cls, files: MemoryFiles, opened: dict[int, Descriptor]) -> DescriptorTable:
+        """With these descriptors, whose nodes are held already."""
+        table = cls.__new__(cls)
+        table._files, table._open = files, opened
+        return table
+
+    def slots(self) -> list[Descriptor | None]:
+        """All numbers up to the last one in use."""
+        return [self._open.get(number) for number in range(max(self._open, default=-1) + 1)]
+
     def get(self, number: int, needed: Right = NO_RIGHTS) -> Descriptor:
         descriptor = self._open.get(number)
         if descriptor is None:

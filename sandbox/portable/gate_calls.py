@@ -83,15 +83,22 @@ def _wait_io(world: GateWorld, timeout: int, *, receiving: bool, sending: bool) 
     signed = timeout - (1 << 64) if timeout >> 63 else timeout
     if 0 <= signed < SHORTEST_WAIT and (receiving or sending):
         return True, True
-    return world.wait(readable=receiving, writable=sending, until=None if signed < 0 else _end_of_wait(world, signed))
+    started = world.stopped.begin(world.clock.precise(MONOTONIC))
+    while True:
+        ready = world.wait(readable=receiving, writable=sending, until=_end_of_wait(world, started, signed))
+        if any(ready) or (signed >= 0 and _left(world, started, signed) == 0):
+            return ready
+        if world.inbox.asked_to_stop:
+            world.stopped.stop(started)
 
 
-def _end_of_wait(world: GateWorld, nanoseconds: int) -> int:
+def _end_of_wait(world: GateWorld, started: int, nanoseconds: int) -> int | None:
+    return None if nanoseconds < 0 else world.pipe.clock() + _left(world, started, nanoseconds)
+
+
+def _left(world: GateWorld, started: int, nanoseconds: int) -> int:
     """So that the guest's clock will show that the time is over."""
-    if nanoseconds == 0:
-        return world.pipe.clock()
-    now = world.clock.precise(MONOTONIC)
-    return world.pipe.clock() + world.clock.until(MONOTONIC, now + nanoseconds)
+    return world.clock.until(MONOTONIC, started + nanoseconds) if nanoseconds else 0
 
 
 def _vectors(world: GateWorld, address: int, count: int) -> list[tuple[int, int]]:
@@ -105,7 +112,7 @@ def _send(world: GateWorld, pairs: list[tuple[int, int]]) -> int:
     done = 0
     while done < len(data):
         piece = data[done : done + PACKET_MAX]
-        taken = world.write_now(piece)
+        taken = world.outbox.write(piece)
         done += taken
         if taken < len(piece):
             break
@@ -118,7 +125,7 @@ def _receive(world: GateWorld, pairs: list[tuple[int, int]]) -> tuple[int, bool]
     for start, length in pairs:
         if length == 0:
             continue
-        data = world.read_now(min(length, PACKET_MAX))
+        data = world.inbox.read(min(length, PACKET_MAX))
         world.memory.write(start, data)
         total += len(data)
         if len(data) < length:

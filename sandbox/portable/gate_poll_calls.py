@@ -39,10 +39,11 @@ def poll_oneoff(world: GateWorld, subscriptions: int, events: int, count: int, r
     if count:
         not_null(subscriptions, events)
     not_null(result)
-    started = world.clock.precise(MONOTONIC)
+    started = world.stopped.begin(world.clock.precise(MONOTONIC))
     wanted = subscriptions_untrusted(world.memory, PREVIEW1, subscriptions, count)
     while not (happened := _round(world, wanted, started)):
-        continue
+        if world.inbox.asked_to_stop:
+            world.stopped.stop(started)
     world.memory.write(events, b"".join(happened))
     world.memory.write_u32(result, len(happened))
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sandbox.portable.guest_errno import CallError, Errno, GuestEnd
+from sandbox.portable.guest_errno import CallError, Errno, GuestEnd, Suspend
 from sandbox.portable.guest_memory import MemoryFault
+from sandbox.portable.packet_pipe import STATUS_INTERNAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +22,12 @@ STATUS_MEMORY = 25
 OUTSIDE = "a pointer given to a host function is outside the memory"
 
 
-def bind(function: GuestFunction, world: object, personality: Personality) -> Callable[..., Any]:
-    """The callable that the engine gets."""
+def bind(
+    function: GuestFunction, world: object, personality: Personality, unwind: Callable[[], None] | None = None
+) -> Callable[..., Any]:
+    """The callable that the engine gets. `unwind` makes the guest unwind after a call that is to be made again; None:
+    it cannot be stopped.
+    """
     masks = tuple(MASKS[letter] for letter in function.parameters)
 
     def call(*given: int) -> int | None:
@@ -34,6 +39,11 @@ def bind(function: GuestFunction, world: object, personality: Personality) -> Ca
             if personality == "gate":
                 raise GuestEnd(STATUS_MEMORY, text=OUTSIDE) from None
             return _answer(function, Errno.FAULT)
+        except Suspend:
+            if unwind is None:
+                raise GuestEnd(STATUS_INTERNAL, text="the program cannot be suspended") from None
+            unwind()
+            return _answer(function, 0)  # nobody looks at it
         return _answer(function, answer or 0)
 
     return call

@@ -61,3 +61,9 @@ class GuestEnd(BaseException):
     def __init__(self, status: int, result: int = 0, text: str = "") -> None:
         super().__init__(status, result, text)
         self.status, self.result, self.text = status, result, text
+
+
+class Suspend(BaseException):
+    """The host has asked for the program's state and the call would have to wait: nothing of it is done. It is to be
+    made again, with the same arguments, by whoever goes on from the state.
+    """

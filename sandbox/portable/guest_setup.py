@@ -20,6 +20,7 @@ from sandbox.control import (
     FLAG_DEBUG_LOG,
     FLAG_FILES,
     FLAG_PLAIN_OUTPUT,
+    FLAG_RESUMED,
     FUNCTION,
     GO,
     NAMES_PER_NODE,
@@ -28,6 +29,8 @@ from sandbox.control import (
     REPORT,
     REPORT_LAYOUT,
     REPORT_TEXT_MAX,
+    RESTORE,
+    STATE,
     TYPE_DIRECTORY,
     TYPE_FILE,
     TYPE_LINK,
@@ -69,6 +72,12 @@ class GuestSetup:
     arguments: list[bytes] = field(default_factory=list)
     environment: list[bytes] = field(default_factory=list)
     function: bytes | None = None
+    # what a resumed program goes on from: u32 length of the guide, guide, state
+    restore: bytearray = field(default_factory=bytearray)
+
+    @property
+    def resumed(self) -> bool:
+        return bool(self.begin.flags & FLAG_RESUMED)
 
     @property
     def debug_log(self) -> bool:
@@ -90,9 +99,12 @@ def bad_setup(what: str) -> GuestEnd:
 class SetupReader:
     """One packet after the other; `done` once GO came."""
 
-    def __init__(self) -> None:
+    def __init__(self, restore_max: int = 0) -> None:
+        """`restore_max`: bytes that a state to go on from may have."""
+        self._restore_max = restore_max
         self._setup: GuestSetup | None = None
         self._open: RegularFile | None = None
+        self._restored = False
         self.done = False
 
     @property
@@ -112,6 +124,10 @@ class SetupReader:
     def _take_control(self, kind: int, content: bytes, now: int) -> None:
         if kind == BEGIN:
             self._begin(content, now)
+        elif self.setup.resumed and kind not in (RESTORE, GO):
+            raise bad_setup("setup packet out of order")
+        elif kind == RESTORE:
+            self._restore(content)
         elif kind == ARGUMENT:
             self.setup.arguments.append(content)
         elif kind == ENVIRONMENT:
@@ -122,8 +138,8 @@ class SetupReader:
             self._node(content)
         elif kind == CONTENT:
             self._content(content)
-        elif kind == GO and not content:
-            self.done = self.setup is not None
+        elif kind == GO and not content and (self._restored or not self.setup.resumed):
+            self.done = True
         else:
             raise bad_setup(f"setup packet of unknown kind {kind}")
 
@@ -133,6 +149,15 @@ class SetupReader:
             raise bad_setup("BEGIN of another version, or a second one")
         begin = Begin(flags, log, max(1, clock_ms * MILLISECOND + clock_ns), credit, instance)
         self._setup = GuestSetup(begin, MemoryFiles(Quota(files, nodes, MAXIMUM_DESCRIPTORS), now))
+
+    def _restore(self, content: bytes) -> None:
+        state = self.setup.restore
+        if not self.setup.resumed:
+            raise bad_setup("setup packet out of order")
+        if len(state) + len(content) > self._restore_max:
+            raise bad_setup("the state is larger than the limit")
+        state += content
+        self._restored = True
 
     def _node(self, content: bytes) -> None:
         kind, _, length, modified = NODE_LAYOUT.unpack_from(content)
@@ -212,6 +237,12 @@ def _node_packets(path: bytes, node: Node) -> Iterator[bytes]:
     if isinstance(node, RegularFile):
         for at in range(0, len(node.content), CONTENT_MAX):
             yield control_packet(CONTENT, bytes(node.content[at : at + CONTENT_MAX]))
+
+
+def state_packets(state: bytes) -> Iterator[bytes]:
+    """The state of a stopped program; the report follows."""
+    for at in range(0, len(state), CONTENT_MAX):
+        yield control_packet(STATE, state[at : at + CONTENT_MAX])
 
 
 def control_packet(kind: int, content: bytes) -> bytes:

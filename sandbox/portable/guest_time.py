@@ -6,7 +6,7 @@ guest cannot tell time more finely by sleeping than by looking. Same rules as th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,14 +16,16 @@ SECOND = 1_000_000_000
 COARSEST = SECOND  # Gate's upper bound of a resolution, and ours
 REALTIME, MONOTONIC, PROCESS_TIME, THREAD_TIME = 0, 1, 2, 3
 NEVER = (1 << 64) - 1
+# What no monotonic clock shows, in 146 years.
+LATEST = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
 class GuestClock:
     """The two clocks of a guest. `masked`: within each second, ticks are multiples of a power of two, as Gate's.
 
-    The monotonic clock shows one second at `started`: the host's uptime is nobody's business, and zero means "no time"
-    to some programs.
+    The monotonic clock shows `base` at `started`: the host's uptime is nobody's business. One second at the start,
+    since zero means "no time" to some programs; later what was saved.
     """
 
     tick: int
@@ -31,6 +33,7 @@ class GuestClock:
     realtime_source: Callable[[], int]
     monotonic_source: Callable[[], int]
     started: int
+    base: int = SECOND
 
     @property
     def resolution(self) -> int:
@@ -41,7 +44,7 @@ class GuestClock:
         """Only for waiting: the guest sees `now`."""
         if clock == REALTIME:
             return self.realtime_source()
-        return max(0, self.monotonic_source() - self.started) + SECOND
+        return max(0, self.monotonic_source() - self.started) + self.base
 
     def now(self, clock: int) -> int:
         """The last tick."""
@@ -55,6 +58,18 @@ class GuestClock:
             return min(NEVER, -(-time // self.tick) * self.tick)
         within = time % SECOND
         return min(NEVER, time - within + min(SECOND, -(-within // self.tick) * self.tick))
+
+    def saved(self) -> int:
+        """The monotonic clock as it is saved: the next tick, so that it never goes back, however coarse the clock is of
+        whoever goes on.
+        """
+        return self.tick_at(self.precise(MONOTONIC))
+
+    def resumed_untrusted(self, saved: int) -> GuestClock | None:
+        """The monotonic clock shows at least this from the start on. None: no program's clock ever showed it."""
+        if not SECOND <= saved < LATEST:
+            return None
+        return replace(self, base=self.tick_at(saved))
 
     def until(self, clock: int, time: int) -> int:
         """Nanoseconds from now to the tick of this time; 0: it is over."""

@@ -49,6 +49,18 @@ class MemoryFiles:
         self._last_number = ROOT_NUMBER
         self.root = Directory(ROOT_NUMBER, Times(now, now, now), None)
 
+    @classmethod
+    def restored(cls, quota: Quota, root: Directory, next_number: int) -> MemoryFiles:
+        """What another one was; everything in it is charged already."""
+        files = cls(quota)
+        files.root, files._last_number = root, next_number - 1
+        return files
+
+    @property
+    def next_number(self) -> int:
+        """Of the next node."""
+        return self._last_number + 1
+
     # -- names come
 
     def create_directory(self, base: Directory, path: bytes, now: int) -> Directory:

@@ -12,29 +12,34 @@ never sends ends the program as a bug.
 from __future__ import annotations
 
 import enum
+from struct import Struct
 from typing import TYPE_CHECKING
 
-from sandbox.packets import DATA, DATA_MAX, FLOW, PAIR, encode_data, encode_flow
-from sandbox.portable.guest_errno import CallError, Errno, GuestEnd
+from sandbox.packets import DATA, DATA_MAX, FLOW, HEADER_SIZE, PAIR, encode_data, encode_flow
+from sandbox.portable.guest_errno import CallError, Errno, Suspend
+from sandbox.portable.packet_pipe import is_suspend_untrusted, not_understood
+from sandbox.portable.saved_world import BadWorld
 
 if TYPE_CHECKING:
     from sandbox.portable.packet_pipe import Packet, PacketPipe, PacketReader, PacketWriter
+    from sandbox.portable.saved_world import FieldReader
 
 SERVICE, STREAM = 0, 0
+# u64 credit, u8 output, u8 input, u16 0, u32 granted, u32 length of the unread input
+ORIGIN_LAYOUT = Struct("<QBBHII")
 # Credit for input: one full packet may wait in here while the guest works on another.
 INPUT_CREDIT = 65_536
+# What another back-end may have given of it to a program that goes on here.
+INPUT_CREDIT_MOST = 131_040
 READ_SIZE = 65_536
-STATUS_INTERNAL = 70
 
 
-class Direction(enum.Enum):
-    OPEN = "open"
-    ENDED = "ended"  # by the other side
-    CLOSED = "closed"  # by the guest
+class Direction(enum.IntEnum):
+    """The numbers are those of STATE.md."""
 
-
-def _not_understood() -> GuestEnd:
-    return GuestEnd(STATUS_INTERNAL, text="the host sent a packet that the runtime does not understand")
+    OPEN = 0
+    ENDED = 1  # by the other side
+    CLOSED = 2  # by the guest
 
 
 class OriginStream:
@@ -48,6 +53,8 @@ class OriginStream:
         self._unread = bytearray()
         # bytes that the host may still send
         self._granted = 0
+        # the host has asked for the program's state, and says nothing more
+        self.asked_to_stop = False
 
     @property
     def available(self) -> int:
@@ -62,6 +69,28 @@ class OriginStream:
     def output_ended(self) -> bool:
         return self._output is not Direction.OPEN
 
+    def drain_until_suspend(self) -> None:
+        """Take in everything that the host says before its word to stop. Blocks."""
+        self.pump()
+        while not self.asked_to_stop:
+            self._pipe.wait(readable=True, writable=False, until=None)
+            self.pump()
+
+    def save(self) -> bytes:
+        """Its part of STATE.md, after `drain_until_suspend`."""
+        head = ORIGIN_LAYOUT.pack(self.credit, self._output, self._input, 0, self._granted, len(self._unread))
+        return head + bytes(self._unread)
+
+    def restore_untrusted(self, fields: FieldReader) -> None:
+        """What `save` wrote. Raises BadWorld."""
+        self.credit, output, input_, zero, self._granted, length = fields.unpack(ORIGIN_LAYOUT)
+        self._unread[:] = fields.take(length)
+        if zero or max(output, input_) > Direction.CLOSED:
+            raise BadWorld("a direction of a stream that is neither open nor closed")
+        self._output, self._input = Direction(output), Direction(input_)
+        if self._granted + length > INPUT_CREDIT_MOST or (self._input is Direction.CLOSED and length):
+            raise BadWorld("more input than was asked for")
+
     def send(self, packet: bytes) -> None:
         """Some other packet of ours, whole."""
         self._writer.send(packet)
@@ -69,7 +98,9 @@ class OriginStream:
     # -- output
 
     def write(self, data: bytes, *, wait: bool) -> int:
-        """How many bytes went out: less than all only without patience, or at the end of the stream."""
+        """How many bytes went out: less than all only without patience, at the end of the stream, or when the program
+        is to stop. Raises Suspend when it would have to wait before any of them.
+        """
         sent = 0
         while sent < len(data):
             wanted = min(len(data) - sent, DATA_MAX)
@@ -81,6 +112,8 @@ class OriginStream:
             self._writer.send(encode_data(SERVICE, STREAM, piece))
             sent += len(piece)
         if data and not sent:
+            if wait and self.asked_to_stop and not self.output_ended:
+                raise Suspend
             raise CallError(Errno.PIPE if self.output_ended else Errno.AGAIN)
         return sent
 
@@ -88,7 +121,7 @@ class OriginStream:
         """With less credit than wanted: look whether more has come, and wait if there is none at all."""
         if self.credit < wanted:
             self.pump()
-        while wait and self.credit == 0 and not self.output_ended:
+        while wait and self.credit == 0 and not self.output_ended and not self.asked_to_stop:
             self._pipe.wait(readable=True, writable=False, until=None)
             self.pump()
 
@@ -107,6 +140,8 @@ class OriginStream:
                 break
             if not wait:
                 raise CallError(Errno.AGAIN)
+            if self.asked_to_stop:
+                raise Suspend
             self._pipe.wait(readable=True, writable=False, until=None)
         taken = bytes(self._unread[:limit])
         del self._unread[:limit]
@@ -140,19 +175,24 @@ class OriginStream:
                 self._take(packet)
 
     def _take(self, packet: Packet) -> None:
+        if self.asked_to_stop:
+            raise not_understood()
+        if is_suspend_untrusted(HEADER_SIZE + len(packet.content), packet.code, packet.domain, packet.index):
+            self.asked_to_stop = True
+            return
         if packet.code != SERVICE:
-            raise _not_understood()
+            raise not_understood()
         if packet.domain == FLOW:
             self._take_flow(packet.content)
         elif packet.domain == DATA and len(packet.content) >= PAIR.size:
             self._take_data(packet.content)
         else:
-            raise _not_understood()
+            raise not_understood()
 
     def _take_flow(self, content: bytes) -> None:
         for stream, value in PAIR.iter_unpack(content[: len(content) - len(content) % PAIR.size]):
             if stream != STREAM:
-                raise _not_understood()
+                raise not_understood()
             if value == 0 and self._output is Direction.OPEN:
                 self._output = Direction.ENDED
             self.credit += max(0, value)
@@ -161,7 +201,7 @@ class OriginStream:
         data = content[PAIR.size :]
         self._granted -= len(data)
         if PAIR.unpack_from(content)[0] != STREAM or self._granted < 0 or self._input is Direction.ENDED:
-            raise _not_understood()
+            raise not_understood()
         if self._input is Direction.CLOSED:
             # it was on its way when the guest closed
             return

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from sandbox.packets import HEADER, HEADER_SIZE, PACKET_MAX, padded
+from sandbox.control import SUSPEND
+from sandbox.packets import CALL, CODE_CONTROL, HEADER, HEADER_SIZE, PACKET_MAX, padded
 from sandbox.portable.guest_errno import GuestEnd
 
 if TYPE_CHECKING:
@@ -20,6 +21,21 @@ DOMAIN_MASK = 15
 
 STATUS_ORPHANED = 75
 STATUS_BAD_SETUP = 74
+STATUS_INTERNAL = 70
+
+
+def not_understood() -> GuestEnd:
+    """The host is ours: it never sends this."""
+    return GuestEnd(STATUS_INTERNAL, text="the host sent a packet that the runtime does not understand")
+
+
+def is_suspend_untrusted(size: int, code: int, domain: int, index: int) -> bool:
+    """Is this header the host's word to stop? Any other control packet is none that comes after GO."""
+    if code != CODE_CONTROL:
+        return False
+    if (size, domain & DOMAIN_MASK, index) != (HEADER_SIZE, CALL, SUSPEND):
+        raise not_understood()
+    return True
 
 
 class PacketPipe(Protocol):

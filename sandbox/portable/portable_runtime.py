@@ -71,15 +71,20 @@ class Guest:
     def may_speak(self) -> bool:
         """Between packets: what the runtime sends now will be understood."""
         if self.gate is not None:
-            return self.gate.guard.between_packets
+            return not self.gate.outbox.unfinished
         return not self.writer.broken
 
     def last_words(self, packet: bytes) -> None:
         """Send one more packet of the runtime's own, behind what waits of the log. Nobody reads what still comes in."""
         if self.gate is not None:
-            packet = bytes(self.gate.waiting) + packet
-            self.gate.waiting.clear()
+            packet = bytes(self.gate.outbox.ready) + packet
+            self.gate.outbox.ready.clear()
         self.writer.send(packet)
+
+    def break_off(self) -> None:
+        """What is unfinished stays so, and goes out as it is."""
+        if self.gate is not None:
+            self.writer.send(bytes(self.gate.outbox.ready + self.gate.outbox.unfinished))
 
     def memory_bytes(self) -> int:
         return sum(memory.data_len(self.store) for memory in self.memories)
@@ -222,7 +227,7 @@ def _make_worlds(guest: Guest) -> Callable[[str], object]:
 def _gate_world(guest: Guest, memory: GuestMemory) -> GateWorld:
     tick = gate_tick(guest.setup.begin.resolution)
     world = GateWorld(memory, guest.pipe, guest.log, _clock(tick, masked=True), os.urandom)
-    world.received.extend(guest.reader.rest())
+    world.inbox.push(guest.reader.rest())
     guest.gate = world
     return world
 

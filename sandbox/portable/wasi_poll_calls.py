@@ -41,7 +41,8 @@ def poll_oneoff(world: WasiWorld, subscriptions: int, events: int, count: int, r
     world.memory.check(events, EVENT.size * count)
     wanted = subscriptions_untrusted(world.memory, world.layout, subscriptions, count)
     world.memory.write_u32(result, 0)
-    started = world.clock.precise(MONOTONIC)
+    # a call that is made again after a stop has waited already
+    started = world.stopped.begin(world.clock.precise(MONOTONIC))
     _want_what_is_polled(world, wanted)
     while True:
         states = [_state(world, each, started) for each in wanted]
@@ -50,7 +51,9 @@ def poll_oneoff(world: WasiWorld, subscriptions: int, events: int, count: int, r
             break
         after = min((state.nanoseconds for state in states if isinstance(state, After)), default=None)
         until = None if after is None else world.pipe.clock() + after
-        if world.pipe.wait(readable=None in states, writable=False, until=until)[0]:
+        if world.origin.asked_to_stop:
+            world.stopped.stop(started)
+        if world.pipe.wait(readable=True, writable=False, until=until)[0]:
             world.origin.pump()
     world.memory.write(events, b"".join(encode_event(each, state) for each, state in happened))
     world.memory.write_u32(result, len(happened))

@@ -6,10 +6,11 @@ tests decide them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sandbox.portable.guest_time import REALTIME
+from sandbox.portable.saved_world import StoppedWait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +38,7 @@ class WasiWorld:
     origin: OriginStream
     log: DebugLog
     pipe: PacketPipe
+    stopped: StoppedWait = field(default_factory=StoppedWait)
 
     def now(self) -> int:
         """For the times of files: the guest's own clock, so that both agree."""

@@ -7,6 +7,7 @@ import struct
 import pytest
 from portablefakes import MILLISECOND, Caller, FakePipe, StuckForever, gate_caller
 
+from sandbox.packets import encode
 from sandbox.portable.guest_errno import GuestEnd
 
 
@@ -31,7 +32,7 @@ def poll(caller: Caller, *wanted: bytes) -> list[tuple[int, ...]]:
 
 
 def test_polling_says_what_is_ready_in_the_order_of_asking() -> None:
-    caller, _ = gate_caller(FakePipe(incoming=[b"x"]))
+    caller, _ = gate_caller(FakePipe(incoming=[encode(0, 1, b"x")]))
     wanted = [
         subscribe(2, 1),
         subscribe(1, 4),

@@ -14,6 +14,7 @@ from sandbox.portable.import_table import SIGNATURES, find_function_untrusted
 
 VALID = (0, 1, 2, 4)
 PACKET = encode(-1, 0, b"\1\0\1x")  # a discovery, 12 bytes and padding
+REPLY = encode(-1, 0, b"\1\0\0")
 LOG = 7
 
 
@@ -239,18 +240,18 @@ def test_the_program_s_end_and_signals() -> None:
 
 
 def test_io_sends_and_receives_whole_streams_of_bytes() -> None:
-    caller, pipe = gate_caller(FakePipe(incoming=[b"0123456789"]))
-    assert io(caller, PACKET, 4) == (len(PACKET), b"0123", 1)
-    assert io(caller, b"", 100) == (0, b"456789", 0)
+    caller, pipe = gate_caller(FakePipe(incoming=[REPLY]))
+    assert io(caller, PACKET, 4) == (len(PACKET), REPLY[:4], 1)
+    assert io(caller, b"", 100) == (0, REPLY[4:], 0)
     assert bytes(pipe.sent) == PACKET
 
 
 def test_io_waits_for_input_only_when_somebody_wants_it() -> None:
-    pipe = FakePipe(incoming=[b"pending"])
+    pipe = FakePipe(incoming=[REPLY])
     caller, _ = gate_caller(pipe)
     assert io(caller, timeout=20 * MILLISECOND) == (0, b"", 1)
-    assert pipe.waits[-1][:2] == (False, False)
     assert pipe.now > 5_000_000_000 + 20 * MILLISECOND
+    assert io(caller, b"", 100)[1] == REPLY, "it was taken in, for the next who asks"
 
 
 def test_io_with_a_very_short_timeout_only_tries() -> None:
@@ -279,10 +280,10 @@ def test_io_tells_its_flags_only_to_who_asks() -> None:
 
 
 def test_what_came_with_the_setup_is_read_first() -> None:
-    caller, _ = gate_caller(FakePipe(incoming=[b"later"]))
-    caller.world.received.extend(b"first")
-    assert io(caller, b"", 100)[1] == b"first"
-    assert io(caller, b"", 100)[1] == b"later"
+    caller, _ = gate_caller(FakePipe(incoming=[PACKET]))
+    caller.world.inbox.push(REPLY)
+    assert io(caller, b"", 100)[1] == REPLY
+    assert io(caller, b"", 100)[1] == PACKET
 
 
 def test_reading_and_writing_packets_never_blocks() -> None:
@@ -291,13 +292,13 @@ def test_reading_and_writing_packets_never_blocks() -> None:
     result = caller.room(4)
     assert caller("fd_read", 4, *caller.vectors(b"12345678"), result) == Errno.AGAIN
     assert caller("fd_write", 4, *caller.vectors(PACKET), result) == 0
-    assert caller.u32(result) == 8
-    assert caller("fd_write", 4, *caller.vectors(PACKET[8:]), result) == Errno.AGAIN
-    pipe.room, pipe.incoming = 100, [b"abc"]
-    assert caller("fd_write", 4, *caller.vectors(PACKET[8:]), result) == 0
-    assert caller("fd_read", 4, *caller.vectors(b"12345678"), result) == 0
-    assert caller.u32(result) == 3
-    assert bytes(pipe.sent) == PACKET
+    assert (caller.u32(result), bytes(pipe.sent)) == (len(PACKET), PACKET[:8]), "taken whole"
+    assert caller("fd_write", 4, *caller.vectors(PACKET), result) == Errno.AGAIN
+    pipe.room, pipe.incoming = 100, [REPLY[:10]]
+    assert caller("fd_write", 4, *caller.vectors(PACKET), result) == 0
+    assert caller("fd_read", 4, *caller.vectors(bytes(20)), result) == 0
+    assert caller.u32(result) == 10
+    assert bytes(pipe.sent) == PACKET + PACKET
 
 
 def test_streams_that_cannot_be_read_or_written() -> None:
@@ -322,16 +323,16 @@ def test_a_forged_header_ends_the_program_however_it_is_cut(bad: bytes, text: st
     assert io(caller, PACKET + bad[:cut])[0] == len(PACKET) + cut
     vectors = caller.vectors(bad[cut:])
     assert ended(caller, "fd_write", 4, *vectors, caller.room(4)) == (48, text)
-    assert bytes(pipe.sent) == PACKET + bad[:cut]
+    assert bytes(pipe.sent) == PACKET, "what is not whole has not left"
 
 
-def test_the_log_stands_between_packets_and_never_in_one() -> None:
+def test_the_log_leaves_before_the_packet_that_is_not_finished() -> None:
     caller, pipe = gate_caller()
     result = caller.room(4)
     io(caller, PACKET[:5])
     assert caller("fd_write", 1, *caller.vectors(b"in the middle"), result) == 0
     assert caller.u32(result) == 13
-    assert bytes(pipe.sent) == PACKET[:5]
+    assert pipe.controls() == [(LOG, b"\1in the middle")]
     io(caller, PACKET[5:])
     assert caller("fd_write", 2, *caller.vectors(b"after"), result) == 0
     assert pipe.controls() == [(LOG, b"\1in the middle"), (LOG, b"\2after")]

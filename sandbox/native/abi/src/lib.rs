@@ -32,6 +32,8 @@ pub mod table;
 #[cfg(test)]
 mod testing;
 mod time;
+#[cfg(test)]
+mod twin_tests;
 mod wasi;
 mod wasi_end;
 mod wasi_fd;
