@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import pytest
 from guestfiles import require_guest
 from hostprocess import HostProcess, serving
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect, sync_playwright
+from required import require
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,10 +27,7 @@ SCREENSHOTS = Path(__file__).parent.parent.parent / "build" / "screenshots"
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     executable = shutil.which("chromium")
-    if executable is None and os.environ.get("GATEBUS_REQUIRE_DATA"):
-        pytest.fail("chromium is missing")
-    if executable is None:
-        pytest.skip("chromium is not installed: make browser-tools")
+    require(executable, "chromium is not installed: make browser-tools")
     with sync_playwright() as playwright:
         expect.set_options(timeout=PATIENCE)
         browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
+from required import require
 
 from gatebus.browser.assets import read_assets
 
@@ -17,23 +17,15 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gate
 TSC = CACHE / "browser-tools" / "node_modules" / ".bin" / "tsc"
 
 
-def needed(there: bool, what: str) -> None:
-    """Skip without it; in CI, where it can be had, fail."""
-    if not there and os.environ.get("GATEBUS_REQUIRE_DATA"):
-        pytest.fail(f"{what} is missing")
-    if not there:
-        pytest.skip(f"{what} is not installed: make browser-tools")
-
-
 def test_the_pure_modules_pass_their_own_tests_in_node() -> None:
-    needed(shutil.which("node") is not None, "node")
+    require(shutil.which("node"), "node is not installed: make browser-tools")
     ran = subprocess.run(["node", "--test", str(HERE / "words.test.mjs")], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout[-3000:]
     assert "# pass 7\n" in ran.stdout
 
 
 def test_a_users_typescript_compiles_against_the_declarations() -> None:
-    needed(TSC.exists(), "typescript")
+    require(TSC.exists(), "typescript is not installed: make browser-tools")
     options = ["--noEmit", "--strict", "--target", "es2022", "--module", "nodenext", "--lib", "es2022,dom"]
     ran = subprocess.run([TSC, *options, HERE / "types_sample.ts"], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout[-3000:]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
-import shutil
 import signal
 import socket
 import stat
-import subprocess
 from pathlib import Path
 
 import pytest
+import trustme
 from commandworld import CAT, HELLO
 from hostprocess import PATIENCE, HostProcess, gatebus, serving
 
@@ -109,24 +108,16 @@ def test_what_prevents_the_start_is_one_line(arguments: tuple[str, ...], told: s
     assert done.stderr.decode().splitlines()[-1] == f"gatebus: {told}"
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate of this test")
 def test_with_a_certificate_the_port_speaks_tls(tmp_path: Path) -> None:
     import ssl
 
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-            *("-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"),
-            *("-keyout", str(key), "-out", str(certificate)),
-        ],
-        check=True,
-        capture_output=True,
-        timeout=PATIENCE,
-    )
+    certificate, key, authority = tmp_path / "cert.pem", tmp_path / "key.pem", trustme.CA()
+    ours = authority.issue_cert("127.0.0.1")
+    ours.cert_chain_pems[0].write_to_path(str(certificate))
+    ours.private_key_pem.write_to_path(str(key))
     with serving(tmp_path, *LOOPBACK, "--tls-certificate", str(certificate), "--tls-key", str(key)) as host:
         _, _, port = host.address("tls").rpartition(":")
-        trust = ssl.create_default_context(cafile=str(certificate))
+        trust = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
         connection = http.client.HTTPSConnection("127.0.0.1", int(port), timeout=PATIENCE, context=trust)
         connection.request("GET", "/health")
         assert connection.getresponse().status == 200

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from guestworld import Around, Caller, guest, run_guest
+from required import require
 
 from sandbox import (
     Cause,
@@ -180,8 +181,7 @@ func main() {
 
 @pytest.fixture(scope="session")
 def go_program(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    if shutil.which("go") is None:
-        pytest.skip("go is not installed: https://go.dev/dl/")
+    require(shutil.which("go"), "go is not installed: https://go.dev/dl/")
     folder = tmp_path_factory.mktemp("go")
     (folder / "main.go").write_text(GO_PROGRAM)
     environment = os.environ | {"GOOS": "wasip1", "GOARCH": "wasm", "GO111MODULE": "off"}

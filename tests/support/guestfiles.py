@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
+from required import missing
 
 GUESTS = Path(__file__).parent.parent.parent / "build" / "guests"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gatebus" / "guests"
@@ -13,10 +13,5 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gate
 
 def require_guest(path: str | None) -> Path:
     """The file of a built program. Without it the test skips; where nothing may be skipped it fails."""
-    for folder in (GUESTS, CACHE):
-        if path is None or (folder / path).is_file():
-            return folder / (path or "")
-    reason = f"{path} is not built: make guests"
-    if os.environ.get("GATEBUS_REQUIRE_DATA"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    there = (folder / (path or "") for folder in (GUESTS, CACHE) if path is None or (folder / path).is_file())
+    return next(there, None) or missing(f"{path} is not built: make guests")

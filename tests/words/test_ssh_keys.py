@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nacl.signing import SigningKey
+from required import require
 
 from gatebus.sshkeys import (
     KeyProblem,
@@ -81,8 +82,8 @@ def test_a_key_with_a_passphrase_says_so() -> None:
         parse_private_untrusted(file.encode())
 
 
-@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="no OpenSSH here to compare with")
 def test_openssh_reads_our_file_and_we_read_its_own(tmp_path: Path) -> None:
+    require(shutil.which("ssh-keygen"), "ssh-keygen is not installed, to compare with: apt-get install openssh-client")
     ours = tmp_path / "ours"
     ours.write_text(private_file(key(), 7))
     ours.chmod(0o600)
