@@ -20,7 +20,10 @@ _TYPES = {
     "LICENSE": "text/plain; charset=utf-8",
 }
 _PAGES = {"/": "index.html", "/chat": "chat.html"}
-_OURS = ("gatebus.js", "gatebus.d.ts", "protocol.js", "streams.js", "page.js", "page.css", "chat.js", "chat.css")
+_OURS = (
+    *("gatebus.js", "gatebus.d.ts", "protocol.js", "answers.js", "streams.js"),
+    *("page.js", "page.css", "chat.js", "chat.css"),
+)
 _CBORG = (
     *("cborg.js", "LICENSE"),
     *(f"lib/{kind}.js" for kind in ("0uint", "1negint", "2bytes", "3string", "4array", "5map", "6tag", "7float")),

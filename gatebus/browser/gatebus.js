@@ -8,6 +8,7 @@
 //
 // A lost connection is made again by itself; streams go on where they were, without a lost or doubled byte.
 
+import { acceptUntrusted, helloUntrusted, instanceUntrusted, outcomeUntrusted, problemUntrusted, text } from "./answers.js"
 import * as wire from "./protocol.js"
 import { Inflow, Outflow } from "./streams.js"
 
@@ -22,8 +23,12 @@ const HELLO_TIME = 10000
 const SILENCE = 20000
 // Bytes of files that travel inside of the request itself, which has to fit one message.
 const FILES_INLINE = 32768
-// What the websocket may hold unsent: above it writing waits for the host's credit anyway.
+// Bytes of one data message of ours.
 const CHUNK = 65536
+// Bytes that may wait in the websocket before pings are left unanswered: a host that reads nothing does not miss them.
+const UNSENT = 65536
+// Milliseconds after which a link was worth something: the next attempt is made at once.
+const STEADY = 5000
 
 /** What a host answered, or why there is no answer: `code` is stable, `message` is for the person. */
 export class BusError extends Error {
@@ -35,6 +40,13 @@ export class BusError extends Error {
   }
 }
 
+/** What a host said of something that it refuses, as an error. */
+function refusal(about) {
+  const { code, text, details } = problemUntrusted(about)
+  return new BusError(code, text, details)
+}
+
+const NO_HASHES = "Browsers compute hashes only on pages that came by https or from this machine: the host needs a certificate."
 const gone = () => new BusError("closed", "The connection was closed here.")
 
 /** Connect to a host; the promise is settled by its first answer. */
@@ -59,6 +71,7 @@ export class Bus {
   #waiting = new Set() // channels without a link
   #challenge
   #heard = 0
+  #opened = 0 // when this link was greeted; 0: not yet
   #timer
   #settle
 
@@ -96,7 +109,8 @@ export class Bus {
     const parameters = { ...programParameters(options), ...known, instance: wire.newName() }
     if (options.open) parameters.open = true
     if (options.tags) parameters.tags = options.tags
-    return wire.hex((await this.ask("launch", parameters)).instance)
+    const answer = await this.ask("launch", parameters)
+    return sensible(() => instanceUntrusted(answer))
   }
 
   /** Any operation that has no stream: list, status, wait, kill, delete, pin, unpin, modules, usage, features. */
@@ -108,6 +122,7 @@ export class Bus {
 
   /** Hand over a module; resolves with { sha256, size, known }. `progress(done, size)` is called now and then. */
   async upload(data, progress = () => {}) {
+    if (!crypto.subtle) throw new BusError("insecure-page", NO_HASHES)
     const sha256 = new Uint8Array(await crypto.subtle.digest("SHA-256", data))
     const channel = new Upload(this, data, { sha256, size: data.length }, progress)
     this.#open(channel)
@@ -164,6 +179,7 @@ export class Bus {
     if (this.#state === "closed") return channel.fail(gone())
     if (this.#state !== "open") return void this.#waiting.add(channel)
     channel.number = this.#next++
+    channel.stage = "asked"
     this.#channels.set(channel.number, channel)
     const [operation, parameters] = channel.opening()
     this.send([wire.OPEN, channel.number, operation, parameters, channel.window])
@@ -191,10 +207,12 @@ export class Bus {
   #dial() {
     this.#tell("connecting")
     const socket = (this.#socket = new WebSocket(this.#address, ["gatebus.v1"]))
+    this.#opened = 0
+    this.#next = 1
     socket.binaryType = "arraybuffer"
     const late = setTimeout(() => socket.close(), HELLO_TIME)
     socket.onopen = () => this.#greet()
-    socket.onmessage = (event) => this.#receive(event.data)
+    socket.onmessage = (event) => this.#state !== "closed" && this.#receive(event.data)
     socket.onclose = () => {
       clearTimeout(late)
       if (socket === this.#socket) this.#lost()
@@ -216,36 +234,56 @@ export class Bus {
       this.#handle(wire.parseUntrusted(data))
     } catch (problem) {
       if (!(problem instanceof wire.ProtocolFault)) throw problem
-      this.#end(new BusError("protocol", problem.message))
-      this.#socket.close(1000)
+      this.#give(new BusError("protocol", problem.message))
     }
+  }
+
+  /** Not with this host: every link to it would be the same. */
+  #give(error) {
+    this.#end(error)
+    this.#socket.close(1000)
   }
 
   #handle(message) {
     const [kind, first, second, third] = message
-    if (kind === wire.HOST_HELLO) return void this.#welcomed(first)
-    if (kind === wire.WELCOME) return void (this.principal = String(first.principal))
-    if (kind === wire.PING) return this.send([wire.PONG, first])
+    if (kind === wire.ERROR && first === 0) return this.#refused(refusal(second))
+    if ((kind === wire.HOST_HELLO) === this.#opened > 0) throw new wire.ProtocolFault("The host greeted too late, or twice.")
+    if (kind === wire.HOST_HELLO) return this.#greeted(helloUntrusted(first))
+    if (kind === wire.WELCOME) return void (this.principal = text(first.principal))
+    if (kind === wire.PING) return this.#pong(first)
     if (kind === wire.PONG) return
-    if (kind === wire.FAREWELL) return this.#tell("leaving", first.text)
-    if (kind === wire.ERROR && first === 0) return this.#refused(second)
-    const channel = this.#channels.get(first)
-    if (channel === undefined) return // late: the channel is over here
-    if (kind === wire.RESULT || kind === wire.ERROR) this.#channels.delete(first)
-    channel.receive(kind, second, third)
+    if (kind === wire.FAREWELL) return this.#tell("leaving", text(first.text))
+    this.#pass(kind, first, second, third)
   }
 
-  async #welcomed(about) {
+  #pass(kind, number, second, third) {
+    const channel = this.#channels.get(number)
+    if (number === 0 || number >= this.#next) throw new wire.ProtocolFault("The host answered what nobody asked.")
+    if (channel === undefined) return // late: the channel is over here
+    channel.stage = wire.after(channel.stage, kind)
+    const over = channel.stage === "over"
+    channel.receive(kind, second, third) // a fault in it is told to this channel, too
+    if (over) this.#channels.delete(number)
+  }
+
+  #pong(number) {
+    if (this.#socket.bufferedAmount < UNSENT) this.send([wire.PONG, number])
+  }
+
+  #greeted(about) {
     this.#settle.hello()
+    this.#opened = performance.now()
+    const socket = this.#socket
+    this.#welcomed(about, socket).catch((problem) => this.#give(new BusError("host-key", `The keys cannot be used: ${problem.message}`)))
+  }
+
+  async #welcomed(about, socket) {
     const fault = await untrusted(about, this.#challenge, this.#options)
-    if (fault) {
-      this.#end(fault)
-      return this.#socket.close(1000)
-    }
-    this.host = { agent: String(about.agent), features: about.features, limits: about.limits, key: about.key }
-    if (this.#options.key) this.#socket.send(wire.encodeMessage([wire.AUTH, await proof(about, this.#challenge, this.#options.key)]))
-    this.#attempt = 0
-    this.#next = 1
+    const ours = this.#options.key && !fault ? await proof(about, this.#challenge, this.#options.key) : undefined
+    if (socket !== this.#socket || this.#state !== "connecting") return // it was lost meanwhile
+    if (fault) return this.#give(fault)
+    this.host = { agent: about.agent, features: about.features, limits: about.limits, key: about.key }
+    if (ours) socket.send(wire.encodeMessage([wire.AUTH, ours]))
     this.#tell("open")
     this.#settle.resolve(this)
     const channels = [...this.#waiting]
@@ -254,10 +292,9 @@ export class Bus {
   }
 
   /** The host ends the whole link and says why. */
-  #refused(about) {
-    const error = new BusError(String(about.code), String(about.text), about)
+  #refused(error) {
     if (["stopping", "busy", "quota-connections", "too-slow"].includes(error.code) && this.host) return
-    this.#end(error)
+    this.#give(error)
   }
 
   #lost() {
@@ -267,7 +304,8 @@ export class Bus {
       this.#waiting.add(channel)
     }
     this.#channels.clear()
-    this.#attempt += 1
+    const lived = this.#opened > 0 && performance.now() - this.#opened > STEADY
+    this.#attempt = lived ? 1 : this.#attempt + 1
     if (this.#attempt > (this.#options.attempts ?? (this.host ? 60 : 3)))
       return this.#end(new BusError("unreachable", "The host cannot be reached. Is it running?"))
     this.#tell("lost")
@@ -306,9 +344,9 @@ async function untrusted(about, challenge, options) {
   if (wanted && wire.hex(about.key) !== wire.hex(wanted))
     return new BusError("host-key", "This is not the host that is expected here: its key is another one.")
   if (!wanted && !options.key) return undefined // a page trusts the server that it came from
-  const key = await crypto.subtle.importKey("raw", about.key, "Ed25519", false, ["verify"])
+  const key = await crypto.subtle.importKey("raw", about.key, "Ed25519", false, ["verify"]).catch(() => undefined)
   const said = await transcript("host", about, challenge, options.key)
-  if (await crypto.subtle.verify("Ed25519", key, about.proof, said)) return undefined
+  if (key && (await crypto.subtle.verify("Ed25519", key, about.proof, said))) return undefined
   return new BusError("host-key", "The host could not prove that it has its key.")
 }
 
@@ -330,6 +368,20 @@ function joined(pieces) {
 }
 
 // ---- channels: one class per kind of conversation
+
+/** What a host counts has to be possible. */
+function checked(possible) {
+  if (!possible) throw new wire.ProtocolFault("The host counts bytes that are not there.")
+}
+
+/** For answers that are read where nobody catches faults of the protocol. */
+function sensible(read) {
+  try {
+    return read()
+  } catch (problem) {
+    throw problem instanceof wire.ProtocolFault ? new BusError("protocol", problem.message) : problem
+  }
+}
 
 const name = (value) => (typeof value === "string" ? wire.unhex(value) : value)
 
@@ -353,7 +405,7 @@ class Question {
 
   receive(kind, about) {
     if (kind === wire.RESULT) this.resolve(about)
-    if (kind === wire.ERROR) this.fail(new BusError(String(about.code), String(about.text), about))
+    if (kind === wire.ERROR) this.fail(refusal(about))
   }
 
   unlinked() {}
@@ -370,8 +422,8 @@ class Upload extends Question {
   }
 
   receive(kind, about, window) {
-    if (kind === wire.ACCEPT) this.start(about.taken ?? 0, window)
-    else if (kind === wire.CREDIT) this.flow?.credit(about, window)
+    if (kind === wire.ACCEPT) this.start(acceptUntrusted(about).taken, window)
+    else if (kind === wire.CREDIT) checked(this.flow.credit(about, window))
     else return super.receive(kind, { sha256: this.parameters.sha256, ...about })
     this.pump()
   }
@@ -381,7 +433,7 @@ class Upload extends Question {
     this.flow.write(this.data)
     this.flow.ended = true
     this.flow.sent = taken // the host has those from an earlier attempt
-    this.flow.rewind(taken, window)
+    checked(taken <= this.data.length && this.flow.rewind(taken, window))
   }
 
   pump() {
@@ -461,11 +513,11 @@ export class Run {
   receive(kind, about, third) {
     if (kind === wire.ACCEPT) this.#start(about, third)
     else if (kind === wire.DATA) this.#data(about)
-    else if (kind === wire.CREDIT) this.#input.credit(about, third)
+    else if (kind === wire.CREDIT) checked(this.#input.credit(about, third))
     else if (kind === wire.END) this.#finish()
     else if (kind === wire.STOP) this.#input.stopped = true
     else if (kind === wire.LOG) this.onlog?.(about, third)
-    else if (kind === wire.RESULT) return this.#end(about)
+    else if (kind === wire.RESULT) return this.#end(outcomeUntrusted(about))
     else if (kind === wire.ERROR) return this.#refused(about)
     this.#pump()
   }
@@ -482,8 +534,9 @@ export class Run {
   }
 
   #start(about, window) {
-    if (about.instance) this.instance = wire.hex(about.instance)
-    this.#input.rewind(about.taken ?? 0, window)
+    const { instance, taken } = acceptUntrusted(about)
+    checked(this.#input.rewind(taken, window))
+    this.instance = instance ?? this.instance
     this.#accepted = true
     if (this.#output.stopped && !this.#output.ended) this.#bus.send([wire.STOP, this.number]) // a new link knows nothing of it
     this.settle.resolve(this)
@@ -495,11 +548,11 @@ export class Run {
       this.#accepted = true
       return this.#bus.again(this)
     }
-    this.fail(new BusError(String(about.code), String(about.text), about))
+    this.fail(refusal(about))
   }
 
   #data(piece) {
-    if (!this.#output.accept(piece.length)) throw new wire.ProtocolFault("The host sent more than it was allowed to.")
+    if (!this.#output.accept(piece.length)) throw new wire.ProtocolFault("The host sent more than it was allowed to, or nothing.")
     if (this.#output.stopped) return
     this.#sizes.push(piece.length)
     this.#controller.enqueue(piece)

@@ -4,6 +4,8 @@ import { BusError, connect } from "/gatebus.js"
 
 // What the output may hold: a program that prints for ever must not fill the tab's memory.
 const OUTPUT_MAX = 200000
+// Milliseconds between two looks at the output.
+const FRAME = 16
 const EXAMPLE = `// This runs on the host, in a JavaScript interpreter that is itself a sandboxed program.
 let [a, b] = [0n, 1n]
 for (let i = 0; i < 90; i++) [a, b] = [b, a + b]
@@ -15,18 +17,33 @@ let bus, run, module, interpreter
 
 // ---- what is shown
 
+// [text, style] for the next frame: a program may write faster than anybody can see, and the page has to stay usable.
+const pending = []
+let unshown = 0
+
 function show(text, style = "") {
+  if (text === "") return
+  if (pending.length === 0) setTimeout(render, FRAME)
+  const last = pending.at(-1)
+  if (last?.[1] === style) last[0] = (last[0] + text).slice(-OUTPUT_MAX)
+  else pending.push([text.slice(-OUTPUT_MAX), style])
+  for (unshown += text.length; unshown > OUTPUT_MAX && pending.length > 1; ) unshown -= pending.shift()[0].length
+}
+
+function render() {
   const output = $("output")
   const atEnd = output.scrollHeight - output.scrollTop - output.clientHeight < 40
-  const piece = document.createElement("span")
-  piece.className = style
-  piece.textContent = text
-  output.append(piece)
-  for (let size = output.textContent.length; size > OUTPUT_MAX && output.firstChild !== piece; ) {
+  for (const [text, style] of pending.splice(0)) {
+    const piece = document.createElement("span")
+    piece.className = style
+    piece.textContent = text
+    output.append(piece)
+  }
+  unshown = 0
+  for (let size = output.textContent.length; size > OUTPUT_MAX && output.childElementCount > 1; ) {
     size -= output.firstChild.textContent.length
     output.firstChild.remove()
   }
-  if (piece.textContent.length > OUTPUT_MAX) piece.textContent = piece.textContent.slice(-OUTPUT_MAX)
   if (atEnd) output.scrollTop = output.scrollHeight
 }
 
@@ -39,6 +56,7 @@ function showState(text, bad = false) {
 }
 
 function showOutcome({ state, cause, result, text, usage }) {
+  render()
   const exit = state === "KILLED" ? `killed: ${cause}` : result ? `ended with ${result}` : "ended well"
   showState(text ? `${exit}. ${text}` : exit, state === "KILLED" || result !== 0)
   $("cpu").textContent = time(usage.cpu_ms)
@@ -85,6 +103,7 @@ function order() {
 const wireName = (sha256) => Array.from(sha256, (byte) => byte.toString(16).padStart(2, "0")).join("")
 
 async function start() {
+  render()
   $("output").replaceChildren()
   for (const id of ["first", "cpu", "memory", "bytes", "wall"]) $(id).textContent = "-"
   showState("starting")
@@ -119,9 +138,10 @@ async function read(running, begun) {
 }
 
 function explain(problem) {
-  if (!(problem instanceof BusError)) throw problem
   showState("not run", true)
   show(`${problem.message}\n`, "bad")
+  render()
+  if (!(problem instanceof BusError)) throw problem
 }
 
 function attempt(action) {

@@ -38,6 +38,19 @@ const FORMS = new Map([
   [FAREWELL, [map]],
 ])
 
+// What a host may say on one channel: where it is -> message -> where it is then. gatebus/protocol/transitions.py says why.
+const FLOWING = { [DATA]: "flowing", [CREDIT]: "flowing", [STOP]: "flowing", [LOG]: "flowing", [END]: "ended" }
+const ENDED = { [CREDIT]: "ended", [STOP]: "ended", [LOG]: "ended" }
+const OVER = { [RESULT]: "over", [ERROR]: "over" }
+const STAGES = { asked: { [ACCEPT]: "flowing", ...OVER }, flowing: { ...FLOWING, ...OVER }, ended: { ...ENDED, ...OVER } }
+
+/** Where a channel is after a message of the host. Throws ProtocolFault. */
+export function after(stage, kind) {
+  const next = STAGES[stage]?.[kind]
+  if (next === undefined) throw new ProtocolFault("The host said something that has no place there.")
+  return next
+}
+
 /** ArrayBuffer of one websocket message -> [number, ...items]. Throws ProtocolFault. */
 export function parseUntrusted(buffer) {
   if (!(buffer instanceof ArrayBuffer) || buffer.byteLength > MESSAGE_MAX) throw new ProtocolFault("The host sent no message of gatebus.v1.")

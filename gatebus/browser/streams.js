@@ -26,12 +26,14 @@ export class Outflow {
     return true
   }
 
-  /** A new link: the host has `taken`, everything after it is sent again. */
+  /** A new link: the host has `taken`, everything after it is sent again. False: it cannot have so many, or so few. */
   rewind(taken, window) {
+    if (taken < this.taken || taken > this.sent) return false
     this.drop(taken)
     this.sent = this.taken
     this.endSent = false
     this.limit = this.taken + window
+    return true
   }
 
   drop(taken) {
@@ -81,9 +83,9 @@ export class Inflow {
     this.stopped = false
   }
 
-  /** False: more than was allowed, or after the end. */
+  /** False: nothing at all, more than was allowed, or after the end. */
   accept(size) {
-    if (this.ended || this.received + size > this.told) return false
+    if (this.ended || size === 0 || this.received + size > this.told) return false
     this.received += size
     return true
   }

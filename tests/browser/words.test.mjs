@@ -3,6 +3,7 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 
+import * as answers from "../../gatebus/browser/answers.js"
 import * as wire from "../../gatebus/browser/protocol.js"
 import { Inflow, Outflow } from "../../gatebus/browser/streams.js"
 import { encode } from "../../gatebus/browser/vendor/cborg/cborg.js"
@@ -125,4 +126,63 @@ test("names are written as hexadecimal and read with or without dashes", () => {
   assert.deepEqual(wire.unhex("01234567-89ab-cdef-0123-456789abcdef"), wire.unhex("0123456789abcdef0123456789abcdef"))
   for (const wrong of ["0", "0g", "é1"]) assert.throws(() => wire.unhex(wrong), TypeError)
   assert.equal(wire.newName().length, 16)
+})
+
+test("a channel goes only where the table leads", () => {
+  assert.equal(wire.after("asked", wire.ACCEPT), "flowing")
+  assert.equal(wire.after("flowing", wire.DATA), "flowing")
+  assert.equal(wire.after(wire.after("flowing", wire.END), wire.RESULT), "over")
+  const wrong = [["asked", wire.DATA], ["flowing", wire.ACCEPT], ["ended", wire.DATA], ["ended", wire.END], ["over", wire.RESULT], ["flowing", wire.PING]]
+  for (const [stage, kind] of wrong) assert.throws(() => wire.after(stage, kind), wire.ProtocolFault)
+})
+
+test("what a host answers has its types or is a fault", () => {
+  const usage = { cpu_ms: 1, peak_memory: 2, bytes_in: 3, bytes_out: 4, wall_ms: 5, log_dropped: 6 }
+  const good = { state: "HALTED", cause: "NORMAL", result: 0, usage }
+  assert.deepEqual(answers.outcomeUntrusted(good), good)
+  assert.deepEqual(answers.outcomeUntrusted({}), {})
+  assert.deepEqual(answers.outcomeUntrusted({ ended: good }), { ended: good })
+  assert.deepEqual(answers.outcomeUntrusted({ state: "KILLED" }).usage, { cpu_ms: 0, peak_memory: 0, bytes_in: 0, bytes_out: 0, wall_ms: 0, log_dropped: 0 })
+  assert.equal(answers.outcomeUntrusted({ state: "KILLED", text: "x".repeat(999) }).text.length, 400)
+  for (const wrong of [{ state: 1 }, { ...good, result: "0" }, { ...good, cause: {} }, { ...good, usage: [] }, { ended: null }, { ended: 5 }])
+    assert.throws(() => answers.outcomeUntrusted(wrong), wire.ProtocolFault)
+  assert.deepEqual(answers.acceptUntrusted({ instance: numbers(0, 16) }), { instance: wire.hex(numbers(0, 16)), taken: 0 })
+  for (const wrong of [{ taken: -1 }, { taken: 0.5 }, { taken: "5" }, { instance: { length: 9 } }, { instance: numbers(0, 15) }])
+    assert.throws(() => answers.acceptUntrusted(wrong), wire.ProtocolFault)
+  const problem = answers.problemUntrusted({ code: { toString: 1 }, text: 5 })
+  assert.deepEqual([problem.code, problem.text], ["internal", ""])
+})
+
+test("a stream is not rewound to what was never sent, nor behind what was given up", () => {
+  const outflow = new Outflow()
+  assert(outflow.rewind(0, 10))
+  outflow.write(numbers(0, 8))
+  outflow.next(5)
+  assert(!outflow.rewind(6, 10))
+  assert(outflow.rewind(4, 10))
+  assert(!outflow.rewind(3, 10))
+})
+
+test("a host that reads nothing and pings for ever does not fill the socket", async () => {
+  const sockets = []
+  globalThis.WebSocket = class {
+    bufferedAmount = 0
+    constructor() {
+      sockets.push(this)
+    }
+    send(data) {
+      this.bufferedAmount += data.length
+    }
+    close() {}
+  }
+  const { connect } = await import("../../gatebus/browser/gatebus.js")
+  const ready = connect("ws://host.example/bus")
+  const [socket] = sockets
+  const say = (...message) => socket.onmessage({ data: buffer(encode(message)) })
+  socket.onopen()
+  say(wire.HOST_HELLO, { version: 1, agent: "x", features: [], challenge: numbers(0, 32), key: numbers(0, 32), proof: numbers(0, 64), limits: {} })
+  const bus = await ready
+  for (let number = 0; number < 50000; number++) say(wire.PING, number)
+  assert(socket.bufferedAmount > 0 && socket.bufferedAmount < 70000)
+  bus.close()
 })
