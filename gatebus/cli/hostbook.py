@@ -12,7 +12,6 @@ and the Target that a command means; UsageError with one line. The hosts' own ke
 """
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -20,6 +19,7 @@ from typing import cast
 
 from gatebus.faults import UsageError
 from gatebus.host.configtext import toml_text
+from gatebus.tomltext import NoToml, toml_untrusted
 from gatebus.web.places import parse_address
 
 ANONYMOUS = "anonymous"
@@ -96,9 +96,9 @@ def unknown_host(name: str, book: HostBook, otherwise: str) -> str:
 def parse_book(text: str) -> HostBook:
     """Raises UsageError."""
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
-        raise UsageError(f"hosts.toml is no TOML: {str(problem)[:100]}.") from None
+        table = toml_untrusted(text)
+    except NoToml as problem:
+        raise UsageError(f"hosts.toml {problem.reason}.") from None
     unknown = sorted(set(table) - {"default", "hosts"})
     if unknown:
         raise UsageError(f"hosts.toml has the unknown key `{unknown[0][:40]}`. There is default and [hosts.NAME].")

@@ -8,6 +8,7 @@ import os
 import stat
 from pathlib import Path
 
+from gatebus.bounds import CONFIG_BYTES
 from gatebus.cli.bus_options import BusOptions
 from gatebus.cli.hostbook import ANONYMOUS, HostBook, Target, book_text, choose, parse_book
 from gatebus.durable import write_durably
@@ -19,7 +20,8 @@ from gatebus.xdg import hosts_path, socket_path
 
 def read_book() -> HostBook:
     try:
-        return parse_book(hosts_path().read_text())
+        with hosts_path().open(encoding="utf-8") as file:
+            return parse_book(file.read(CONFIG_BYTES + 1))
     except UnicodeDecodeError:
         raise UsageError("hosts.toml cannot be read. It must be a text file.") from None
     except (FileNotFoundError, NotADirectoryError):

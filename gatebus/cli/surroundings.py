@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from gatebus.bounds import CONFIG_BYTES
 from gatebus.cli.guesses import LOOKED_AT, what_it_seems_untrusted, why_no_module_untrusted
 from gatebus.cli.interpreters import Interpreter, command_line, extension_of, interpreters
 from gatebus.cli.options import Copied, flag, range_of
 from gatebus.faults import UsageError
+from gatebus.tomltext import NoToml, toml_untrusted
 from sandbox.errors import BadSetup, public_text_untrusted
 from sandbox.limits import CompileLimits, Limits, written
 from sandbox.tree import Directory, File, Node, Tree
@@ -89,7 +91,8 @@ def read_interpreters(config: str | None) -> dict[str, Interpreter]:
     """From the file that was named, or the user's own if there is one."""
     default = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "gatebus" / "config.toml"
     try:
-        text = (Path(config) if config else default).read_text()
+        with (Path(config) if config else default).open(encoding="utf-8") as file:
+            text = file.read(CONFIG_BYTES + 1)  # and the rest is told
     except UnicodeDecodeError:
         raise UsageError("The configuration cannot be read. It must be a text file.") from None
     except OSError as problem:
@@ -97,16 +100,10 @@ def read_interpreters(config: str | None) -> dict[str, Interpreter]:
         if config is None and isinstance(problem, FileNotFoundError | NotADirectoryError | PermissionError):
             return interpreters({})
         raise UsageError(f"The configuration {config or default} cannot be read: {reason(problem)}.") from None
-    return interpreters(_toml(text))
-
-
-def _toml(text: str) -> dict[str, object]:
-    import tomllib  # costs a program's start; most people have no configuration
-
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
-        raise UsageError(f"The configuration is no TOML: {problem}.") from None
+        return interpreters(toml_untrusted(text))
+    except NoToml as problem:
+        raise UsageError(f"The configuration {problem.reason}.") from None
 
 
 def module_path(interpreter: Interpreter) -> Path:

@@ -23,6 +23,7 @@ HARMLESS = frozenset(
         *("no-agent-forwarding", "no-port-forwarding", "no-pty", "no-user-rc", "no-x11-forwarding", "restrict"),
     }
 )
+_MARK = b"\xef\xbb\xbf"  # some editors write it before the first line
 _OTHER_KINDS = re.compile(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+")
 _OPTION = re.compile(r'([A-Za-z0-9-]+)(?:="((?:[^"\\]|\\.)*)")?(?:,|$)')
 _EXPIRY = re.compile(r"\d{8}(\d{4}(\d{2})?)?Z?")
@@ -56,10 +57,11 @@ class AuthorizedKeys:
 
 
 def parse_authorized_keys_untrusted(data: bytes) -> AuthorizedKeys:
-    """Never raises."""
+    """Never raises. Lines end as for sshd: a carriage return alone ends none, so that none hides behind a comment."""
     keys: dict[bytes, KnownKey] = {}
     problems: list[NotTaken] = []
-    for number, line in enumerate(data.splitlines()[:AUTHORIZED_KEYS_LINES], 1):
+    lines = data.removeprefix(_MARK).removesuffix(b"\n").split(b"\n")
+    for number, line in enumerate(lines[:AUTHORIZED_KEYS_LINES], 1):
         try:
             known = _line(number, line)
             if known is not None and known.key in keys:
@@ -69,7 +71,7 @@ def parse_authorized_keys_untrusted(data: bytes) -> AuthorizedKeys:
         else:
             if known is not None:
                 keys[known.key] = known
-    if len(data.splitlines()) > AUTHORIZED_KEYS_LINES:
+    if len(lines) > AUTHORIZED_KEYS_LINES:
         problems.append(NotTaken(AUTHORIZED_KEYS_LINES + 1, f"only {AUTHORIZED_KEYS_LINES} lines are read"))
     return AuthorizedKeys(MappingProxyType(keys), tuple(problems))
 
@@ -81,6 +83,8 @@ def _line(number: int, line: bytes) -> KnownKey | None:
         text = line.decode().strip()
     except UnicodeDecodeError:
         raise KeyProblem("no UTF-8 text") from None
+    if "\r" in text:
+        raise KeyProblem("a carriage return in the middle")
     if not text or text.startswith("#"):
         return None
     options, rest = _split(text)
@@ -107,7 +111,10 @@ def _split(text: str) -> tuple[dict[str, str], str]:
     options: dict[str, str] = {}
     written, at, more = _until_blank(text), 0, True
     while more and (found := _OPTION.match(written, at)):
-        options[found[1].lower()] = found[2] or ""
+        name = found[1].lower()
+        if name in options and name not in HARMLESS:
+            raise KeyProblem(f"the option {name[:40]} is there twice")
+        options[name] = found[2] or ""
         at, more = found.end(), found[0].endswith(",")
     rest = text[at:]
     if more or not rest[:1].isspace():

@@ -8,16 +8,15 @@ misspelt limit would be no limit.
 """
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any
 
-from gatebus.bounds import CONFIG_BYTES
 from gatebus.faults import UsageError
 from gatebus.host.hostconfig import HostConfig
 from gatebus.host.hostsettings import SETTINGS, Setting
+from gatebus.tomltext import NoToml, toml_untrusted
 from sandbox.errors import public_text_untrusted
 from sandbox.limits import Limits
 
@@ -73,14 +72,10 @@ def _with(part: Any, path: tuple[str, ...], value: object) -> Any:
 def _from_file(file: ConfigFile | None) -> Iterator[_Given]:
     if file is None:
         return
-    if len(file.text) > CONFIG_BYTES:
-        raise UsageError(f"{file.name}: it is larger than a configuration can be ({CONFIG_BYTES} characters).")
     try:
-        table = tomllib.loads(file.text)
-    except tomllib.TOMLDecodeError as problem:
-        raise UsageError(f"{file.name}: it is no TOML: {_with_line(str(problem))}.") from None
-    except RecursionError:
-        raise UsageError(f"{file.name}: its tables are nested too deeply.") from None
+        table = toml_untrusted(file.text)
+    except NoToml as problem:
+        raise UsageError(f"{file.name}: it {problem.reason}.") from None
     lines = key_lines(file.text)
     for path, value in _leaves(table, ()):
         where = f"{file.name}{_line(lines, path)}"
@@ -126,10 +121,6 @@ def _line(lines: Mapping[tuple[str, ...], int], path: tuple[str, ...]) -> str:
             return f", line {lines[path[:length]]}"
     below = [number for key, number in lines.items() if key[: len(path)] == path]
     return f", line {min(below)}" if below else ""
-
-
-def _with_line(problem: str) -> str:
-    return problem[:1].lower() + problem[1:100]
 
 
 def _tables() -> set[str]:

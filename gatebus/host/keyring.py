@@ -53,8 +53,8 @@ class Keyring:
             self._refuse_all(f"the file cannot be read: {(problem.strerror or 'error').lower()}")
 
     def _read(self, path: Path, status: os.stat_result) -> None:
-        if os.name == "posix" and status.st_mode & _OTHERS_WRITE:
-            self._refuse_all("others may write the file: take that right away from them")
+        if reason := why_unbelievable(status):
+            self._refuse_all(reason)
             return
         with path.open("rb") as file:
             data = file.read(AUTHORIZED_KEYS_BYTES + 1)
@@ -70,3 +70,14 @@ class Keyring:
         if self._keys.keys or self._seen != (reason,):
             self._log.event("key-not-taken", line=0, reason=reason)
         self._keys, self._seen = AuthorizedKeys(), (reason,)
+
+
+def why_unbelievable(status: os.stat_result) -> str:
+    """Why whoever may be behind the file is not the owner of the host; and what would keep everybody waiting."""
+    if not stat.S_ISREG(status.st_mode):
+        return "it is no plain file (a folder, a pipe or a device is not read)"
+    if os.name != "posix":
+        return ""
+    if status.st_mode & _OTHERS_WRITE:
+        return "others may write the file: take that right away from them"
+    return "" if status.st_uid in (os.geteuid(), 0) else "the file belongs to another user"

@@ -115,6 +115,13 @@ class ModuleStore:
         self.touch(sha256)
         return data
 
+    async def size(self, sha256: bytes) -> int:
+        """Whoever asks. Raises Refusal."""
+        module = await self._disk.record(self._disk.records.module, sha256)
+        if module is None:
+            raise Refusal("not-found", _ABSENT)
+        return module.size
+
     @asynccontextmanager
     async def reading(self, sha256: bytes) -> AsyncIterator[Callable[[int], Awaitable[bytes]]]:
         """The same in pieces of a size that the reader names, b"" at the end: a large file is never held whole."""

@@ -20,7 +20,7 @@ import trio
 
 from gatebus.bounds import FILES_ANSWERED, FILES_INLINE, SOURCES_KNOWN
 from gatebus.host.refusals import Refusal
-from sandbox.errors import BadSetup
+from sandbox.errors import BadSetup, Refused
 from sandbox.tree import File, Node, Tree
 
 if TYPE_CHECKING:
@@ -83,7 +83,10 @@ class Programs:
 
     async def _made(self, module: str, order: Order) -> Image:
         if "://" not in module:
-            wasm = await self._store.get(bytes.fromhex(module))
+            digest = bytes.fromhex(module)
+            if (size := await self._store.size(digest)) > self._size:
+                raise Refused("too-large", f"The program has {size} bytes; at most {self._size} are allowed.")
+            wasm = await self._store.get(digest)
             return await self._box.compile(wasm, principal=order.principal.account, sha256=module)
         wasm = await self._source.fetch(module, self._size, order.principal.account)
         image = await self._box.compile(wasm, principal=order.principal.account)
@@ -103,11 +106,10 @@ class Programs:
         nodes: dict[str, Node] = dict(order.setup.tree or {})
         left = order.limits.files
         for path, digest in order.stored.items():
-            content = await self._store.get(digest)
-            left -= len(content)
+            left -= await self._store.size(digest)
             if left < 0:
                 raise BadSetup("tree-size", f"The files are larger than the limit `files`, {order.limits.files} bytes.")
-            nodes[path] = File(content)
+            nodes[path] = File(await self._store.get(digest))
         return replace(order.setup, tree=Tree(nodes))
 
     async def keep_files(self, principal: Principal, tree: Tree) -> Map:

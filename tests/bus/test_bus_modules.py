@@ -166,6 +166,52 @@ async def test_a_stored_file_that_does_not_exist_is_an_error_of_the_call() -> No
         assert (await bus.call(hello, files={"a": {"sha256": b"?" * 32}}).error()).code == "not-found"
 
 
+async def test_files_and_modules_that_are_too_large_are_refused_by_their_records_and_never_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with bus_world() as world, world.talker() as bus:
+        await upload(bus, LARGE)
+        read: list[bytes] = []
+        get = world.host.parts.store.get
+
+        async def noted(digest: bytes) -> bytes:
+            read.append(digest)
+            return await get(digest)
+
+        monkeypatch.setattr(world.host.parts.store, "get", noted)
+        large = {"sha256": sha256(LARGE).digest()}
+        files = {f"{number}": large for number in range(1_000)}
+        error = await bus.call(hello, files=files, limits={"files": 1_000_000}).error()
+        assert (error.code, error.text) == (
+            "bad-setup",
+            "The files are larger than the limit `files`, 1000000 bytes.",
+        )
+        assert len(read) <= 3
+        monkeypatch.setattr(world.host.parts.programs, "_size", 1_000)
+        error = await bus.open("call", {"stream": b"s" * 16, "module": sha256(LARGE).digest()}).error()
+        assert (error.code, error.text) == ("refused", "The program has 400000 bytes; at most 1000 are allowed.")
+        assert len(read) <= 3
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("../up", "A path in a file system tree must be relative, without empty, `.` or `..` parts."),
+        ("/etc/passwd", "A path in a file system tree must be relative, without empty, `.` or `..` parts."),
+        ("a\0b", "A path or link in a file system tree has 1 to "),
+        ("d/" * 20_000 + "f", "A path or link in a file system tree has 1 to "),
+        ("d/" * 300 + "f", "A path in a file system tree has at most "),
+        ("n" * 300, "A path in a file system tree has at most "),
+    ],
+)
+async def test_a_tree_that_no_disk_would_take_is_refused_with_the_rule(path: str, why: str) -> None:
+    async with bus_world() as world, world.talker() as bus:
+        error = await bus.call(hello, files={path: b"x"}).error()
+        assert error.code == "bad-setup"
+        assert error.text.startswith(why)
+        assert (await bus.call(hello).result())["state"] == "HALTED"
+
+
 async def embedded(program: bytes, **more: object) -> object:
     async with Host(open_box=lambda: open_fake_sandbox({**PROGRAMS, b"turns_around": turns_around})) as host:
         return await host.run(program, **more)  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ import trustme
 from stepwise import cancelled_at
 from webparts import all_messages, echo, receive
 
+from gatebus.bounds import HTTP_HEAD_SECONDS
 from gatebus.web.bytetransport import receive_some, send_all
 from gatebus.web.crowd import Capacity, Crowd
 from gatebus.web.dialling import Caller, dial, shake_hands
@@ -182,6 +183,43 @@ async def test_who_begins_tls_and_stops_is_left(autojump_clock: MockClock, serve
     mine.finish()
     with pytest.raises(ssl.SSLError):
         await server.handshake()
+
+
+async def test_a_handshake_that_comes_byte_by_byte_is_ended_in_time(
+    autojump_clock: MockClock, server_side: ssl.SSLContext, client_side: ssl.SSLContext
+) -> None:
+    greeting = ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        client_side.wrap_bio(ssl.MemoryBIO(), greeting, server_hostname="localhost").do_handshake()
+    said = greeting.read()
+    mine, theirs = memory_transports(Wires(), Wires())
+    seat = Crowd(Capacity()).enter("192.0.2.1", theirs.close)
+    assert seat is not None
+
+    async def drip() -> None:
+        for byte in said:
+            await trio.sleep(1)
+            mine.send(bytes([byte]))
+
+    began = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(drip)
+        await Reception(Front(echo)).receive(theirs, Peer("tls"), seat, server_side)
+        nursery.cancel_scope.cancel()
+    assert trio.current_time() - began == pytest.approx(HTTP_HEAD_SECONDS)
+    assert theirs.is_closed
+
+
+async def test_others_get_in_while_handshakes_hang(server_side: ssl.SSLContext, client_side: ssl.SSLContext) -> None:
+    async with serving(Front(echo), server_side) as address:
+        hanging = [await trio.open_tcp_stream("127.0.0.1", address.port) for _ in range(20)]
+        for each in hanging:
+            await each.send_all(b"\x16\x03\x01\x02\x00\x01")
+        async with dial(address, Caller(context=client_side)) as link:
+            link.write(b"here")
+            assert await receive(link, 1) == [b"here"]
+        for each in hanging:
+            await each.aclose()
 
 
 async def test_garbage_in_a_record_ends_the_link(server_side: ssl.SSLContext, client_side: ssl.SSLContext) -> None:

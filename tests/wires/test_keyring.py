@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 import os
+import stat
 from typing import TYPE_CHECKING
 
 import pytest
 
 from gatebus.bounds import AUTHORIZED_KEYS_BYTES
-from gatebus.host.keyring import Keyring
+from gatebus.host.keyring import Keyring, why_unbelievable
 from gatebus.host.log import open_log
 from gatebus.sshkeys import public_line
 
@@ -78,7 +79,33 @@ def test_a_file_that_cannot_be_read_lets_nobody_in_and_is_told_once(keys: Keys) 
     keys.path.mkdir(mode=0o700)
     for _ in range(3):
         assert keys.ring(ADA) is None
-    assert keys.told == [("key-not-taken", 0, "the file cannot be read: is a directory")]
+    assert keys.told == [("key-not-taken", 0, "it is no plain file (a folder, a pipe or a device is not read)")]
+
+
+@pytest.mark.parametrize("other", ["device", "pipe", "full"])
+def test_what_would_be_read_for_ever_is_not_opened(other: str, keys: Keys) -> None:
+    """Opening a pipe waits for somebody who writes, and the whole host with it."""
+    if other == "pipe":
+        os.mkfifo(keys.path)
+    else:
+        keys.path.symlink_to({"device": "/dev/zero", "full": "/dev/full"}[other])
+    assert keys.ring(ADA) is None
+    assert keys.told == [("key-not-taken", 0, "it is no plain file (a folder, a pipe or a device is not read)")]
+
+
+def test_a_link_to_a_file_is_that_file(keys: Keys, tmp_path: Path) -> None:
+    (tmp_path / "real").write_text(public_line(ADA))
+    (tmp_path / "real").chmod(0o600)
+    keys.path.symlink_to(tmp_path / "real")
+    assert keys.ring(ADA) == ""
+
+
+def test_whose_file_is_believed_is_this_users_and_the_administrators() -> None:
+    ours, zero = os.geteuid(), 0
+    plain = stat.S_IFREG | 0o600
+    for owner, told in ((ours, ""), (zero, ""), (max(ours, 1) + 1, "the file belongs to another user")):
+        status = os.stat_result((plain, 1, 1, 1, owner, 0, 9, 0, 0, 0))
+        assert why_unbelievable(status) == told
 
 
 def test_lines_that_were_not_taken_are_told_by_number(keys: Keys) -> None:

@@ -155,10 +155,10 @@ def test_the_users_own_configuration_is_found(tmp_path: Path, monkeypatch: pytes
 def test_a_configuration_in_a_home_that_is_not_ours_is_none_of_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_path: Path) -> str:
+    def refuse(_path: Path, **_how: str) -> str:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     assert read_interpreters(None) == BUILTIN_INTERPRETERS
     with pytest.raises(UsageError) as caught:
         read_interpreters("c.toml")

@@ -41,6 +41,28 @@ def test_lines_may_end_as_on_windows() -> None:
     assert parse_authorized_keys_untrusted(f"{public_line(ADA, 'ada')}\r\n".encode()).keys[ADA].comment == "ada"
 
 
+def test_no_line_hides_behind_a_carriage_return() -> None:
+    """A terminal shows `# harmless`; sshd ends lines by newlines only."""
+    hidden = parse_authorized_keys_untrusted(f"# harmless\r{public_line(ADA)}\n{public_line(GRACE)}\r\n".encode())
+    assert set(hidden.keys) == {GRACE}
+    assert hidden.problems == (NotTaken(1, "a carriage return in the middle"),)
+
+
+@pytest.mark.parametrize("separator", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"])
+def test_nothing_but_a_newline_ends_a_line(separator: str) -> None:
+    assert not parse_authorized_keys_untrusted(f"# harmless{separator}{public_line(ADA)}".encode()).keys
+
+
+def test_a_mark_before_the_first_line_is_no_part_of_it() -> None:
+    assert set(parse_authorized_keys_untrusted(b"\xef\xbb\xbf" + public_line(ADA).encode()).keys) == {ADA}
+
+
+def test_an_expiry_that_is_there_twice_gives_no_access() -> None:
+    options = 'expiry-time="20200101",EXPIRY-TIME="20990101"'
+    assert problem(f"{options} {public_line(ADA)}") == "the option expiry-time is there twice"
+    assert read(f"no-pty,no-pty {public_line(ADA)}") == ({ADA: ""}, ())
+
+
 def test_a_key_knows_its_line() -> None:
     assert parse_authorized_keys_untrusted(f"\n\n{public_line(ADA)}".encode()).keys[ADA].line == 3
 

@@ -84,7 +84,9 @@ def test_a_name_that_nobody_knows_is_told(typed: str, told: str) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("a = ", "hosts.toml is no TOML: Invalid value (at end of document)."),
+        ("a = ", "hosts.toml is no TOML: invalid value (at end of document)."),
+        ("a = " + "9" * 5_000, "hosts.toml has a number that is too long."),
+        ("a = " + "[" * 4_000, "hosts.toml has tables that are nested too deeply."),
         ("host = 1", "hosts.toml has the unknown key `host`. There is default and [hosts.NAME]."),
         ("hosts = 1", "hosts.toml: `hosts` is no table."),
         ("default = 'x'", "hosts.toml: the default x is none of its hosts."),

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatebus.bounds import CONFIG_BYTES, PROBLEM_TEXT
+from gatebus.bounds import CONFIG_BYTES, CONFIG_LINE, PROBLEM_TEXT
 from gatebus.faults import UsageError
 from gatebus.host.configreader import ConfigFile, Configured, configured, key_lines
 from gatebus.host.configtext import config_text
@@ -214,7 +214,35 @@ def test_a_file_that_is_no_toml_says_where() -> None:
 def test_a_file_that_is_too_large_or_too_deep_is_refused() -> None:
     assert fault("#" * (CONFIG_BYTES + 1)).startswith("host.toml: it is larger than a configuration can be")
     deep = fault("a = " + "[" * 20_000 + "]" * 20_000)
-    assert deep == "host.toml: its tables are nested too deeply."
+    assert deep == f"host.toml: it has more than {CONFIG_LINE} characters in line 1."
+    deep = fault("a = " + "[" * 4_000 + "]" * 4_000)
+    assert deep == "host.toml: it has tables that are nested too deeply."
+
+
+def test_a_key_of_many_dots_does_not_take_the_memory_of_the_machine() -> None:
+    assert fault(".".join("a" * 100_000) + " = 1") == f"host.toml: it has more than {CONFIG_LINE} characters in line 1."
+    assert "there is no setting `a`" in fault(".".join("a" * 200) + " = 1")
+
+
+def test_a_number_that_nobody_can_mean_is_told() -> None:
+    assert fault("stop_seconds = " + "9" * 5_000) == "host.toml: it has a number that is too long."
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("stop_seconds = 1\nstop_seconds = 2", "it is no TOML: cannot overwrite a value"),
+        ("[quotas.host]\n[quotas.host]", "it is no TOML: cannot declare ('quotas', 'host') twice"),
+        ("stop_seconds = 1\rlisten = []", "it is no TOML: expected newline or end of document"),
+    ],
+)
+def test_a_key_that_is_there_twice_and_hidden_lines_are_told(text: str, problem: str) -> None:
+    assert fault(text).startswith(f"host.toml: {problem}")
+
+
+def test_lines_of_windows_and_a_mark_before_the_first_one_are_taken() -> None:
+    text = "\ufeffstop_seconds = 1\r\nlisten = []\r\n"
+    assert configured(ConfigFile("host.toml", text), {}, {}).config.stop_seconds == 1
 
 
 def test_a_variable_that_is_nearly_right_is_a_slip_and_others_are_none_of_ours() -> None:

@@ -1,0 +1,39 @@
+"""TOML as its reader sees it, or one reason why not; words.
+
+In:  the text of a configuration (its owner's, and whatever is pasted into it). Out: a table; NoToml with a reason for a
+person. tomllib alone raises three kinds of errors, and takes the square of a key's dots in memory: a line of 100,000
+dots ended the process.
+"""
+
+from gatebus.bounds import CONFIG_BYTES, CONFIG_LINE
+
+_SHOWN = 100
+
+
+class NoToml(Exception):  # noqa: N818 - as in faults.py
+    """`.reason`: behind the name of the file."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def toml_untrusted(text: str) -> dict[str, object]:
+    """Raises NoToml."""
+    import tomllib  # costs a program's start; most people have no configuration
+
+    text = text.removeprefix("\ufeff")  # as some editors write it
+    if len(text) > CONFIG_BYTES:
+        raise NoToml(f"is larger than a configuration can be ({CONFIG_BYTES} characters)")
+    for number, line in enumerate(text.splitlines(), 1):
+        if len(line) > CONFIG_LINE:
+            raise NoToml(f"has more than {CONFIG_LINE} characters in line {number}")
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        reason = str(problem)
+        raise NoToml(f"is no TOML: {reason[:1].lower()}{reason[1:_SHOWN]}") from None
+    except RecursionError:
+        raise NoToml("has tables that are nested too deeply") from None
+    except ValueError:
+        raise NoToml("has a number that is too long") from None
