@@ -147,8 +147,8 @@ KEY_COMMENT = 100
 CONFIG_BYTES = 256 * 1024
 """A configuration that a person writes; more is the wrong file."""
 
-CONFIG_LINE = 8_192
-"""Characters of one of its lines: a key with as many dots takes Python's reader about 70 MB."""
+CONFIG_DOTS = 100
+"""In one of its lines: Python's reader takes the square of a key's dots in memory, for each key. Lists may be broken."""
 
 STOP_SECONDS = 10.0
 """A host that is asked to stop lets programs go on so long: what service managers wait before they kill, less a bit."""

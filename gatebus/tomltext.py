@@ -5,7 +5,7 @@ person. tomllib alone raises three kinds of errors, and takes the square of a ke
 dots ended the process.
 """
 
-from gatebus.bounds import CONFIG_BYTES, CONFIG_LINE
+from gatebus.bounds import CONFIG_BYTES, CONFIG_DOTS
 
 _SHOWN = 100
 
@@ -26,8 +26,8 @@ def toml_untrusted(text: str) -> dict[str, object]:
     if len(text) > CONFIG_BYTES:
         raise NoToml(f"is larger than a configuration can be ({CONFIG_BYTES} characters)")
     for number, line in enumerate(text.splitlines(), 1):
-        if len(line) > CONFIG_LINE:
-            raise NoToml(f"has more than {CONFIG_LINE} characters in line {number}")
+        if line.count(".") > CONFIG_DOTS:
+            raise NoToml(f"has more than {CONFIG_DOTS} dots in line {number}")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as problem:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatebus.bounds import CONFIG_BYTES, CONFIG_LINE, PROBLEM_TEXT
+from gatebus.bounds import CONFIG_BYTES, CONFIG_DOTS, PROBLEM_TEXT
 from gatebus.faults import UsageError
 from gatebus.host.configreader import ConfigFile, Configured, configured, key_lines
 from gatebus.host.configtext import config_text
@@ -214,14 +214,12 @@ def test_a_file_that_is_no_toml_says_where() -> None:
 def test_a_file_that_is_too_large_or_too_deep_is_refused() -> None:
     assert fault("#" * (CONFIG_BYTES + 1)).startswith("host.toml: it is larger than a configuration can be")
     deep = fault("a = " + "[" * 20_000 + "]" * 20_000)
-    assert deep == f"host.toml: it has more than {CONFIG_LINE} characters in line 1."
-    deep = fault("a = " + "[" * 4_000 + "]" * 4_000)
     assert deep == "host.toml: it has tables that are nested too deeply."
 
 
 def test_a_key_of_many_dots_does_not_take_the_memory_of_the_machine() -> None:
-    assert fault(".".join("a" * 100_000) + " = 1") == f"host.toml: it has more than {CONFIG_LINE} characters in line 1."
-    assert "there is no setting `a`" in fault(".".join("a" * 200) + " = 1")
+    assert fault(".".join("a" * 100_000) + " = 1") == f"host.toml: it has more than {CONFIG_DOTS} dots in line 1."
+    assert "there is no setting `a`" in fault(".".join("a" * 100) + " = 1")
 
 
 def test_a_number_that_nobody_can_mean_is_told() -> None:
