@@ -148,7 +148,7 @@ CONFIG_BYTES = 256 * 1024
 """A configuration that a person writes; more is the wrong file."""
 
 CONFIG_DOTS = 100
-"""In one of its lines: Python's reader takes the square of a key's dots in memory, for each key. Lists may be broken."""
+"""In one of its lines: Python's reader takes the square of each key's dots in memory. Long lists have several lines."""
 
 STOP_SECONDS = 10.0
 """A host that is asked to stop lets programs go on so long: what service managers wait before they kill, less a bit."""

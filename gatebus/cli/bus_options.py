@@ -194,7 +194,7 @@ def bus_parser(name: str) -> argparse.ArgumentParser:
     parser = command_parser(name, command.help, "\n".join(filter(None, (command.notes, BUS_NOTES))))
     parser.usage = f"gatebus {name} [OPTION ...] {command.takes.removeprefix('[OPTION ...] ')}".rstrip()
     parser.add_argument("--host", metavar="HOST", help="a name or an address")
-    parser.add_argument("--key", metavar="FILE", help="your key; `anonymous`: show none")
+    parser.add_argument("--key", metavar="FILE", help="your key; `agent`: your ssh-agent's; `anonymous`: none")
     parser.add_argument("--json", action="store_true", help=_json_help(name))
     for add in command.add:
         add(parser)

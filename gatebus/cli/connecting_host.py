@@ -20,9 +20,9 @@ from gatebus.cli.bus_options import BusOptions, digest, instance_id
 from gatebus.cli.bus_wording import progress_line, text
 from gatebus.cli.busprogram import Order
 from gatebus.cli.hostbook import Target
-from gatebus.cli.hostbookfile import own_key
 from gatebus.cli.naming import INSTANCES, MODULES, Named, meant, none_is_meant
 from gatebus.cli.running import alone
+from gatebus.cli.signing import signer
 from gatebus.cli.surroundings import FileNotFound
 from gatebus.cli.wording import Result, failed, not_found
 from gatebus.client import Bus, Denied, HostError, Manner, Program, ProgramRefused, Uploaded, connect
@@ -129,8 +129,9 @@ def with_host(options: BusOptions, chosen: Target, work: Callable[[Connection], 
 async def _connected(options: BusOptions, chosen: Target, work: Callable[[Connection], Awaitable[T]]) -> T:
     address = parse_address(chosen.address)
     trust = None if address.scheme == "unix" else TellingTrust(known_hosts(), str(address))
+    key = await signer(options, chosen)
     try:
-        async with connect(chosen.address, own_key(options, chosen), Manner(trust=trust, patience=_PATIENCE)) as bus:
+        async with connect(chosen.address, key, Manner(trust=trust, patience=_PATIENCE)) as bus:
             return await work(Connection(bus, chosen, options))
     except* CannotConnect as fault:
         why = _first(fault).text

@@ -22,7 +22,7 @@ from gatebus.host.configtext import toml_text
 from gatebus.tomltext import NoToml, toml_untrusted
 from gatebus.web.places import parse_address
 
-ANONYMOUS = "anonymous"
+ANONYMOUS, AGENT = "anonymous", "agent"
 LOOPBACK = "ws://127.0.0.1:6473"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _KEYS = {"address", "key"}

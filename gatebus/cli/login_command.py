@@ -14,8 +14,9 @@ from gatebus.cli.bus_options import BusOptions
 from gatebus.cli.bus_wording import as_json, table
 from gatebus.cli.connecting_host import known_hosts, note, told
 from gatebus.cli.hostbook import ANONYMOUS, HostBook, KnownHost, Target, check_name, is_name, unknown_host
-from gatebus.cli.hostbookfile import own_key, read_book, write_book
+from gatebus.cli.hostbookfile import read_book, write_book
 from gatebus.cli.key_command import default_comment
+from gatebus.cli.signing import is_agent, signer
 from gatebus.client import KnownHostsFile, Manner, NotTrusted, connect
 from gatebus.client.knownhosts import changed_text
 from gatebus.client.trustfile import SameMachine
@@ -50,8 +51,8 @@ def login(options: BusOptions) -> int:
 
 
 def _line_for_owner(options: BusOptions) -> str:
-    key = own_key(replace(options, key=_key_file(options)), Target(""))
-    return f" Your line is: {public_line(key.public, key.comment)}" if key else ""
+    key = trio.run(signer, replace(options, key=_key_file(options)), Target(""))
+    return f" Your line is: {public_line(key.public, getattr(key, 'comment', ''))}" if key else ""
 
 
 def _list(book: HostBook, options: BusOptions) -> None:
@@ -110,6 +111,8 @@ def _remember(options: BusOptions) -> None:
 def _key_file(options: BusOptions) -> str | None:
     if options.key == ANONYMOUS:
         return None
+    if is_agent(options.key):
+        return options.key
     if options.key is not None:
         return os.path.abspath(os.path.expanduser(options.key))
     path = user_key_path()
@@ -155,7 +158,7 @@ def _ask(address: str, shown: str) -> None:
 async def _meet(options: BusOptions, address: str, key: str | None) -> Meeting:
     meeting = Meeting(address, options.host_key)
     trust = SameMachine() if address.startswith("unix:") and options.host_key is None else meeting
-    ours = own_key(replace(options, key=key), Target(address))
+    ours = await signer(replace(options, key=key), Target(address))
     try:
         async with connect(address, ours, Manner(trust=trust)) as bus:
             await bus.features()

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
 from commandworld import HELLO, World, at_a_terminal, command_world
-from hostprocess import gatebus
+from hostprocess import PATIENCE, gatebus
+from required import require
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,3 +141,29 @@ def test_a_key_that_the_host_does_not_know_is_told_where_its_line_is_shown(world
     assert done.stderr.decode().endswith(
         "gatebus: This host does not know your key. Ask its owner to add it. `gatebus key` shows the line to add.\n"
     )
+
+
+def test_a_key_that_lives_in_an_ssh_agent_lets_in(world: World, tmp_path: Path) -> None:
+    require(shutil.which("ssh-agent"), "ssh-agent is not installed: apt-get install openssh-client")
+    made = json.loads(gatebus(tmp_path, "key", "--make", "--json").stdout)
+    allowed = world.home / ".config" / "gatebus" / "authorized_keys"
+    before = allowed.read_text() if allowed.exists() else ""
+    allowed.write_text(f"{before}{made['you']['line']}\n")
+    allowed.chmod(0o600)
+    with tempfile.TemporaryDirectory() as short:  # a socket's path has at most 107 bytes
+        socket = f"{short}/agent"
+        agent = subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.PIPE)
+        try:
+            assert agent.stdout is not None
+            agent.stdout.readline()  # it listens now
+            key = tmp_path / ".config" / "gatebus" / "id_ed25519"
+            environment = {**os.environ, "SSH_AUTH_SOCK": socket}
+            subprocess.run(["ssh-add", "-q", str(key)], env=environment, check=True, timeout=PATIENCE)
+            key.unlink()
+            done = gatebus(
+                tmp_path, "ps", "--json", "--host", world.host.address(), "--key", "agent", SSH_AUTH_SOCK=socket
+            )
+            assert (done.returncode, done.stdout) == (0, b"[]\n"), done
+        finally:
+            agent.terminate()
+            agent.communicate()
