@@ -30,6 +30,8 @@ HEAD_START = 0.5
 SILENCE, BLOCK_TIME = 15.0, 30.0
 # Of the text that a node says its version is: `0.43.1-rc2` and a commit.
 TEXT_MAX_VERSION = 60
+# Of what is written into a pin: the hash of a module.
+NOTE_MAX = 256
 # Blocks of everything pinned that are offered to others: 250 GB in blocks of 1 MiB; knowing them takes 30 MB.
 SHELF_MAX = 250_000
 # Sources asked for one thing: more are a mistake in the configuration.

@@ -18,7 +18,7 @@ from ipfs.addresses import Address
 from ipfs.blockstore import BlockStore
 from ipfs.caps import AHEAD, DEPTH_MAX, MIB, Budget
 from ipfs.cid import Cid
-from ipfs.dagpb import SYMLINK, decode_block_untrusted, linked_untrusted
+from ipfs.dagpb import SYMLINK, cumulative_untrusted, decode_block_untrusted, linked_untrusted
 from ipfs.fetching import Fetcher, one_fault
 from ipfs.importer import Block, FileImport, Profile, Root, directory
 from ipfs.reader import Entry, FileWalk, kind_of, list_directory, resolve
@@ -61,8 +61,10 @@ async def copy(fetcher: Fetcher, cid: Cid, write: Callable[[bytes], Awaitable[No
                         coming[each] = _Coming()
                         nursery.start_soon(coming[each].bring, fetcher, each)
                 data = walk.give(await coming.pop(wanted).block())
-                if wanted == cid and _worth_a_car(fetcher, walk):
-                    await fetcher.warm(cid, "entity")
+                if wanted == cid:
+                    fetcher.expected = fetcher.expected or walk.size
+                    if _worth_a_car(fetcher, walk):
+                        await fetcher.warm(cid, "entity")
                 count += len(data)
                 if data:
                     await write(data)
@@ -115,7 +117,9 @@ async def about(fetcher: Fetcher, address: Address) -> About:
 async def complete(fetcher: Fetcher, root: Cid) -> int:
     """Fetches everything below a root that is not here yet; the number of blocks."""
     waiting, seen = [root], {root}
-    first = linked_untrusted(root, await fetcher.get(root))
+    block = await fetcher.get(root)
+    first = linked_untrusted(root, block)
+    fetcher.expected = cumulative_untrusted(root, block)
     if first and not all(map(fetcher.store.has, first)):
         await fetcher.warm(root, "all")
     while waiting:
@@ -135,6 +139,7 @@ async def save(fetcher: Fetcher, cid: Cid, target: Path, skipped: Callable[[str]
     """
     if os.path.lexists(target):
         raise BadName("The target is there already. Name a new one.")
+    fetcher.expected = cumulative_untrusted(cid, await fetcher.get(cid))
     unfinished = target.with_name(f"{target.name}.{os.urandom(4).hex()}.unfinished")
     try:
         await _save_tree(fetcher, cid, unfinished, skipped)

@@ -67,6 +67,12 @@ def decode_block_untrusted(cid: Cid, block: bytes) -> Node:
     return node
 
 
+def cumulative_untrusted(cid: Cid, block: bytes) -> int:
+    """Bytes of a block and of everything below it, as its author says: for display."""
+    links = _decode_dag_pb_untrusted(block)[1] if cid.codec == DAG_PB else ()
+    return min(len(block) + sum(link.size for link in links), _SIZE_MAX)
+
+
 def linked_untrusted(cid: Cid, block: bytes) -> tuple[Cid, ...]:
     """Everything that a block names, of any codec whose links are known."""
     if cid.codec == DAG_PB:

@@ -43,8 +43,10 @@ class Fetcher:
         self.asked = False
         """Whether any source was."""
         self.fetched_bytes = self.fetched_blocks = 0
+        self.expected: int | None = None
+        """How many bytes there will be, by what its author says: for display, never for a decision."""
         self.on_fetched: Callable[[int], None] = lambda _bytes: None
-        """Hears how much there is by now."""
+        """Hears how many there are by now."""
 
     async def get(self, cid: Cid) -> bytes:
         """Raises Unavailable, TooLarge, StoreFailed, Unsupported."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ipfs.blockstore import BlockStore, Contents, Unfinished, sync_folder, told
+from ipfs.caps import NOTE_MAX
 from ipfs.cid import Cid, parse_cid_untrusted
 from ipfs.dagpb import linked_untrusted
 from ipfs.troubles import BadName, Damaged, NoEntry
@@ -21,11 +22,11 @@ class Pins:
         with told():
             self._folder.mkdir(exist_ok=True, mode=0o700)
 
-    def add(self, cid: Cid) -> None:
-        """What it leads to is on the disk before it is."""
+    def add(self, cid: Cid, note: bytes = b"") -> None:
+        """What it leads to is on the disk before it is. `note`: whose pin it is, for whoever keeps several kinds."""
         self._store.settle()
         with told():
-            with Unfinished(self._path(cid), b"") as pin:
+            with Unfinished(self._path(cid), note) as pin:
                 pin.finish()
             sync_folder(self._folder)
 
@@ -37,6 +38,15 @@ class Pins:
             except FileNotFoundError:
                 raise NoEntry("It is not pinned.") from None
             sync_folder(self._folder)
+
+    def note(self, cid: Cid) -> bytes | None:
+        """Nothing: it is not pinned."""
+        with told():
+            try:
+                with self._path(cid).open("rb") as file:
+                    return file.read(NOTE_MAX)
+            except FileNotFoundError:
+                return None
 
     def all(self) -> list[Cid]:
         """A file whose name is no CID is an accident of somebody's: said, not passed over."""

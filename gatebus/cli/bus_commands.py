@@ -146,8 +146,15 @@ def _module_row(module: Module) -> Mapping[str, object]:
 
 
 async def _pin(connection: Connection) -> Result:
-    module, tags = await _module_and_tags(connection)
-    await connection.bus.pin(module, tags)
+    address = connection.options.arguments[0]
+    if "://" in address:
+        tags = [*connection.options.arguments[1:], *connection.options.tags]
+        module = await connection.bus.pin(address, tags)
+        if not connection.options.json:
+            _say(module.hex())
+    else:
+        module, tags = await _module_and_tags(connection)
+        await connection.bus.pin(module, tags)
     return await _kept(connection, module)
 
 

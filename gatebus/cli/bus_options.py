@@ -165,7 +165,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "modules": Command("", "List your modules at the host."),
         "pin": Command(
             "MODULE [TAG ...]",
-            "Keep a module that the host has; tags are added to those it has.",
+            "Keep a module that the host has, or that it fetches by its address (ipfs://CID[/path]); tags are added.",
             (1, 33),
             _MODULE_NOTES,
             add=(_add_tags,),

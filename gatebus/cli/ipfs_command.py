@@ -16,7 +16,7 @@ from typing import TypeVar
 import trio
 
 from gatebus.cli.ipfs_options import IpfsOptions
-from gatebus.cli.wording import size_text
+from gatebus.cli.wording import progress_text
 from gatebus.faults import NoContent
 from ipfs.addresses import NODE, Address, Source, parse_address_untrusted, parse_source_untrusted
 from ipfs.blockstore import BlockStore
@@ -93,12 +93,18 @@ def _told(text: str) -> None:
 @contextmanager
 def _progress(fetcher: Fetcher) -> Iterator[None]:
     """What was fetched by now, only where somebody sees it: never in a pipe or a log. It is gone at the end."""
+    with _line() as draw:
+        fetcher.on_fetched = lambda count: draw(progress_text(count, fetcher.expected, "fetched"))
+        yield
+
+
+@contextmanager
+def _line() -> Iterator[Callable[[str], None]]:
     if sys.stderr is None or not os.isatty(2):
-        yield
+        yield lambda _text: None
         return
-    fetcher.on_fetched = lambda count: _draw(f"{size_text(count)} fetched")
     try:
-        yield
+        yield _draw
     finally:
         _draw("")
 
@@ -127,7 +133,10 @@ async def _add(options: IpfsOptions) -> int:
             root = await add(store, Path(name), profile)
             Pins(store).add(root.cid)
             for node in nodes:
-                await publish(store, node, root.cid)
+                with _line() as draw:
+                    await publish(
+                        store, node, root.cid, told=lambda done, whole: draw(progress_text(done, whole, "sent"))
+                    )
         _say(f"{root.cid} {name}" if len(options.arguments) > 1 else str(root.cid))
     return 0
 

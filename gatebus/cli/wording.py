@@ -145,6 +145,13 @@ def size_text(size: int) -> str:
     return f"{size} B"
 
 
+def progress_text(done: int, whole: int | None, verb: str) -> str:
+    """`whole` is what somebody says: it may be wrong, and more than all of it is all of it."""
+    if not whole:
+        return f"{size_text(done)} {verb}"
+    return f"{min(100, done * 100 // whole)} % of {size_text(whole)} {verb}"
+
+
 def result_json(file: str, backend: str, result: Result) -> str:
     """One line. `exit` is the exit code of the command; the other fields are null when there was no program, or not
     even a file that was named.

@@ -19,6 +19,7 @@ from gatebus.client.answers import (
     Status,
     Stored,
     Uploaded,
+    digest_untrusted,
     files_untrusted,
     instance_untrusted,
     module_untrusted,
@@ -221,9 +222,11 @@ class Bus:
             found[held.sha256] = held
         return [*found.values()]
 
-    async def pin(self, module: bytes, tags: Sequence[str] = ()) -> None:
-        """The host keeps it until it is unpinned."""
-        await self._ask("pin", module=module, tags=list(tags))
+    async def pin(self, module: bytes | str, tags: Sequence[str] = ()) -> bytes:
+        """The host keeps it until it is unpinned; one that is named by an address, such as ipfs://CID, it fetches
+        first. Its hash.
+        """
+        return digest_untrusted(await self._ask("pin", module=module, tags=list(tags)), "module")
 
     async def unpin(self, module: bytes, tags: Sequence[str] = ()) -> None:
         await self._ask("unpin", module=module, tags=list(tags))

@@ -148,8 +148,8 @@ class SyncBus:
     def modules(self, module: bytes | None = None) -> Sequence[Module]:
         return self._portal.run(self._bus.modules, module)
 
-    def pin(self, module: bytes, tags: Sequence[str] = ()) -> None:
-        self._portal.run(self._bus.pin, module, tags)
+    def pin(self, module: bytes | str, tags: Sequence[str] = ()) -> bytes:
+        return self._portal.run(self._bus.pin, module, tags)
 
     def unpin(self, module: bytes, tags: Sequence[str] = ()) -> None:
         self._portal.run(self._bus.unpin, module, tags)

@@ -23,7 +23,7 @@ from gatebus.host.refusals import Refusal
 from ipfs.addresses import parse_address_untrusted
 from ipfs.blockstore import BlockStore
 from ipfs.caps import MIB, Budget
-from ipfs.content import read
+from ipfs.content import complete, find, read
 from ipfs.fetching import Fetcher, open_fetcher
 from ipfs.pins import Pins, collect
 from ipfs.troubles import BadName, Damaged, IpfsError, Malformed, StoreFailed, TooLarge, Unsupported
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ipfs.addresses import Source
+    from ipfs.cid import Cid
 
 # The client's fault; all others mean that the content is not to be had.
 _WRONG = (BadName, Malformed, TooLarge, Unsupported)
@@ -69,6 +70,34 @@ class ContentSource:
                         return await read(fetcher, wanted, size)
                     finally:
                         self._charge(account, fetcher)
+
+    def check_keeping(self, address: str) -> None:
+        with _refused():
+            parse_address_untrusted(address)
+
+    async def keep(self, address: str, digest: bytes) -> None:
+        """The blocks of the file, not those of the directories above it. Nobody is asked for them: they are here."""
+        with _refused():
+            async with self._space(), open_fetcher(self._store, (), Budget(), self._told) as fetcher:
+                cid = await find(fetcher, parse_address_untrusted(address))
+                await complete(fetcher, cid)
+                await trio.to_thread.run_sync(self._pin, cid, digest.hex().encode())
+
+    def _pin(self, cid: Cid, note: bytes) -> None:
+        """The pins of this host's owner, without a note, stay the owner's."""
+        pins = Pins(self._store)
+        if pins.note(cid) is None:
+            pins.add(cid, note)
+
+    async def let_go(self, digest: bytes) -> None:
+        with _refused():
+            await trio.to_thread.run_sync(self._unpin, digest.hex().encode())
+
+    def _unpin(self, note: bytes) -> None:
+        pins = Pins(self._store)
+        for cid in pins.all():
+            if pins.note(cid) == note:
+                pins.remove(cid)
 
     def _charge(self, account: str, fetcher: Fetcher) -> None:
         """Whoever asks for what is nowhere costs something, too; what was here costs nothing."""

@@ -110,6 +110,12 @@ class ModuleRecords:
                 _holding(row) for row in self._database.execute("SELECT * FROM holding WHERE account=?", (account,))
             ]
 
+    def is_pinned(self, sha256: bytes) -> bool:
+        """By anybody."""
+        statement = "SELECT 1 FROM holding WHERE sha256=? AND pinned=1 LIMIT 1"
+        with _told():
+            return self._database.execute(statement, (sha256,)).fetchone() is not None
+
     def change_holding(self, seen: int | None, new: Holding) -> bool:
         """Compare and set: False if the revision is no longer the one that was seen (None: there was none)."""
         with _told(), self._change():

@@ -274,6 +274,10 @@ class ModuleStore:
         async with self._changing:
             return await self._change(sha256, principal, changed)
 
+    async def is_pinned(self, sha256: bytes) -> bool:
+        """By anybody."""
+        return await self._disk.record(self._disk.records.is_pinned, sha256)
+
     async def _change(self, sha256: bytes, principal: Principal, change: Callable[[Holding], Holding]) -> Held:
         records = self._disk.records
         for _ in range(_ATTEMPTS):

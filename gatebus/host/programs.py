@@ -14,11 +14,12 @@ from collections import OrderedDict
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from hashlib import sha256
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import trio
 
 from gatebus.bounds import FILES_ANSWERED, FILES_INLINE, SOURCES_KNOWN
+from gatebus.host.moduledata import tags_untrusted
 from gatebus.host.refusals import Refusal
 from sandbox.errors import BadSetup, Refused
 from sandbox.tree import File, Node, Tree
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from gatebus.host.instances import Order
-    from gatebus.host.modulestore import ModuleStore
+    from gatebus.host.modulestore import Held, ModuleStore
     from gatebus.host.principals import Principal
     from gatebus.host.statuses import Map
     from sandbox.box import Sandbox
@@ -42,6 +43,20 @@ class Source(Protocol):
         """At most `size` bytes, for whoever draws on this account. Raises GatebusError."""
 
 
+@runtime_checkable
+class Keeper(Source, Protocol):
+    """A source whose modules can be pinned by their addresses."""
+
+    def check_keeping(self, address: str) -> None:
+        """Raises Refusal: a module from there cannot be pinned."""
+
+    async def keep(self, address: str, digest: bytes) -> None:
+        """What was just fetched stays, as long as this module does. Raises GatebusError."""
+
+    async def let_go(self, digest: bytes) -> None:
+        """Nobody pins this module any more. Raises GatebusError."""
+
+
 class Programs:
     """An instances.Admission."""
 
@@ -49,6 +64,7 @@ class Programs:
         self._box, self._store, self._source, self._size = box, store, source, program_size
         self._hashes: OrderedDict[str, str] = OrderedDict()  # of sources
         self._busy: dict[str, trio.Lock] = {}  # by account
+        self._pinning = trio.Lock()  # of two who pin and unpin one module, the second sees what the first did
 
     def ready(self, module: str) -> Image | None:
         digest = self._hashes.get(module) if "://" in module else module
@@ -99,6 +115,30 @@ class Programs:
         if len(self._hashes) > SOURCES_KNOWN:
             self._hashes.popitem(last=False)
 
+    # Pins.
+
+    async def pin(self, address: str, principal: Principal, tags: object) -> Held:
+        """Fetched, kept as if it had been uploaded, and pinned. Raises Refusal."""
+        if not isinstance(self._source, Keeper):
+            raise Refusal("bad-request", "Modules cannot be pinned by address here. Upload it, and pin that.")
+        self._source.check_keeping(address)
+        checked = tags_untrusted(tags)
+        wasm = await self._source.fetch(address, self._size, principal.account)
+        digest = await self._put(principal, wasm)
+        async with self._pinning:
+            held = await self._store.pin(digest, principal, checked)
+            await self._source.keep(address, digest)
+        self._remember(address, digest.hex())
+        return held
+
+    async def unpin(self, digest: bytes, principal: Principal, tags: object) -> Held:
+        """What stayed only for this module goes with the last pin. Raises Refusal."""
+        async with self._pinning:
+            held = await self._store.unpin(digest, principal, tags)
+            if isinstance(self._source, Keeper) and not await self._store.is_pinned(digest):
+                await self._source.let_go(digest)
+        return held
+
     # Files.
 
     async def with_stored_files(self, order: Order) -> Setup:
@@ -130,15 +170,19 @@ class Programs:
         return told
 
     async def _keep(self, principal: Principal, content: bytes) -> Map:
-        digest = sha256(content).digest()
         try:
-            upload = await self._store.upload(digest, len(content), principal)
-            try:
-                if not upload.known:
-                    await upload.write(content)
-                await upload.finish()
-            finally:
-                await upload.aclose()
+            return {"sha256": await self._put(principal, content), "size": len(content)}
         except Refusal as refusal:
             return {"size": len(content), "code": refusal.code}
-        return {"sha256": digest, "size": len(content)}
+
+    async def _put(self, principal: Principal, content: bytes) -> bytes:
+        """Into the module store, drawing on the principal's quota. Its hash."""
+        digest = sha256(content).digest()
+        upload = await self._store.upload(digest, len(content), principal)
+        try:
+            if not upload.known:
+                await upload.write(content)
+            await upload.finish()
+        finally:
+            await upload.aclose()
+        return digest

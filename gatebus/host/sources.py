@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from gatebus.host.programs import Keeper
 from gatebus.host.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -82,8 +83,28 @@ class Sources:
         self._table = table
 
     async def fetch(self, address: str, size: int, account: str) -> bytes:
+        return await self._source(address).fetch(address, size, account)
+
+    def check_keeping(self, address: str) -> None:
+        self._keeper(address).check_keeping(address)
+
+    async def keep(self, address: str, digest: bytes) -> None:
+        await self._keeper(address).keep(address, digest)
+
+    def _keeper(self, address: str) -> Keeper:
+        source = self._source(address)
+        if not isinstance(source, Keeper):
+            raise Refusal("bad-request", "Modules from there stay without a pin, or are not this host's to keep.")
+        return source
+
+    async def let_go(self, digest: bytes) -> None:
+        for source in self._table.values():
+            if isinstance(source, Keeper):
+                await source.let_go(digest)
+
+    def _source(self, address: str) -> Source:
         source = self._table.get(address.partition("://")[0])
         if source is None:
             there = ", ".join(f"{scheme}://" for scheme in sorted(self._table)) or "none"
             raise Refusal("not-found", f"This host fetches no modules from there. Upload it. Sources: {there}.")
-        return await source.fetch(address, size, account)
+        return source

@@ -7,7 +7,6 @@ bounded.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import trio
@@ -20,11 +19,12 @@ from gatebus.host.refusals import Refusal
 from gatebus.host.statuses import Map, fitting
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from gatebus.host.attendant import Line
     from gatebus.host.hostparts import HostParts
     from gatebus.host.modulestore import Held
     from gatebus.host.moduleupload import Upload
-    from gatebus.host.principals import Principal
     from gatebus.host.requests import Parameters
     from gatebus.turn import Turn
 
@@ -162,26 +162,33 @@ async def _send(line: Line, transfer: Transfer, read: Callable[[int], Awaitable[
 
 
 def pin(parts: HostParts, line: Line, given: Parameters) -> None:
-    """Kept until it is unpinned; these tags come to those that it has."""
-    _change(parts, line, given, parts.store.pin)
+    """Kept until it is unpinned; these tags come to those that it has. A module that is named by an address is fetched
+    first.
+    """
+    module, tags = requests.module_untrusted(given), given.get("tags", ())
+
+    async def work() -> None:
+        if "://" in module:
+            held = await parts.programs.pin(module, line.principal, tags)
+        else:
+            held = await parts.store.pin(bytes.fromhex(module), line.principal, tags)
+        _answer(parts, line, _tagged(held))
+
+    parts.answer_later(line, work)
 
 
 def unpin(parts: HostParts, line: Line, given: Parameters) -> None:
     """Without tags: no longer kept. With tags: those are taken off, and with the last one the pin."""
-    _change(parts, line, given, parts.store.unpin)
-
-
-Change = Callable[[bytes, "Principal", object], Awaitable["Held"]]
-
-
-def _change(parts: HostParts, line: Line, given: Parameters, change: Change) -> None:
     digest = requests.digest_untrusted(given, "module")
 
     async def work() -> None:
-        held = await change(digest, line.principal, given.get("tags", ()))
-        _answer(parts, line, {"module": digest, "tags": list(held.holding.tags)})
+        _answer(parts, line, _tagged(await parts.programs.unpin(digest, line.principal, given.get("tags", ()))))
 
     parts.answer_later(line, work)
+
+
+def _tagged(held: Held) -> Map:
+    return {"module": held.module.sha256, "tags": list(held.holding.tags)}
 
 
 def modules(parts: HostParts, line: Line, given: Parameters) -> None:

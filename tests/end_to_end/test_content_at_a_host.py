@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import urllib.error
 import urllib.request
 import uuid
@@ -97,6 +99,51 @@ async def test_whoever_has_used_up_the_hour_is_told(tmp_path: Path) -> None:
         assert b"This host has fetched its 1024 bytes an hour for you." in done.stderr
 
     await at_a_host(tmp_path, Hostile(ALL), story, "--fetch-hourly", "1KiB")
+
+
+async def test_a_program_is_pinned_by_its_cid_offered_to_others_and_let_go(tmp_path: Path) -> None:
+    server = Hostile(ALL)
+
+    def story(host: HostProcess) -> None:
+        block = f"http://{host.address()}/ipfs/{ROOT.cid}?format=raw"
+        assert gatebus(tmp_path, "call", ADDRESS).returncode == 0
+        assert fetched(block)[0] == 404  # fetched, and nobody's business
+        pinned = gatebus(tmp_path, "pin", ADDRESS, "hello", "--tag", "greeting")
+        assert (pinned.returncode, pinned.stderr) == (0, b"")
+        digest = pinned.stdout.decode().strip()
+        assert digest == hashlib.sha256(HELLO.encode()).hexdigest()
+        rows = json.loads(gatebus(tmp_path, "modules", "--json").stdout)
+        assert [(row["module"], row["pinned"], row["tags"]) for row in rows] == [(digest, True, ["greeting", "hello"])]
+        asked = len(server.asked)
+        for name in (f"ipfs://{ROOT.cid}", "hello"):
+            assert gatebus(tmp_path, "call", name).stdout == b"hello, world\n"
+        assert len(server.asked) == asked
+        assert gatebus(tmp_path, "unpin", "hello", "--tag", "hello").returncode == 0
+        assert len(list((tmp_path / "data" / "fetched" / "pins").iterdir())) == 1  # another tag is left
+        assert gatebus(tmp_path, "unpin", digest).returncode == 0
+        assert list((tmp_path / "data" / "fetched" / "pins").iterdir()) == []
+
+    await at_a_host(tmp_path, server, story, "--gateway-serve", "true", "--data", str(tmp_path / "data"))
+
+
+NOT_PINNED = {
+    "ipfs://nonsense": "It is no CID, or one that was cut short or mistyped.",
+    f"ipfs://{FOLDER.cid}/no": "There is no such name in the directory.",
+    "host://.js": "Modules from there stay without a pin, or are not this host's to keep.",
+    "https://example.org/x": "This host fetches no modules from there. Upload it. Sources: host://, ipfs://.",
+}
+
+
+async def test_what_cannot_be_pinned_is_told_why(tmp_path: Path) -> None:
+    def story(_: HostProcess) -> None:
+        told = {address: gatebus(tmp_path, "pin", address) for address in NOT_PINNED}
+        assert {address: done.stderr.decode() for address, done in told.items()} == {
+            address: f"gatebus: {text}\n" for address, text in NOT_PINNED.items()
+        }
+        assert {(done.returncode, done.stdout) for done in told.values()} == {(OURS, b"")}
+        assert json.loads(gatebus(tmp_path, "modules", "--json").stdout) == []
+
+    await at_a_host(tmp_path, Hostile(ALL), story)
 
 
 def test_a_host_gives_what_it_has_pinned_to_another_host(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from ipfs.dagpb import (
     FILE,
     SHARD,
     Link,
+    cumulative_untrusted,
     decode_block_untrusted,
     encode_block,
     encode_file,
@@ -123,6 +124,14 @@ def test_bytes_behind_a_links_cid_are_refused() -> None:
 def test_a_block_that_is_too_large_is_not_even_looked_at() -> None:
     with pytest.raises(Malformed, match="larger than blocks may be"):
         linked_untrusted(cid_of(DAG_PB, b""), bytes(BLOCK_MAX + 1))
+
+
+def test_how_much_lies_below_a_block_is_what_its_author_says() -> None:
+    block = encode_block(b"\x08\x01", [Link("a", cid_of(RAW, b"a"), 5), Link("b", cid_of(RAW, b"b"), 7)])
+    assert cumulative_untrusted(cid_of(DAG_PB, block), block) == len(block) + 12
+    assert cumulative_untrusted(cid_of(RAW, b"abc"), b"abc") == 3
+    most = encode_block(b"\x08\x01", [Link("a", cid_of(RAW, b"a"), 1 << 62), Link("b", cid_of(RAW, b"b"), 1 << 62)])
+    assert cumulative_untrusted(cid_of(DAG_PB, most), most) == 1 << 62
 
 
 def test_links_of_dag_cbor_are_found_and_those_of_raw_blocks_are_none() -> None:

@@ -39,7 +39,10 @@ async def test_what_is_pushed_here_is_pinned_there_and_read_back_by_another(prof
     store = BlockStore(tmp_path / "mine")
     store.put(blocks.items())
     async with node_running() as node:
-        assert await publish(store, node.source, root.cid) == len(blocks)
+        told: list[tuple[int, int]] = []
+        assert await publish(store, node.source, root.cid, told=lambda *each: told.append(each)) == len(blocks)
+        assert told[-1] == (root.cumulative, root.cumulative)
+        assert len(told) == len(blocks)
         assert node.pinned == [str(root.cid)]
         assert sorted(node.blocks) == sorted(cid.key for cid in blocks)
         other = BlockStore(tmp_path / "other")

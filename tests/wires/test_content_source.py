@@ -20,6 +20,7 @@ from gatebus.host.refusals import Refusal
 from ipfs.addresses import GATEWAY, LOCAL_GATEWAY, Source
 from ipfs.blockstore import BlockStore
 from ipfs.importer import directory
+from ipfs.pins import Pins
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,9 +77,7 @@ async def test_what_is_stored_survives_the_host_and_is_hashed_again(tmp_path: Pa
         (f"{ADDRESS}/below", "not-found", "The path goes on below a file."),
     ],
 )
-async def test_an_address_that_leads_to_no_program_says_why(
-    tmp_path: Path, address: str, code: str, text: str
-) -> None:
+async def test_an_address_that_leads_to_no_program_says_why(tmp_path: Path, address: str, code: str, text: str) -> None:
     server = Hostile(ALL)
     async with serving(server):
         refusal = await refused(source(tmp_path, server), address)
@@ -161,9 +160,7 @@ async def test_a_full_store_is_emptied_and_filled_again(tmp_path: Path, monkeypa
         assert await fetching.fetch(ADDRESS, MIB, "alice") == PROGRAM
 
 
-async def test_a_host_that_starts_with_a_full_store_empties_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_host_that_starts_with_a_full_store_empties_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contentsource, "FETCH_KEPT", 500_000)
     BlockStore(tmp_path).put(ALL.items())
     server = Hostile(ALL)
@@ -236,6 +233,48 @@ async def test_a_gateway_that_answers_nothing_is_given_up_in_time(
     async with serving(silent):
         refusal = await refused(source(tmp_path, silent), ADDRESS)
     assert refusal.text == "It was not finished within the 0.2 seconds of this request."
+
+
+# What is pinned.
+
+DIGEST, OTHER = b"\1" * 32, b"\2" * 32
+
+
+async def test_what_is_pinned_survives_the_emptying_and_goes_with_its_pin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Hostile(ALL)
+    async with serving(server):
+        fetching = source(tmp_path, server)
+        await fetching.fetch(ADDRESS, MIB, "alice")
+        await fetching.keep(ADDRESS, DIGEST)
+        monkeypatch.setattr(contentsource, "FETCH_KEPT", -1)
+        asked = len(server.asked)
+        assert await fetching.fetch(f"ipfs://{ROOT.cid}", MIB, "bob") == PROGRAM  # after it was emptied
+        assert len(server.asked) == asked
+        await fetching.let_go(OTHER)
+        assert Pins(BlockStore(tmp_path)).all() == [ROOT.cid]
+        await fetching.let_go(DIGEST)
+        await fetching.fetch(f"ipfs://{ROOT.cid}", MIB, "bob")
+    assert Pins(BlockStore(tmp_path)).all() == []
+    assert len(server.asked) > asked
+
+
+async def test_a_pin_of_the_hosts_owner_stays_the_owners(tmp_path: Path) -> None:
+    server = Hostile(ALL)
+    async with serving(server):
+        fetching = source(tmp_path, server)
+        await fetching.fetch(ADDRESS, MIB, "alice")
+    Pins(BlockStore(tmp_path)).add(ROOT.cid)
+    await fetching.keep(ADDRESS, DIGEST)
+    await fetching.let_go(DIGEST)
+    assert Pins(BlockStore(tmp_path)).all() == [ROOT.cid]
+
+
+async def test_what_is_not_here_any_more_is_not_pinned(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match="is not here"):
+        await source(tmp_path).keep(ADDRESS, DIGEST)
+    assert Pins(BlockStore(tmp_path)).all() == []
 
 
 async def test_a_store_that_others_may_write_is_refused_at_the_start(tmp_path: Path) -> None:

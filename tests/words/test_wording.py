@@ -4,7 +4,17 @@ import json
 
 import pytest
 
-from gatebus.cli.wording import ended, failed, not_found, refused, result_json, size_text, stopped, usage_lines
+from gatebus.cli.wording import (
+    ended,
+    failed,
+    not_found,
+    progress_text,
+    refused,
+    result_json,
+    size_text,
+    stopped,
+    usage_lines,
+)
 from sandbox.image import Image
 from sandbox.limits import MIB, Limits
 from sandbox.outcome import CAUSE_TEXTS, Cause, Outcome, State, Usage, killed
@@ -146,6 +156,21 @@ def test_what_was_dropped_from_the_log_is_said() -> None:
 @pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 30, "5.0 GiB")])
 def test_sizes_are_short(size: int, text: str) -> None:
     assert size_text(size) == text
+
+
+@pytest.mark.parametrize(
+    ("done", "whole", "text"),
+    [
+        (0, 3 << 20, "0 % of 3.0 MiB sent"),
+        (1 << 20, 3 << 20, "33 % of 3.0 MiB sent"),
+        ((3 << 20) - 1, 3 << 20, "99 % of 3.0 MiB sent"),
+        (4 << 20, 3 << 20, "100 % of 3.0 MiB sent"),
+        (2048, None, "2.0 KiB sent"),
+        (2048, 0, "2.0 KiB sent"),
+    ],
+)
+def test_of_a_long_transfer_the_part_is_said_where_the_whole_is_known(done: int, whole: int | None, text: str) -> None:
+    assert progress_text(done, whole, "sent") == text
 
 
 def test_an_error_that_quotes_a_program_cannot_write_on_the_terminal() -> None:
