@@ -1,14 +1,17 @@
 """People who take all that a host gives: each attack of bench.bystanders, in a process of its own.
 
-    python -m bench.attackers SOCKET ATTACK
+    python -m bench.attackers SOCKET ATTACK [ROUNDS]
 
-It connects to the host's unix socket, prints "ready" when the attack is under way, and goes on until its input ends.
+It connects to the host's unix socket, prints "ready" when the attack is under way, and goes on until its input ends;
+with ROUNDS it does so much, prints "ready" and holds what it has got.
 It has the lowest priority there is, so that what it costs itself is not what is measured: an attacker of another
 machine would not compete for this machine's processors either.
 """
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import os
 import socket
 import struct
@@ -18,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from bench.bus_guests import STREAM
 from bench.guests import HELLO
 from gatebus.client import HostError, Program, connect
 from gatebus.protocol.messages import ClientHello, Open, Ping, encode
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
 SPINNERS, FLIGHT, FLOOD_LINKS = 32, 16, 4
+MESSAGES = 1_000  # of one round of a flood on one link
+MOST_WINDOW = 2**31 - 1
 UNMASKED = bytes(4)
 UPGRADE = (
     "GET /bus HTTP/1.1",
@@ -48,34 +54,44 @@ SHORT_SPIN = b"""
 """
 
 
-async def _calls(path: str, module: bytes, flight: int) -> None:
+Rounds = int | None
+
+
+def _ready() -> None:
+    print("ready", flush=True)
+
+
+async def _calls(path: str, module: bytes, flight: int, rounds: Rounds) -> None:
     """So many calls of one program at once, each followed by the next."""
-    async with connect(f"unix:{path}") as bus, trio.open_nursery() as nursery:
+    async with connect(f"unix:{path}") as bus:
         await bus.upload(module)
 
         async def again() -> None:
-            while True:
+            for _ in itertools.count() if rounds is None else range(rounds):
                 try:
                     await bus.call(Program(module))
                 except HostError:
                     await trio.sleep(0.01)
 
-        for _ in range(flight):
-            nursery.start_soon(again)
-        await trio.sleep(0.5)
-        print("ready", flush=True)
+        async with trio.open_nursery() as calling:
+            for _ in range(flight):
+                calling.start_soon(again)
+            if rounds is None:
+                await trio.sleep(0.5)
+                _ready()
+        _ready()
 
 
-async def spinners(path: str) -> None:
-    await _calls(path, SPIN, SPINNERS)
+async def spinners(path: str, _rounds: Rounds) -> None:
+    await _calls(path, SPIN, SPINNERS, None)
 
 
-async def short_spinners(path: str) -> None:
-    await _calls(path, SHORT_SPIN, FLIGHT)
+async def short_spinners(path: str, rounds: Rounds) -> None:
+    await _calls(path, SHORT_SPIN, FLIGHT, rounds)
 
 
-async def calls(path: str) -> None:
-    await _calls(path, HELLO, FLIGHT)
+async def calls(path: str, rounds: Rounds) -> None:
+    await _calls(path, HELLO, FLIGHT, rounds)
 
 
 def _entered(path: str) -> socket.socket:
@@ -91,17 +107,15 @@ def _frame(message: bytes) -> bytes:
     return masked_binary(message, UNMASKED)
 
 
-def _flood(path: str, pieces: Callable[[], Iterator[bytes]], links: int = FLOOD_LINKS) -> None:
-    """As fast as the host reads, and whatever it answers is dropped."""
-
-    def one() -> None:
-        link = _entered(path)
-        threading.Thread(target=_drop_answers, args=(link,), daemon=True).start()
-        for piece in pieces():
+def _flood_one(path: str, pieces: Iterator[bytes]) -> None:
+    """As fast as the host reads; whatever it answers is dropped. To the end of what it says."""
+    with _entered(path) as link:
+        dropping = threading.Thread(target=_drop_answers, args=(link,), daemon=True)
+        dropping.start()
+        for piece in pieces:
             link.sendall(piece)
-
-    for _ in range(links):
-        threading.Thread(target=one, daemon=True).start()
+        link.shutdown(socket.SHUT_WR)
+        dropping.join()
 
 
 def _drop_answers(link: socket.socket) -> None:
@@ -110,65 +124,113 @@ def _drop_answers(link: socket.socket) -> None:
         pass
 
 
+async def _flood(path: str, pieces: Callable[[], Iterator[bytes]], rounds: Rounds) -> None:
+    threads = [
+        threading.Thread(target=_flood_one, args=(path, itertools.islice(pieces(), rounds)), daemon=True)
+        for _ in range(FLOOD_LINKS)
+    ]
+    for thread in threads:
+        thread.start()
+    if rounds is None:
+        await trio.sleep(0.5)
+        _ready()
+        await trio.sleep_forever()
+    for thread in threads:
+        await trio.to_thread.run_sync(thread.join)
+    _ready()
+
+
 def _opens() -> Iterator[bytes]:
-    number = 0
-    while True:
-        piece = b"".join(_frame(encode(Open(number + each, "nonsense", {}, 0))) for each in range(1, 1001))
-        number += 1000
-        yield piece
+    for first in itertools.count(1, MESSAGES):
+        yield b"".join(_frame(encode(Open(first + each, "nonsense", {}, 0))) for each in range(MESSAGES))
 
 
-def _repeated(message: bytes) -> Callable[[], Iterator[bytes]]:
-    def pieces() -> Iterator[bytes]:
-        while True:
-            yield message * 1000
-
-    return pieces
+async def opens(path: str, rounds: Rounds) -> None:
+    await _flood(path, _opens, rounds)
 
 
-async def opens(path: str) -> None:
-    await _flooding(path, _opens)
-
-
-async def pings(path: str) -> None:
+async def pings(path: str, rounds: Rounds) -> None:
     """Of the protocol gatebus.v1."""
-    await _flooding(path, _repeated(_frame(encode(Ping(7)))))
+    await _flood(path, lambda: itertools.repeat(_frame(encode(Ping(7))) * MESSAGES), rounds)
 
 
-async def websocket_pings(path: str) -> None:
-    await _flooding(path, _repeated(struct.pack(">BB", 0x89, 0x80) + UNMASKED))
+async def websocket_pings(path: str, rounds: Rounds) -> None:
+    ping = struct.pack(">BB", 0x89, 0x80 | 100) + UNMASKED + bytes(100)
+    await _flood(path, lambda: itertools.repeat(ping * MESSAGES), rounds)
 
 
-async def _flooding(path: str, pieces: Callable[[], Iterator[bytes]]) -> None:
-    _flood(path, pieces)
-    await trio.sleep(0.5)
-    print("ready", flush=True)
+async def fragments(path: str, rounds: Rounds) -> None:
+    """Of a message that never ends."""
+    first, more = struct.pack(">BB", 0x02, 0x80) + UNMASKED, struct.pack(">BB", 0x00, 0x80) + UNMASKED
+    await _flood(path, lambda: itertools.chain([first], itertools.repeat(more * MESSAGES)), rounds)
+
+
+async def unread(path: str, _rounds: Rounds) -> None:
+    """Programs that write for ever, to links that never read."""
+    async with connect(f"unix:{path}") as bus:
+        await bus.upload(STREAM)
+    held = [_entered(path) for _ in range(FLOOD_LINKS)]
+    module = hashlib.sha256(STREAM).digest()
+    for number, link in itertools.product(range(1, SPINNERS + 1), held):
+        given = {"stream": os.urandom(16), "module": module}
+        link.sendall(_frame(encode(Open(number, "call", given, MOST_WINDOW))))
+    await trio.sleep(1)
+    _ready()
     await trio.sleep_forever()
 
 
-async def links(path: str) -> None:
+async def modules(path: str, rounds: Rounds) -> None:
+    """As many as there is room for, each with bytes of its own."""
+    async with connect(f"unix:{path}") as bus:
+        for number in itertools.count() if rounds is None else range(rounds * 10):
+            name = f"{number:08}".encode()
+            await bus.upload(HELLO.replace(b"(module", b"(module (; " + name + b" ;)", 1))
+            if number == FLIGHT:
+                _ready()
+    _ready()
+
+
+async def links(path: str, rounds: Rounds) -> None:
     """Connections that say hello and go, as fast as they can be made."""
 
     async def again() -> None:
-        while True:
+        for _ in itertools.count() if rounds is None else range(rounds):
             link = await trio.to_thread.run_sync(_entered, path)
             link.close()
 
     async with trio.open_nursery() as nursery:
         for _ in range(FLIGHT):
             nursery.start_soon(again)
-        print("ready", flush=True)
+        if rounds is None:
+            _ready()
+    _ready()
 
 
-ATTACKS: dict[str, Callable[[str], Awaitable[Any]]] = {
-    each.__name__: each for each in (spinners, short_spinners, calls, opens, pings, websocket_pings, links)
+async def half_open(path: str, rounds: Rounds) -> None:
+    """Connections that never say anything: more than are let in."""
+    held = []
+    for _ in range((rounds or 100) * 10):
+        link = socket.socket(socket.AF_UNIX)
+        link.connect(path)
+        held.append(link)
+        await trio.lowlevel.checkpoint()
+    _ready()
+    await trio.sleep_forever()
+
+
+ATTACKS: dict[str, Callable[[str, Rounds], Awaitable[Any]]] = {
+    each.__name__: each
+    for each in (
+        *(spinners, short_spinners, calls, opens, pings, websocket_pings),
+        *(fragments, unread, modules, links, half_open),
+    )
 }
 
 
-async def main(path: str, attack: str) -> None:
+async def main(path: str, attack: str, rounds: str = "") -> None:
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ATTACKS[attack], path)
+        nursery.start_soon(ATTACKS[attack], path, int(rounds) if rounds else None)
         await trio.to_thread.run_sync(sys.stdin.read, abandon_on_cancel=True)
         nursery.cancel_scope.cancel()
 

@@ -31,8 +31,8 @@ CALLS, ROUNDS = 300, 3
 
 
 @contextlib.contextmanager
-def attacked(path: str, attack: str) -> Iterator[None]:
-    line = [sys.executable, "-m", "bench.attackers", path, attack]
+def attacked(path: str, attack: str, rounds: str = "") -> Iterator[None]:
+    line = [sys.executable, "-m", "bench.attackers", path, attack, rounds]
     with subprocess.Popen(line, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
