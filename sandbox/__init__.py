@@ -25,12 +25,13 @@ open_sandbox(backend, settings=Settings(), *, ahead=None) -> async context manag
 
 Sandbox
     .backend: str, .layers: Layers (which protections are on, which are missing and why)
-    await .compile(wasm: bytes, *, principal: str = "", sha256: str | None = None) -> Image
+    await .compile(wasm: bytes, *, principal: str = "", sha256: str | None = None, form=Form.PLAIN) -> Image
         Order: size, sha256 (when given), cache, the principal's queue, jailed worker (counts, validation,
-        compilation). Text (`(module ...`) is taken like the binary form. Raises Refused (the program's fault;
-        .code, .text), CompileLimit, SandboxBroken. After the end of `open_sandbox` this and `start`: SandboxClosed.
-        .code, .text), CompileLimit, SandboxBroken.
-    .ready(sha256) -> Image | None; await .cached(sha256) -> Image | None
+        compilation). Text (`(module ...`) is taken like the binary form. Form.SUSPENDABLE: it can be stopped anywhere
+        and continued, and is a tenth slower; when it cannot, `.unsuspendable` says why, and it is the plain program.
+        Raises Refused (the program's fault; .code, .text), CompileLimit, SandboxBroken. After the end of
+        `open_sandbox` this and `start`: SandboxClosed.
+    .ready(sha256, form=Form.PLAIN) -> Image | None; await .cached(sha256, form=Form.PLAIN) -> Image | None
         One that was compiled before, without its bytes: from memory at once; from the disk, too.
     .start(image, setup=Setup(), limits=Limits(), *, instance: UUID | None = None) -> async context manager of
     Program. Raises StartFailed.
@@ -63,7 +64,8 @@ Values (frozen)
         Directory | File(bytes) | Link(target)}, with times. The wires are in sandbox.treedisk:
         `from_directory(path, limits, on_skip)` and `write_to(tree, path, on_skip)`; both block.
     Limits: memory, table, stack, cpu_time, wall_time, files, log ... each with default and reason (sandbox/limits.py)
-    Image: sha256 (of the program), personality ("wasi" | "gate"), exports, memory and table minimum, code size, key
+    Image: sha256 (of the program), personality ("wasi" | "gate"), exports, memory and table minimum, code size, key,
+        suspendable, unsuspendable (reasons)
     Outcome: state (HALTED | TERMINATED | KILLED), cause, result (0..2**32-1), text; .ok; .usage
     Usage: cpu_user, cpu_system (seconds), peak_memory (guest's, bytes), max_rss (process', bytes), bytes_in, bytes_out,
         packets_in, packets_out ("in" is towards the program), log_dropped, wall (seconds)
@@ -79,8 +81,11 @@ from sandbox.box import Sandbox, Statistics, open_sandbox
 from sandbox.errors import (
     BackendUnavailable,
     BadSetup,
+    BadState,
     BrokenProgram,
     CompileLimit,
+    NotSuspendable,
+    NotSuspended,
     PacketViolation,
     Refused,
     SandboxBroken,
@@ -89,6 +94,7 @@ from sandbox.errors import (
     StartFailed,
     TooBusy,
 )
+from sandbox.form import Form
 from sandbox.image import Image
 from sandbox.keeperprocess import launch_ahead
 from sandbox.layers import Layers
@@ -97,22 +103,27 @@ from sandbox.outcome import Cause, Outcome, State, Usage
 from sandbox.program import Program
 from sandbox.settings import Settings
 from sandbox.setup import Setup
+from sandbox.suspended import Suspended
 from sandbox.tree import Directory, File, Link, Tree
 
 __all__ = [
     "BackendUnavailable",
     "BadSetup",
+    "BadState",
     "BrokenProgram",
     "Cause",
     "CompileLimit",
     "CompileLimits",
     "Directory",
     "File",
+    "Form",
     "HostLimits",
     "Image",
     "Layers",
     "Limits",
     "Link",
+    "NotSuspendable",
+    "NotSuspended",
     "Outcome",
     "PacketViolation",
     "Program",
@@ -126,6 +137,7 @@ __all__ = [
     "StartFailed",
     "State",
     "Statistics",
+    "Suspended",
     "TooBusy",
     "Tree",
     "Usage",

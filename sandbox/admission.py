@@ -8,22 +8,49 @@ for all (the first flood stops everybody), a thread instead of a jailed worker.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import trio
 
-from sandbox.errors import Refused, SandboxBroken, TooBusy
-from sandbox.image import Image, image_key, make_image, parse_facts_untrusted
+from sandbox.errors import BadState, CompileLimit, Refused, SandboxBroken, TooBusy
+from sandbox.form import JOBS, CompileJob, Form
+from sandbox.image import (
+    Continuation,
+    Image,
+    continuation_key,
+    image_key,
+    make_image,
+    parse_continuation_untrusted,
+    parse_facts_untrusted,
+    parse_frames_untrusted,
+    unsuspendable_facts,
+)
+from sandbox.statewords import continuation_order, frames_order, sites_of_untrusted
 
 if TYPE_CHECKING:
-    from sandbox.backend import Backend
+    from collections.abc import AsyncIterator
+
+    from sandbox.backend import Backend, Blob, Compiled
     from sandbox.imagecache import ImageStore
     from sandbox.limits import CompileLimits, HostLimits
 
 # Hashing this much takes a tenth of a millisecond; more goes to a thread, so that the loop keeps turning.
 HASH_INLINE_MAX = 128 << 10
+
+
+NOT_THIS_BACKEND = "the portable back-end cannot suspend programs"
+TOO_LARGE = "the compiler's limits are enough for the program as it is, not for its rewritten form: {}"
+
+
+class Wanted(NamedTuple):
+    """Of whom, by which name, in which form."""
+
+    principal: str = ""
+    sha256: str | None = None
+    form: Form = Form.PLAIN
 
 
 @dataclass
@@ -50,36 +77,44 @@ class Admission:
         self._waiting = self._waiting_bytes = 0
         self.counts = AdmissionCounts()
 
-    async def admit_untrusted(self, wasm: bytes, principal: str, digest: str | None) -> Image:
+    async def admit_untrusted(self, wasm: bytes, wanted: Wanted) -> Image:
         """Raises Refused, CompileLimit, TooBusy, SandboxBroken."""
         try:
-            return await self._admit_untrusted(wasm, principal, digest)
+            if wanted.form is Form.SUSPENDABLE and not self._backend.can_suspend:
+                plain = await self._admit_untrusted(wasm, wanted._replace(form=Form.PLAIN))
+                return replace(plain, unsuspendable=(NOT_THIS_BACKEND,))
+            return await self._admit_untrusted(wasm, wanted)
         except Refused:
             self.counts.refused += 1
             raise
 
-    def ready(self, digest: str) -> Image | None:
+    def ready(self, digest: str, form: Form = Form.PLAIN) -> Image | None:
         """From memory, without a wait."""
-        return self._store.ready(image_key(digest, self._backend.fingerprint))
+        return self._store.ready(image_key(digest, self._backend.fingerprint, form))
 
-    async def cached_untrusted(self, digest: str) -> Image | None:
-        return await self._cached(image_key(digest, self._backend.fingerprint), digest)
+    async def cached_untrusted(self, digest: str, form: Form = Form.PLAIN) -> Image | None:
+        return await self._cached(image_key(digest, self._backend.fingerprint, form), digest)
 
-    async def _admit_untrusted(self, wasm: bytes, principal: str, digest: str | None) -> Image:
+    async def _admit_untrusted(self, wasm: bytes, wanted: Wanted) -> Image:
         self._check_size(wasm)
         found = await _sha256(wasm)
-        if digest is not None and digest.lower() != found:
+        if wanted.sha256 is not None and wanted.sha256.lower() != found:
             raise Refused("wrong-hash", f"The program's sha256 is {found}, not the one that was asked for.")
-        key = image_key(found, self._backend.fingerprint)
+        key = image_key(found, self._backend.fingerprint, wanted.form)
         if image := await self._cached(key, found):
             return image
-        queue = self._join(principal, len(wasm))
+        async with self._turn(wanted.principal, len(wasm)):
+            # Its twin may have been compiled while this one waited.
+            return await self._cached(key, found) or await self._compile_untrusted(wasm, found, key, wanted.form)
+
+    @asynccontextmanager
+    async def _turn(self, principal: str, size: int) -> AsyncIterator[None]:
+        queue = self._join(principal, size)
         try:
             async with queue.turn, self._workers:
-                # Its twin may have been compiled while this one waited.
-                return await self._cached(key, found) or await self._compile_untrusted(wasm, found, key)
+                yield
         finally:
-            self._leave(principal, queue, len(wasm))
+            self._leave(principal, queue, size)
 
     def _check_size(self, wasm: bytes) -> None:
         if not wasm:
@@ -117,22 +152,68 @@ class Admission:
         if not queue.waiting:
             del self._queues[principal]
 
-    async def _compile_untrusted(self, wasm: bytes, digest: str, key: str) -> Image:
-        compiled = await self._backend.compile_job(wasm, self._limits)
+    async def _job_untrusted(self, wasm: bytes, form: Form) -> Compiled:
+        """A rewritten program is two to three times as large: where the compiler's limits are only enough for the
+        program as it came, it runs as it came.
+        """
+        try:
+            return await self._backend.compile_job(wasm, self._limits, JOBS[form])
+        except CompileLimit as limit:
+            if form is Form.PLAIN:
+                raise
+            compiled = await self._backend.compile_job(wasm, self._limits)
+            parse_facts_untrusted(compiled.facts)
+            return compiled._replace(facts=unsuspendable_facts(compiled.facts, TOO_LARGE.format(limit.text)))
+
+    async def _compile_untrusted(self, wasm: bytes, digest: str, key: str, form: Form) -> Image:
+        compiled = await self._job_untrusted(wasm, form)
         facts = parse_facts_untrusted(compiled.facts)
-        if facts.wasm_sha256 != digest:
+        suspension_told = facts.suspendable is not bool(facts.unsuspendable)
+        if facts.wasm_sha256 != digest or suspension_told is not (form is Form.SUSPENDABLE):
             raise SandboxBroken(
                 "compiler-facts", "The compile worker answered for another program; this one was not admitted."
             )
+        blob = self._usable(compiled)
+        self.counts.compiled += 1
+        image = make_image(digest, key, facts, blob.size, blob)
+        await self._store.put(image, blob, compiled.facts)
+        return image
+
+    async def continuation_untrusted(self, state: bytes, image: Image, program: bytes | None) -> Continuation:
+        """What goes on from the frames of this state: from a cache, or compiled from the program's bytes.
+
+        Raises BadState, CompileLimit, SandboxBroken.
+        """
+        sites = sites_of_untrusted(state, image.frames)
+        key = continuation_key(image.sha256, self._backend.fingerprint, sites)
+        found = await self._store.continuation_untrusted(key, image.sha256, self._backend)
+        if found is not None:
+            return found
+        if program is None or await _sha256(program) != image.sha256:
+            raise BadState("state-program", "To go on from this state the program itself is needed.")
+        async with self._workers:
+            order = continuation_order(sites, program)
+            compiled = await self._backend.compile_job(order, self._limits, CompileJob.CONTINUE)
+        guide = parse_continuation_untrusted(compiled.facts, image.sha256)
+        blob = self._usable(compiled)
+        made = Continuation(key, guide, blob.size + len(guide), blob)
+        await self._store.put(made, blob, compiled.facts)
+        return made
+
+    async def frames_untrusted(self, state: bytes, program: bytes) -> list[dict[str, Any]]:
+        """Who the frames of a state are, for a person. Raises BadState, CompileLimit, SandboxBroken."""
+        async with self._workers:
+            order = frames_order(state, program)
+            shown = await self._backend.compile_job(order, self._limits, CompileJob.SHOW)
+        return parse_frames_untrusted(shown.facts, await _sha256(program))
+
+    def _usable(self, compiled: Compiled) -> Blob:
         blob = compiled.blob
         if blob is None or not 0 < blob.size <= self._limits.max_code:
             raise SandboxBroken(
                 "compiler-image", "The compile worker left no usable image; the program was not admitted."
             )
-        self.counts.compiled += 1
-        image = make_image(digest, key, facts, blob.size, blob)
-        await self._store.put(image, blob, compiled.facts)
-        return image
+        return blob
 
 
 async def _sha256(data: bytes) -> str:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from sandbox.form import CompileJob
+
 if TYPE_CHECKING:
     from sandbox.layers import Layers
     from sandbox.limits import CompileLimits, Limits
@@ -62,6 +64,30 @@ class Compiled(NamedTuple):
     facts: bytes
 
 
+class Snapshot(Protocol):
+    """Memory 0 of a suspended program. Freed when nobody refers to it."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that are meant; most of them may be holes."""
+        ...
+
+    def read(self, offset: int, size: int) -> bytes: ...
+
+
+class Beginning(NamedTuple):
+    """From what a program begins, besides its image: from nothing, or where another one stopped."""
+
+    suspendable: bool = False
+    private: int = 0
+    """Bytes of private memory that the process may need for a state, its own or the one it goes on from."""
+    memory: Snapshot | None = None
+    continuation: Blob | None = None
+
+
+PLAIN = Beginning()
+
+
 class Started(Protocol):
     """One process. `wait` may be awaited by several tasks."""
 
@@ -71,6 +97,19 @@ class Started(Protocol):
     @property
     def peak_memory(self) -> int:
         """Bytes of guest memory in use so far at most, as far as it can be known while it runs (else 0)."""
+        ...
+
+    @property
+    def can_stop(self) -> bool:
+        """It was started from a suspendable image."""
+        ...
+
+    def request_stop(self) -> None:
+        """Also a program that computes sees it, at its next loop or call. Idempotent, no checkpoint."""
+        ...
+
+    def take_memory(self, size: int) -> Snapshot:
+        """The first `size` bytes of memory 0 of a program that has ended. Once."""
         ...
 
     def kill(self) -> None:
@@ -105,14 +144,20 @@ class Backend(Protocol):
         ...
 
     @property
+    def can_suspend(self) -> bool:
+        """It makes programs that can be stopped and continued."""
+        ...
+
+    @property
     def pool(self) -> tuple[int, int]:
         """Prepared processes (ready, size)."""
         ...
 
-    async def compile_job(self, wasm: bytes, limits: CompileLimits) -> Compiled:
+    async def compile_job(self, wasm: bytes, limits: CompileLimits, job: CompileJob = CompileJob.PLAIN) -> Compiled:
         """In a worker of its own.
 
-        Raises CompileLimit (it used too much), SandboxBroken. A cancelled one leaves nothing running.
+        Raises CompileLimit (it used too much), SandboxBroken. A cancelled one leaves nothing running. Jobs but PLAIN
+        are only for a back-end that `can_suspend`.
         """
         ...
 
@@ -120,7 +165,9 @@ class Backend(Protocol):
         """An image out of the disk cache -> ready to be started. Called in a thread."""
         ...
 
-    async def start_process(self, image: Blob, setup: bytes, limits: Limits) -> tuple[Started, bytes]:
+    async def start_process(
+        self, image: Blob, setup: bytes, limits: Limits, beginning: Beginning = PLAIN
+    ) -> tuple[Started, bytes]:
         """Ask for a process that reads `setup` first, and return before it runs.
 
         The result is the process, and the part of setup that must still be sent because the stream was full.

@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import os
 from contextlib import asynccontextmanager, closing
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import trio
 
-from sandbox.admission import Admission
-from sandbox.control import GO_PACKET, setup_packets, tree_packets
-from sandbox.errors import BackendUnavailable, BrokenProgram, SandboxBroken, SandboxClosed, StartFailed
+from sandbox.admission import Admission, Wanted
+from sandbox.backend import Beginning
+from sandbox.control import GO_PACKET, restore_packets, resume_packets, setup_packets, tree_packets
+from sandbox.errors import BackendUnavailable, BadState, BrokenProgram, SandboxBroken, SandboxClosed, StartFailed
+from sandbox.form import Form
 from sandbox.imagecache import ImageStore, default_directory
 from sandbox.inlet import Inlet
 from sandbox.limits import Limits
 from sandbox.program import Program
 from sandbox.settings import Settings
 from sandbox.setup import Setup
+from sandbox.stopping import Stoppable, private_bytes, state_max
 from sandbox.traffic import Traffic, default_spin
 from sandbox.tree import check_limits
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
     from uuid import UUID
@@ -35,6 +39,12 @@ if TYPE_CHECKING:
     from sandbox.keeperprocess import KeeperProcess
     from sandbox.layers import Layers
     from sandbox.packets import Buffer
+    from sandbox.suspended import Suspended
+
+# Packets of a state that are in the socket before the process asks for them: what a socket buffer takes at once.
+FIRST_PACKETS = 3
+# Of a state that a process goes on from: as it came, taken apart, and put to its place.
+STATE_COPIES = 3
 
 BackendName = Literal["native", "portable"]
 
@@ -72,18 +82,20 @@ class Sandbox:
     def layers(self) -> Layers:
         return self._backend.layers
 
-    async def compile(self, wasm: bytes, *, principal: str = "", sha256: str | None = None) -> Image:
+    async def compile(
+        self, wasm: bytes, *, principal: str = "", sha256: str | None = None, form: Form = Form.PLAIN
+    ) -> Image:
         """Raises Refused, CompileLimit, TooBusy, SandboxBroken, SandboxClosed."""
         self._check_open()
-        return await self._admission.admit_untrusted(bytes(wasm), principal, sha256)
+        return await self._admission.admit_untrusted(bytes(wasm), Wanted(principal, sha256, form))
 
-    def ready(self, sha256: str) -> Image | None:
+    def ready(self, sha256: str, form: Form = Form.PLAIN) -> Image | None:
         """The image of a program that was compiled before and is in memory: at once, without the program's bytes."""
-        return self._admission.ready(sha256)
+        return self._admission.ready(sha256, form)
 
-    async def cached(self, sha256: str) -> Image | None:
+    async def cached(self, sha256: str, form: Form = Form.PLAIN) -> Image | None:
         """The same, from the disk as well."""
-        return await self._admission.cached_untrusted(sha256)
+        return await self._admission.cached_untrusted(sha256, form)
 
     def start(
         self, image: Image, setup: Setup | None = None, limits: Limits | None = None, *, instance: UUID | None = None
@@ -117,27 +129,78 @@ class Sandbox:
             size,
         )
 
-    async def _launch(self, image: Image, setup: Setup, limits: Limits, instance: bytes) -> Program:
+    def resume(
+        self,
+        image: Image,
+        suspended: Suspended,
+        limits: Limits | None = None,
+        setup: Setup | None = None,
+        *,
+        program: bytes | None = None,
+        instance: UUID | None = None,
+    ) -> Running:
+        """Like `start`, of a program that goes on where it was stopped; as often as wanted.
+
+        `program`: its bytes, without which it can only go on from places where it was continued before (of this
+        process or its disk cache). Of the setup counts what the host wants of it: `tree` (not None: its files are
+        wanted back), `debug_log`. Raises BadState, too.
+        """
+        origin = Origin(suspended, program)
+        return Running(self, image, setup or Setup(), limits or Limits(), instance, origin)
+
+    async def frames(self, suspended: Suspended, program: bytes) -> list[dict[str, Any]]:
+        """Who its frames are, innermost first, for a person. Raises BadState, CompileLimit, SandboxBroken."""
         self._check_open()
-        if self._started - self._ended >= self._settings.host_limits.programs:
-            raise StartFailed("too-many-programs", "Too many programs run at once. Try again when some have ended.")
+        return await self._admission.frames_untrusted(suspended.state, program)
+
+    async def _launch(self, image: Image, setup: Setup, limits: Limits, instance: bytes) -> Program:
+        self._check_room()
         if setup.tree is not None:
             check_limits(setup.tree, limits.files, limits.nodes)
         first = setup_packets(setup, limits, instance)
         if setup.tree is None:
             first += GO_PACKET
-        started, unsent = await self._backend.start_process(cast("Blob", image.handle), first, limits)
-        self._started += 1
-        inlet = Inlet(self._scratch, limits, wants_tree=setup.tree is not None)
-        program = Program(started, inlet, Traffic(self._spin), limits, self._count_end)
+        beginning = Beginning(image.suspendable, private_bytes(limits) if image.suspendable else 0)
+        program, unsent = await self._begin(image, first, limits, beginning, wants_tree=setup.tree is not None)
         program.instance = instance
         if unsent or setup.tree is not None:
-            await self._feed(program, setup, unsent)
+            await self._feed(program, _rest_of_setup(setup, unsent))
         return program
 
-    async def _feed(self, program: Program, setup: Setup, unsent: bytes) -> None:
+    async def _relaunch(self, image: Image, setup: Setup, limits: Limits, instance: bytes, origin: Origin) -> Program:
+        self._check_room()
+        state = origin.suspended.state
+        check_state(image, origin.suspended, limits)
+        continuation = await self._admission.continuation_untrusted(state, image, origin.program)
+        rest = chain(restore_packets(continuation.guide, state), (GO_PACKET,))
+        first = resume_packets(setup, limits, instance) + b"".join(islice(rest, FIRST_PACKETS))
+        private = private_bytes(limits) + STATE_COPIES * (len(state) + len(continuation.guide))
+        beginning = Beginning(image.suspendable, private, origin.suspended.memory, cast("Blob", continuation.handle))
+        program, unsent = await self._begin(image, first, limits, beginning, wants_tree=setup.tree is not None)
+        program.instance = instance
+        await self._feed(program, chain((unsent,), rest))
+        return program
+
+    def _check_room(self) -> None:
+        self._check_open()
+        if self._started - self._ended >= self._settings.host_limits.programs:
+            raise StartFailed("too-many-programs", "Too many programs run at once. Try again when some have ended.")
+
+    async def _begin(
+        self, image: Image, first: bytes, limits: Limits, beginning: Beginning, *, wants_tree: bool
+    ) -> tuple[Program, bytes]:
+        started, unsent = await self._backend.start_process(cast("Blob", image.handle), first, limits, beginning)
+        self._started += 1
+        inlet = Inlet(self._scratch, limits, wants_tree=wants_tree)
+        program = Program(started, inlet, Traffic(self._spin), limits, self._count_end)
+        if image.suspendable:
+            patience = self._settings.host_limits.suspend_seconds
+            program.make_stoppable(Stoppable(image.sha256, state_max(limits), patience))
+        return program, unsent
+
+    async def _feed(self, program: Program, packets: Iterable[Buffer]) -> None:
         try:
-            await program.feed(_rest_of_setup(setup, unsent))
+            await program.feed(packets)
         except BaseException:
             await self._end(program)
             raise
@@ -164,20 +227,57 @@ def _rest_of_setup(setup: Setup, unsent: bytes) -> Iterator[Buffer]:
         yield GO_PACKET
 
 
+def check_state(image: Image, suspended: Suspended, limits: Limits) -> None:
+    """Raises BadState."""
+    if suspended.sha256 != image.sha256:
+        raise BadState("state-other-program", "The state is of another program.")
+    if not image.suspendable:
+        raise BadState("state-form", "The program must be compiled in the suspendable form to go on from a state.")
+    if suspended.memory_bytes > limits.memory:
+        raise BadState(
+            "state-memory",
+            f"The program has {suspended.memory_bytes} bytes of memory; the limit `memory` is {limits.memory}.",
+        )
+    if len(suspended.state) > state_max(limits):
+        raise BadState(
+            "state-size", f"The state has {len(suspended.state)} bytes; the limits allow {state_max(limits)}."
+        )
+
+
+class Origin(NamedTuple):
+    """From what a program goes on."""
+
+    suspended: Suspended
+    program: bytes | None
+
+
 class Running:
     """The context of one program: started before the body, gone after it."""
 
-    __slots__ = ("_box", "_image", "_instance", "_limits", "_program", "_setup")
+    __slots__ = ("_box", "_image", "_instance", "_limits", "_origin", "_program", "_setup")
 
-    def __init__(self, box: Sandbox, image: Image, setup: Setup, limits: Limits, instance: UUID | None) -> None:
+    def __init__(
+        self,
+        box: Sandbox,
+        image: Image,
+        setup: Setup,
+        limits: Limits,
+        instance: UUID | None,
+        origin: Origin | None = None,
+    ) -> None:
         self._box, self._image, self._setup, self._limits = box, image, setup, limits
+        self._origin = origin
         self._instance = instance.bytes if instance is not None else os.urandom(16)
         self._program: Program | None = None
 
     async def __aenter__(self) -> Program:
         if self._program is not None:
             raise RuntimeError("a program's context can be entered once")
-        self._program = await self._box._launch(self._image, self._setup, self._limits, self._instance)
+        words = self._image, self._setup, self._limits, self._instance
+        if self._origin is None:
+            self._program = await self._box._launch(*words)
+        else:
+            self._program = await self._box._relaunch(*words, self._origin)
         return self._program
 
     async def __aexit__(

@@ -4,7 +4,7 @@ In:  a compiled image with its facts, or a file's bytes (untrusted until the che
 
     offset  size
     0       8     magic, which names the format's version
-    8       32    key: sha256 of program, engine and processor (image.image_key), so that a renamed file is noticed
+    8       32    key: sha256 of program, form, engine and processor (image.py), so that a renamed file is noticed
     40      32    sha256 of everything from offset 72 on
     72      4     length of the facts
     76      ...   facts (JSON, as the compile worker wrote them)

@@ -62,6 +62,18 @@ class SandboxBroken(SandboxError):
     """Our fault: a part of the sandbox did not do what it must."""
 
 
+class NotSuspendable(SandboxError):
+    """The caller's or the program's fault: it was not made to be stopped. It runs on."""
+
+
+class NotSuspended(SandboxError):
+    """Nobody's fault: it has not stopped yet. It runs on, and stops as soon as it can."""
+
+
+class BadState(SandboxError):
+    """The state's fault: it is damaged, of another program, or larger than the limits. Nothing was started."""
+
+
 class PacketViolation(SandboxError):
     """The running program's fault: what it wrote is no packet. It has been killed."""
 

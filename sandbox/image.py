@@ -7,13 +7,21 @@ hold.
 from __future__ import annotations
 
 import json
+from array import array
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Literal, NamedTuple, NoReturn, cast
 
-from sandbox.errors import CompileLimit, Refused, SandboxBroken, public_text_untrusted
+from sandbox.errors import BadState, CompileLimit, Refused, SandboxBroken, public_text_untrusted
+from sandbox.form import Form
+from sandbox.statewords import FrameSizes
 
-FACTS_MAX = 64 << 10
+# A program's facts have some KiB; those of a continuation tell where it may go on.
+FACTS_MAX = 4 << 20
+# PROTOCOL.md: reasons why a program cannot be suspended, and characters of one.
+REASONS_MAX, REASON_MAX = 16, 200
+# What a worker shows of a deep stack: 100 from each end.
+FRAMES_SHOWN_MAX = 200
 EXPORTS_MAX = 64
 EXPORT_NAME_MAX = 1_024
 # Counts above this are nonsense: WebAssembly's own sizes are 32 bits.
@@ -22,7 +30,9 @@ _COUNT_MAX = 1 << 32
 Personality = Literal["wasi", "gate"]
 
 # What a worker may answer; everything else is the worker's fault.
-REFUSAL_CODES = frozenset({"malformed", "invalid", "unsupported", "too-large", "bad-import", "code-too-large"})
+REFUSAL_CODES = frozenset(
+    {"malformed", "invalid", "unsupported", "too-large", "bad-import", "code-too-large", "bad-state"}
+)
 
 
 class Facts(NamedTuple):
@@ -35,6 +45,9 @@ class Facts(NamedTuple):
     has_start: bool
     imports: int
     wasm_sha256: str
+    suspendable: bool = False
+    unsuspendable: tuple[str, ...] = ()
+    frames: FrameSizes = FrameSizes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +67,32 @@ class Image:
     handle: object = field(repr=False, compare=False)
     has_start: bool = False
     """Its start section runs code before any function is entered."""
+    suspendable: bool = False
+    """It can be stopped anywhere and continued (only where that was asked for)."""
+    unsuspendable: tuple[str, ...] = ()
+    """Why it cannot, where that was asked for: functions by number and name."""
+    frames: FrameSizes = field(default=FrameSizes(), repr=False)
+    """How the frames of a stopped program are cut."""
 
 
-def image_key(program_sha256: str, fingerprint: str) -> str:
-    """The same program compiled by the same engine for the same processor, and nothing else, has this name."""
-    return sha256(b"gatebus image 1\0" + bytes.fromhex(program_sha256) + fingerprint.encode()).hexdigest()
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """What goes on from one set of sites of one program; `guide` tells the process how."""
+
+    key: str
+    guide: bytes = field(repr=False)
+    code_size: int
+    handle: object = field(repr=False, compare=False)
+
+
+_KIND = {Form.PLAIN: b"gatebus image 1\0", Form.SUSPENDABLE: b"gatebus suspendable image 1\0"}
+
+
+def image_key(program_sha256: str, fingerprint: str, form: Form = Form.PLAIN) -> str:
+    """The same program compiled in the same form by the same engine for the same processor, and nothing else, has
+    this name.
+    """
+    return sha256(_KIND[form] + bytes.fromhex(program_sha256) + fingerprint.encode()).hexdigest()
 
 
 def make_image(program_sha256: str, key: str, facts: Facts, size: int, handle: object) -> Image:
@@ -72,7 +106,64 @@ def make_image(program_sha256: str, key: str, facts: Facts, size: int, handle: o
         key,
         handle,
         facts.has_start,
+        facts.suspendable,
+        facts.unsuspendable,
+        facts.frames,
     )
+
+
+def continuation_key(program_sha256: str, fingerprint: str, sites: tuple[int, ...]) -> str:
+    """A continuation depends on nothing else: no value of any frame is in it."""
+    listed = b"".join(site.to_bytes(4, "little") for site in sites)
+    kind = b"gatebus continuation 1\0" + bytes.fromhex(program_sha256)
+    return sha256(kind + len(listed).to_bytes(4, "little") + listed + fingerprint.encode()).hexdigest()
+
+
+def parse_continuation_untrusted(data: bytes, program_sha256: str) -> bytes:
+    """Facts of a continuation -> its guide. Raises BadState (the frames are not of this program), CompileLimit,
+    SandboxBroken.
+    """
+    said = _answer_untrusted(data)
+    guide = said.get("guide")
+    if said.get("wasm_sha256") != program_sha256 or not isinstance(guide, str):
+        _nonsense()
+    try:
+        return bytes.fromhex(guide)
+    except ValueError:
+        _nonsense()
+
+
+def parse_frames_untrusted(data: bytes, program_sha256: str) -> list[dict[str, Any]]:
+    """Facts about frames, for a person -> a list, innermost first; every text in it is fit for a terminal."""
+    said = _answer_untrusted(data)
+    frames = said.get("frames")
+    if said.get("wasm_sha256") != program_sha256 or not isinstance(frames, list):
+        _nonsense()
+    return [_frame_untrusted(each) for each in frames[:FRAMES_SHOWN_MAX]]
+
+
+def _frame_untrusted(frame: object) -> dict[str, Any]:
+    if not isinstance(frame, dict) or not isinstance(frame.get("values"), list):
+        _nonsense()
+    function, name = frame.get("function"), frame.get("name")
+    try:
+        return {
+            "depth": _count(frame.get("depth")),
+            "function": None if function is None else _count(function),
+            "name": None if name is None else public_text_untrusted(str(name)),
+            "place": public_text_untrusted(str(frame.get("place"))),
+            "saved": _count(frame.get("saved")),
+            "values": [public_text_untrusted(f"{ty}:{bits}", 64) for ty, bits in frame["values"]],
+        }
+    except (ValueError, TypeError):
+        _nonsense()
+
+
+def unsuspendable_facts(facts: bytes, reason: str) -> bytes:
+    """Facts of a plain program that was wanted suspendable, which this host finds impossible for `reason`."""
+    said = json.loads(facts)
+    said["unsuspendable"] = [reason]
+    return json.dumps(said).encode()
 
 
 def parse_facts_untrusted(data: bytes) -> Facts:
@@ -80,16 +171,24 @@ def parse_facts_untrusted(data: bytes) -> Facts:
     for nonsense.
     """
     try:
+        return _facts(_answer_untrusted(data))
+    except ValueError:
+        _nonsense()
+
+
+def _answer_untrusted(data: bytes) -> dict[str, Any]:
+    """What a worker says when it did its work. Raises what it says when it did not."""
+    try:
         said = _object(json.loads(data[: FACTS_MAX + 1].decode()))
-        if said.get("ok") is True:
-            return _facts(said)
-        code, text = said.get("code"), said.get("text")
     except (ValueError, RecursionError, UnicodeDecodeError):
         _nonsense()
+    if said.get("ok") is True:
+        return said
+    code, text = said.get("code"), said.get("text")
     known = isinstance(code, str) and code in REFUSAL_CODES
     if said.get("ok") is not False or not known or not isinstance(text, str) or not text.strip():
         _nonsense()
-    fault = CompileLimit if code == "code-too-large" else Refused
+    fault = {"code-too-large": CompileLimit, "bad-state": BadState}.get(cast("str", code), Refused)
     raise fault(cast("str", code), public_text_untrusted(text))
 
 
@@ -120,6 +219,9 @@ def _facts(said: dict[str, Any]) -> Facts:
         _flag(said.get("has_start")),
         _count(said.get("imports")),
         _digest(said.get("wasm_sha256")),
+        _flag(said.get("suspendable", False)),
+        _reasons_untrusted(said.get("unsuspendable", [])),
+        FrameSizes(_words(said.get("sites", "")), _words(said.get("returned", ""))),
     )
 
 
@@ -142,6 +244,22 @@ def _exports(value: object) -> tuple[str, ...]:
         if not isinstance(name, str) or len(name) > EXPORT_NAME_MAX:
             raise ValueError("not a name")
     return tuple(value)
+
+
+def _reasons_untrusted(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > REASONS_MAX or not all(isinstance(each, str) for each in value):
+        raise ValueError("no list of reasons")
+    return tuple(public_text_untrusted(each, REASON_MAX) for each in value)
+
+
+def _words(value: object) -> bytes:
+    """u16 numbers, none of them 0, as hexadecimal digits."""
+    if not isinstance(value, str):
+        raise ValueError("no digits")
+    words = bytes.fromhex(value)
+    if len(words) % 2 or 0 in array("H", words):
+        raise ValueError("no words")
+    return words
 
 
 def _digest(value: object) -> str:

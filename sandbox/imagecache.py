@@ -20,14 +20,24 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from sandbox.cachefile import DamagedEntry, decode_entry_untrusted, encode_entry
+from sandbox.cachefile import HEAD_SIZE, DamagedEntry, decode_entry_untrusted, encode_entry
 from sandbox.errors import SandboxError
-from sandbox.image import make_image, parse_facts_untrusted
+from sandbox.image import (
+    FACTS_MAX,
+    Continuation,
+    Image,
+    make_image,
+    parse_continuation_untrusted,
+    parse_facts_untrusted,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sandbox.backend import Backend, Blob
-    from sandbox.image import Image
     from sandbox.limits import CompileLimits, HostLimits
+
+Kept = Image | Continuation
 
 _SUFFIX, _UNFINISHED = ".image", ".unfinished"
 # An unfinished file this old belongs to a process that ended while it wrote.
@@ -44,20 +54,20 @@ class MemoryCache:
     """Least recently used images go first. An image in use stays alive by its own reference."""
 
     def __init__(self, limits: HostLimits) -> None:
-        self._images: OrderedDict[str, Image] = OrderedDict()
+        self._images: OrderedDict[str, Kept] = OrderedDict()
         self._bytes = 0
         self._limits = limits
 
     def __len__(self) -> int:
         return len(self._images)
 
-    def get(self, key: str) -> Image | None:
+    def get(self, key: str) -> Kept | None:
         image = self._images.get(key)
         if image is not None:
             self._images.move_to_end(key)
         return image
 
-    def put(self, image: Image) -> None:
+    def put(self, image: Kept) -> None:
         if image.key in self._images:
             self._bytes -= self._images.pop(image.key).code_size
         self._images[image.key] = image
@@ -163,41 +173,60 @@ class ImageStore:
     def __init__(self, directory: str, compile_limits: CompileLimits, limits: HostLimits) -> None:
         self._memory = MemoryCache(limits)
         self._disk = DiskCache(directory, limits.cache_disk) if directory else None
-        self._entry_max = compile_limits.max_code + (1 << 20)  # head and facts are well below the MiB
+        self._entry_max = compile_limits.max_code + FACTS_MAX + HEAD_SIZE
 
     def ready(self, key: str) -> Image | None:
         """From memory only."""
-        return self._memory.get(key)
+        found = self._memory.get(key)
+        return found if isinstance(found, Image) else None
 
     async def get_untrusted(self, key: str, digest: str, backend: Backend) -> Image | None:
         """`digest`: the program's sha256; facts on disk that speak of another program are not believed."""
-        image = self._memory.get(key)
-        if image is not None or self._disk is None:
-            return image
+
+        def image(said: bytes, code: bytes) -> Image:
+            facts = parse_facts_untrusted(said)
+            if facts.wasm_sha256 != digest:
+                raise DamagedEntry("of another program")
+            blob = backend.blob(code)
+            return make_image(digest, key, facts, blob.size, blob)
+
+        found = await self._get(key, image)
+        return found if isinstance(found, Image) else None
+
+    async def continuation_untrusted(self, key: str, digest: str, backend: Backend) -> Continuation | None:
+        """The same for what goes on from a set of sites of the program."""
+
+        def continuation(said: bytes, code: bytes) -> Continuation:
+            guide = parse_continuation_untrusted(said, digest)
+            blob = backend.blob(code)
+            return Continuation(key, guide, blob.size + len(guide), blob)
+
+        found = await self._get(key, continuation)
+        return found if isinstance(found, Continuation) else None
+
+    async def _get(self, key: str, read: Callable[[bytes, bytes], Kept]) -> Kept | None:
+        kept = self._memory.get(key)
+        if kept is not None or self._disk is None:
+            return kept
         try:
-            image = await trio.to_thread.run_sync(partial(self._load_untrusted, key, digest, backend))
+            kept = await trio.to_thread.run_sync(partial(self._load_untrusted, self._disk, key, read))
         except OSError:
             return None
-        if image is not None:
-            self._memory.put(image)
-        return image
+        if kept is not None:
+            self._memory.put(kept)
+        return kept
 
-    def _load_untrusted(self, key: str, digest: str, backend: Backend) -> Image | None:
-        assert self._disk is not None
-        entry = self._disk.load(key, self._entry_max)
+    def _load_untrusted(self, disk: DiskCache, key: str, read: Callable[[bytes, bytes], Kept]) -> Kept | None:
+        entry = disk.load(key, self._entry_max)
         if entry is None:
             return None
         try:
-            facts = parse_facts_untrusted(entry[0])
-        except SandboxError:
-            facts = None
-        if facts is None or facts.wasm_sha256 != digest:
-            self._disk.drop(key)
+            return read(*entry)
+        except (SandboxError, DamagedEntry):
+            disk.drop(key)
             return None
-        blob = backend.blob(entry[1])
-        return make_image(digest, key, facts, blob.size, blob)
 
-    async def put(self, image: Image, blob: Blob, facts: bytes) -> None:
+    async def put(self, image: Kept, blob: Blob, facts: bytes) -> None:
         self._memory.put(image)
         if self._disk is None:
             return

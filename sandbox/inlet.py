@@ -82,6 +82,16 @@ class Inlet:
             return b""
         return self._read_untrusted(source)
 
+    def read_ahead_untrusted(self, source: Transport) -> bool:
+        """Take what is there for a later reader. False: nothing is there now. Raises PacketViolation."""
+        packets = self._read_untrusted(source)
+        if packets:
+            self.left_over += packets
+        if len(self.left_over) > LEFT_OVER_MAX:
+            self.at_end = True
+            raise PacketViolation("packet-flood", "The program wrote on and on while it was to stop.")
+        return packets is not None
+
     def _read_untrusted(self, source: Transport) -> bytes | None:
         scratch, kept = self._scratch, len(self._rest)
         if kept:

@@ -12,6 +12,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from sandbox.errors import SandboxBroken
+from sandbox.form import CompileJob
 from sandbox.limits import STACK_LARGE, CompileLimits, Limits
 from sandbox.outcome import EndRecord, Why
 
@@ -23,11 +24,11 @@ READY, ENDED, FAILED = 16, 17, 18
 # u32 kind, u32 id
 _HEAD = Struct("<II")
 # head, u64 memory_limit, u64 data_limit, u32 cpu_ms, u32 wall_ms, u32 table_limit, u32 stack_class, u32 flags, u32
-# reserved
+# control_bytes
 _START = Struct("<IIQQIIIIII")
 # head, u32 account
 _SHARE = Struct("<III")
-# head, u64 memory_limit, u64 max_code, u32 cpu_ms, u32 wall_ms, u32 flags, u32 reserved
+# head, u64 memory_limit, u64 max_code, u32 cpu_ms, u32 wall_ms, u32 flags, u32 job
 _COMPILE = Struct("<IIQQIIII")
 # head, u32 version, layers on, layers missing, cgroup mode, u64 fingerprint, u32 pool ready, pool size, programs,
 # spawner generation
@@ -36,6 +37,12 @@ _READY = Struct("<IIIIIIQIIII")
 _ENDED = Struct("<IIiIQQQ")
 # head, u32 reason, u32 errno
 _FAILED = Struct("<IIII")
+
+# The control memory of every suspendable program: 4,112 bytes of requests and words, frames of twice the larger stack.
+CONTROL_BYTES = 16_842_752
+# The part of it where the host asks for a stop; each place where a program may be left reads its own byte.
+REQUEST_BYTES = 4_096
+_PAGE = 65_536
 
 # The longest datagram that the keeper sends; one byte more is asked for, so that a longer one is seen.
 DATAGRAM_MAX = 64
@@ -81,22 +88,28 @@ class Failed(NamedTuple):
         return FAIL_TEXTS.get(self.reason, FAIL_TEXTS[1])
 
 
-def start(identity: int, limits: Limits, image_size: int) -> bytes:
-    """The image is mapped privately, which the kernel counts as data of the process."""
+def start(identity: int, limits: Limits, image_size: int, control_bytes: int = 0) -> bytes:
+    """`image_size`: of all images, which are mapped privately: the kernel counts them as data of the process. What
+    is needed besides for a state is counted there, too.
+    """
     stack_class = 1 if limits.stack == STACK_LARGE else 0
+    times = (limits.cpu_ms, limits.wall_ms)
     data = limits.data + image_size
-    return _START.pack(
-        START, identity, limits.memory, data, limits.cpu_ms, limits.wall_ms, limits.table, stack_class, 0, 0
-    )
+    return _START.pack(START, identity, limits.memory, data, *times, limits.table, stack_class, 0, control_bytes)
+
+
+def control_offset(memory: int) -> int:
+    """Where the control memory begins in the memory file of a program with this limit."""
+    return -(-memory // _PAGE) * _PAGE
 
 
 def kill(identity: int) -> bytes:
     return _HEAD.pack(KILL, identity)
 
 
-def compile_request(identity: int, limits: CompileLimits) -> bytes:
+def compile_request(identity: int, limits: CompileLimits, job: CompileJob = CompileJob.PLAIN) -> bytes:
     cpu_ms, wall_ms = round(limits.cpu_time * 1000), round(limits.wall_time * 1000)
-    return _COMPILE.pack(COMPILE, identity, limits.memory, limits.max_code, cpu_ms, wall_ms, 0, 0)
+    return _COMPILE.pack(COMPILE, identity, limits.memory, limits.max_code, cpu_ms, wall_ms, 0, job)
 
 
 def share(identity: int, account: int) -> bytes:

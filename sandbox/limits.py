@@ -246,6 +246,16 @@ class HostLimits:
             "One read takes what a socket buffer holds; must hold one packet and the next header.",
         ),
     )
+    suspend_seconds: float = _number(
+        5.0,
+        Range(
+            0.001,
+            3_600,
+            "seconds",
+            "A stop takes a millisecond; the longest single instruction, filling 4 GiB, about a second. Whoever waits "
+            "is told then, and may wait again.",
+        ),
+    )
     kill_seconds: float = _number(
         10.0,
         Range(

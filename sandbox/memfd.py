@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxBroken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # linux/fcntl.h; the module fcntl has them only from Python 3.12 on some builds.
 F_ADD_SEALS = 1033
@@ -34,6 +38,46 @@ class MemfdBlob:
 
     def __del__(self) -> None:
         os.close(self.fd)
+
+
+class MemfdSnapshot:
+    """Implements backend.Snapshot: memory 0 of a program that is gone, the first `size` bytes of its file."""
+
+    __slots__ = ("fd", "size")
+
+    def __init__(self, fd: int, size: int) -> None:
+        self.fd, self.size = fd, size
+
+    def read(self, offset: int, size: int) -> bytes:
+        return os.pread(self.fd, min(size, self.size - offset), offset)
+
+    def data(self) -> Iterator[tuple[int, int]]:
+        """(offset, length) of what was ever written; the rest is zeros."""
+        at = 0
+        while at < self.size:
+            try:
+                start = os.lseek(self.fd, at, os.SEEK_DATA)
+            except OSError:
+                return  # nothing but a hole is left
+            end = min(os.lseek(self.fd, start, os.SEEK_HOLE), self.size)
+            if start < end:
+                yield start, end - start
+            at = max(end, start + 1)
+
+    def copy_to(self, fd: int) -> None:
+        for start, length in self.data():
+            _copy(self.fd, fd, start, start + length)
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+
+def _copy(source: int, target: int, at: int, end: int) -> None:
+    while at < end:
+        piece = os.pread(source, min(end - at, _READ_CHUNK), at)
+        if not piece:
+            return
+        at += os.pwrite(target, piece, at)
 
 
 def empty_memfd(name: str) -> int:

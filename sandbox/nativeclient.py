@@ -20,17 +20,18 @@ from typing import TYPE_CHECKING, TypeVar
 import trio
 
 from sandbox import keeperwire
-from sandbox.backend import Compiled
+from sandbox.backend import PLAIN, Beginning, Compiled
 from sandbox.background import background_tasks
 from sandbox.compilefailure import compile_failure
 from sandbox.errors import BackendUnavailable, SandboxBroken, StartFailed
+from sandbox.form import CompileJob
 from sandbox.image import FACTS_MAX
 from sandbox.keeper import LOST, Keeper, KeeperGone
 from sandbox.keeperprocess import KeeperProcess, find_executable, keeper_arguments
-from sandbox.keeperwire import SPAWNER_LOST, Failed
+from sandbox.keeperwire import CONTROL_BYTES, REQUEST_BYTES, SPAWNER_LOST, Failed, control_offset
 from sandbox.layerprobe import why_unavailable
 from sandbox.layers import Layers, layers_from_bits
-from sandbox.memfd import MemfdBlob, allocated, empty_memfd, memory_memfd, read_all, seal, sealed_memfd
+from sandbox.memfd import MemfdBlob, MemfdSnapshot, allocated, empty_memfd, memory_memfd, read_all, seal, sealed_memfd
 from sandbox.transport import SocketTransport
 
 if TYPE_CHECKING:
@@ -44,6 +45,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# What every place where a program may be left reads while it is to stop.
+ONES = b"\1" * REQUEST_BYTES
+# Copying this much takes a millisecond or two; more goes to a thread, so that the loop keeps turning.
+COPY_INLINE_MAX = 4 << 20
 # Restarts are counted over this long.
 RESTART_WINDOW = 60.0
 
@@ -54,16 +59,31 @@ class NativeProcess:
     a program of the keeper. Holds the packet socket and the guest's memory file, two descriptors.
     """
 
-    __slots__ = ("_keeper", "_memory", "asked", "job", "transport")
+    __slots__ = ("_keeper", "_memory", "_stop_at", "asked", "job", "transport")
 
-    def __init__(self, keeper: Keeper, job: Job, sock: socket.socket, memory: int) -> None:
+    def __init__(self, keeper: Keeper, job: Job, sock: socket.socket, memory: int, stop_at: int = 0) -> None:
+        """`stop_at`: where the control memory begins in the memory file, 0 where there is none."""
         self._keeper, self.job, self._memory = keeper, job, memory
+        self._stop_at = stop_at
         self.asked = False
         self.transport = SocketTransport(sock)
 
     @property
     def peak_memory(self) -> int:
         return allocated(self._memory) if self._memory >= 0 else 0
+
+    @property
+    def can_stop(self) -> bool:
+        return self._stop_at > 0
+
+    def request_stop(self) -> None:
+        if self._stop_at and self._memory >= 0:
+            os.pwrite(self._memory, ONES, self._stop_at)
+
+    def take_memory(self, size: int) -> MemfdSnapshot:
+        """The file is this process's alone by now, and nobody writes to it any more."""
+        taken, self._memory = MemfdSnapshot(self._memory, min(size, os.fstat(self._memory).st_size)), -1
+        return taken
 
     def kill(self) -> None:
         self._keeper.kill(self.job)
@@ -93,6 +113,7 @@ class NativeBackend:
     """Implements backend.Backend."""
 
     name = "native"
+    can_suspend = True
 
     def __init__(self, settings: Settings, executable: str, nursery: trio.Nursery) -> None:
         self._settings, self._executable, self._nursery = settings, executable, nursery
@@ -166,42 +187,49 @@ class NativeBackend:
         except KeeperGone:
             return await ask(await self._living_keeper())
 
-    async def compile_job(self, wasm: bytes, limits: CompileLimits) -> Compiled:
-        return await self._asked(lambda keeper: _compile(keeper, wasm, limits))
+    async def compile_job(self, wasm: bytes, limits: CompileLimits, job: CompileJob = CompileJob.PLAIN) -> Compiled:
+        return await self._asked(lambda keeper: _compile(keeper, wasm, limits, job))
 
     def blob(self, data: bytes) -> MemfdBlob:
         return MemfdBlob(sealed_memfd("image", data))
 
-    async def start_process(self, image: Blob, setup: bytes, limits: Limits) -> tuple[NativeProcess, bytes]:
+    async def start_process(
+        self, image: Blob, setup: bytes, limits: Limits, beginning: Beginning = PLAIN
+    ) -> tuple[NativeProcess, bytes]:
         assert isinstance(image, MemfdBlob)
-        return await self._asked(lambda keeper: _start(keeper, image, setup, limits))
+        return await self._asked(lambda keeper: _start(keeper, image, setup, limits, beginning))
 
 
-async def _compile(keeper: Keeper, wasm: bytes, limits: CompileLimits) -> Compiled:
+async def _compile(keeper: Keeper, wasm: bytes, limits: CompileLimits, job: CompileJob) -> Compiled:
     fds: list[int] = []
     try:
         fds.append(await trio.to_thread.run_sync(sealed_memfd, "wasm", wasm))
         fds += [empty_memfd("image"), empty_memfd("facts")]
-        job = keeper.new_job()
-        await keeper.send(job, keeperwire.compile_request(job.identity, limits), fds)
-        await _compiled(keeper, job, limits)
+        asked = keeper.new_job()
+        await keeper.send(asked, keeperwire.compile_request(asked.identity, limits, job), fds)
+        await _compiled(keeper, asked, limits)
         return await trio.to_thread.run_sync(_harvest, fds)
     except OSError as error:
-        raise SandboxBroken(
-            "compiler-files", "The machine has no memory or descriptors for a compilation."
-        ) from error
+        raise SandboxBroken("compiler-files", "The machine has no memory or descriptors for a compilation.") from error
     finally:
         for fd in fds:
             os.close(fd)
 
 
-async def _start(keeper: Keeper, image: MemfdBlob, setup: bytes, limits: Limits) -> tuple[NativeProcess, bytes]:
-    ours, theirs, memory = _start_files(limits)
-    process = NativeProcess(keeper, keeper.new_job(), ours, memory)
+async def _start(
+    keeper: Keeper, image: MemfdBlob, setup: bytes, limits: Limits, beginning: Beginning
+) -> tuple[NativeProcess, bytes]:
+    control = CONTROL_BYTES if beginning.suspendable else 0
+    ours, theirs, memory = _start_files(limits, control)
+    process = NativeProcess(keeper, keeper.new_job(), ours, memory, control and control_offset(limits.memory))
     try:
+        if isinstance(beginning.memory, MemfdSnapshot):
+            await _copy(beginning.memory, memory)
+        images = [image] + ([beginning.continuation] if isinstance(beginning.continuation, MemfdBlob) else [])
         sent = ours.send(setup)
-        request = keeperwire.start(process.job.identity, limits, image.size)
-        await keeper.send(process.job, request, (theirs.fileno(), image.fd, memory))
+        private = sum(each.size for each in images) + beginning.private
+        request = keeperwire.start(process.job.identity, limits, private, control)
+        await keeper.send(process.job, request, (theirs.fileno(), image.fd, memory, *(each.fd for each in images[1:])))
         process.asked = True
     except BaseException:
         process.close()
@@ -211,9 +239,20 @@ async def _start(keeper: Keeper, image: MemfdBlob, setup: bytes, limits: Limits)
     return process, setup[sent:]
 
 
-def _start_files(limits: Limits) -> tuple[socket.socket, socket.socket, int]:
+async def _copy(snapshot: MemfdSnapshot, memory: int) -> None:
+    """Each program that goes on has memory of its own: the snapshot may be continued again."""
     try:
-        memory = memory_memfd(limits.memory)
+        if sum(length for _at, length in snapshot.data()) <= COPY_INLINE_MAX:
+            snapshot.copy_to(memory)
+        else:
+            await trio.to_thread.run_sync(snapshot.copy_to, memory)
+    except OSError as error:
+        raise StartFailed("no-memory", "The host has no memory left for a program; try again later.") from error
+
+
+def _start_files(limits: Limits, control: int) -> tuple[socket.socket, socket.socket, int]:
+    try:
+        memory = memory_memfd(control_offset(limits.memory) + control if control else limits.memory)
         try:
             ours, theirs = socket.socketpair()
         except OSError:

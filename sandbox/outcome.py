@@ -180,7 +180,7 @@ class Outcome:
     @property
     def ok(self) -> bool:
         """It ended by itself and said success."""
-        return self.state is not State.KILLED and self.result == 0
+        return self.state in (State.HALTED, State.TERMINATED) and self.result == 0
 
 
 class Wish(NamedTuple):

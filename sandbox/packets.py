@@ -236,6 +236,11 @@ class PacketCounter:
         self._skip = 0
         self._header = b""
 
+    @property
+    def between(self) -> bool:
+        """Every packet that was begun is whole."""
+        return not self._skip and not self._header
+
     def count(self, data: Buffer) -> None:
         """Raises ValueError when our side writes what is no packet: a bug of a service."""
         end, at = len(data), self._skip

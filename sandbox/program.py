@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 import trio
 
-from sandbox.errors import BrokenProgram, PacketViolation, StartFailed
-from sandbox.outcome import Cause, EndRecord, Outcome, State, Usage, Why, Wish, decide
+from sandbox.control import SUSPEND_PACKET
+from sandbox.errors import BadState, BrokenProgram, NotSuspendable, NotSuspended, PacketViolation, StartFailed
+from sandbox.onetask import OneTask
+from sandbox.outcome import Cause, EndRecord, Outcome, State, Usage, Why, Wish, decide, killed
 from sandbox.packets import PacketCounter
+from sandbox.stopping import LATE, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,26 +31,10 @@ if TYPE_CHECKING:
     from sandbox.inlet import Inlet
     from sandbox.limits import Limits
     from sandbox.packets import Buffer
+    from sandbox.stopping import Stoppable
+    from sandbox.suspended import Suspended
     from sandbox.traffic import Traffic
     from sandbox.tree import Tree
-
-
-class _OneTask:
-    """One task at a time may do this; a second one is told so, because two readers would each get half of a stream."""
-
-    __slots__ = ("_busy", "_what")
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._busy = False
-
-    def __enter__(self) -> None:
-        if self._busy:
-            raise trio.BusyResourceError(f"another task is {self._what} this program")
-        self._busy = True
-
-    def __exit__(self, *_exception: object) -> None:
-        self._busy = False
 
 
 class Program:
@@ -66,7 +53,10 @@ class Program:
         "_sending",
         "_started",
         "_started_at",
+        "_stop",
+        "_stoppable",
         "_stopped_at",
+        "_suspended",
         "_traffic",
         "_transport",
         "_wish",
@@ -82,7 +72,7 @@ class Program:
         self._inlet = inlet
         self._limits = limits
         self._on_ended = on_ended
-        self._receiving, self._sending = _OneTask("receiving from"), _OneTask("sending to")
+        self._receiving, self._sending = OneTask("receiving from"), OneTask("sending to")
         self._traffic = traffic
         self._counter, self._bytes_in = PacketCounter(), 0
         self._wish = Wish()
@@ -90,6 +80,9 @@ class Program:
         self._outcome: Outcome | None = None
         self._failure: StartFailed | None = None
         self._started_at, self._stopped_at = trio.current_time(), 0.0
+        self._stoppable: Stoppable | None = None
+        self._stop: Stop | None = None
+        self._suspended: Suspended | None = None
 
     @property
     def on_log(self) -> Callable[[int, bytes], None] | None:
@@ -102,6 +95,8 @@ class Program:
 
     async def receive_some(self) -> bytes:
         """Whole packets, at least one; b"" when the program has ended its output. Raises PacketViolation once."""
+        while self._stop is not None and self._stop.reading:
+            await self._receiving.changed()
         with self._receiving:
             await trio.lowlevel.checkpoint_if_cancelled()
             waited = False  # who has waited has given others their turn: a second checkpoint costs a fifth of an echo
@@ -155,7 +150,8 @@ class Program:
         """
         with self._sending:
             await trio.lowlevel.checkpoint_if_cancelled()
-            sent = self.send_nowait(data)
+            self._check_not_stopping()
+            sent = self._push(data)
             if sent == len(data):
                 await trio.lowlevel.cancel_shielded_checkpoint()
                 return
@@ -165,7 +161,7 @@ class Program:
         try:
             while rest:
                 await self._transport.wait_writable()
-                rest = rest[self.send_nowait(rest) :]
+                rest = rest[self._push(rest) :]
         except trio.ClosedResourceError:
             self._broken()
         except trio.Cancelled:
@@ -174,6 +170,15 @@ class Program:
 
     def send_nowait(self, data: Buffer) -> int:
         """Bytes that were taken at once, maybe 0. The rest must be sent before anything else. Raises BrokenProgram."""
+        if self._counter.between:
+            self._check_not_stopping()
+        return self._push(data)
+
+    def _check_not_stopping(self) -> None:
+        if self._stop is not None:
+            raise BrokenProgram("program-stopping", "The program is being stopped; nothing more can be sent to it.")
+
+    def _push(self, data: Buffer) -> int:
         if self._outcome is not None:
             self._broken()
         try:
@@ -184,6 +189,8 @@ class Program:
             self._broken()
         self._counter.count(data if sent == len(data) else memoryview(data)[:sent])
         self._bytes_in += sent
+        if self._stop is not None:
+            self._sending.wake()
         return sent
 
     def _broken(self) -> NoReturn:
@@ -206,6 +213,77 @@ class Program:
             return self._transport.send(data)
         except BlockingIOError:
             return 0
+
+    async def suspend(self) -> Suspended:
+        """Stop it where it is, and take its state. Its process is gone then, and wait() says SUSPENDED; what it had
+        sent before can still be received. Asked again, it waits for the same stop.
+
+        Raises NotSuspendable; NotSuspended: not yet (it computes something that cannot be left), it runs on and stops
+        later; BrokenProgram: it ended by itself, or was killed; BadState: its process was not what it should be.
+        When it is cancelled the program stops all the same.
+        """
+        if self._suspended is None:
+            patience = self._order_to_stop()
+            with trio.move_on_after(patience) as waiting:
+                await self._tell_to_stop()
+                await self._read_to_the_end()
+                await self.wait()
+            if waiting.cancelled_caught:
+                raise NotSuspended("stop-late", LATE.format(patience))
+        return self._take_state()
+
+    def _order_to_stop(self) -> float:
+        if self._stoppable is None or not self._started.can_stop:
+            raise NotSuspendable("not-suspendable", "The program was not compiled in the form that can be stopped.")
+        if self._stop is None and self._outcome is None:
+            self._stop = Stop(self._stoppable)
+            self._inlet.on_state = self._stop.add_untrusted
+            self._started.request_stop()
+        return self._stoppable.patience
+
+    async def _tell_to_stop(self) -> None:
+        """Behind whole packets, and behind whatever a task is sending."""
+        while self._stop is not None and not self._stop.told and self._outcome is None:
+            if self._sending.busy or not self._counter.between:
+                await self._sending.changed()
+                continue
+            with self._sending:
+                try:
+                    self._stop.told = self._transport.send(SUSPEND_PACKET) == len(SUSPEND_PACKET)
+                except BlockingIOError:
+                    await self._transport.wait_writable()
+                except OSError:
+                    return  # it is gone: its outcome says why
+
+    async def _read_to_the_end(self) -> None:
+        """The state comes behind everything else. Whoever receives does it; while nobody does, it is done here."""
+        stop = self._stop
+        while stop is not None and not self._inlet.at_end:
+            if self._receiving.busy and not stop.reading:
+                await self._receiving.changed()
+            else:
+                await self._read_some(stop)
+
+    async def _read_some(self, stop: Stop) -> None:
+        try:
+            with self._receiving:
+                stop.reading = True
+                if not self._inlet.read_ahead_untrusted(self._transport):
+                    await self._until_readable()
+        except PacketViolation as violation:
+            self._wish_for(Cause.ABI_VIOLATION, violation.text)
+            self._started.kill()
+        finally:
+            stop.reading = False
+            self._receiving.wake()
+
+    def _take_state(self) -> Suspended:
+        if self._suspended is None:
+            stop, outcome = self._stop, self._outcome
+            if outcome is None or stop is None:
+                raise BrokenProgram("program-ended", "The program has ended; there is nothing to stop.")
+            self._suspended = stop.result_untrusted(outcome)
+        return self._suspended
 
     def kill(self, cause: Cause = Cause.KILLED) -> None:
         """End it now. The first cause counts; nothing happens when it has ended."""
@@ -249,18 +327,33 @@ class Program:
         if self._outcome is None:
             self._record, self._stopped_at = record, trio.current_time()
             self._drain()
+            bare = decide(record, self._inlet.report, self._wish, self._limits.cpu_time)
+            if bare.state is State.SUSPENDED:
+                bare = self._keep_memory(bare)
             self._transport.close()
             self._started.close()
-            bare = decide(record, self._inlet.report, self._wish, self._limits.cpu_time)
             self._outcome = replace(bare, usage=self.usage())
             self._on_ended()
         return self._outcome
+
+    def _keep_memory(self, bare: Outcome) -> Outcome:
+        if self._stop is None:
+            return killed(Cause.INTERNAL, "The program's process stopped although nobody had asked it to.")
+        try:
+            self._stop.memory = self._started.take_memory(self._stop.memory_bytes_untrusted())
+        except BadState as bad:
+            return killed(Cause.INTERNAL, bad.text)
+        return bare
 
     def _drain(self) -> None:
         try:
             self._inlet.drain_untrusted(self._transport)
         except PacketViolation as violation:
             self._wish_for(Cause.ABI_VIOLATION, violation.text)
+
+    def make_stoppable(self, plan: Stoppable) -> None:
+        """Of a program whose image can be suspended; called before anybody has it."""
+        self._stoppable = plan
 
     @property
     def ended(self) -> bool:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 
-from sandbox.backend import Compiled
+from sandbox.backend import PLAIN, Beginning, Compiled
 from sandbox.background import background_tasks
 from sandbox.box import Sandbox
 from sandbox.control import (
@@ -41,7 +41,8 @@ from sandbox.control import (
     decode_untrusted,
     tree_packets,
 )  # fmt: skip
-from sandbox.errors import StartFailed
+from sandbox.errors import CompileLimit, StartFailed
+from sandbox.form import CompileJob
 from sandbox.imagecache import ImageStore
 from sandbox.layers import Layers
 from sandbox.outcome import EXIT_CAUSES, SIGKILL, Cause, EndRecord, Why
@@ -52,6 +53,7 @@ from sandbox.tree import Tree
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from sandbox.backend import Snapshot
     from sandbox.limits import CompileLimits, Limits
     from sandbox.packets import Buffer
 
@@ -285,6 +287,14 @@ class FakeProcess:
         except BrokenPipeError:
             return
 
+    can_stop = False
+
+    def request_stop(self) -> None:
+        return
+
+    def take_memory(self, size: int) -> Snapshot:
+        raise NotImplementedError
+
     def kill(self) -> None:
         self._scope.cancel()
 
@@ -314,17 +324,21 @@ class FakeBackend:
     name = "fake"
     fingerprint = "fake"
     pool = (0, 0)
+    can_suspend = True
     layers = Layers("fake", (), ())
 
     def __init__(self, scripts: Mapping[bytes, Script], nursery: trio.Nursery) -> None:
         self._scripts = dict(scripts)
         self._nursery = nursery
         self.personality = "wasi"
+        self.unsuspendable: tuple[str, ...] = ()
+        self.refuse_rewriting: CompileLimit | None = None
+        self.forget_the_form = False
         self.fail_starts = 0
         self.compile_seconds = 0.0
         self.compiling = self.compiling_most = 0
 
-    async def compile_job(self, wasm: bytes, limits: CompileLimits) -> Compiled:
+    async def compile_job(self, wasm: bytes, limits: CompileLimits, job: CompileJob = CompileJob.PLAIN) -> Compiled:
         self.compiling += 1
         self.compiling_most = max(self.compiling_most, self.compiling)
         try:
@@ -335,12 +349,19 @@ class FakeBackend:
             return Compiled(
                 None, json.dumps({"ok": False, "code": "malformed", "text": "This is no program."}).encode()
             )
-        return Compiled(FakeBlob(wasm), json.dumps(fake_facts(wasm, self.personality)).encode())
+        facts = fake_facts(wasm, self.personality)
+        if job is CompileJob.SUSPENDABLE and self.refuse_rewriting is not None:
+            raise self.refuse_rewriting
+        if job is CompileJob.SUSPENDABLE and not self.forget_the_form:
+            facts |= {"unsuspendable": list(self.unsuspendable)} if self.unsuspendable else {"suspendable": True}
+        return Compiled(FakeBlob(wasm), json.dumps(facts).encode())
 
     def blob(self, data: bytes) -> FakeBlob:
         return FakeBlob(data)
 
-    async def start_process(self, image: object, setup: bytes, limits: Limits) -> tuple[FakeProcess, bytes]:
+    async def start_process(
+        self, image: object, setup: bytes, limits: Limits, _beginning: Beginning = PLAIN
+    ) -> tuple[FakeProcess, bytes]:
         if self.fail_starts:
             self.fail_starts -= 1
             raise StartFailed("no-process", "No process could be made.")

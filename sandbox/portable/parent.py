@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from sandbox.backend import Compiled
+from sandbox.backend import PLAIN, Beginning, Compiled
 from sandbox.background import background_tasks
 from sandbox.compilefailure import compile_failure
 from sandbox.errors import BackendUnavailable, SandboxBroken, StartFailed
+from sandbox.form import CompileJob
 from sandbox.outcome import EndRecord, Why
 from sandbox.portable.child_orders import CompileOrders, ProgramOrders, encode_orders
 from sandbox.portable.child_process import ChildEnd, EndOfChild, command, start_child
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import AsyncIterator
 
-    from sandbox.backend import Blob
+    from sandbox.backend import Blob, Snapshot
     from sandbox.layers import Layers
     from sandbox.limits import CompileLimits, Limits
     from sandbox.settings import Settings
@@ -95,6 +96,16 @@ class ChildProgram:
         """Not known while it runs."""
         return 0
 
+    @property
+    def can_stop(self) -> bool:
+        return False
+
+    def request_stop(self) -> None:
+        return
+
+    def take_memory(self, size: int) -> Snapshot:
+        raise NotImplementedError
+
     def kill(self) -> None:
         self._kill(Why.KILL)
 
@@ -136,6 +147,7 @@ class PortableBackend:
 
     name = "portable"
     pool = (0, 0)
+    can_suspend = False
 
     def __init__(self, nursery: trio.Nursery, directory: Path, site: str) -> None:
         self._nursery, self._directory, self._site = nursery, directory, site
@@ -145,7 +157,11 @@ class PortableBackend:
     def layers(self) -> Layers:
         return portable_layers(has_rlimits=has_limits())
 
-    async def compile_job(self, wasm: bytes, limits: CompileLimits) -> Compiled:
+    async def compile_job(self, wasm: bytes, limits: CompileLimits, job: CompileJob = CompileJob.PLAIN) -> Compiled:
+        assert job is CompileJob.PLAIN
+        return await self._compile(wasm, limits)
+
+    async def _compile(self, wasm: bytes, limits: CompileLimits) -> Compiled:
         job = Path(await trio.to_thread.run_sync(partial(tempfile.mkdtemp, dir=self._directory)))
         try:
             await trio.to_thread.run_sync((job / "wasm").write_bytes, wasm)
@@ -161,8 +177,11 @@ class PortableBackend:
         path.write_bytes(data)
         return ImageFile(path, len(data), hashlib.sha256(data).hexdigest())
 
-    async def start_process(self, image: Blob, setup: bytes, limits: Limits) -> tuple[ChildProgram, bytes]:
+    async def start_process(
+        self, image: Blob, setup: bytes, limits: Limits, beginning: Beginning = PLAIN
+    ) -> tuple[ChildProgram, bytes]:
         assert isinstance(image, ImageFile)
+        assert beginning == PLAIN
         ours, theirs = socket.socketpair()
         arguments = command("program", self._site, encode_orders(_program_orders(image, limits)))
         with theirs:

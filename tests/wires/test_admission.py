@@ -14,7 +14,7 @@ import trio
 import trio.testing
 
 import sandbox
-from sandbox import CompileLimits, HostLimits, Settings
+from sandbox import CompileLimit, CompileLimits, Form, HostLimits, Settings
 from sandbox.box import Sandbox, open_store
 from sandbox.testing import FakeBackend, FakeGuest, open_fake_backend
 
@@ -180,3 +180,53 @@ async def test_a_refused_program_gives_its_place_back_and_is_not_kept(
             await box.compile(b"no program")
     assert box.statistics().refused == 2
     assert not box._admission._queues
+
+
+async def test_the_two_forms_of_a_program_are_two_images(backend: FakeBackend, autojump_clock: MockClock) -> None:
+    box = boxed(backend)
+    plain = await box.compile(PROGRAMS[0])
+    suspendable = await box.compile(PROGRAMS[0], form=Form.SUSPENDABLE)
+    assert (plain.suspendable, suspendable.suspendable) == (False, True)
+    assert plain.sha256 == suspendable.sha256
+    assert box.ready(plain.sha256) is plain
+    assert box.ready(plain.sha256, Form.SUSPENDABLE) is suspendable
+    assert (box.statistics().compiled, box.statistics().cache_hits) == (2, 0)
+
+
+async def test_a_program_that_cannot_be_suspended_says_why_and_runs(
+    backend: FakeBackend, autojump_clock: MockClock
+) -> None:
+    backend.unsuspendable = ("function 3 (f): it uses a reference type that is not handled",)
+    image = await boxed(backend).compile(PROGRAMS[0], form=Form.SUSPENDABLE)
+    assert (image.suspendable, image.unsuspendable) == (False, backend.unsuspendable)
+
+
+async def test_what_is_too_large_only_when_rewritten_runs_as_it_came(
+    backend: FakeBackend, autojump_clock: MockClock
+) -> None:
+    backend.refuse_rewriting = CompileLimit("compile-memory", "Compiling the program needs more than 9 MiB of memory.")
+    box = boxed(backend)
+    image = await box.compile(PROGRAMS[0], form=Form.SUSPENDABLE)
+    assert not image.suspendable
+    assert image.unsuspendable == (
+        "the compiler's limits are enough for the program as it is, not for its rewritten form: "
+        "Compiling the program needs more than 9 MiB of memory.",
+    )
+    assert box.ready(image.sha256, Form.SUSPENDABLE) is image
+
+
+async def test_a_backend_that_cannot_suspend_says_so(backend: FakeBackend, autojump_clock: MockClock) -> None:
+    backend.can_suspend = False
+    box = boxed(backend)
+    image = await box.compile(PROGRAMS[0], form=Form.SUSPENDABLE)
+    assert image.unsuspendable == ("the portable back-end cannot suspend programs",)
+    assert (await box.compile(PROGRAMS[0])).unsuspendable == ()
+
+
+async def test_a_worker_that_answers_in_another_form_is_not_believed(
+    backend: FakeBackend, autojump_clock: MockClock
+) -> None:
+    backend.forget_the_form = True
+    with pytest.raises(sandbox.SandboxBroken) as caught:
+        await boxed(backend).compile(PROGRAMS[0], form=Form.SUSPENDABLE)
+    assert caught.value.code == "compiler-facts"

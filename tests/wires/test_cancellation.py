@@ -118,9 +118,7 @@ async def test_a_cancellation_as_each_stage_begins_leaves_nothing_behind(keeper:
         await whole_life(box, b"echo")
 
 
-async def test_a_cancellation_at_every_step_of_a_compilation_leaves_nothing_behind(
-    keeper: str, tmp_path: Path
-) -> None:
+async def test_a_cancellation_at_every_step_of_a_compilation_leaves_nothing_behind(keeper: str, tmp_path: Path) -> None:
     settings = Settings(executable=keeper, cache_directory=str(tmp_path / "images"))
     async with sandbox.open_sandbox("native", settings) as box:
         await box.compile(b"exit-0")

@@ -211,9 +211,7 @@ async def test_a_service_that_fails_when_another_program_wakes_it_ends_its_own_p
     async with trio.open_nursery() as nursery:
         culprit, victim = FakeProgram(), FakeProgram(buffer=1 << 20)
         boards = Switchboard({"x": Offer("1", Trigger)}), Switchboard({"x": Offer("1", Fragile)}, outbox=100)
-        exchanges = [
-            Exchange(guest, board, turn) for guest, board in zip((culprit, victim), boards, strict=True)
-        ]
+        exchanges = [Exchange(guest, board, turn) for guest, board in zip((culprit, victim), boards, strict=True)]
         for guest, exchange in zip((culprit, victim), exchanges, strict=True):
             nursery.start_soon(exchange.run)
             guest.discover("x")

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sandbox.cachefile import HEAD_SIZE, MAGIC, DamagedEntry, decode_entry_untrusted, encode_entry
 from sandbox.compilefailure import compile_failure
 from sandbox.errors import CompileLimit, Refused, SandboxBroken, SandboxError, public_text_untrusted
-from sandbox.image import FACTS_MAX, Facts, image_key, parse_facts_untrusted
+from sandbox.form import Form
+from sandbox.image import FACTS_MAX, Facts, image_key, parse_facts_untrusted, unsuspendable_facts
 from sandbox.limits import CompileLimits
 from sandbox.outcome import SIGKILL, SIGXCPU, EndRecord, Why
 from sandbox.testing import fake_facts
@@ -62,8 +63,25 @@ def test_a_key_depends_on_program_and_engine() -> None:
     assert len({image_key(one, "a"), image_key(two, "a"), image_key(one, "b")}) == 3
 
 
+def test_the_two_forms_of_a_program_have_keys_of_their_own() -> None:
+    one = sha256(b"1").hexdigest()
+    assert image_key(one, "a", Form.PLAIN) == image_key(one, "a") != image_key(one, "a", Form.SUSPENDABLE)
+
+
 def written(**changes: object) -> bytes:
     return json.dumps({**fake_facts(b"program"), **changes}).encode()
+
+
+def test_facts_say_whether_a_program_can_be_suspended_and_why_not() -> None:
+    assert parse_facts_untrusted(written(suspendable=True)).suspendable
+    reasons = ["function 7 (f): why", "bad \x1b[2J name", "x" * 500]
+    found = parse_facts_untrusted(written(unsuspendable=reasons))
+    assert not found.suspendable
+    assert found.unsuspendable == ("function 7 (f): why", "bad  [2J name", "x" * 199 + "…")
+
+
+def test_facts_of_a_plain_program_can_be_given_a_reason() -> None:
+    assert parse_facts_untrusted(unsuspendable_facts(written(), "too large")).unsuspendable == ("too large",)
 
 
 def test_facts_are_read() -> None:
@@ -79,7 +97,8 @@ def test_facts_are_read() -> None:
         {"memory_pages": 1 << 33}, {"memory_max_pages": "1"}, {"table_elements": None}, {"exports": "x"},
         {"exports": [1]},
         {"exports": ["x"] * 65}, {"exports": ["x" * 1025]}, {"has_start": 0}, {"imports": {}}, {"wasm_sha256": "00"},
-        {"wasm_sha256": "Z" * 64}, {"wasm_sha256": 5},
+        {"wasm_sha256": "Z" * 64}, {"wasm_sha256": 5}, {"suspendable": 1}, {"unsuspendable": "f"},
+        {"unsuspendable": [1]}, {"unsuspendable": ["x"] * 17},
     ],
 )  # fmt: skip
 def test_every_field_of_the_facts_is_checked(changes: dict[str, object]) -> None:

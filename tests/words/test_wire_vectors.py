@@ -10,6 +10,7 @@ import pytest
 
 from sandbox import control, keeperwire
 from sandbox.errors import PacketViolation
+from sandbox.form import CompileJob
 from sandbox.layers import LAYER_NAMES
 from sandbox.limits import CompileLimits, Limits
 from sandbox.outcome import EXIT_CAUSES, Cause, EndRecord, Report, State, Wish, decide
@@ -106,25 +107,34 @@ def test_a_state_is_cut_into_packets_behind_the_length_of_its_guide() -> None:
 
 def test_requests_have_the_same_bytes() -> None:
     by_name = {vector["name"]: vector for vector in VECTORS["requests"]}
-    identity = by_name["START"]["id"]
-    fields = by_name["START"]["fields"]
+    assert keeperwire.kill(by_name["KILL"]["id"]).hex() == by_name["KILL"]["hex"]
+    assert keeperwire.status(by_name["STATUS"]["id"]).hex() == by_name["STATUS"]["hex"]
+    shared = by_name["SHARE"]
+    assert keeperwire.share(shared["id"], shared["fields"]["account"]).hex() == shared["hex"]
+
+
+@pytest.mark.parametrize("vector", [vector for vector in VECTORS["requests"] if vector["name"] == "START"])
+def test_a_start_has_the_same_bytes(vector: Vector) -> None:
+    fields = vector["fields"]
     limits = Limits(cpu_time=fields["cpu_ms"] / 1000, wall_time=None, table=fields["table_limit"], stack=8 << 20)
-    start = bytearray(keeperwire.start(identity, limits, 5 << 20))
+    start = bytearray(keeperwire.start(vector["id"], limits, 5 << 20, fields["control_bytes"]))
     assert int.from_bytes(start[16:24], "little") == limits.data + (5 << 20)
     start[8:16] = fields["memory_limit"].to_bytes(8, "little")  # 8 GiB: above our own range
     start[16:24] = fields["data_limit"].to_bytes(8, "little")
-    assert start.hex() == by_name["START"]["hex"]
-    assert keeperwire.kill(identity).hex() == by_name["KILL"]["hex"]
-    assert keeperwire.status(identity).hex() == by_name["STATUS"]["hex"]
-    assert keeperwire.share(identity, by_name["SHARE"]["fields"]["account"]).hex() == by_name["SHARE"]["hex"]
-    fields = by_name["COMPILE"]["fields"]
+    assert start.hex() == vector["hex"]
+    assert fields["control_bytes"] in (0, keeperwire.CONTROL_BYTES)
+
+
+@pytest.mark.parametrize("vector", [vector for vector in VECTORS["requests"] if vector["name"] == "COMPILE"])
+def test_a_compilation_has_the_same_bytes(vector: Vector) -> None:
+    fields = vector["fields"]
     compiling = CompileLimits(
         memory=fields["memory_limit"],
         max_code=fields["max_code"],
         cpu_time=fields["cpu_ms"] / 1000,
         wall_time=fields["wall_ms"] / 1000,
     )
-    assert keeperwire.compile_request(identity, compiling).hex() == by_name["COMPILE"]["hex"]
+    assert keeperwire.compile_request(vector["id"], compiling, CompileJob(fields["job"])).hex() == vector["hex"]
 
 
 @pytest.mark.parametrize("vector", VECTORS["answers"])

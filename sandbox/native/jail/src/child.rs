@@ -161,6 +161,8 @@ fn run_program<W: Workload>(
     from: &Inheritance,
     timers: &Timers,
 ) -> ! {
+    let mut descriptors = descriptors;
+    let continuation = descriptors.drain(3.min(descriptors.len())..).next();
     let three: Result<[OwnedFd; 3], _> = descriptors.try_into();
     let [packet, image, memory] =
         or_exit(Step::Request, three.map_err(|_| Failure { what: "descriptors", errno: libc::EBADF }));
@@ -171,7 +173,7 @@ fn run_program<W: Workload>(
     }
     or_exit(Step::Timers, timers.start(start.cpu_ms, start.wall_ms));
     let lock = ProgramLock { layers: from.layers, filter: &from.filter };
-    workload.run_program(start, ProgramDescriptors { packet: PACKET, image, memory }, lock)
+    workload.run_program(start, ProgramDescriptors { packet: PACKET, image, memory, continuation }, lock)
 }
 
 fn run_compile<W: Workload>(

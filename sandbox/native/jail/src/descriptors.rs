@@ -4,7 +4,7 @@ use crate::sys::{Failure, check, syscall};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-/// Most descriptors in one message; START and COMPILE have three, PREPARE at most four.
+/// Most descriptors in one message; COMPILE has three, START and PREPARE at most four.
 pub const DESCRIPTORS_MAX: usize = 4;
 /// Kernel structures of one control message with [`DESCRIPTORS_MAX`] descriptors, in 8-byte words (16 + 4 x 4 bytes).
 const CONTROL_WORDS: usize = 8;

@@ -220,9 +220,9 @@ impl Keeper {
     fn request_untrusted(&mut self, datagram: &[u8], count: usize, descriptors: Vec<OwnedFd>) {
         match Request::decode_untrusted(datagram, count) {
             Err(bad) => self.decide(Event::Nonsense(bad.id)),
-            Ok((id, request)) if request.descriptors() > 0 && self.pool.has(id) => self.decide(Event::Nonsense(id)),
+            Ok((id, request)) if request.is_work() && self.pool.has(id) => self.decide(Event::Nonsense(id)),
             Ok((id, request)) => {
-                if request.descriptors() > 0 {
+                if request.is_work() {
                     self.held.insert(id, (datagram.to_vec(), descriptors));
                 }
                 self.decide(Event::Asked(id, request));

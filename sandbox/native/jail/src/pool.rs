@@ -16,8 +16,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 #[path = "supply.rs"]
 mod supply;
 
-/// Descriptors of a request that waits or was just given: packet socket, image, memory, and the child's.
-const WAITING_COST: u64 = 4;
+/// Descriptors of a request that waits or was just given: packet socket, image, memory, a continuation, and the child's.
+const WAITING_COST: u64 = 5;
 /// Descriptors of a running program: its pidfd.
 const RUNNING_COST: u64 = 1;
 /// After its wall time a program has this long for its own timer to end it.

@@ -22,7 +22,7 @@ const ALWAYS: &[(Resource, u64, &str)] = &[
 const OWN_STACK: u64 = 768 << 10;
 
 /// A compile worker's facts (PROTOCOL.md), which may be longer than its image.
-const FACTS_MAX: u64 = 64 << 10;
+const FACTS_MAX: u64 = 4 << 20;
 
 fn set(resource: Resource, value: u64) -> Result<(), Failure> {
     let limit = libc::rlimit { rlim_cur: value, rlim_max: value };

@@ -44,8 +44,10 @@ pub struct ProgramDescriptors {
     pub packet: RawFd,
     /// The sealed image.
     pub image: OwnedFd,
-    /// The memory: a memfd of exactly `memory_limit` bytes, sealed against shrinking and growing.
+    /// The memory: a memfd of exactly `memory_limit` + `control_bytes` bytes, sealed against shrinking and growing.
     pub memory: OwnedFd,
+    /// The sealed image of the continuation, of a program that goes on.
+    pub continuation: Option<OwnedFd>,
 }
 
 /// What a compile worker reads and writes: [`WASM`], [`IMAGE`], [`FACTS`].

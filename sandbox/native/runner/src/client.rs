@@ -43,12 +43,13 @@ pub type Packet = (Header, Vec<u8>);
 /// Limits like those of the product's defaults.
 pub fn start() -> Start {
     let (memory_limit, data_limit) = (64 * MIB, 96 * MIB);
-    Start { memory_limit, data_limit, cpu_ms: 30_000, wall_ms: 300_000, table_limit: 65_536, stack_class: 0, flags: 0 }
+    let (cpu_ms, wall_ms) = (30_000, 300_000);
+    Start { memory_limit, data_limit, cpu_ms, wall_ms, table_limit: 65_536, ..Start::default() }
 }
 
 /// The same for a compile worker.
 pub fn compile() -> Compile {
-    Compile { memory_limit: 1024 * MIB, max_code: 64 * MIB, cpu_ms: 60_000, wall_ms: 120_000, flags: 0 }
+    Compile { memory_limit: 1024 * MIB, max_code: 64 * MIB, cpu_ms: 60_000, wall_ms: 120_000, ..Compile::default() }
 }
 
 /// The setup packets of a program with these words.

@@ -5,8 +5,11 @@
 //! that program only, because the image first runs under the final filter.
 
 use crate::admission::admit_untrusted;
-use crate::facts;
+use crate::facts::{self, Form};
 use crate::refusal::Refusal;
+use crate::suspension::{Sizes, continue_untrusted, show_untrusted, transform_untrusted};
+use gatebus_module::FRAME_BYTES;
+use gatebus_wire::keeper::Job;
 use serde_json::Value;
 use std::fs::File;
 use std::io::Write;
@@ -22,22 +25,66 @@ pub struct Compiled {
 }
 
 /// Admission and compilation of one module.
-pub fn compile_untrusted(engine: &Engine, given: &[u8], max_code: u64) -> Compiled {
-    match image_untrusted(engine, given, max_code) {
+pub fn compile_untrusted(engine: &Engine, given: &[u8], max_code: u64, job: Job) -> Compiled {
+    let done = match job {
+        Job::Plain | Job::Suspendable => image_untrusted(engine, given, max_code, job),
+        Job::Continue => continuation_untrusted(engine, given, max_code),
+        Job::Show => frames_untrusted(given),
+    };
+    match done {
         Ok((image, facts)) => Compiled { image, facts },
         Err(refusal) => Compiled { image: Vec::new(), facts: facts::refused(&refusal) },
     }
 }
 
-fn image_untrusted(engine: &Engine, given: &[u8], max_code: u64) -> Result<(Vec<u8>, Value), Refusal> {
+fn image_untrusted(engine: &Engine, given: &[u8], max_code: u64, job: Job) -> Result<(Vec<u8>, Value), Refusal> {
     let admitted = admit_untrusted(given)?;
-    let image = engine.precompile_module(&admitted.wasm).map_err(|error| not_compiled(&error))?;
+    let suspendable = (job == Job::Suspendable).then(|| suspendable_untrusted(engine, &admitted.wasm, max_code));
+    let (image, form) = match suspendable {
+        Some(Ok((image, sizes))) => (image, Form::Suspendable(sizes)),
+        Some(Err(reasons)) => (precompile(engine, &admitted.wasm, max_code)?, Form::Unsuspendable(reasons)),
+        None => (precompile(engine, &admitted.wasm, max_code)?, Form::Plain),
+    };
+    let facts = facts::admitted(&admitted, given, &form);
+    Ok((image, facts))
+}
+
+fn suspendable_untrusted(engine: &Engine, wasm: &[u8], max_code: u64) -> Result<(Vec<u8>, Sizes), Vec<String>> {
+    let transformed = transform_untrusted(wasm)?;
+    let image = precompile(engine, &transformed.wasm, max_code);
+    let image = image.map_err(|refusal| vec![format!("transformed for it, {}", refusal.text)])?;
+    Ok((image, transformed.sizes))
+}
+
+fn continuation_untrusted(engine: &Engine, given: &[u8], max_code: u64) -> Result<(Vec<u8>, Value), Refusal> {
+    let (sites, given) = prefix_untrusted(given, 4)?;
+    let sites = sites.as_chunks().0.iter().map(|site| u32::from_le_bytes(*site)).collect();
+    let (wasm, guide) = continue_untrusted(&admit_untrusted(given)?.wasm, &sites)?;
+    let image = precompile(engine, &wasm, max_code)?;
+    Ok((image, facts::continuation(given, &guide)))
+}
+
+fn frames_untrusted(given: &[u8]) -> Result<(Vec<u8>, Value), Refusal> {
+    let (frames, given) = prefix_untrusted(given, 1)?;
+    let frames = show_untrusted(&admit_untrusted(given)?.wasm, frames)?;
+    Ok((Vec::new(), facts::frames(given, &frames)))
+}
+
+/// `u32 count`, so many things of `size` bytes, and the program.
+fn prefix_untrusted(given: &[u8], size: usize) -> Result<(&[u8], &[u8]), Refusal> {
+    let cut = || Refusal { code: "malformed", text: "the order is cut off".to_owned() };
+    let (count, rest) = given.split_first_chunk::<4>().ok_or_else(cut)?;
+    let length = (u32::from_le_bytes(*count) as usize).checked_mul(size).ok_or_else(cut)?;
+    rest.split_at_checked(length).ok_or_else(cut)
+}
+
+fn precompile(engine: &Engine, wasm: &[u8], max_code: u64) -> Result<Vec<u8>, Refusal> {
+    let image = engine.precompile_module(wasm).map_err(|error| not_compiled(&error))?;
     if image.len() as u64 > max_code {
         let text = format!("the compiled program has {} bytes, at most {max_code}", image.len());
         return Err(Refusal { code: "code-too-large", text });
     }
-    let facts = facts::admitted(&admitted, given);
-    Ok((image, facts))
+    Ok(image)
 }
 
 /// The module was valid, so this is a limit of the compiler's own ("function too large").
@@ -47,15 +94,18 @@ fn not_compiled(error: &wasmtime::Error) -> Refusal {
 }
 
 /// The worker's whole life between its start and `exit_group(0)`. Facts last: they say that the image is complete.
-pub fn work(engine: &Engine, [wasm, mut image, mut facts]: [&File; 3], max_code: u64) -> std::io::Result<()> {
-    let compiled = compile_untrusted(engine, &read_untrusted(wasm)?, max_code);
+pub fn work(engine: &Engine, [wasm, mut image, mut facts]: [&File; 3], max_code: u64, job: Job) -> std::io::Result<()> {
+    let compiled = compile_untrusted(engine, &read_untrusted(wasm)?, max_code, job);
     image.write_all(&compiled.image)?;
     facts.write_all(compiled.facts.to_string().as_bytes())
 }
 
+/// What may stand before the program: sites, or all frames that there can be.
+const BEFORE_MODULE: usize = FRAME_BYTES as usize + 4;
+
 /// The whole file, however long: admission refuses what is too long by name.
 fn read_untrusted(file: &File) -> std::io::Result<Vec<u8>> {
-    let length = file.metadata()?.len().min(crate::bounds::MODULE as u64 + 1);
+    let length = file.metadata()?.len().min((crate::bounds::MODULE + BEFORE_MODULE) as u64 + 1);
     let mut content = vec![0; usize::try_from(length).unwrap_or(0)];
     file.read_exact_at(&mut content, 0)?;
     Ok(content)

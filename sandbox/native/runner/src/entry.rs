@@ -3,6 +3,7 @@
 use crate::ending::because;
 use crate::host::Host;
 use gatebus_abi::{Exit, Personality};
+use gatebus_module::Phase;
 use gatebus_wire::status;
 use wasmtime::{Func, Instance, Store, TypedFunc, ValType};
 
@@ -16,20 +17,52 @@ enum Callable {
     Number(TypedFunc<(), i32>),
 }
 
+/// How a call came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Returned {
+    /// At its end. The result is that of the entry function, if it has one.
+    Done(Option<i32>),
+    /// It was left inside this part: its frames are in the control memory.
+    Left(Phase),
+}
+
 /// What will be called, in order.
 pub struct Entry {
-    before: Option<Callable>,
-    function: Option<Callable>,
+    parts: Vec<(Phase, Callable)>,
 }
 
 impl Entry {
-    /// Calls it. The result is that of the entry function, if it has one.
-    pub fn call(&self, store: &mut Store<Host>) -> wasmtime::Result<Option<i32>> {
-        if let Some(before) = &self.before {
-            before.call(store)?;
-        }
-        self.function.as_ref().map_or(Ok(None), |function| function.call(store))
+    /// Calls everything.
+    pub fn call(&self, store: &mut Store<Host>) -> wasmtime::Result<Returned> {
+        call_all(store, &self.parts)
     }
+
+    /// Goes on with a call that was left: `resume` in its place, then the calls that follow it.
+    pub fn resume(&self, store: &mut Store<Host>, left: Phase, resume: Func) -> wasmtime::Result<Returned> {
+        let Some(resume) = callable_function(store, resume) else { return Err(wasmtime::Error::new(not_resumable())) };
+        let later = self.parts.iter().position(|(part, _)| *part == left).map_or(&[][..], |at| &self.parts[at + 1..]);
+        match call_all(store, &[(left, resume)])? {
+            Returned::Done(_) if !later.is_empty() => call_all(store, later),
+            returned => Ok(returned),
+        }
+    }
+}
+
+fn call_all(store: &mut Store<Host>, parts: &[(Phase, Callable)]) -> wasmtime::Result<Returned> {
+    let mut result = None;
+    for (part, callable) in parts {
+        let given = callable.call(store)?;
+        if store.data().slots.is_unwinding() {
+            return Ok(Returned::Left(*part));
+        }
+        result = given.filter(|_| *part == Phase::Entry);
+    }
+    Ok(Returned::Done(result))
+}
+
+/// Its innermost frame gives something that no entry gives.
+fn not_resumable() -> Exit {
+    because(status::BAD_STATE, "the outermost frame is not of an entry function")
 }
 
 impl Callable {
@@ -41,46 +74,59 @@ impl Callable {
     }
 }
 
-/// Finds what to call. None: the module has run its start section and that is all.
+/// Finds what to call, maybe nothing: the module has run its start section and that is all.
 pub fn find(
     store: &mut Store<Host>,
     instance: &Instance,
     personality: Personality,
     name: Option<&str>,
-) -> Result<Option<Entry>, Exit> {
-    match personality {
+) -> Result<Entry, Exit> {
+    if store.data().slots.has_control() && name.is_some_and(|name| name.starts_with(gatebus_module::PREFIX)) {
+        return Err(not_exported());
+    }
+    let mut parts = match personality {
         Personality::Gate => gate(store, instance, name),
         Personality::Wasi => wasi(store, instance, name),
+    }?;
+    let hidden = store.data().slots.has_control();
+    if let Some(start) = callable(store, instance, gatebus_module::START).filter(|_| hidden) {
+        parts.insert(0, (Phase::Start, start));
     }
+    Ok(Entry { parts })
 }
 
 /// Gate: a module with `_start` has no other entry; without one, no name means no entry.
-fn gate(store: &mut Store<Host>, instance: &Instance, name: Option<&str>) -> Result<Option<Entry>, Exit> {
+fn gate(store: &mut Store<Host>, instance: &Instance, name: Option<&str>) -> Result<Vec<(Phase, Callable)>, Exit> {
     let start = callable(store, instance, START);
     let function = match (start, name) {
         (Some(start), None) => start,
         (Some(_), Some(_)) => {
             return Err(no_function("entry function may not be specified for program with _start function"));
         }
-        (None, None | Some(START)) => return Ok(None),
+        (None, None | Some(START)) => return Ok(Vec::new()),
         (None, Some(name)) => callable(store, instance, name).ok_or_else(not_exported)?,
     };
-    Ok(Some(Entry { before: None, function: Some(function) }))
+    Ok(vec![(Phase::Entry, function)])
 }
 
 /// WASI: `_start`, or a named function of a module that has been initialised.
-fn wasi(store: &mut Store<Host>, instance: &Instance, name: Option<&str>) -> Result<Option<Entry>, Exit> {
+fn wasi(store: &mut Store<Host>, instance: &Instance, name: Option<&str>) -> Result<Vec<(Phase, Callable)>, Exit> {
     let name = name.unwrap_or(START);
     let function = callable(store, instance, name);
     if function.is_none() && name != START {
         return Err(not_exported());
     }
     let before = if name == START && function.is_some() { None } else { callable(store, instance, INITIALIZE) };
-    Ok((before.is_some() || function.is_some()).then_some(Entry { before, function }))
+    let before = before.map(|before| (Phase::Initialize, before));
+    Ok(before.into_iter().chain(function.map(|function| (Phase::Entry, function))).collect())
 }
 
 fn callable(store: &mut Store<Host>, instance: &Instance, name: &str) -> Option<Callable> {
-    let function: Func = instance.get_func(&mut *store, name)?;
+    let function = instance.get_func(&mut *store, name)?;
+    callable_function(store, function)
+}
+
+fn callable_function(store: &mut Store<Host>, function: Func) -> Option<Callable> {
     let ty = function.ty(&*store);
     let mut results = ty.results();
     if ty.params().len() != 0 || results.len() > 1 {

@@ -2,14 +2,25 @@
 
 use crate::admission::Admitted;
 use crate::refusal::Refusal;
+use crate::suspension::Sizes;
 use gatebus_abi::table::Personality;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+/// In which form the program is in the image.
+pub enum Form {
+    /// As it is, because nothing else was wanted.
+    Plain,
+    /// As it can be suspended.
+    Suspendable(Sizes),
+    /// As it is, for these reasons.
+    Unsuspendable(Vec<String>),
+}
+
 /// The facts of an admitted module. `given` are the bytes that came in, text or binary.
-pub fn admitted(admitted: &Admitted<'_>, given: &[u8]) -> Value {
+pub fn admitted(admitted: &Admitted<'_>, given: &[u8], form: &Form) -> Value {
     let scan = &admitted.scan;
-    json!({
+    let mut facts = json!({
         "ok": true,
         "personality": match admitted.personality { Personality::Wasi => "wasi", Personality::Gate => "gate" },
         "functions": scan.defined_functions(),
@@ -19,8 +30,43 @@ pub fn admitted(admitted: &Admitted<'_>, given: &[u8]) -> Value {
         "exports": short(&admitted.entries),
         "has_start": scan.has_start,
         "imports": scan.imports.len(),
-        "wasm_sha256": Sha256::digest(given).iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
-    })
+        "wasm_sha256": sha256(given),
+    });
+    match form {
+        Form::Plain => {}
+        Form::Suspendable(sizes) => {
+            facts["suspendable"] = json!(true);
+            facts["sites"] = json!(words(&sizes.sites));
+            facts["returned"] = json!(words(&sizes.returned));
+        }
+        Form::Unsuspendable(reasons) => facts["unsuspendable"] = json!(reasons),
+    }
+    facts
+}
+
+/// The facts of a continuation of the program with these bytes.
+pub fn continuation(given: &[u8], guide: &[u8]) -> Value {
+    json!({"ok": true, "wasm_sha256": sha256(given), "guide": hex(guide)})
+}
+
+/// The facts of frames of the program with these bytes.
+pub fn frames(given: &[u8], frames: &[Value]) -> Value {
+    json!({"ok": true, "wasm_sha256": sha256(given), "frames": frames})
+}
+
+fn words(numbers: &[u16]) -> String {
+    hex(&numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<_>>())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| char::from(DIGITS[usize::from(value)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+/// As the host writes it.
+fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
 }
 
 /// The facts of a refused one.

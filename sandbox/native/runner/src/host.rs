@@ -27,8 +27,6 @@ pub struct Host {
     pub slot: usize,
     /// The engine's limits.
     pub limiter: Limiter,
-    /// Makes the guest unwind after the present call. None: it cannot be stopped.
-    pub unwind: Option<Box<dyn FnMut()>>,
 }
 
 impl Rules {
@@ -63,15 +61,6 @@ impl Host {
         match &self.rules {
             Rules::Wasi(wasi) => wasi.save(&mut *self.channel),
             Rules::Gate(gate) => gate.save(&mut *self.channel),
-        }
-    }
-
-    /// Sends the state of a stopped program, and the report of the stop.
-    pub fn finish_suspended(&mut self, state: &[u8]) -> Result<(), Exit> {
-        let memory = self.slots.total_size() as u64;
-        match &mut self.rules {
-            Rules::Wasi(wasi) => wasi.finish_suspended(&mut *self.channel, state, memory),
-            Rules::Gate(gate) => gate.finish_suspended(&mut *self.channel, state, memory),
         }
     }
 
@@ -114,16 +103,14 @@ impl Host {
 
     /// A call that is to be made again answers with a value that nobody will look at: the guest unwinds.
     fn unwind_or<R: Default>(&mut self, answer: Answer<R>) -> wasmtime::Result<R> {
-        match (answer, &mut self.unwind) {
-            (Ok(value), _) => Ok(value),
-            (Err(Stop::Exit(exit)), _) => Err(wasmtime::Error::new(exit)),
-            (Err(Stop::Suspend), Some(unwind)) => {
-                unwind();
+        match answer {
+            Ok(value) => Ok(value),
+            Err(Stop::Exit(exit)) => Err(wasmtime::Error::new(exit)),
+            Err(Stop::Suspend) if self.slots.has_control() => {
+                self.slots.unwind();
                 Ok(R::default())
             }
-            (Err(Stop::Suspend), None) => {
-                Err(wasmtime::Error::new(because(status::PANIC, "the program cannot be suspended")))
-            }
+            Err(Stop::Suspend) => Err(wasmtime::Error::new(because(status::PANIC, "the program cannot be suspended"))),
         }
     }
 }

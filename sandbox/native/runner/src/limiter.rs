@@ -12,14 +12,16 @@ pub struct Limiter {
     table_limit: usize,
     memory: usize,
     elements: usize,
+    /// Bytes of the control memory, which is not the program's and does not count; 0 once it is made.
+    control: usize,
     /// The program could not even begin: its declared minimum is beyond the limit.
     pub refused_minimum: bool,
 }
 
 impl Limiter {
-    /// Limits in bytes and elements.
-    pub fn new(memory_limit: usize, table_limit: usize) -> Limiter {
-        Limiter { memory_limit, table_limit, ..Limiter::default() }
+    /// Limits in bytes and elements; `control`: the size of the control memory, 0 where there is none.
+    pub fn new(memory_limit: usize, table_limit: usize, control: usize) -> Limiter {
+        Limiter { memory_limit, table_limit, control, ..Limiter::default() }
     }
 }
 
@@ -35,6 +37,11 @@ fn take(sum: &mut usize, limit: usize, current: usize, desired: usize) -> bool {
 
 impl ResourceLimiter for Limiter {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        // One of exactly its size: if it is the program's own, the control memory counts in its stead.
+        if current == 0 && desired > 0 && desired == self.control && maximum == Some(desired) {
+            self.control = 0;
+            return Ok(true);
+        }
         let declared = maximum.is_none_or(|most| desired <= most);
         let fits = declared && take(&mut self.memory, self.memory_limit, current, desired);
         self.refused_minimum |= !fits && current == 0;
@@ -48,16 +55,19 @@ impl ResourceLimiter for Limiter {
         Ok(fits)
     }
 
+    /// The program, and what continues it.
     fn instances(&self) -> usize {
-        1
+        2
     }
 
+    /// The program's own, and the control memory.
     fn memories(&self) -> usize {
-        crate::memory::MEMORIES
+        crate::memory::MEMORIES + 1
     }
 
+    /// The program's own, and two for references (`gatebus-module`).
     fn tables(&self) -> usize {
-        crate::bounds::TABLES as usize
+        crate::bounds::TABLES as usize + 2
     }
 }
 
@@ -68,7 +78,7 @@ mod tests {
 
     #[test]
     fn memories_share_one_limit_and_a_refused_growth_takes_nothing() {
-        let mut limiter = Limiter::new(1000, 10);
+        let mut limiter = Limiter::new(1000, 10, 0);
         assert!(limiter.memory_growing(0, 600, None).unwrap());
         assert!(!limiter.memory_growing(600, 1001, None).unwrap());
         assert!(limiter.memory_growing(0, 400, None).unwrap());
@@ -77,18 +87,27 @@ mod tests {
     }
 
     #[test]
+    fn the_control_memory_does_not_count_and_nothing_else_takes_its_place() {
+        let mut limiter = Limiter::new(1000, 10, 500);
+        assert!(limiter.memory_growing(0, 800, None).unwrap());
+        assert!(limiter.memory_growing(0, 500, Some(500)).unwrap(), "the control memory");
+        assert!(!limiter.memory_growing(0, 500, Some(500)).unwrap(), "a second one of its size");
+        assert!(limiter.memory_growing(800, 1000, None).unwrap());
+    }
+
+    #[test]
     fn a_minimum_beyond_the_limit_is_remembered() {
-        let mut limiter = Limiter::new(1000, 10);
+        let mut limiter = Limiter::new(1000, 10, 0);
         assert!(!limiter.memory_growing(0, 1001, None).unwrap());
         assert!(limiter.refused_minimum);
     }
 
     #[test]
     fn tables_share_one_limit_and_a_declared_maximum_is_kept() {
-        let mut limiter = Limiter::new(1000, 10);
+        let mut limiter = Limiter::new(1000, 10, 0);
         assert!(limiter.table_growing(0, 10, None).unwrap());
         assert!(!limiter.table_growing(0, 1, None).unwrap());
-        let mut limiter = Limiter::new(1000, 10);
+        let mut limiter = Limiter::new(1000, 10, 0);
         assert!(limiter.table_growing(0, 2, Some(3)).unwrap());
         assert!(!limiter.table_growing(2, 4, Some(3)).unwrap());
     }

@@ -5,9 +5,12 @@
 //! (instantiate, memory.grow) are answered with `mprotect` inside the range, the one memory call that stage 2 allows.
 //! So instantiation itself, which runs code from the image, happens under the final filter.
 //!
-//! The engine's heap for exceptions and references has a slot of its own, told apart by its size (see engine.rs).
+//! The engine's heap for exceptions and references has a slot of its own, told apart by its size (see engine.rs). So has the
+//! control memory of a program that can be suspended: the last memory of its module, behind memory 0 in the memfd, where
+//! the host asks for a stop by writing and where the frames are found.
 //! How many bytes all memories may have together is the resource limiter's matter (limiter.rs).
 
+use gatebus_module::UNWINDING;
 use std::ops::Range;
 use std::os::fd::RawFd;
 use std::ptr::null_mut;
@@ -27,14 +30,28 @@ const FRONT_GUARD: usize = 2 << 30;
 pub const MEMORIES: usize = 8;
 
 const SLOT: usize = SLOT_RESERVATION + SLOT_GUARD;
-const LENGTH: usize = FRONT_GUARD + MEMORIES * SLOT + REFERENCES_RESERVATION + SLOT_GUARD;
+/// The slot of the control memory.
+pub const CONTROL: usize = MEMORIES;
+/// The slot for references.
+const REFERENCES: usize = MEMORIES + 1;
+const SLOTS: usize = MEMORIES + 2;
+const LENGTH: usize = FRONT_GUARD + REFERENCES * SLOT + REFERENCES_RESERVATION + SLOT_GUARD;
+/// No memory has this number.
+const NONE: usize = usize::MAX;
 
-/// The reserved range and how much of each slot is accessible. Index MEMORIES is the slot for references.
+/// The reserved range and how much of each slot is accessible.
 pub struct Slots {
     base: usize,
-    sizes: [AtomicUsize; MEMORIES + 1],
-    limits: [AtomicUsize; MEMORIES + 1],
+    sizes: [AtomicUsize; SLOTS],
+    limits: [AtomicUsize; SLOTS],
     taken: AtomicUsize,
+    /// Which memory of the module is the control memory.
+    control: AtomicUsize,
+}
+
+/// Where the control memory begins in the memfd: behind memory 0, whose limit need not be whole pages.
+pub fn control_offset(memory_limit: u64) -> u64 {
+    memory_limit.next_multiple_of(65_536)
 }
 
 impl Slots {
@@ -51,8 +68,9 @@ impl Slots {
             sizes: Default::default(),
             limits: std::array::from_fn(|_| AtomicUsize::new(SLOT_RESERVATION)),
             taken: AtomicUsize::new(0),
+            control: AtomicUsize::new(NONE),
         };
-        slots.limits[MEMORIES].store(REFERENCES_RESERVATION, Relaxed);
+        slots.limits[REFERENCES].store(REFERENCES_RESERVATION, Relaxed);
         Ok(Arc::new(slots))
     }
 
@@ -80,9 +98,27 @@ impl Slots {
         Ok(())
     }
 
+    /// Lays the part of the host's memfd behind memory 0 over the control memory's slot. `number`: which memory of the
+    /// module it is, in the order in which the engine makes them.
+    pub fn map_control(&self, memfd: RawFd, memory_limit: u64, bytes: usize, number: usize) -> Result<(), String> {
+        let flags = libc::MAP_SHARED | libc::MAP_FIXED | libc::MAP_NORESERVE;
+        let offset = i64::try_from(control_offset(memory_limit)).map_err(|error| error.to_string())?;
+        if bytes > SLOT_RESERVATION {
+            return Err("the control memory is larger than its slot".to_owned());
+        }
+        // SAFETY: the range [start, start + bytes) is this process's reservation and nothing lives in it.
+        let mapped = unsafe { libc::mmap(self.start(CONTROL) as _, bytes, libc::PROT_NONE, flags, memfd, offset) };
+        if mapped == libc::MAP_FAILED {
+            return Err("the control memory cannot be mapped".to_owned());
+        }
+        self.limits[CONTROL].store(bytes, Relaxed);
+        self.control.store(number, Relaxed);
+        Ok(())
+    }
+
     /// Forgets everything that a warm-up has used: fresh pages without access, all slots free.
     pub fn reset(&self) {
-        for slot in 0..=MEMORIES {
+        for slot in 0..SLOTS {
             let size = self.sizes[slot].swap(0, Relaxed);
             if size > 0 {
                 let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE;
@@ -91,6 +127,7 @@ impl Slots {
             }
         }
         self.taken.store(0, Relaxed);
+        self.control.store(NONE, Relaxed);
     }
 
     /// Gives the addresses back: a compile worker has no guest, and its addresses are counted (RLIMIT_AS).
@@ -107,9 +144,36 @@ impl Slots {
         self.sizes[0].load(Relaxed)
     }
 
-    /// Accessible bytes of all linear memories.
+    /// Accessible bytes of all linear memories of the program's own.
     pub fn total_size(&self) -> usize {
         self.sizes[..MEMORIES].iter().map(|size| size.load(Relaxed)).sum()
+    }
+
+    /// It is a program that can be suspended.
+    pub fn has_control(&self) -> bool {
+        self.control.load(Relaxed) != NONE
+    }
+
+    /// The program is being left, or was: it has written frames, or a host call wants it to be.
+    pub fn is_unwinding(&self) -> bool {
+        self.control_word(UNWINDING) != 0
+    }
+
+    /// A word of the control memory; 0 where there is none.
+    pub fn control_word(&self, at: u32) -> u32 {
+        // SAFETY: between calls of the guest, and nothing else writes here; the host writes to the request zone only.
+        let control = unsafe { self.content(CONTROL) };
+        let word = control.get(at as usize..).and_then(|rest| rest.first_chunk());
+        word.map_or(0, |word| u32::from_le_bytes(*word))
+    }
+
+    /// Makes the guest unwind when the present host call is back, which is made again later.
+    pub fn unwind(&self) {
+        // SAFETY: as above; the guest waits in a host call.
+        let control = unsafe { self.content(CONTROL) };
+        if let Some(word) = control.get_mut(UNWINDING as usize..).and_then(|rest| rest.first_chunk_mut()) {
+            *word = 1u32.to_le_bytes();
+        }
     }
 
     /// Where the guest's functions find their arguments: the slot that starts at `address`, 0 when none does.
@@ -129,6 +193,15 @@ impl Slots {
     pub unsafe fn content(&self, slot: usize) -> &mut [u8] {
         // SAFETY: [start, start + size) was made accessible by `open` and never shrinks.
         unsafe { std::slice::from_raw_parts_mut(self.start(slot) as *mut u8, self.sizes[slot].load(Relaxed)) }
+    }
+
+    /// The slot of the memory that the engine makes next.
+    fn next(&self) -> Result<usize, String> {
+        let number = self.taken.fetch_add(1, Relaxed);
+        if number == self.control.load(Relaxed) {
+            return Ok(CONTROL);
+        }
+        if number < MEMORIES { Ok(number) } else { Err("too many memories".to_owned()) }
     }
 
     fn open(&self, slot: usize, size: usize) -> Result<(), &'static str> {
@@ -164,13 +237,10 @@ unsafe impl MemoryCreator for Creator {
             return Err("the engine's guard is larger than the slot's".to_owned());
         }
         let slot = match reserved {
-            Some(REFERENCES_RESERVATION) => MEMORIES,
-            Some(SLOT_RESERVATION) => self.0.taken.fetch_add(1, Relaxed),
+            Some(REFERENCES_RESERVATION) => REFERENCES,
+            Some(SLOT_RESERVATION) => self.0.next()?,
             _ => return Err("the engine asks for an unknown kind of memory".to_owned()),
         };
-        if slot > MEMORIES || reserved == Some(SLOT_RESERVATION) && slot == MEMORIES {
-            return Err("too many memories".to_owned());
-        }
         self.0.open(slot, minimum)?;
         Ok(Box::new(Memory { slots: self.0.clone(), slot }))
     }

@@ -6,16 +6,18 @@
 //! the initialisation of memories, tables and globals into a function of the module's own.
 
 use crate::ending::{Phase, because, of_error, of_return};
-use crate::entry::{self, Entry};
+use crate::entry::{self, Returned};
+use crate::go::Restored;
 use crate::host::{Host, Rules};
 use crate::limiter::Limiter;
 use crate::link::Linkers;
 use crate::memory::Slots;
+use crate::stop::{Left, report, suspend};
 use gatebus_abi::{Channel, Exit, Personality, Setup};
 use gatebus_wire::status;
 use std::fs::File;
 use std::ops::Range;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use wasmtime::{Engine, Instance, InstancePre, Module, Store};
 
@@ -37,8 +39,19 @@ pub struct Order {
     pub table_limit: u32,
     /// From the compile worker.
     pub image: OwnedFd,
-    /// Memory 0; None for the warm-up, whose memory is anonymous.
+    /// Memory 0, and behind it the control memory; None for the warm-up, whose memory is anonymous.
     pub memory: Option<OwnedFd>,
+    /// Bytes of the control memory; 0: the program cannot be suspended.
+    pub control_bytes: usize,
+    /// The image of what continues a suspended program.
+    pub continuation: Option<OwnedFd>,
+}
+
+impl Order {
+    /// A program without a memfd: limits of nothing, to be replaced.
+    pub fn anonymous(image: OwnedFd) -> Order {
+        Order { memory_limit: 0, table_limit: 0, image, memory: None, control_bytes: 0, continuation: None }
+    }
 }
 
 /// A program whose next step is the lock.
@@ -48,6 +61,7 @@ struct Ready {
     personality: Personality,
     slots: Arc<Slots>,
     limiter: Limiter,
+    continuation: Option<Module>,
 }
 
 /// How a program ended.
@@ -72,7 +86,9 @@ pub fn run(stage: &mut Stage, order: Order, mut channel: Box<dyn Channel>, lock:
         Err(exit) => return End::before_the_guest(&exit),
     };
     lock(&[ready.slots.range()]);
-    match Setup::receive_untrusted(&mut *channel) {
+    // A state is bounded by the heap, which is made for it.
+    let state_max = if ready.continuation.is_some() { STATE_MAX } else { 0 };
+    match Setup::receive_resumable_untrusted(&mut *channel, state_max) {
         Ok(setup) => perform(ready, setup, channel),
         // Without a setup there is nobody to report to.
         Err(exit) => End::before_the_guest(&exit),
@@ -80,54 +96,158 @@ pub fn run(stage: &mut Stage, order: Order, mut channel: Box<dyn Channel>, lock:
 }
 
 fn prepare(stage: &mut Stage, order: Order) -> Result<Ready, Exit> {
-    let file = File::from(order.image);
-    // SAFETY: the image comes from our own compile worker through the host, sealed. It may be spoilt by a module that
-    // took the worker over: nothing of it runs before the lock, and what it can do afterwards is what any guest can.
-    let module = unsafe { Module::deserialize_open_file(&stage.engine, file) };
-    let module = module.map_err(|_| because(status::IMAGE_UNUSABLE, "the image cannot be used"))?;
+    let Order { memory_limit, table_limit, image, memory, control_bytes, continuation } = order;
+    let module = module_of(&stage.engine, image)?;
+    let continuation = continuation.map(|image| module_of(&stage.engine, image)).transpose()?;
     let linked = stage.linkers.link(&module);
     let (personality, instance) = linked.map_err(|_| because(status::IMPORTS_UNSATISFIED, "imports are missing"))?;
-    let limit = usize::try_from(order.memory_limit).unwrap_or(usize::MAX);
-    if let Some(memory) = order.memory {
+    let limit = usize::try_from(memory_limit).unwrap_or(usize::MAX);
+    if let Some(memory) = memory {
         let mapped = stage.slots.map_first(memory.as_raw_fd(), limit);
         mapped.map_err(|_| because(status::PANIC, "the guest's memory cannot be mapped"))?;
+        if control_bytes > 0 {
+            map_control(&stage.slots, &module, memory.as_raw_fd(), memory_limit, control_bytes)?;
+        }
     }
-    let limiter = Limiter::new(limit, order.table_limit as usize);
-    Ok(Ready { engine: stage.engine.clone(), instance, personality, slots: stage.slots.clone(), limiter })
+    let elements = table_limit as usize + hidden_elements(&module, control_bytes);
+    let limiter = Limiter::new(limit, elements, control_bytes);
+    let (engine, slots) = (stage.engine.clone(), stage.slots.clone());
+    Ok(Ready { engine, instance, personality, slots, limiter, continuation })
+}
+
+fn module_of(engine: &Engine, image: OwnedFd) -> Result<Module, Exit> {
+    // SAFETY: the image comes from our own compile worker through the host, sealed. It may be spoilt by a module that
+    // took the worker over: nothing of it runs before the lock, and what it can do afterwards is what any guest can.
+    let module = unsafe { Module::deserialize_open_file(engine, File::from(image)) };
+    module.map_err(|_| because(status::IMAGE_UNUSABLE, "the image cannot be used"))
+}
+
+/// The control memory is the last one: the others are exported, hidden, under their numbers.
+fn map_control(slots: &Slots, module: &Module, memfd: RawFd, memory_limit: u64, bytes: usize) -> Result<(), Exit> {
+    let own = module.exports().filter(|export| export.name().starts_with("gatebus:memory:")).count();
+    let unusable = || because(status::IMAGE_UNUSABLE, "the image is not of a program that can be suspended");
+    module.get_export(gatebus_module::CONTROL).and_then(|export| export.memory().cloned()).ok_or_else(unusable)?;
+    let mapped = slots.map_control(memfd, memory_limit, bytes, own);
+    mapped.map_err(|_| because(status::PANIC, "the control memory cannot be mapped"))
+}
+
+/// Bytes of a guide and a state together.
+const STATE_MAX: usize = 1 << 30;
+/// References to functions that the frames of a stopped program may hold; each takes 8 bytes for a moment.
+const REFERENCES_MAX: usize = 65_536;
+
+/// Elements of the tables that the transformation has added: they are not the program's.
+fn hidden_elements(module: &Module, control_bytes: usize) -> usize {
+    if control_bytes == 0 {
+        return 0;
+    }
+    let functions = module.get_export(gatebus_module::FUNCTIONS).and_then(|export| export.table().cloned());
+    REFERENCES_MAX + functions.map_or(0, |table| usize::try_from(table.minimum()).unwrap_or(usize::MAX))
 }
 
 /// Everything after the setup.
-fn perform(ready: Ready, setup: Setup, channel: Box<dyn Channel>) -> End {
-    let function = setup.words.function.clone();
-    let rules = Rules::new(ready.personality, setup);
-    let host = Host { rules, channel, slots: ready.slots, slot: 0, limiter: ready.limiter, unwind: None };
+fn perform(ready: Ready, mut setup: Setup, mut channel: Box<dyn Channel>) -> End {
+    let function = setup.words.function.take();
+    let (rules, restored) = match world(&ready, setup) {
+        Ok(world) => world,
+        Err(exit) => {
+            report(&mut *channel, &exit);
+            return End::before_the_guest(&exit);
+        }
+    };
+    let host = Host { rules, channel, slots: ready.slots.clone(), slot: 0, limiter: ready.limiter };
     let mut store = Store::new(&ready.engine, host);
     store.limiter(|host| &mut host.limiter);
-    let end = guest(&mut store, &ready.instance, ready.personality, function.as_deref());
+    let guest = Guest { pre: ready.instance, personality: ready.personality };
+    let end = match (&restored, &ready.continuation) {
+        (Some(restored), Some(continuation)) => guest.goes_on(&mut store, restored, continuation),
+        _ => guest.begins(&mut store, function.as_deref()),
+    };
     // The host may be gone, or the guest may have broken off a packet: the status says the same.
     let told = store.data_mut().finish(&end);
     End { status: told.map_or_else(|gone| gone.status, |()| end.status), _remains: Some(store) }
 }
 
-/// From nothing to the end of the guest.
-fn guest(store: &mut Store<Host>, pre: &InstancePre<Host>, personality: Personality, function: Option<&str>) -> Exit {
-    let instance = match pre.instantiate(&mut *store) {
-        Ok(instance) => instance,
-        Err(error) => return of_error(&error, Phase::Instantiation, store.data().limiter.refused_minimum),
-    };
-    choose_memory(store, &instance);
-    match entry::find(store, &instance, personality, function) {
-        Ok(Some(entry)) => enter(store, entry),
-        Ok(None) => of_return(None),
-        Err(exit) => exit,
+/// What the host functions answer from: at the start, or where the program stopped.
+fn world(ready: &Ready, mut setup: Setup) -> Result<(Rules, Option<Restored>), Exit> {
+    if ready.continuation.is_none() {
+        return Ok((Rules::new(ready.personality, setup), None));
+    }
+    let given = std::mem::take(&mut setup.words.restore);
+    let mut restored = Restored::read_untrusted(&given)?;
+    // Files may be most of it: one copy less.
+    drop(given);
+    let world = std::mem::take(&mut restored.state.world);
+    Ok((Rules::restore_untrusted(ready.personality, setup, &world)?, Some(restored)))
+}
+
+/// The program itself, from its instance to its end.
+struct Guest {
+    pre: InstancePre<Host>,
+    personality: Personality,
+}
+
+impl Guest {
+    fn begins(&self, store: &mut Store<Host>, function: Option<&str>) -> Exit {
+        let instance = match self.instance(store).and_then(|instance| load(store, &instance).map(|()| instance)) {
+            Ok(instance) => instance,
+            Err(exit) => return exit,
+        };
+        match entry::find(store, &instance, self.personality, function) {
+            Ok(entry) => {
+                let returned = entry.call(store);
+                self.ends(store, instance, function.unwrap_or("_start"), returned)
+            }
+            Err(exit) => exit,
+        }
+    }
+
+    fn goes_on(&self, store: &mut Store<Host>, restored: &Restored, continuation: &Module) -> Exit {
+        let state = &restored.state;
+        let function = Some(state.entry.as_str()).filter(|name| *name != "_start");
+        let found = self.instance(store).and_then(|instance| {
+            let resume = restored.apply(store, &instance, continuation)?;
+            Ok((instance, resume, entry::find(store, &instance, self.personality, function)?))
+        });
+        match found {
+            Ok((instance, resume, entry)) => {
+                let returned = entry.resume(store, state.phase, resume);
+                self.ends(store, instance, &state.entry, returned)
+            }
+            Err(exit) => exit,
+        }
+    }
+
+    fn instance(&self, store: &mut Store<Host>) -> Result<Instance, Exit> {
+        let made = self.pre.instantiate(&mut *store);
+        let refused = store.data().limiter.refused_minimum;
+        let instance = made.map_err(|error| of_error(&error, Phase::Instantiation, refused))?;
+        choose_memory(store, &instance);
+        Ok(instance)
+    }
+
+    fn ends(
+        &self,
+        store: &mut Store<Host>,
+        instance: Instance,
+        entry: &str,
+        returned: wasmtime::Result<Returned>,
+    ) -> Exit {
+        match returned {
+            Ok(Returned::Done(result)) => of_return(result),
+            Ok(Returned::Left(phase)) => suspend(store, &Left { module: self.pre.module(), instance, phase, entry }),
+            Err(error) => of_error(&error, Phase::Call, false),
+        }
     }
 }
 
-fn enter(store: &mut Store<Host>, entry: Entry) -> Exit {
-    match entry.call(store) {
-        Ok(result) => of_return(result),
-        Err(error) => of_error(&error, Phase::Call, false),
+/// The data segments of a program that can be suspended: their instance is made without them.
+fn load(store: &mut Store<Host>, instance: &Instance) -> Result<(), Exit> {
+    if !store.data().slots.has_control() {
+        return Ok(());
     }
+    let Ok(load) = instance.get_typed_func::<(), ()>(&mut *store, gatebus_module::LOAD) else { return Ok(()) };
+    load.call(&mut *store, ()).map_err(|error| of_error(&error, Phase::Instantiation, false))
 }
 
 /// Pointers in arguments of host functions mean the memory exported as `memory`, if there is one.

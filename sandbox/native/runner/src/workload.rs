@@ -16,7 +16,7 @@ use gatebus_wire::{Compile, Start, status};
 use std::fs::File;
 use std::mem::ManuallyDrop;
 use std::ops::Range;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use wasmtime::Engine;
 
@@ -46,6 +46,12 @@ fn stage(class: StackClass, slots: &Arc<Slots>) -> Result<Stage, String> {
 /// A file in memory that nobody changes any more: every child has it open, and maps it before it is locked.
 fn memfd(content: &[u8]) -> Result<File, String> {
     sealed_memfd(content).map(File::from).map_err(|failure| format!("warm-up: {failure}"))
+}
+
+fn size_of_file(file: &OwnedFd) -> u64 {
+    // SAFETY: the descriptor stays the caller's: this File is never dropped.
+    let file = ManuallyDrop::new(unsafe { File::from_raw_fd(file.as_raw_fd()) });
+    file.metadata().map_or(0, |found| found.len())
 }
 
 /// The end of a process of this crate, without unwinding or clean-up.
@@ -101,7 +107,7 @@ impl Native {
     /// Runs the warm-up's program; true when it ended well.
     fn rehearse(&mut self, class: StackClass) -> bool {
         let Ok(copy) = self.rehearsal.try_clone() else { return false };
-        let order = Order { memory_limit: 1 << 20, table_limit: 16, image: OwnedFd::from(copy), memory: None };
+        let order = Order { memory_limit: 1 << 20, table_limit: 16, ..Order::anonymous(copy.into()) };
         let end = program::run(self.stage(class), order, Box::new(Rehearsal::new()), |_| ());
         let ended_well = end.status == u32::from(status::HALTED);
         drop(end);
@@ -133,11 +139,17 @@ impl Workload for Native {
     fn run_program(&mut self, start: &Start, fds: ProgramDescriptors, lock: ProgramLock) -> ! {
         let Ok(socket) = Socket::open(fds.packet) else { exit(u32::from(status::PANIC)) };
         let class = if start.stack_class == 0 { StackClass::Small } else { StackClass::Large };
-        let (memory_limit, table_limit) = (start.memory_limit, start.table_limit);
-        let image = File::from(fds.image);
-        // The kernel counts the image, which is mapped privately, as data: the host allows for it.
-        let data = start.data_limit.saturating_sub(image.metadata().map_or(0, |found| found.len()));
-        let order = Order { memory_limit, table_limit, image: image.into(), memory: Some(fds.memory) };
+        // The kernel counts images, which are mapped privately, as data: the host allows for them.
+        let images = size_of_file(&fds.image) + fds.continuation.as_ref().map_or(0, size_of_file);
+        let data = start.data_limit.saturating_sub(images);
+        let order = Order {
+            memory_limit: start.memory_limit,
+            table_limit: start.table_limit,
+            image: fds.image,
+            memory: Some(fds.memory),
+            control_bytes: start.control_bytes as usize,
+            continuation: fds.continuation,
+        };
         let room = usize::try_from(data.saturating_sub(HEADROOM.max(data / 4))).unwrap_or(usize::MAX);
         if !heap::limit(room - room % heap::STEP) {
             exit(u32::from(status::RUNTIME_MEMORY));
@@ -161,7 +173,7 @@ impl Workload for Native {
         lock.enter();
         // SAFETY: the three descriptors are this process's own. They are never closed: that call is not allowed.
         let files = [fds.wasm, fds.image, fds.facts].map(|fd| ManuallyDrop::new(unsafe { File::from_raw_fd(fd) }));
-        let done = compile::work(&self.small.engine, files.each_ref().map(|file| &**file), job.max_code);
+        let done = compile::work(&self.small.engine, files.each_ref().map(|file| &**file), job.max_code, job.job);
         exit(u32::from(if done.is_ok() { status::HALTED } else { status::PANIC }))
     }
 }

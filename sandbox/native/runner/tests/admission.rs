@@ -163,14 +163,14 @@ fn a_module_with_any_byte_changed_is_admitted_or_refused_with_a_reason() {
 #[test]
 fn the_facts_say_what_the_host_must_know() {
     let wasm = wat::parse_str(HELLO).unwrap();
-    let facts = facts::admitted(&admit_untrusted(&wasm).unwrap(), b"");
+    let facts = facts::admitted(&admit_untrusted(&wasm).unwrap(), b"", &facts::Form::Plain);
     let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     let expected = serde_json::json!({"ok": true, "personality": "wasi", "functions": 3, "memory_pages": 1, "memory_max_pages": 9,
         "table_elements": 3, "exports": ["_start", "other"], "has_start": false, "imports": 1, "wasm_sha256": empty});
     assert_eq!(facts, expected);
     let gate =
         admit_untrusted(br#"(module (import "env" "__gate_fd_65536" (func (result i32))) (func) (start 1))"#).unwrap();
-    let facts = facts::admitted(&gate, b"");
+    let facts = facts::admitted(&gate, b"", &facts::Form::Plain);
     assert_eq!((&facts["personality"], &facts["has_start"]), (&"gate".into(), &true.into()));
 }
 
@@ -181,7 +181,7 @@ fn facts_fit_their_limit_however_names_are_chosen() {
         exports += &format!("(export \"{}{number}\" (func 0))", r"\01".repeat(147));
     }
     let wasm = wat::parse_str(format!("(module (func) {exports})")).unwrap();
-    let facts = facts::admitted(&admit_untrusted(&wasm).unwrap(), b"").to_string();
+    let facts = facts::admitted(&admit_untrusted(&wasm).unwrap(), b"", &facts::Form::Plain).to_string();
     assert!(facts.len() <= 64 << 10, "{}", facts.len());
 }
 

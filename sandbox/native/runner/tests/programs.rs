@@ -8,6 +8,7 @@ use common::cases::{CASES, Case};
 use common::output;
 use gatebus_abi::{Channel, Clock, Io, Ready};
 use gatebus_jail::descriptors::{memory_memfd, sealed_memfd};
+use gatebus_module::CONTROL_BYTES;
 use gatebus_sandbox::channel::Socket;
 use gatebus_sandbox::client::{Packet, begin, packets_untrusted, report, setup};
 use gatebus_sandbox::compile::compile_untrusted;
@@ -16,6 +17,7 @@ use gatebus_sandbox::link::Linkers;
 use gatebus_sandbox::memory::Slots;
 use gatebus_sandbox::program::{Order, Stage, run};
 use gatebus_wire::control::Report;
+use gatebus_wire::keeper::Job;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
@@ -33,20 +35,37 @@ fn stage() -> Stage {
 }
 
 fn compiled(stage: &Stage, text: &str) -> Vec<u8> {
-    let compiled = compile_untrusted(&stage.engine, text.as_bytes(), 1 << 30);
+    compiled_for(stage, text, Job::Plain).0
+}
+
+/// The image, and the bytes of its control memory.
+fn compiled_for(stage: &Stage, text: &str, job: Job) -> (Vec<u8>, u32) {
+    let compiled = compile_untrusted(&stage.engine, text.as_bytes(), 1 << 30, job);
     assert_eq!(compiled.facts["ok"], true, "{}", compiled.facts);
-    compiled.image
+    let suspendable = compiled.facts["suspendable"] == true;
+    assert_eq!(job == Job::Suspendable, suspendable || compiled.facts["unsuspendable"].is_array());
+    (compiled.image, if suspendable { CONTROL_BYTES } else { 0 })
 }
 
 fn order(image: &[u8]) -> Order {
-    let memory = memory_memfd(LIMIT).unwrap();
-    Order { memory_limit: LIMIT, table_limit: 65_536, image: sealed_memfd(image).unwrap(), memory: Some(memory) }
+    order_with(image, 0)
+}
+
+fn order_with(image: &[u8], control_bytes: u32) -> Order {
+    let memory = memory_memfd(LIMIT + u64::from(control_bytes)).unwrap();
+    let control_bytes = control_bytes as usize;
+    let anonymous = Order::anonymous(sealed_memfd(image).unwrap());
+    Order { memory_limit: LIMIT, table_limit: 65_536, memory: Some(memory), control_bytes, ..anonymous }
 }
 
 /// Compiles and runs; the status and the packets.
 fn play(text: &str, words: &[u8]) -> (u32, Vec<Packet>) {
+    play_as(text, words, Job::Plain)
+}
+
+fn play_as(text: &str, words: &[u8], job: Job) -> (u32, Vec<Packet>) {
     let mut stage = stage();
-    let image = compiled(&stage, text);
+    let (image, control_bytes) = compiled_for(&stage, text, job);
     let (mut host, guest) = UnixStream::pair().unwrap();
     host.write_all(words).unwrap();
     let socket = Socket::open(guest.as_raw_fd()).unwrap();
@@ -55,13 +74,13 @@ fn play(text: &str, words: &[u8]) -> (u32, Vec<Packet>) {
         host.read_to_end(&mut bytes).unwrap_or(0);
         bytes
     });
-    let status = run(&mut stage, order(&image), Box::new(socket), |_| ()).status;
+    let status = run(&mut stage, order_with(&image, control_bytes), Box::new(socket), |_| ()).status;
     drop(guest);
     (status, packets_untrusted(&reader.join().unwrap()).unwrap())
 }
 
-fn check(case: &Case) {
-    let (status, packets) = play(case.text, &setup(&begin(), &["test"], case.function));
+fn check(case: &Case, job: Job) {
+    let (status, packets) = play_as(case.text, &setup(&begin(), &["test"], case.function), job);
     let report: Report = report(&packets).unwrap_or_else(|| panic!("{}: no report, status {status}", case.name));
     assert_eq!(
         (status, report.status, report.result),
@@ -75,7 +94,32 @@ fn check(case: &Case) {
 
 #[test]
 fn every_program_ends_as_its_row_says() {
-    CASES.iter().for_each(check);
+    CASES.iter().for_each(|case| check(case, Job::Plain));
+}
+
+#[test]
+fn every_program_ends_as_its_row_says_when_it_can_be_suspended_too() {
+    CASES.iter().for_each(|case| check(case, Job::Suspendable));
+}
+
+#[test]
+fn the_hidden_exports_of_a_suspendable_program_are_no_entries() {
+    let text = r#"(module (func $s) (start $s) (func (export "f") (loop $l (br_if $l (i32.const 0)))))"#;
+    for hidden in ["gatebus:start", "gatebus:load", "gatebus:control"] {
+        let (status, packets) = play_as(text, &setup(&begin(), &[], Some(hidden)), Job::Suspendable);
+        assert_eq!(status, 73, "{hidden}");
+        assert!(report(&packets).unwrap().text.contains("not exported"));
+    }
+}
+
+#[test]
+fn the_control_memory_is_beside_the_programs_own_eight_and_in_no_report() {
+    let memories: String = (0..8).map(|_| "(memory 1)").collect();
+    let text = format!(r#"(module {memories} (func (export "_start") (loop $l (br_if $l (i32.const 0)))))"#);
+    for job in [Job::Plain, Job::Suspendable] {
+        let (status, packets) = play_as(&text, &setup(&begin(), &[], None), job);
+        assert_eq!((status, report(&packets).unwrap().memory), (0, 8 * 65_536));
+    }
 }
 
 #[test]

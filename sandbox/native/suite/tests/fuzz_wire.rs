@@ -31,9 +31,10 @@ fn contents() -> Vec<Vec<u8>> {
 #[test]
 fn requests_to_the_keeper() {
     campaign(&vectors("requests"), ROUNDS, |datagram| {
-        for descriptors in 0..4 {
+        for descriptors in 0..6 {
             if let Ok((id, request)) = Request::decode_untrusted(datagram, descriptors) {
-                assert_eq!((request.encode(id).as_slice(), request.descriptors()), (datagram, descriptors));
+                assert_eq!(request.encode(id), datagram);
+                assert!(request.descriptors().contains(&descriptors));
             }
         }
     });

@@ -9,10 +9,10 @@ pub const VERSION: u32 = 1;
 /// No datagram is longer (the longest, START and READY, have 56).
 pub const DATAGRAM_MAX: usize = 128;
 
-/// START: a program. Descriptors: packet socket, image, memory.
+/// START: a program. Descriptors: packet socket, image, memory; of one that goes on, also the continuation's image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Start {
-    /// Bytes of the memory memfd.
+    /// Bytes of the memory memfd, without the control memory.
     pub memory_limit: u64,
     /// RLIMIT_DATA.
     pub data_limit: u64,
@@ -26,6 +26,23 @@ pub struct Start {
     pub stack_class: u32,
     /// Reserved for the runtime's own tests.
     pub flags: u32,
+    /// Bytes of the control memory, which follow in the memory memfd; 0 = the program cannot be suspended.
+    pub control_bytes: u32,
+}
+
+/// What a compile worker makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u32)]
+pub enum Job {
+    /// An image of the program as it is.
+    #[default]
+    Plain = 0,
+    /// An image of the program as it can be suspended.
+    Suspendable = 1,
+    /// An image of the continuation for a set of sites: `u32 count, u32 sites..`, then the program.
+    Continue = 2,
+    /// No image: who the frames of a state are, for a person. `u32 length, frames`, then the program.
+    Show = 3,
 }
 
 /// COMPILE: a compile worker. Descriptors: wasm (sealed), image (empty), facts (empty).
@@ -41,6 +58,8 @@ pub struct Compile {
     pub wall_ms: u32,
     /// Reserved for the runtime's own tests.
     pub flags: u32,
+    /// What is made.
+    pub job: Job,
 }
 
 /// What the host asks.
@@ -155,9 +174,18 @@ const ENDED: u32 = 17;
 const FAILED: u32 = 18;
 
 impl Request {
-    /// How many descriptors come with it.
-    pub fn descriptors(&self) -> usize {
-        if matches!(self, Request::Start(_) | Request::Compile(_)) { 3 } else { 0 }
+    /// It is about a process to be: descriptors come with it, and its id stays taken until that one has ended.
+    pub fn is_work(&self) -> bool {
+        matches!(self, Request::Start(_) | Request::Compile(_))
+    }
+
+    /// How many descriptors may come with it.
+    pub fn descriptors(&self) -> std::ops::RangeInclusive<usize> {
+        match self {
+            Request::Start(_) => 3..=4,
+            Request::Compile(_) => 3..=3,
+            Request::Kill | Request::Status | Request::Share(_) => 0..=0,
+        }
     }
 
     /// The datagram.
@@ -167,12 +195,12 @@ impl Request {
             Request::Start(start) => {
                 let head =
                     head(START).u64(start.memory_limit).u64(start.data_limit).u32(start.cpu_ms).u32(start.wall_ms);
-                head.u32(start.table_limit).u32(start.stack_class).u32(start.flags).u32(0).done()
+                head.u32(start.table_limit).u32(start.stack_class).u32(start.flags).u32(start.control_bytes).done()
             }
             Request::Kill => head(KILL).done(),
             Request::Compile(job) => {
                 let head = head(COMPILE).u64(job.memory_limit).u64(job.max_code).u32(job.cpu_ms).u32(job.wall_ms);
-                head.u32(job.flags).u32(0).done()
+                head.u32(job.flags).u32(job.job as u32).done()
             }
             Request::Status => head(STATUS).done(),
             Request::Share(account) => head(SHARE).u32(account).done(),
@@ -186,7 +214,7 @@ impl Request {
             return Err(BadRequest { id: 0, text: "too short" });
         };
         let request = request_untrusted(kind, fields).map_err(|malformed| BadRequest { id, text: malformed.0 })?;
-        if request.descriptors() != descriptors {
+        if !request.descriptors().contains(&descriptors) {
             return Err(BadRequest { id, text: "wrong number of descriptors" });
         }
         Ok((id, request))
@@ -203,6 +231,7 @@ fn request_untrusted(kind: u32, mut fields: Reader<'_>) -> Result<Request, Malfo
             table_limit: fields.u32()?,
             stack_class: fields.u32()?,
             flags: fields.u32()?,
+            control_bytes: fields.u32()?,
         }),
         COMPILE => Request::Compile(Compile {
             memory_limit: fields.u64()?,
@@ -210,17 +239,20 @@ fn request_untrusted(kind: u32, mut fields: Reader<'_>) -> Result<Request, Malfo
             cpu_ms: fields.u32()?,
             wall_ms: fields.u32()?,
             flags: fields.u32()?,
+            job: job_untrusted(fields.u32()?)?,
         }),
         KILL => Request::Kill,
         STATUS => Request::Status,
         SHARE => Request::Share(fields.u32()?),
         _ => return Err(Malformed("unknown kind of request")),
     };
-    if request.descriptors() > 0 {
-        fields.reserved()?;
-    }
     fields.end()?;
     Ok(request)
+}
+
+fn job_untrusted(number: u32) -> Result<Job, Malformed> {
+    use Job::*;
+    [Plain, Suspendable, Continue, Show].into_iter().find(|job| *job as u32 == number).ok_or(Malformed("unknown job"))
 }
 
 impl Answer {

@@ -1,10 +1,21 @@
 use super::*;
 
 fn requests() -> Vec<Request> {
-    let start =
-        Start { memory_limit: 1 << 34, data_limit: 2, cpu_ms: 3, wall_ms: 4, table_limit: 5, stack_class: 1, flags: 7 };
-    let job = Compile { memory_limit: 1 << 35, max_code: 2, cpu_ms: 3, wall_ms: 4, flags: 5 };
-    vec![Request::Start(start), Request::Kill, Request::Compile(job), Request::Status, Request::Share(9)]
+    let start = Start {
+        memory_limit: 1 << 34,
+        data_limit: 2,
+        cpu_ms: 3,
+        wall_ms: 4,
+        table_limit: 5,
+        stack_class: 1,
+        flags: 7,
+        control_bytes: 8,
+    };
+    let job = Compile { memory_limit: 1 << 35, max_code: 2, cpu_ms: 3, wall_ms: 4, flags: 5, job: Job::Plain };
+    let jobs = [Job::Plain, Job::Suspendable, Job::Continue, Job::Show].map(|kind| Compile { job: kind, ..job });
+    let mut all = vec![Request::Start(start), Request::Kill, Request::Status, Request::Share(9)];
+    all.extend(jobs.map(Request::Compile));
+    all
 }
 
 fn answers() -> Vec<Answer> {
@@ -27,7 +38,9 @@ fn requests_are_read_back() {
     for request in requests() {
         let bytes = request.encode(77);
         assert!(bytes.len() <= DATAGRAM_MAX);
-        assert_eq!(Request::decode_untrusted(&bytes, request.descriptors()), Ok((77, request)));
+        for descriptors in request.descriptors() {
+            assert_eq!(Request::decode_untrusted(&bytes, descriptors), Ok((77, request)));
+        }
     }
 }
 
@@ -45,11 +58,11 @@ fn a_request_of_another_length_is_refused_with_its_id() {
     for request in requests() {
         let mut bytes = request.encode(77);
         for length in 0..bytes.len() {
-            let bad = Request::decode_untrusted(&bytes[..length], request.descriptors()).expect_err("short");
+            let bad = Request::decode_untrusted(&bytes[..length], *request.descriptors().start()).expect_err("short");
             assert_eq!(bad, BadRequest { id: if length < 8 { 0 } else { 77 }, text: "too short" });
         }
         bytes.push(0);
-        let bad = Request::decode_untrusted(&bytes, request.descriptors()).expect_err("long");
+        let bad = Request::decode_untrusted(&bytes, *request.descriptors().start()).expect_err("long");
         assert_eq!(bad, BadRequest { id: 77, text: "too long" });
     }
 }
@@ -57,7 +70,7 @@ fn a_request_of_another_length_is_refused_with_its_id() {
 #[test]
 fn a_request_with_another_number_of_descriptors_is_refused() {
     for request in requests() {
-        for descriptors in (0..9).filter(|&count| count != request.descriptors()) {
+        for descriptors in (0..9).filter(|count| !request.descriptors().contains(count)) {
             let bad = Request::decode_untrusted(&request.encode(5), descriptors).expect_err("descriptors");
             assert_eq!(bad, BadRequest { id: 5, text: "wrong number of descriptors" });
         }
@@ -65,16 +78,16 @@ fn a_request_with_another_number_of_descriptors_is_refused() {
 }
 
 #[test]
-fn unknown_kinds_and_reserved_fields_are_refused() {
+fn unknown_kinds_and_jobs_are_refused() {
     for kind in [0u32, 6, 15, 16, 17, 18, u32::MAX] {
         let bytes = [kind.to_le_bytes(), 3u32.to_le_bytes()].concat();
         assert_eq!(Request::decode_untrusted(&bytes, 0), Err(BadRequest { id: 3, text: "unknown kind of request" }));
     }
-    for request in requests().into_iter().filter(|request| request.descriptors() == 3) {
-        let mut bytes = request.encode(1);
-        *bytes.last_mut().expect("not empty") = 1;
-        let bad = Request::decode_untrusted(&bytes, 3).expect_err("reserved");
-        assert_eq!(bad.text, "reserved field is not zero");
+    let mut bytes = Request::Compile(Compile::default()).encode(1);
+    for job in [4, 255] {
+        let at = bytes.len() - 4;
+        bytes[at] = job;
+        assert_eq!(Request::decode_untrusted(&bytes, 3).expect_err("job").text, "unknown job");
     }
 }
 

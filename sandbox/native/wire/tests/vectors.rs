@@ -2,7 +2,7 @@
 //! `BLESS=1 cargo test -p gatebus-wire --test vectors` writes the file; otherwise it is compared.
 
 use gatebus_wire::control::{self, Begin, Kind, Node, NodeType, Report};
-use gatebus_wire::keeper::{Answer, Compile, Ended, Ready, Reason, Request, Start, Why};
+use gatebus_wire::keeper::{Answer, Compile, Ended, Job, Ready, Reason, Request, Start, Why};
 use gatebus_wire::{Layers, layers, packets, status};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
@@ -100,19 +100,31 @@ fn request_rows() -> Vec<Value> {
         table_limit: 100_000,
         stack_class: 1,
         flags: 0,
+        control_bytes: 0,
     };
-    let start_fields = json!({"memory_limit": start.memory_limit, "data_limit": start.data_limit, "cpu_ms": start.cpu_ms, "wall_ms": start.wall_ms,
-        "table_limit": start.table_limit, "stack_class": start.stack_class, "flags": start.flags});
-    let job = Compile { memory_limit: 1 << 30, max_code: 1 << 26, cpu_ms: 60_000, wall_ms: 90_000, flags: 0 };
-    let job_fields = json!({"memory_limit": job.memory_limit, "max_code": job.max_code, "cpu_ms": job.cpu_ms, "wall_ms": job.wall_ms, "flags": job.flags});
-    let cases = [
-        ("START", Request::Start(start), start_fields),
+    let suspendable = Start { control_bytes: 16_842_752, ..start };
+    let start_fields = |start: &Start| {
+        json!({"memory_limit": start.memory_limit, "data_limit": start.data_limit, "cpu_ms": start.cpu_ms, "wall_ms": start.wall_ms,
+        "table_limit": start.table_limit, "stack_class": start.stack_class, "flags": start.flags, "control_bytes": start.control_bytes})
+    };
+    let mut cases = vec![
+        ("START", Request::Start(start), start_fields(&start)),
+        ("START", Request::Start(suspendable), start_fields(&suspendable)),
         ("KILL", Request::Kill, json!({})),
-        ("COMPILE", Request::Compile(job), job_fields),
         ("STATUS", Request::Status, json!({})),
         ("SHARE", Request::Share(70_000), json!({"account": 70_000})),
     ];
-    let row = |(name, request, fields): (&str, Request, Value)| json!({"name": name, "id": 7, "descriptors": request.descriptors(), "fields": fields, "hex": hex(&request.encode(7))});
+    for job in [Job::Plain, Job::Suspendable, Job::Continue, Job::Show] {
+        let (cpu_ms, wall_ms) = (60_000, 90_000);
+        let job = Compile { memory_limit: 1 << 30, max_code: 1 << 26, cpu_ms, wall_ms, flags: 0, job };
+        let fields = json!({"memory_limit": job.memory_limit, "max_code": job.max_code, "cpu_ms": cpu_ms, "wall_ms": wall_ms,
+            "flags": job.flags, "job": job.job as u32});
+        cases.push(("COMPILE", Request::Compile(job), fields));
+    }
+    let row = |(name, request, fields): (&str, Request, Value)| {
+        let (least, most) = request.descriptors().into_inner();
+        json!({"name": name, "id": 7, "descriptors": [least, most], "fields": fields, "hex": hex(&request.encode(7))})
+    };
     cases.into_iter().map(row).collect()
 }
 

@@ -23,14 +23,14 @@ pub fn start(flags: u32) -> Start {
         cpu_ms: 10_000,
         wall_ms: 20_000,
         table_limit: 1000,
-        stack_class: 0,
         flags,
+        ..Start::default()
     }
 }
 
 /// A compilation with roomy limits.
 pub fn compile(flags: u32) -> Compile {
-    Compile { memory_limit: 1 << 30, max_code: 8 * MIB, cpu_ms: 10_000, wall_ms: 120_000, flags }
+    Compile { memory_limit: 1 << 30, max_code: 8 * MIB, cpu_ms: 10_000, wall_ms: 120_000, flags, ..Compile::default() }
 }
 
 pub struct Host {

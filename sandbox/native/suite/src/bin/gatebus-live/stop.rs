@@ -2,7 +2,9 @@
 
 use crate::world::{Parts, World};
 use crate::{Machine, Result, Running, cpu_seconds};
-use gatebus_module::{CONTROL, FRAMES, Frame, PROGRAM, Suspendable, UNWINDING, WRITTEN, ZONE, read_untrusted, sites_of};
+use gatebus_module::{
+    CONTROL, FRAMES, Frame, PROGRAM, Suspendable, UNWINDING, WRITTEN, ZONE, read_untrusted, sites_of,
+};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 use wasmtime::{Linker, Module, Mutability, Store};

@@ -1,0 +1,118 @@
+"""Words: the state of a stopped program as its process sends it, as far as the host looks into it.
+
+In:  STATE packets put together (untrusted: a native attacker may sit in the runtime's place), and how long the frames
+of a program are (from its compile worker). Out: where the program stopped: the set of its sites, which names the
+continuation. All the rest is for the process that goes on, which checks it.
+
+    u32 version (1), [32] sha256 of the program, u8 phase, u32 n + entry's name, u32 pages of memory 0,
+    u32 n + frames, ...      (sandbox/native/module/src/state.rs has all of it)
+
+A frame is u32 site, then its values. A site with the top bit set is a list of results that a call had returned.
+"""
+
+from __future__ import annotations
+
+import struct
+from struct import Struct
+from typing import NamedTuple
+
+from sandbox.errors import BadState
+
+VERSION = 1
+PAGE = 65_536
+PAGES_MAX = 65_536
+# Distinct places in one stack: recursion repeats its own; a deep interpreter has some dozens. What is compiled for
+# each is the whole function around it.
+SITES_MAX = 1_024
+_RETURNED = 1 << 31
+_HEAD = Struct("<I32sB")
+_NUMBER = Struct("<I")
+
+
+class FrameSizes(NamedTuple):
+    """Words of 4 bytes that the frames of a program take, as u16: by site, and by list of results."""
+
+    sites: bytes = b""
+    returned: bytes = b""
+
+    def bytes_of(self, site: int) -> int:
+        """Raises IndexError where there is no such site."""
+        table, place = (self.returned, site & ~_RETURNED) if site & _RETURNED else (self.sites, site)
+        return (table[2 * place] | table[2 * place + 1] << 8) * 4
+
+
+class Inner(NamedTuple):
+    """What the host knows of a state. `frames` is where they are in it."""
+
+    pages: int
+    entry: str
+    frames: range
+
+
+def broken(text: str = "The state is damaged: it is cut off or has impossible lengths.") -> BadState:
+    return BadState("state-broken", text)
+
+
+def look_untrusted(state: bytes) -> Inner:
+    """Raises BadState."""
+    try:
+        version, _program, _phase = _HEAD.unpack_from(state)
+        if version != VERSION:
+            raise BadState("state-version", f"The state is of version {version}; this program knows version {VERSION}.")
+        entry_end = _end_of(state, _HEAD.size)
+        (pages,) = _NUMBER.unpack_from(state, entry_end)
+        frames_end = _end_of(state, entry_end + _NUMBER.size)
+        entry = state[_HEAD.size + _NUMBER.size : entry_end].decode()
+    except (struct.error, UnicodeDecodeError):
+        raise broken() from None
+    if pages > PAGES_MAX:
+        raise broken()
+    return Inner(pages, entry, range(entry_end + 2 * _NUMBER.size, frames_end))
+
+
+def _end_of(state: bytes, at: int) -> int:
+    (length,) = _NUMBER.unpack_from(state, at)
+    end = at + _NUMBER.size + length
+    if end > len(state):
+        raise broken()
+    return int(end)
+
+
+def named(state: bytes, program_sha256: str) -> bytes:
+    """The state with its program's name in it, which the process that wrote it does not know."""
+    return state[: _NUMBER.size] + bytes.fromhex(program_sha256) + state[_HEAD.size - 1 :]
+
+
+def program_of_untrusted(state: bytes) -> str:
+    """The sha256 of the program. Raises BadState."""
+    look_untrusted(state)
+    return state[_NUMBER.size : _HEAD.size - 1].hex()
+
+
+def sites_of_untrusted(state: bytes, sizes: FrameSizes) -> tuple[int, ...]:
+    """The set of sites of its frames, ascending. Raises BadState."""
+    frames = look_untrusted(state).frames
+    at, end, sites = frames.start, frames.stop, set()
+    try:
+        while at < end:
+            (site,) = _NUMBER.unpack_from(state, at)
+            sites.add(site)
+            at += sizes.bytes_of(site)
+    except (IndexError, struct.error):
+        raise BadState("state-other-program", "The state names a place that the program does not have.") from None
+    if at != end or not sites:
+        raise broken("The state is damaged: its frames end within a frame, or there are none.")
+    if len(sites) > SITES_MAX:
+        raise BadState("state-sites", f"The state stands at {len(sites)} places; at most {SITES_MAX} can be continued.")
+    return tuple(sorted(sites))
+
+
+def continuation_order(sites: tuple[int, ...], program: bytes) -> bytes:
+    """What a compile worker is given (PROTOCOL.md, job 2)."""
+    return struct.pack(f"<I{len(sites)}I", len(sites), *sites) + program
+
+
+def frames_order(state: bytes, program: bytes) -> bytes:
+    """The same for job 3. Raises BadState."""
+    frames = look_untrusted(state).frames
+    return _NUMBER.pack(len(frames)) + state[frames.start : frames.stop] + program

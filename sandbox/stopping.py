@@ -1,0 +1,84 @@
+"""Words: a stop that is under way: what was ordered, what came of the state.
+
+In:  pieces of the state (untrusted). Out: a Suspended, once the program's process is gone. program.py has the wire.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from sandbox.errors import BrokenProgram, PacketViolation
+from sandbox.outcome import Cause, Outcome, State
+from sandbox.statewords import PAGE, look_untrusted, named
+from sandbox.suspended import Suspended
+
+if TYPE_CHECKING:
+    from sandbox.backend import Snapshot
+    from sandbox.limits import Limits
+
+# Frames (gatebus-module: twice the larger stack), and what no limit names: arguments, buffers, globals, lengths.
+_FRAMES, _FIXED = 16 << 20, 4 << 20
+# A node of the tree besides its content: path, times, the places that name it.
+_NODE = 8_192
+
+LATE = (
+    "The program has not stopped within {:g} seconds: it is doing something that cannot be left, like filling a large "
+    "memory. It stops when that is done; ask again, or kill it."
+)
+
+
+class Stoppable(NamedTuple):
+    """What a program must have to be stopped. `patience`: seconds for which a stop is waited for."""
+
+    sha256: str
+    state_max: int
+    patience: float
+
+
+def state_max(limits: Limits) -> int:
+    """Bytes of the largest state that a program with these limits can have. Further memories are within `memory`."""
+    return limits.files + limits.nodes * _NODE + limits.memory + 16 * limits.table + _FRAMES + _FIXED
+
+
+def private_bytes(limits: Limits) -> int:
+    """What a process needs of private memory to tell its state: a second copy of its files and frames."""
+    return limits.files + _FRAMES + _FIXED
+
+
+class Stop:
+    """`told`: the word to stop is on its way; nothing may be sent after it."""
+
+    __slots__ = ("_pieces", "_plan", "_size", "memory", "reading", "told")
+
+    def __init__(self, plan: Stoppable) -> None:
+        self._plan = plan
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self.told = self.reading = False
+        self.memory: Snapshot | None = None
+
+    def add_untrusted(self, piece: bytes) -> None:
+        """Raises PacketViolation."""
+        self._size += len(piece)
+        if self._size > self._plan.state_max:
+            raise PacketViolation("packet-state", "The program's runtime sent a larger state than its limits allow.")
+        self._pieces.append(piece)
+
+    def result_untrusted(self, outcome: Outcome) -> Suspended:
+        """Raises BrokenProgram: it ended otherwise. BadState: its process was not what it should be."""
+        if outcome.state is not State.SUSPENDED or self.memory is None:
+            raise BrokenProgram("program-ended", _ended(outcome))
+        state = b"".join(self._pieces)
+        look_untrusted(state)
+        return Suspended(self._plan.sha256, named(state, self._plan.sha256), self.memory)
+
+    def memory_bytes_untrusted(self) -> int:
+        """How much of memory 0 the state says that there is. Raises BadState."""
+        return look_untrusted(b"".join(self._pieces)).pages * PAGE
+
+
+def _ended(outcome: Outcome) -> str:
+    if outcome.state is State.KILLED and outcome.cause is Cause.KILLED:
+        return "The program was killed before it had stopped."
+    why = f" {outcome.text}" if outcome.text else ""
+    return f"The program ended before it had stopped.{why}"
