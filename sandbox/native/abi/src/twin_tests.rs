@@ -152,3 +152,22 @@ fn the_committed_vectors_are_what_this_crate_writes() {
     let committed = std::fs::read_to_string(path).expect("state_vectors.json (make it with BLESS=1)");
     assert_eq!(committed, made, "the format of states has changed: BLESS=1 if it was meant to");
 }
+
+/// What the portable back-end saved (`tests/portable/test_saved_worlds.py` writes the file) goes on here.
+#[test]
+fn worlds_of_the_portable_back_end_are_the_same_bytes_here() {
+    let text = include_str!("../../../../tests/portable/saved_worlds.json");
+    let worlds: serde_json::Value = serde_json::from_str(text).expect("json");
+    let bytes = |name: &str| -> Vec<u8> {
+        let hex = worlds[name].as_str().expect("hex");
+        (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).expect("hex")).collect()
+    };
+    let mut channel = Fake::new();
+    channel.bring(&suspend());
+    // A clock with the resolution of those tests, and as far on as theirs was: a tick is a tick.
+    let coarse = Begin { clock_ms: 10, clock_ns: 0, ..fine() };
+    let (wasi, gate) = (bytes("wasi"), bytes("gate"));
+    assert!(Wasi::go(setup_at(BOOT, &coarse), &wasi).expect("a good world").stop(&mut channel) == wasi);
+    channel.bring(&suspend());
+    assert!(Gate::go(setup_at(BOOT, &coarse), &gate).expect("a good world").stop(&mut channel) == gate);
+}
