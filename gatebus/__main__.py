@@ -26,7 +26,7 @@ At a host:
   gatebus ps | status | wait | kill | rm | io INSTANCE   see, end and connect to what you launched
   gatebus push FILE | modules | pin | unpin   keep modules there
   gatebus events | usage | features   what happens, what you use, what the host can
-  gatebus login NAME ADDRESS          remember a host
+  gatebus login NAME ADDRESS          remember a host; `login` alone lists them, `login --forget NAME` forgets one
 
 Your own host:
   gatebus serve                     start a host: run programs that arrive over a websocket

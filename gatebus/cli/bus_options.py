@@ -260,10 +260,12 @@ def _program(name: str, given: argparse.Namespace) -> ProgramOptions:
     meant = given.line[:1] == ["--"]
     line = given.line[1:] if meant else given.line
     unsaid = {option for option in _ELSEWHERE if getattr(given, option.strip("-")) is None}
+    unsaid |= {"--tag"} if getattr(given, "tag", None) == [] else set()
     stray = next((each for each in line[1:] if each.partition("=")[0] in unsaid), None)
     if stray is not None and not meant:
+        where = "" if stray.startswith("--tag") else ", and run at another host than you mean"
         raise UsageError(
-            f"{stray} stands behind the module, so the program would get it, and run at another host than you mean. "
+            f"{stray} stands behind the module, so the program would get it{where}. "
             f"Write it before the module; `gatebus {name} -- MODULE {stray} ...` if it is for the program."
         )
     if not line:

@@ -72,7 +72,7 @@ def result_json(file: str, host: str, result: Result, outcome: Outcome | Status 
     return json.dumps(
         {
             "file": file or None,
-            "host": host,
+            "host": host or None,
             "exit": result.code,
             "error": result.error or None,
             "text": result.line.removeprefix("gatebus: ") or None,

@@ -38,6 +38,7 @@ WORDS = {
     405: "Pages can only be read (GET, HEAD).",
     408: "The request did not come in time.",
     413: "Pages take no request body.",
+    426: "This is the bus: connect with a websocket client that speaks gatebus.v1. A browser finds a page at /.",
     431: "The head of the request is too large.",
     503: "Too many connections: try again later.",
 }

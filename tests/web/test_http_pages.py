@@ -102,6 +102,12 @@ async def test_every_request_gets_its_answer(autojump_clock: MockClock, request_
     assert not [word for word in (b"Traceback", b"websockets", b"h11", b"/usr", b".py") if word in answer]
 
 
+async def test_whoever_opens_the_bus_as_a_page_is_told_what_it_is() -> None:
+    assert (await answer_to(b"GET /bus HTTP/1.1\r\nHost: x\r\n\r\n")).endswith(
+        b"\nThis is the bus: connect with a websocket client that speaks gatebus.v1. A browser finds a page at /.\n"
+    )
+
+
 async def test_pages_of_ours_are_protected() -> None:
     head = (await answer_to(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")).lower()
     assert b"x-content-type-options: nosniff" in head

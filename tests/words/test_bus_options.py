@@ -53,6 +53,20 @@ def test_another_host_or_key_behind_the_module_is_not_taken_silently_for_the_pro
     assert program.arguments == ("a", stray)
 
 
+def test_a_tag_behind_the_module_of_a_launch_is_not_taken_silently_for_the_programs() -> None:
+    assert fault("launch", "m.wasm", "--tag", "t") == (
+        "--tag stands behind the module, so the program would get it. "
+        "Write it before the module; `gatebus launch -- MODULE --tag ...` if it is for the program."
+    )
+    for line in (["--tag", "t", "m.wasm", "--tag", "x"], ["--", "m.wasm", "--tag", "x"]):
+        program = bus_options("launch", line).program
+        assert program is not None
+        assert program.arguments == ("--tag", "x")
+    program = bus_options("call", ["m.wasm", "--tag", "x"]).program
+    assert program is not None
+    assert program.arguments == ("--tag", "x")
+
+
 def test_everything_that_can_be_said_about_a_program() -> None:
     given = bus_options(
         "call",

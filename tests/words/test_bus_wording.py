@@ -121,7 +121,7 @@ def test_the_json_of_a_result_has_every_field() -> None:
         },
     }
     nothing = json.loads(result_json("", "", Result(125), None, None))
-    assert {name for name, value in nothing.items() if value is None} == set(nothing) - {"exit", "host"}
+    assert {name for name, value in nothing.items() if value is None} == set(nothing) - {"exit"}
 
 
 def test_the_table_of_instances() -> None:
