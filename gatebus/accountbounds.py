@@ -37,6 +37,14 @@ CONTEST_SECONDS = 10.0
 """An account whose last program has ended counts as one that runs something for so long: somebody who calls now and
 then finds the way free, and what computes for long is not moved to and fro for each call."""
 
+ENDED_EACH = 1_024
+"""Ends of launched instances of one account that are remembered, as many as it may run; of more than ENDED_INSTANCES in
+all, the account that has the most loses its oldest."""
+
+CHANNELS_EACH = 16_384
+"""Open channels of one account over all its links: at 1 KiB each, a quarter of what an attack may cost; a program that
+everybody in a full room is connected to has 32."""
+
 SUBSCRIPTIONS = 64
 """To the events of one principal: each event is written once for each of them."""
 

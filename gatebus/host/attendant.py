@@ -86,6 +86,9 @@ class Desk(Protocol):
     def enter(self, attendant: Attendant, principal: Principal) -> None:
         """One more connection of this principal. Raises Refusal."""
 
+    def count(self, account: str, more: int) -> None:
+        """Channels that are open. Raises Refusal after counting when they are too many: it is closed like any other."""
+
     def floor(self, account: str) -> AbstractAsyncContextManager[object]:
         """Held by one link of an account at a time; "" is everybody's who has not said who they are."""
 
@@ -212,6 +215,7 @@ class Attendant:
     def _leave(self) -> None:
         self._session.close()
         lines, self._lines = self._lines, {}
+        self._desk.count(self._account, -len(lines))
         self._waiting.clear()
         with self._turn:
             for line in lines.values():
@@ -267,6 +271,7 @@ class Attendant:
         line = Line(self, self._session, event.channel)
         self._lines[event.channel] = line
         try:
+            self._desk.count(self._account, 1)
             self._desk.open(line, event.operation, event.parameters)
         except Refusal as refusal:
             line.refuse(refusal)
@@ -296,7 +301,8 @@ class Attendant:
         self._link.flush()
 
     def close(self, number: int) -> None:
-        self._lines.pop(number, None)
+        if self._lines.pop(number, None) is not None:
+            self._desk.count(self._account, -1)
         self._waiting.pop(number, None)
 
     def full(self, line: Line) -> bool:

@@ -9,12 +9,14 @@ A key is looked up at each connection, so that a line taken out of `authorized_k
 from __future__ import annotations
 
 import os
+from collections import Counter
 from itertools import count
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 import trio
 
+from gatebus.accountbounds import CHANNELS_EACH
 from gatebus.host.operations import open_untrusted
 from gatebus.host.principals import Principal, anonymous, by_key, local
 from gatebus.host.quotas import Amounts
@@ -37,9 +39,17 @@ class FrontDesk:
     def __init__(self, parts: HostParts, seed: bytes, known: Callable[[bytes], str | None]) -> None:
         self._parts, self._seed, self._known = parts, seed, known
         self._numbers = count(1)
+        self._channels: Counter[str] = Counter()  # open ones, by account
         self._floors: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()  # of accounts that flood now
         self.arriving: set[Attendant] = set()  # everybody
         self.attendants: set[Attendant] = set()  # who was let in
+
+    def count(self, account: str, more: int) -> None:
+        self._channels[account] += more
+        if not self._channels[account]:
+            del self._channels[account]
+        elif more > 0 and self._channels[account] > CHANNELS_EACH:
+            raise Refusal("busy", f"{CHANNELS_EACH} channels of yours are open, the most there can be. Close some.")
 
     def floor(self, account: str) -> trio.Lock:
         if (floor := self._floors.get(account)) is None:

@@ -1,7 +1,7 @@
 """Records of modules in SQLite; a wire. Every call blocks; one thread at a time.
 
 In:  frozen records of ours; the file of an earlier run (untrusted: every row is sealed, the file is checked whole when
-it is opened). Out: records, StoreBroken.
+it is opened). Out: records, StoreBroken, a Refusal (full disk).
 
 WAL with full sync: what was answered is on the disk. Holdings are changed by compare-and-set on their revision, so that
 a store that several machines share fits behind the same three calls.
@@ -16,7 +16,10 @@ from typing import TypeVar
 
 from gatebus.faults import StoreBroken
 from gatebus.host.moduledata import Holding, Module, Partial, seal
+from gatebus.host.refusals import disk_full
 
+# What SQLite says of a full disk: of its own files, and of the index of its log, which is made larger by writing to it.
+_FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 T = TypeVar("T", Module, Holding, Partial)
 _VERSION = 1
 _SCHEMA = """
@@ -31,7 +34,7 @@ _DAMAGED = "The host's records are damaged. Nothing was changed: put a backup in
 
 
 class ModuleRecords:
-    """Raises StoreBroken from every method."""
+    """Raises StoreBroken from every method, and Refusal when the disk is full: then nothing was changed."""
 
     def __init__(self, path: Path) -> None:
         with _told():
@@ -58,17 +61,19 @@ class ModuleRecords:
             raise StoreBroken(_DAMAGED)
 
     def close(self) -> None:
-        self._database.close()
+        with _told():
+            self._database.close()
 
     @contextmanager
     def _change(self) -> Iterator[None]:
         self._database.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._database.execute("COMMIT")
         except BaseException:
-            self._database.execute("ROLLBACK")
+            if self._database.in_transaction:  # a full disk may have ended it already
+                self._database.execute("ROLLBACK")
             raise
-        self._database.execute("COMMIT")
 
     # What is here.
 
@@ -150,6 +155,8 @@ def _told() -> Iterator[None]:
     except sqlite3.OperationalError as problem:
         # a full disk, a lock, missing rights; the name of the error is public, its text may hold a path
         name = getattr(problem, "sqlite_errorname", "unknown")
+        if name in _FULL:
+            raise disk_full() from problem
         raise StoreBroken(f"The host's records cannot be used ({name}). Look at its disk.") from problem
     except (sqlite3.Error, OSError, ValueError, TypeError, OverflowError) as problem:
         raise StoreBroken(_DAMAGED) from problem

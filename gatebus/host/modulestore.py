@@ -65,9 +65,7 @@ async def open_module_store(
             yield store
         finally:
             with trio.move_on_after(CLOSE_SECONDS, shield=True):
-                await store.end_uploads()
-                await store.write_uses()
-                await trio.to_thread.run_sync(records.close, limiter=one)
+                await store.settle(records.close)
 
 
 class ModuleStore:
@@ -169,9 +167,15 @@ class ModuleStore:
                 self._uploads[announced.key] = upload
             return upload
 
-    async def end_uploads(self) -> None:
-        for upload in tuple(self._live):
-            await upload.aclose()
+    async def settle(self, close: Callable[[], None]) -> None:
+        """The end. A disk in trouble is told of, each time, and keeps nobody from ending."""
+        steps: list[Callable[[], Awaitable[None]]] = [each.aclose for each in self._live]
+        steps += [self.write_uses, partial(self._disk.record, close)]
+        for step in steps:
+            try:
+                await step()
+            except GatebusError as trouble:
+                self.on_trouble(trouble)
 
     async def _begin(self, announced: Announced) -> Upload:
         known = await self._has(announced.sha256)

@@ -115,10 +115,12 @@ class Upload:
             async with self._busy:
                 if self._ended:
                     return
-                if self._file is not None:
-                    end = self._file.close if self.announced.resumable else self._file.discard
-                    await self._disk.file(end)
-                self._end(why)
+                try:
+                    if self._file is not None:
+                        end = self._file.close if self.announced.resumable else self._file.discard
+                        await self._disk.file(end)
+                finally:
+                    self._end(why)  # also on a disk in trouble: what it took of quotas comes back
 
     def _end(self, why: str) -> None:
         self._ended = why

@@ -24,6 +24,7 @@ CODES = frozenset(
         "quota-connections",
         "busy",
         "stopping",
+        "disk-full",
     }
 )
 
@@ -35,3 +36,8 @@ class Refusal(GatebusError):
         super().__init__(text)
         assert code in CODES, code
         self.code = code
+
+
+def disk_full() -> Refusal:
+    """Nobody's fault who asks, but who sent something should know why it is not here."""
+    return Refusal("disk-full", "The host's disk is full and nothing was changed. Its owner must make room.")

@@ -4,9 +4,10 @@ Where it stands: between the operations, which look things up for a principal, a
 nobody came back for. In: a principal that was proved, ids and names of clients (untrusted, of the right size). Out: the
 thing itself, or the same Refusal whether it is missing or somebody else's.
 
-What is bounded here: ended instances in number and time; streams without a link in time (there are no more of them than
-their instances let in). An answered stream stays for that time as well, in case the answer is lost on its way; how many
-of those there are is bounded by the link that got the answers (attendant), what they hold by account (endedstreams).
+What is bounded here: ended instances in number (of each account, and of all) and time; streams without a link in time
+(there are no more of them than their instances let in). An answered stream stays for that time as well, in case the
+answer is lost on its way; how many of those there are is bounded by the link that got the answers (attendant), what
+they hold by account (endedstreams).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from gatebus.accountbounds import LEFTOVER_BYTES
+from gatebus.accountbounds import ENDED_EACH, LEFTOVER_BYTES
 from gatebus.bounds import ENDED_INSTANCES, STREAM_SHARE, STREAM_WINDOW_LEAST, STREAM_WINDOW_MOST
 from gatebus.host.busstreams import BusStream, Verdict
 from gatebus.host.endedstreams import Leftovers
@@ -46,6 +47,7 @@ class Registry:
         self._streams: dict[bytes, BusStream] = {}
         self._left: OrderedDict[bytes, BusStream] = OrderedDict()  # without a link, the longest first
         self._ended: OrderedDict[bytes, Instance] = OrderedDict()
+        self._ended_of: dict[str, OrderedDict[bytes, Instance]] = {}  # the same, by account
         self._leftovers = Leftovers()
         self._weights: dict[str, int] = {}  # account -> connections that its running instances may have
 
@@ -93,13 +95,24 @@ class Registry:
             del self._instances[instance.id]
             return
         self._ended[instance.id] = instance
+        own = self._ended_of.setdefault(instance.order.principal.account, OrderedDict())
+        own[instance.id] = instance
+        if len(own) > ENDED_EACH:
+            self.forget(next(iter(own.values())))
         while len(self._ended) > ENDED_INSTANCES:
-            self.forget(next(iter(self._ended.values())))
+            most = max(self._ended_of.values(), key=len)
+            self.forget(next(iter(most.values())))
 
     def forget(self, instance: Instance) -> None:
         """One that has ended."""
-        if self._ended.pop(instance.id, None) is not None:
-            del self._instances[instance.id]
+        if self._ended.pop(instance.id, None) is None:
+            return
+        del self._instances[instance.id]
+        account = instance.order.principal.account
+        own = self._ended_of[account]
+        del own[instance.id]
+        if not own:
+            del self._ended_of[account]
 
     def window(self, account: str, connections: int) -> int:
         """Bytes of one stream of one more instance that may wait here: the more there are, the less each. The sum

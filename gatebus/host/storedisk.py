@@ -18,7 +18,7 @@ import trio
 from gatebus.faults import StoreBroken
 from gatebus.host.modulefiles import ModuleFiles
 from gatebus.host.modulerecords import ModuleRecords
-from gatebus.host.refusals import Refusal
+from gatebus.host.refusals import disk_full
 
 T = TypeVar("T")
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -46,7 +46,7 @@ def told() -> Iterator[None]:
         yield
     except OSError as problem:
         if problem.errno in _FULL:
-            raise Refusal("quota-storage", "The host's disk is full. Its owner must make room.") from problem
+            raise disk_full() from problem
         reason = (problem.strerror or type(problem).__name__).lower()
         raise StoreBroken(f"The host's data directory cannot be used: {reason}.") from problem
 

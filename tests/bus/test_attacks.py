@@ -15,7 +15,7 @@ import trio.testing
 from busworld import ALICE, BOB, PROGRAMS, BusWorld, Streams, Talker, bus_world, busy, hello, module, pattern
 
 from gatebus import accountbounds, bounds
-from gatebus.host import attendant
+from gatebus.host import attendant, frontdesk, registry
 from gatebus.host.operations import OPERATION
 from gatebus.host.refusals import CODES
 from gatebus.protocol.messages import Error
@@ -313,6 +313,54 @@ async def test_a_hash_with_other_bytes_is_refused_and_nothing_stays() -> None:
         assert (await sent.error()).code == "bad-request"
         assert (await bus.ask("modules"))["modules"] == []
         assert (await bus.ask("usage"))["stored"]["used"] == 0
+
+
+# Ends and channels.
+
+
+async def test_whoever_launches_much_loses_their_own_ends_and_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "ENDED_EACH", 4)
+    monkeypatch.setattr(registry, "ENDED_INSTANCES", 6)
+    async with bus_world() as world, world.talker(ALICE) as alice, world.talker(BOB) as bob:
+        bobs = [await launched(bob) for _ in range(3)]
+        alices = [await launched(alice) for _ in range(10)]
+        assert [(await bob.ask("status", instance=each))["state"] for each in bobs] == ["HALTED"] * 3
+        known = [await knows(alice, each) for each in alices]
+        assert known == [False] * 7 + [True] * 3, "of more than six in all, who has the most loses the oldest"
+        await alice.ask("delete", instance=alices[-1])
+        assert len(world.host.parts.registry._ended) == 5
+
+
+async def launched(bus: Talker) -> bytes:
+    """One that has ended."""
+    instance = os.urandom(16)
+    await bus.launch(hello, instance)
+    await bus.ask("wait", instance=instance)
+    return instance
+
+
+async def knows(bus: Talker, instance: bytes) -> bool:
+    return instance in [each["instance"] for each in (await bus.ask("list"))["instances"]]
+
+
+async def test_channels_are_counted_over_all_links_of_an_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frontdesk, "CHANNELS_EACH", 6)
+    async with bus_world() as world, world.talker(ALICE) as one, world.talker(ALICE) as two, world.talker(BOB) as bob:
+        for bus in (one, two):
+            for _ in range(3):
+                await bus.open("events", {}).until(lambda each: each.accepted)
+        for bus in (one, two):
+            error = await bus.open("events", {}).error()
+            assert (error.code, error.text) == (
+                "busy",
+                "6 channels of yours are open, the most there can be. Close some.",
+            )
+        assert (await bob.call(hello).result())["state"] == "HALTED"
+        await one.link.aclose()
+        while world.host._desk._channels.total() > 3:
+            await trio.lowlevel.checkpoint()
+        assert "instances" in await two.ask("usage"), "what was closed has made room"
+    assert not world.host._desk._channels
 
 
 # Processors.

@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING
 import pytest
 from storehelpers import ADA, GRACE, NOT_HERE, WASM, opened, put, refusal, sha
 
-from gatebus.faults import StoreBroken
+from gatebus.faults import GatebusError, StoreBroken
 from gatebus.host.modulefiles import PartialFile
+from gatebus.host.modulerecords import ModuleRecords
+from gatebus.host.quotas import Quotas
+from gatebus.host.refusals import Refusal, disk_full
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from gatebus.host.modulestore import ModuleStore
 
 
 async def test_two_hosts_do_not_share_a_directory(tmp_path: Path) -> None:
@@ -105,7 +110,85 @@ async def test_a_full_disk_is_told_to_whoever_sent_the_bytes(tmp_path: Path, mon
         upload = await store.upload(sha(WASM), len(WASM), ADA)
         monkeypatch.setattr(PartialFile, "append", full)
         assert await refusal(upload.write(WASM)) == (
-            "quota-storage",
-            "The host's disk is full. Its owner must make room.",
+            "disk-full",
+            "The host's disk is full and nothing was changed. Its owner must make room.",
         )
         await upload.aclose()
+
+
+def fill(store: ModuleStore) -> None:
+    """SQLite itself says that its file cannot grow, as on a full disk."""
+    store._disk.records._database.execute("PRAGMA max_page_count=1")
+
+
+async def kept(store: ModuleStore, content: bytes, tags: tuple[str, ...]) -> str:
+    """The code of what went wrong, as the operations would tell it."""
+    try:
+        upload = await store.upload(sha(content), len(content), ADA)
+        try:
+            await upload.write(content)
+            await upload.finish()
+        finally:
+            await upload.aclose()
+        await store.pin(sha(content), ADA, tags)
+    except Refusal as refused:
+        return refused.code
+    return ""
+
+
+def closed_on_a_full_disk(file: PartialFile) -> None:
+    file._file.close()
+    raise OSError(errno.ENOSPC, "no space left on device")
+
+
+def make_room(store: ModuleStore) -> None:
+    store._disk.records._database.execute("PRAGMA max_page_count=1000000")
+
+
+async def test_records_on_a_full_disk_are_told_and_the_store_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    quotas = Quotas()
+    async with opened(tmp_path, quotas) as store:
+        await put(store)
+        fill(store)
+        many = tuple(f"{number:03}".ljust(60, "x") for number in range(32))
+        codes = set()
+        for number in range(40):  # until what the file has of empty pages is used up
+            codes.add(await kept(store, WASM + b"%d" % number, many))
+        assert "disk-full" in codes <= {"", "disk-full"}
+        assert await store.get(sha(WASM)) == WASM
+        make_room(store)
+        await put(store, b"later")
+        assert quotas.used(ADA.account).uploads == 0, "what failed holds nothing"
+    async with opened(tmp_path) as store:
+        assert await store.get(sha(b"later")) == b"later"
+
+
+async def test_a_store_whose_disk_is_full_ends_in_order_and_says_what_could_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_record(*_: object) -> None:
+        raise disk_full()
+
+    troubles: list[GatebusError] = []
+    async with opened(tmp_path) as store:
+        store.on_trouble = troubles.append
+        await put(store)
+        store.touch(sha(WASM))
+        await (await store.upload(sha(b"half"), 4, ADA)).write(b"ha")
+        monkeypatch.setattr(PartialFile, "close", closed_on_a_full_disk)
+        monkeypatch.setattr(ModuleRecords, "put_module", no_record)
+    assert [each.code for each in troubles] == ["disk-full", "disk-full"]
+    monkeypatch.undo()
+    async with opened(tmp_path) as store:
+        assert await store.get(sha(WASM)) == WASM
+
+
+async def test_an_upload_that_a_full_disk_ended_gives_back_what_it_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quotas = Quotas()
+    async with opened(tmp_path, quotas) as store:
+        upload = await store.upload(sha(WASM), len(WASM), ADA)
+        monkeypatch.setattr(PartialFile, "close", closed_on_a_full_disk)
+        assert (await refusal(upload.aclose()))[0] == "disk-full"
+        assert (quotas.total.uploads, quotas.total.stored) == (0, 0)
