@@ -76,7 +76,9 @@ fuzz: export GATEBUS_FUZZ_SECONDS := $(or $(SECONDS),60)
 fuzz: export GATEBUS_FUZZ_SEED := $(shell date +%s)
 fuzz: build
 	@echo "GATEBUS_FUZZ_SEED=$$GATEBUS_FUZZ_SEED GATEBUS_FUZZ_SECONDS=$$GATEBUS_FUZZ_SECONDS"
-	$(CARGO) test --quiet --release --workspace --locked --test 'fuzz_*' -- --test-threads=2
+	cd sandbox/native/smith && cargo run --quiet --release --locked -- $$GATEBUS_FUZZ_SEED 2000 $(CARGO_TARGET_DIR)/smith.bin
+	export GATEBUS_SMITH=$(CARGO_TARGET_DIR)/smith.bin && \
+	  $(CARGO) test --quiet --release --workspace --locked --test 'fuzz_*' -- --test-threads=2
 	$(BIN)/pytest --quiet --timeout=0 tests/words/test_fuzz_decoders.py tests/web/test_frame_paths.py tests/portable/test_saved_worlds.py
 
 demo: build

@@ -186,31 +186,3 @@ fn the_kernels_of_the_benchmark_are_undisturbed() {
         assert!(stopped.legs >= 20, "{name}: {} stops", stopped.legs);
     }
 }
-
-/// The seeds of the generated programs. For a longer search: GATEBUS_SEEDS=1000 tries so many.
-fn seeds() -> u64 {
-    std::env::var("GATEBUS_SEEDS").map_or(12, |seeds| seeds.parse().unwrap())
-}
-
-#[test]
-fn generated_programs_are_undisturbed() {
-    let engines = engines();
-    let mut legs = 0;
-    for seed in 1..=seeds() {
-        let wat = common::generate::program(seed);
-        let wasm = wat::parse_str(&wat).unwrap_or_else(|error| panic!("seed {seed}: {error}\n{wat}"));
-        let expected = plain(&engines[0], &wasm, "run", &[]);
-        let mut stopped = Stopped::new(&wasm, &engines);
-        assert_eq!(stopped.run("run", &[], &mut never), expected, "seed {seed}, never stopped");
-        assert_eq!(stopped.run("run", &[], &mut always), expected, "seed {seed}, stopped at every visit");
-        let mut dice = Dice(seed);
-        let mut random = |running: &mut Running, _leg: usize| {
-            running.store.data_mut().block = (dice.roll(4) == 0).then_some(1);
-            running.request_one(dice.roll(12) as usize);
-        };
-        assert_eq!(stopped.run("run", &[], &mut random), expected, "seed {seed}, stopped at random");
-        legs += stopped.legs;
-    }
-    assert!(legs as u64 > 100 * seeds(), "{legs} stops");
-    println!("{} programs, {legs} stops", seeds());
-}

@@ -106,7 +106,7 @@ fn what_has_an_order_is_refused_in_another_one() {
 const PROGRAM: &str = r#"(module (import "e" "f" (func $host (param i64) (result i32)))
   (func $work (param i32) (result i32) (loop (br_if 0 (local.get 0))) (local.get 0))
   (func (export "run") (param i32) (result i32) (i32.add (local.get 0) (call $work (call $host (i64.const 1)))))
-  (func (export "again") (param f64) (drop (call $work (i32.const 1))))"#;
+  (func (export "again") (param f64) (drop (call $work (i32.const 1)))))"#;
 
 #[test]
 fn a_guide_knows_all_that_the_table_knows_of_its_sites() {

@@ -28,8 +28,12 @@ pub fn quiet_engine() -> Engine {
 
 /// An engine that ends each call after a minute: a program that hangs is a failure, not a hanging test.
 pub fn engine(pulley: bool) -> Engine {
-    let mut config = config();
-    config.epoch_interruption(true);
+    watched(config(), pulley)
+}
+
+fn watched(mut config: Config, pulley: bool) -> Engine {
+    // The bits of a NaN that was computed are the engine's choice; here both have to make the same.
+    config.epoch_interruption(true).cranelift_nan_canonicalization(true);
     if pulley {
         config.target("pulley64").unwrap();
     }
@@ -48,6 +52,17 @@ pub fn engine(pulley: bool) -> Engine {
 /// Cranelift's code and the interpreter.
 pub fn engines() -> [Engine; 2] {
     [engine(false), engine(true)]
+}
+
+/// The same, but quick to compile for: for continuations by the thousand.
+pub fn quick_engines() -> [Engine; 2] {
+    [false, true].map(|pulley| {
+        let mut config = config();
+        config
+            .cranelift_opt_level(OptLevel::None)
+            .cranelift_regalloc_algorithm(wasmtime::RegallocAlgorithm::SinglePass);
+        watched(config, pulley)
+    })
 }
 
 /// A small generator of numbers that is the same everywhere.

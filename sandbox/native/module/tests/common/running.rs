@@ -23,6 +23,7 @@ impl Running {
     pub fn new(engine: &Engine, module: &Module) -> Result<Running, String> {
         let mut store = Store::new(engine, World::default());
         store.set_epoch_deadline(PATIENCE);
+        store.limiter(|world| world);
         let imports: Vec<Extern> =
             module.imports().map(|import| host(&mut store, import.name(), import.ty().unwrap_func())).collect();
         let instance = Instance::new(&mut store, module, &imports).map_err(|error| end(&error))?;

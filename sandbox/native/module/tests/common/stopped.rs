@@ -4,7 +4,7 @@ use super::plain::{Outcome, Seen};
 use super::running::{Results, Running};
 use gatebus_module::{Guide, PROGRAM, Phase, RETURNED, START, State, Suspendable, read_untrusted, sites_of};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use wasmtime::{Engine, Func, Linker, Module, Val};
+use wasmtime::{Engine, Extern, Func, Instance, Module, Val};
 
 /// Ten times what the longest test needs: a program that is stopped without making progress is a failure, not a hanging test.
 const MOST_LEGS: usize = 20_000;
@@ -122,9 +122,14 @@ impl<'a> Stopped<'a> {
         let frames = guide.read_untrusted(&state.frames).unwrap();
         guide.check_untrusted(state.call(), &frames, state.references.len()).unwrap();
         running.write_frames(&guide.write_frames(&frames).unwrap());
-        let mut linker = Linker::new(&engine);
-        linker.instance(&mut running.store, PROGRAM, running.instance).unwrap();
-        let continuation = linker.instantiate(&mut running.store, continuation).unwrap();
+        let hidden: Vec<Extern> = continuation
+            .imports()
+            .map(|import| {
+                assert_eq!(import.module(), PROGRAM);
+                running.instance.get_export(&mut running.store, import.name()).unwrap()
+            })
+            .collect();
+        let continuation = Instance::new(&mut running.store, continuation, &hidden).unwrap();
         let resume = continuation.get_func(&mut running.store, guide.resume_name(&frames).unwrap()).unwrap();
         self.note(&frames);
         resume
@@ -163,6 +168,10 @@ impl<'a> Stopped<'a> {
             .filter(|(site, number)| !self.hit.contains(number) && Some(site.function) != other)
             .map(|(site, number)| format!("{number} {site:?}"))
             .collect()
+    }
+
+    pub fn continuations(&self) -> usize {
+        self.compiled.len()
     }
 
     fn note(&mut self, frames: &[gatebus_module::Frame]) {

@@ -1,6 +1,6 @@
 //! What stands outside of the program: host functions that write a trace, and values as bits.
 
-use wasmtime::{Extern, Func, Store, Val, ValType};
+use wasmtime::{Extern, Func, ResourceLimiter, Store, Val, ValType};
 
 /// What the host calls of a run did, and whether the next one "would block".
 #[derive(Default)]
@@ -9,6 +9,17 @@ pub struct World {
     /// After so many host calls the next one would block.
     pub block: Option<u32>,
     pub control: Option<wasmtime::Memory>,
+}
+
+/// A program of dice may ask for 4 GiB; nobody wants to copy them for each stop.
+impl ResourceLimiter for World {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(current == 0 || desired <= 1 << 20)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= 10_000)
+    }
 }
 
 /// Of a reference only whether it is null.
