@@ -259,7 +259,7 @@ class Program:
         """The state comes behind everything else. Whoever receives does it; while nobody does, it is done here."""
         stop = self._stop
         while stop is not None and not self._inlet.at_end:
-            if self._receiving.busy and not stop.reading:
+            if self._receiving.busy:
                 await self._receiving.changed()
             else:
                 await self._read_some(stop)

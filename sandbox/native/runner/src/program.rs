@@ -64,13 +64,21 @@ struct Ready {
     continuation: Option<Module>,
 }
 
+impl Ready {
+    /// After the lock, without a guest. Images stay mapped: giving them back is a call that is not allowed any more.
+    fn ends(self, exit: &Exit) -> End {
+        std::mem::forget(self);
+        End::before_the_guest(exit)
+    }
+}
+
 /// How a program ended.
 pub struct End {
     /// Of its process.
     pub status: u32,
     /// Dropping it gives memory back, by calls that a locked process may not make any more: that one keeps it and
     /// ends; a warm-up drops it, so that the program finds the same pages warm.
-    _remains: Option<Store<Host>>,
+    _remains: Option<(Store<Host>, Option<Module>)>,
 }
 
 impl End {
@@ -91,7 +99,7 @@ pub fn run(stage: &mut Stage, order: Order, mut channel: Box<dyn Channel>, lock:
     match Setup::receive_resumable_untrusted(&mut *channel, state_max) {
         Ok(setup) => perform(ready, setup, channel),
         // Without a setup there is nobody to report to.
-        Err(exit) => End::before_the_guest(&exit),
+        Err(exit) => ready.ends(&exit),
     }
 }
 
@@ -152,7 +160,7 @@ fn perform(ready: Ready, mut setup: Setup, mut channel: Box<dyn Channel>) -> End
         Ok(world) => world,
         Err(exit) => {
             report(&mut *channel, &exit);
-            return End::before_the_guest(&exit);
+            return ready.ends(&exit);
         }
     };
     let host = Host { rules, channel, slots: ready.slots.clone(), slot: 0, limiter: ready.limiter };
@@ -165,7 +173,8 @@ fn perform(ready: Ready, mut setup: Setup, mut channel: Box<dyn Channel>) -> End
     };
     // The host may be gone, or the guest may have broken off a packet: the status says the same.
     let told = store.data_mut().finish(&end);
-    End { status: told.map_or_else(|gone| gone.status, |()| end.status), _remains: Some(store) }
+    let status = told.map_or_else(|gone| gone.status, |()| end.status);
+    End { status, _remains: Some((store, ready.continuation)) }
 }
 
 /// What the host functions answer from: at the start, or where the program stopped.
