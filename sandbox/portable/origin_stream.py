@@ -167,12 +167,15 @@ class OriginStream:
 
     def pump(self) -> None:
         """Take in what has come, without blocking; bounded by the credit that was given."""
-        while packet := self._reader.next_packet():
-            self._take(packet)
+        self.look()
         if data := self._pipe.receive(READ_SIZE):
             self._reader.feed(data)
-            while packet := self._reader.next_packet():
-                self._take(packet)
+            self.look()
+
+    def look(self) -> None:
+        """Take in what was read already: no wait would tell of it."""
+        while packet := self._reader.next_packet():
+            self._take(packet)
 
     def _take(self, packet: Packet) -> None:
         if self.asked_to_stop:

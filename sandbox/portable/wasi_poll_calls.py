@@ -66,6 +66,7 @@ def _want_what_is_polled(world: WasiWorld, wanted: list[Subscription]) -> None:
         world.origin.want_input()
     if streams & {Stream.INPUT, Stream.OUTPUT}:
         world.origin.pump()
+    world.origin.look()
 
 
 def _stream(world: WasiWorld, interest: Interest) -> Stream | None:

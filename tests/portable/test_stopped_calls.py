@@ -83,6 +83,17 @@ def test_a_sleep_keeps_what_is_left_of_it() -> None:
     assert caller.world.stopped.since == 0
 
 
+def test_a_word_to_stop_that_came_right_behind_the_setup_is_seen_by_the_first_wait() -> None:
+    caller, pipe = wasi_caller()
+    caller.world.origin._reader.feed(SUSPEND_PACKET)
+    started = pipe.now
+    assert called(caller, "poll_oneoff", *sleep(caller, SECOND)) == "again"
+    caller, _ = gate_caller()
+    caller.world.inbox.push(SUSPEND_PACKET)
+    assert io(caller, 0, b"", SECOND) == "again"
+    assert pipe.now == started
+
+
 def test_a_host_that_goes_on_talking_after_the_word_to_stop_is_not_understood() -> None:
     caller, _ = wasi_caller(FakePipe(incoming=[SUSPEND_PACKET + encode_flow(0, [(0, 1)])]))
     with pytest.raises(GuestEnd) as end:

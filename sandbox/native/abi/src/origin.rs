@@ -145,14 +145,15 @@ impl Origin {
 
     /// Takes in what has come, without blocking.
     pub(crate) fn pump(&mut self, channel: &mut dyn Channel) -> Result<(), Exit> {
-        self.take_packets_untrusted()?;
+        self.look_untrusted()?;
         if self.link.fill(channel)? {
-            self.take_packets_untrusted()?;
+            self.look_untrusted()?;
         }
         Ok(())
     }
 
-    fn take_packets_untrusted(&mut self) -> Result<(), Exit> {
+    /// Takes in what was read already: no wait would tell of it.
+    pub(crate) fn look_untrusted(&mut self) -> Result<(), Exit> {
         while let Some((header, content)) = self.link.packet_untrusted()? {
             if self.asked_to_stop {
                 return Err(malformed());

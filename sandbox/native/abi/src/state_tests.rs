@@ -7,9 +7,6 @@ use crate::testing::{BOOT, EPOCH, Event, Fake, MS, SECOND, World, ask, begin, ca
 use crate::{BadState, Gate, Setup, Stop, Wasi};
 use gatebus_wire::control::{FLAG_RESUMED, Kind, Report};
 
-#[path = "state_twins_tests.rs"]
-mod twins;
-
 /// Both personalities, for what is asked of both.
 pub(crate) trait Saved: Sized {
     fn stop(&mut self, channel: &mut Fake) -> Vec<u8>;

@@ -3,8 +3,8 @@
 use gatebus_wire::packets::packet;
 
 use crate::errno::Errno;
-use crate::testing::{BOOT, Event, MS, SECOND, World, ask, begin, call, data, exit, flow, suspend, suspended};
-use crate::{Answer, Gate, Wasi};
+use crate::testing::{BOOT, Event, Fake, MS, SECOND, World, ask, begin, call, data, exit, flow, suspend, suspended};
+use crate::{Answer, Gate, Setup, Wasi};
 use gatebus_wire::control::Begin;
 
 /// A relative wait of the monotonic clock, and whatever else, at address 1024.
@@ -114,6 +114,24 @@ fn a_sleep_is_ended_by_a_stop_and_keeps_what_is_left_of_it() {
     assert!(suspended(poll(&mut world, count)));
     assert_eq!(world.channel.now - BOOT, 300 * MS);
     assert!(world.guest.waiting_since.is_some());
+}
+
+#[test]
+fn a_word_to_stop_that_came_right_behind_the_setup_is_seen_by_the_first_wait() {
+    let setup = crate::testing::setup_bytes(&begin(), &[]);
+    let received = || {
+        let mut channel = Fake::new();
+        channel.bring(&[&setup[..], &suspend()].concat());
+        Setup::receive_untrusted(&mut channel).expect("a good setup")
+    };
+    let mut world = World::ordinary();
+    world.guest = Wasi::new(received());
+    let count = subscribe(&mut world, None, Some(SECOND));
+    assert!(suspended(poll(&mut world, count)));
+    let mut world = World::fine();
+    world.guest = Gate::new(received());
+    assert!(suspended(io(&mut world, 0, 0, SECOND)));
+    assert_eq!(world.channel.now, BOOT);
 }
 
 #[test]

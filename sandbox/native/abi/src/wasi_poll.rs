@@ -215,10 +215,7 @@ impl Wasi {
             }
             streams = true;
         }
-        if streams {
-            self.origin.pump(channel)?;
-        }
-        Ok(())
+        if streams { Ok(self.origin.pump(channel)?) } else { Ok(self.origin.look_untrusted()?) }
     }
 
     fn look(&self, memory: &[u8], channel: &mut dyn Channel, lists: Lists, started: u64) -> Outcome<Round> {
