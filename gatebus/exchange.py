@@ -45,7 +45,7 @@ class Exchange:
     """Made for one program; `run` returns when the program's output has ended.
 
     `turn`: the host's, so that what a batch causes elsewhere leaves in one send each. `pulse` is called at each batch
-    but the first: traffic, and not a start (gatebus.spinner).
+    but the first: traffic, and not a start (gatebus.lookout).
     """
 
     __slots__ = (

@@ -16,12 +16,13 @@ This page is the whole contract of the package. Everything that is not named her
 
 Parts
 -----
-open_sandbox(backend, settings=Settings(), *, ahead=None) -> async context manager of Sandbox
+open_sandbox(backend, settings=Settings(), *, ahead=None, watch=None) -> async context manager of Sandbox
     backend "native": Linux only; one process per program in a container (PROTOCOL.md, docs/security.md).
     backend "portable": one ordinary child process per program with the PyPI package `wasmtime`. Never chosen silently.
     Raises BackendUnavailable (what is missing, what to do). At its end every program is killed and waited for.
     `ahead`: what `launch_ahead(settings)`, an ordinary function, returned for the same settings: the native part gets
     ready while its host still imports or reads what it needs. Raises BackendUnavailable, too.
+    `watch`: how to wait for what programs send (traffic.Watch), for a host that waits for other sockets as well.
 
 Sandbox
     .backend: str, .layers: Layers (which protections are on, which are missing and why)

@@ -32,6 +32,10 @@ class Transport(Protocol):
         """Bytes taken, at least one. BlockingIOError when full; BrokenPipeError when the program is gone."""
         ...
 
+    def fileno(self) -> int:
+        """Of the socket; negative: there is none, or it is closed."""
+        ...
+
     async def wait_readable(self) -> None:
         """Until recv_into may have something. Ends at once, or by trio.ClosedResourceError, after close()."""
         ...

@@ -25,7 +25,7 @@ from sandbox.program import Program
 from sandbox.settings import Settings
 from sandbox.setup import Setup
 from sandbox.stopping import Stoppable, private_bytes, state_max
-from sandbox.traffic import Traffic, default_spin
+from sandbox.traffic import Traffic, Watch, default_spin
 from sandbox.tree import check_limits
 
 if TYPE_CHECKING:
@@ -65,12 +65,15 @@ class Statistics(NamedTuple):
 class Sandbox:
     """Made by `open_sandbox`; see the package's page for the contract."""
 
-    def __init__(self, backend: Backend, settings: Settings, store: ImageStore) -> None:
+    def __init__(
+        self, backend: Backend, settings: Settings, store: ImageStore, watch: Watch | None = None
+    ) -> None:
         self._backend = backend
         self._settings = settings
         self._admission = Admission(backend, store, settings.compile_limits, settings.host_limits)
         self._scratch = memoryview(bytearray(settings.host_limits.read_size))
         self._spin = default_spin() if settings.spin is None else settings.spin
+        self._watch = watch
         self._started = self._ended = 0
         self._closed = False
 
@@ -192,7 +195,7 @@ class Sandbox:
         started, unsent = await self._backend.start_process(cast("Blob", image.handle), first, limits, beginning)
         self._started += 1
         inlet = Inlet(self._scratch, limits, wants_tree=wants_tree)
-        program = Program(started, inlet, Traffic(self._spin), limits, self._count_end)
+        program = Program(started, inlet, self._watch or Traffic(self._spin), limits, self._count_end)
         if image.suspendable:
             patience = self._settings.host_limits.suspend_seconds
             program.make_stoppable(Stoppable(image.sha256, state_max(limits), patience))
@@ -312,10 +315,16 @@ def _open_backend(
 
 @asynccontextmanager
 async def open_sandbox(
-    backend: BackendName, settings: Settings | None = None, *, ahead: KeeperProcess | None = None
+    backend: BackendName,
+    settings: Settings | None = None,
+    *,
+    ahead: KeeperProcess | None = None,
+    watch: Watch | None = None,
 ) -> AsyncIterator[Sandbox]:
-    """Raises BackendUnavailable. At its end every program is killed and waited for. `ahead`: of `launch_ahead`."""
+    """Raises BackendUnavailable. At its end every program is killed and waited for. `ahead`: of `launch_ahead`.
+    `watch`: how to wait for what programs send, for whoever waits for other sockets, too; None: settings.spin.
+    """
     settings = settings or Settings()
     async with _open_backend(backend, settings, ahead) as made:
-        with closing(Sandbox(made, settings, open_store(settings))) as box:
+        with closing(Sandbox(made, settings, open_store(settings), watch)) as box:
             yield box

@@ -11,7 +11,6 @@ times the CPU when streaming, and a queue that needs a bound).
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from sandbox.packets import Buffer
     from sandbox.stopping import Stoppable
     from sandbox.suspended import Suspended
-    from sandbox.traffic import Traffic
+    from sandbox.traffic import Watch
     from sandbox.tree import Tree
 
 
@@ -57,14 +56,14 @@ class Program:
         "_stoppable",
         "_stopped_at",
         "_suspended",
-        "_traffic",
         "_transport",
+        "_watch",
         "_wish",
         "instance",
     )  # fmt: skip
 
     def __init__(
-        self, started: Started, inlet: Inlet, traffic: Traffic, limits: Limits, on_ended: Callable[[], None]
+        self, started: Started, inlet: Inlet, watch: Watch, limits: Limits, on_ended: Callable[[], None]
     ) -> None:
         self.instance = b""
         self._started = started
@@ -73,7 +72,7 @@ class Program:
         self._limits = limits
         self._on_ended = on_ended
         self._receiving, self._sending = OneTask("receiving from"), OneTask("sending to")
-        self._traffic = traffic
+        self._watch = watch
         self._counter, self._bytes_in = PacketCounter(), 0
         self._wish = Wish()
         self._record: EndRecord | None = None
@@ -106,7 +105,7 @@ class Program:
                     await self._until_readable()
                     waited = True
                 elif packets or self._inlet.at_end:
-                    self._traffic.came()
+                    self._watch.came()
                     if not waited:
                         await trio.lowlevel.cancel_shielded_checkpoint()
                     return packets
@@ -133,12 +132,8 @@ class Program:
             raise
 
     async def _until_readable(self) -> None:
-        if self._traffic.is_dense():
-            os.sched_yield()
-            await trio.lowlevel.checkpoint()
-            return
         try:
-            await self._transport.wait_readable()
+            await self._watch.readable(self._transport.fileno, self._transport.wait_readable)
         except trio.ClosedResourceError:
             if not self._inlet.at_end and not self._inlet.left_over:
                 raise

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from sandbox.backend import Snapshot
     from sandbox.limits import CompileLimits, Limits
     from sandbox.packets import Buffer
+    from sandbox.traffic import Watch
 
 # What a Unix socket holds in one direction by default; full pipes must be met in tests.
 PIPE_SIZE = 208 << 10
@@ -134,6 +135,9 @@ class FakeTransport:
 
     def send(self, data: Buffer) -> int:
         return self.to_guest.write(data)
+
+    def fileno(self) -> int:
+        return -1
 
     async def wait_readable(self) -> None:
         await trio.lowlevel.checkpoint()  # as waiting for a socket does, also when there is something
@@ -383,13 +387,13 @@ def fake_facts(wasm: bytes, personality: str = "wasi") -> dict[str, object]:
 
 @asynccontextmanager
 async def open_fake_sandbox(
-    scripts: Mapping[bytes, Script], settings: Settings | None = None
+    scripts: Mapping[bytes, Script], settings: Settings | None = None, watch: Watch | None = None
 ) -> AsyncIterator[Sandbox]:
     """Like `open_sandbox`, with Python functions as programs. Images are kept in memory only."""
     async with open_fake_backend(scripts) as backend:
         settings = settings or Settings()
         store = ImageStore("", settings.compile_limits, settings.host_limits)
-        with closing(Sandbox(backend, settings, store)) as box:
+        with closing(Sandbox(backend, settings, store, watch)) as box:
             yield box
 
 

@@ -43,7 +43,12 @@ class SocketTransport:
         except ConnectionResetError:
             return 0
 
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
     async def wait_readable(self) -> None:
+        if self._socket.fileno() < 0:
+            raise trio.ClosedResourceError
         await trio.lowlevel.wait_readable(self._socket)
 
     async def wait_writable(self) -> None:

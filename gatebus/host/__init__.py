@@ -16,7 +16,7 @@ Which module has what:
             link)
     assembly  Host (here: server), serving (its sockets), gatebus/cli/serve_command
 
-The data path (gatebus.turn, gatebus.spinner): a host has one Turn. Each `Exchange(program, board, turn, spinner.pulse)`
+The data path (gatebus.turn, gatebus.lookout): a host has one Turn. Each `Exchange(program, board, turn, lookout.pulse)`
 has it, an attendant handles a batch of messages inside of `with turn:`, and whoever writes to a link says
 `turn.at_end(link.flush)` instead of flushing: so each receiver gets one send per batch. Clients of origin (busstreams)
 get `bytes | memoryview`: small packets of one batch joined, large ones as views that go to `link.write` as they are.

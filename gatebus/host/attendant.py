@@ -164,6 +164,7 @@ class Attendant:
         self.principal: Principal
         self._account = ""
         self.on_left: Callable[[], None] = lambda: None
+        self.pulse: Callable[[], None] = lambda: None  # of traffic, for gatebus.lookout
         self.on_forgotten: Callable[[BusStream], None] = lambda stream: None
         self._link, self._session, self._desk, self._turn, self._nursery = link, session, desk, turn, nursery
         self._lines: dict[int, Line] = {}
@@ -200,10 +201,13 @@ class Attendant:
         until = perf_counter() + seconds
         with self._turn:
             while heard < len(messages):
-                for event in self._session.receive_many(messages[heard : heard + LINK_SLICE_MESSAGES]):
+                events = self._session.receive_many(messages[heard : heard + LINK_SLICE_MESSAGES])
+                for event in events:
                     self._heard(event)
                     if self._turned_away():
                         return len(messages)  # what came behind it in the same batch is not heard
+                if events and type(events[-1]) is Data:  # a start is no traffic
+                    self.pulse()
                 heard += LINK_SLICE_MESSAGES
                 if perf_counter() > until:
                     break

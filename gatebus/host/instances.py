@@ -276,7 +276,7 @@ class Runner:
         self._make_world = make_world
         self.on_problem: Callable[[Exception], None] = _raise
         self.services: Mapping[str, Builtin] = BUILTIN
-        self.pulse: Callable[[], None] = lambda: None  # of traffic, for gatebus.spinner
+        self.pulse: Callable[[], None] = lambda: None  # of traffic, for gatebus.lookout
 
     def is_ready(self, instance: Instance) -> bool:
         """Nothing but the machine can prevent its start: the image is there, and its entry is its own choice."""

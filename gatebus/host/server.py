@@ -42,13 +42,13 @@ from gatebus.host.registry import Registry
 from gatebus.host.requests import Bounds
 from gatebus.host.sources import Elsewhere
 from gatebus.host.statuses import identity_text
+from gatebus.lookout import Lookout
 from gatebus.peers.neighbourhood import Neighbourhood
 from gatebus.protocol import Role, Session, Settings
 from gatebus.protocol.proofs import public_key
 from gatebus.services.identity import Identities
 from gatebus.services.origin import Windows
 from gatebus.services.service_table import BUILTIN, World
-from gatebus.spinner import Spinner
 from gatebus.trioneeded import need_trio
 from gatebus.turn import Turn
 from sandbox.background import background_tasks
@@ -114,7 +114,9 @@ class Host:
         self.log = log or Silence()
         self._seed = seed or os.urandom(32)
         self._known, self._elsewhere = known, elsewhere or Elsewhere()
-        self._open_box = open_box or partial(_open_box, self.config)
+        spin = self.config.sandbox.spin
+        self.lookout = Lookout(None if spin is None else spin * 1e6)
+        self._open_box = open_box or partial(_open_box, self.config, self.lookout)
         self._stack = AsyncExitStack()
         self._parts: HostParts | None = None
         self._stopping = trio.Event()
@@ -142,11 +144,10 @@ class Host:
         store = await stack.enter_async_context(open_module_store(Path(folder), config.store, quotas))
         box = await stack.enter_async_context(self._open_box())
         nursery = await stack.enter_async_context(background_tasks())
-        spinner = Spinner(None if config.sandbox.spin is None else config.sandbox.spin * 1e6)
         neighbourhood = Neighbourhood()
         programs = Programs(box, store, self._elsewhere.all(), SandboxSettings().compile_limits.program_size)
         runner = Runner(box, nursery, turn, programs, partial(_world, neighbourhood))
-        runner.pulse = spinner.pulse
+        runner.pulse = self.lookout.pulse
         runner.on_problem, runner.services = self._problem, self.services
         self._parts = HostParts(
             AGENT,
@@ -171,7 +172,7 @@ class Host:
         self._desk = FrontDesk(self._parts, self._seed, self._known)
         nursery.start_soon(self._sweep)
         nursery.start_soon(self._keep_fair)
-        nursery.start_soon(spinner.run)
+        nursery.start_soon(self.lookout.run)
         nursery.start_soon(store.keep_tidy)
 
     def _store_trouble(self, trouble: GatebusError) -> None:
@@ -200,7 +201,7 @@ class Host:
         settings = Settings(agent=parts.agent, key=self.key, limits=parts.limits)
         session = Session(Role.HOST, settings, trio.current_time())
         attendant = Attendant(link, session, self._desk, parts.turn, parts.nursery)
-        attendant.on_forgotten = parts.registry.drop
+        attendant.on_forgotten, attendant.pulse = parts.registry.drop, self.lookout.pulse
         self._desk.arriving.add(attendant)
         try:
             await attendant.run()
@@ -328,11 +329,11 @@ def settle_memory() -> None:
     gc.set_threshold(GC_THRESHOLD)
 
 
-def _open_box(config: HostConfig) -> AbstractAsyncContextManager[Sandbox]:
+def _open_box(config: HostConfig, lookout: Lookout) -> AbstractAsyncContextManager[Sandbox]:
     backend = cast('Literal["native", "portable"]', config.sandbox.backend)
     asked = config.sandbox
-    # One spinner per host: with the sandbox's own beside it an echo took 210 us instead of 160.
-    return open_sandbox(backend, SandboxSettings(pool=asked.pool, require=asked.require, spin=0.0))
+    # One lookout per host: with the sandbox's own beside it an echo took 210 us instead of 160.
+    return open_sandbox(backend, SandboxSettings(pool=asked.pool, require=asked.require), watch=lookout)
 
 
 def _set(event: trio.Event, _instance: Instance) -> None:

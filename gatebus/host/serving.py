@@ -52,6 +52,7 @@ async def serve_host(host: Host, task_status: trio.TaskStatus[tuple[str, ...]]) 
             Capacity(connections=host.config.quotas.host.connections),
             lambda peer, error: _report(host, peer, error),
             lender=_lender(host),
+            watch=host.lookout.readable,
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(serve, listeners, front)

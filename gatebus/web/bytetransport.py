@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     Piece = bytes | bytearray | memoryview
+    Sleep = Callable[[], Awaitable[None]]
+    Watch = Callable[[Callable[[], int], Sleep], Awaitable[None]]
+    """Called with how to ask for a descriptor and the ordinary way to wait; returns when something may be there."""
 
 
 class Transport(Protocol):
@@ -66,17 +69,19 @@ MOST_PARTS = 64
 
 
 class SocketTransport:
-    """Owns the socket. The attempts are the socket's own methods: one Python call less for each."""
+    """Owns the socket. The attempts are the socket's own methods: one Python call less for each. `watch`: who waits for
+    something to read; None: trio."""
 
     __slots__ = ("_socket", "receive_into", "send", "send_parts", "wait_readable", "wait_writable")
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, watch: Watch | None = None) -> None:
         sock.settimeout(0)
         self._socket = sock
         self.send: Callable[[Piece], int] = sock.send
         self.send_parts: Callable[[Sequence[Piece]], int] = sock.sendmsg
         self.receive_into: Callable[[memoryview], int] = sock.recv_into
-        self.wait_readable = partial(trio.lowlevel.wait_readable, sock)  # no coroutine of ours between
+        sleep = partial(trio.lowlevel.wait_readable, sock)  # no coroutine of ours between
+        self.wait_readable = sleep if watch is None else partial(watch, sock.fileno, sleep)
         self.wait_writable = partial(trio.lowlevel.wait_writable, sock)
 
     def pending(self) -> bool:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Mapping
 
-    from gatebus.web.bytetransport import Transport
+    from gatebus.web.bytetransport import Transport, Watch
     from gatebus.web.crowd import Seat
     from gatebus.web.link import Link
     from gatebus.web.pages import Lender, Page
@@ -40,7 +40,7 @@ def ignore(peer: Peer, error: Exception) -> None:
 @dataclass(frozen=True, slots=True)
 class Front:
     """What a server offers. `on_link` runs as long as its link is wanted; LinkClosed may come out of it. `report`: it
-    raised something else, which costs only this connection."""
+    raised something else, which costs only this connection. `watch`: how to wait for what clients send."""
 
     on_link: Callable[[Link], Awaitable[None]]
     pages: Mapping[str, Page] = field(default_factory=dict)
@@ -50,6 +50,7 @@ class Front:
     link_class: type[WebsocketLink] = WebsocketLink
     lender: Lender | None = None
     """Who answers everything below its prefix."""
+    watch: Watch | None = None
 
 
 class Reception:

@@ -134,7 +134,7 @@ def _welcome(
 ) -> None:
     try:
         peer = _peer(sock, listener)
-        transport = SocketTransport(sock)
+        transport = SocketTransport(sock, reception.front.watch)
         immediate(sock)
     except OSError:  # gone already
         sock.close()

@@ -32,6 +32,22 @@ async def test_bytes_go_through_a_program_both_ways_and_each_direction_ends_by_i
         assert result["state"] == "HALTED"
 
 
+async def test_data_of_clients_and_programs_is_traffic_and_a_start_is_not() -> None:
+    async with bus_world() as world:
+        pulses: list[str] = []
+        lookout = world.host.lookout
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lookout, "pulse", lambda: pulses.append("pulse"))
+            async with world.talker() as bus:
+                call = await bus.call(echo).until(lambda each: each.accepted)
+                assert pulses == []
+                call.write(b"one")
+                await call.until(lambda each: each.data == b"one")
+                assert pulses
+                call.cancel()
+                await call.result()
+
+
 async def test_more_than_every_window_goes_through() -> None:
     sent = pattern(0, 3_000_000)
     async with bus_world() as world, world.talker() as bus:

@@ -30,8 +30,8 @@ pytestmark = [
 SOURCE = (Path(__file__).parents[2] / "sandbox/native/jail/src/filters.rs").read_text()
 NUMBERS = {
     "read": 0, "write": 1, "close": 3, "fstat": 5, "lseek": 8, "mmap": 9, "mprotect": 10, "munmap": 11, "brk": 12,
-    "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15, "pread64": 17, "pwrite64": 18, "mremap": 25,
-    "madvise": 28, "sendmsg": 46, "recvmsg": 47, "clone": 56, "wait4": 61, "fcntl": 72, "ftruncate": 77,
+    "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15, "pread64": 17, "pwrite64": 18, "sched_yield": 24,
+    "mremap": 25, "madvise": 28, "sendmsg": 46, "recvmsg": 47, "clone": 56, "wait4": 61, "fcntl": 72, "ftruncate": 77,
     "sigaltstack": 131, "prctl": 157, "futex": 202, "timer_create": 222, "timer_settime": 223, "clock_gettime": 228,
     "exit_group": 231, "newfstatat": 262, "ppoll": 271, "dup3": 292, "prlimit64": 302, "seccomp": 317,
     "getrandom": 318, "membarrier": 324, "statx": 332, "close_range": 436, "landlock_restrict_self": 446,

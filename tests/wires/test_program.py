@@ -15,7 +15,7 @@ from sandbox.packets import CODE_CONTROL, HEADER, encode, encode_data
 from sandbox.testing import EndOfInput, Exit, FakeGuest, Script, Trap, open_fake_sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
 
@@ -242,3 +242,33 @@ async def test_a_closed_sandbox_says_so_whatever_it_is_asked() -> None:
         assert caught.value.text == (
             "This sandbox is closed: the body of its `async with` has ended. Open another one."
         )
+
+
+class Watching:
+    """A Watch that counts, and waits in the ordinary way."""
+
+    def __init__(self) -> None:
+        self.told = self.waited = 0
+
+    def came(self) -> None:
+        self.told += 1
+
+    async def readable(self, fileno: Callable[[], int], sleep: Callable[[], Awaitable[None]]) -> None:
+        assert fileno() < 0, "a fake has no descriptor"
+        self.waited += 1
+        await sleep()
+
+
+async def test_whoever_opens_a_sandbox_may_wait_for_its_programs_in_a_way_of_his_own() -> None:
+    async def script(guest: FakeGuest) -> None:
+        for _ in range(3):
+            await guest.receive()
+            await guest.send(encode_data(0, 0, b"data"))
+
+    watch = Watching()
+    async with open_fake_sandbox({b"it": script}, watch=watch) as box, box.start(await box.compile(b"it")) as program:
+        for times in range(1, 4):
+            await program.send(encode_data(0, 0, b"more"))
+            assert await program.receive_some() == encode_data(0, 0, b"data")
+            assert watch.told == times
+    assert watch.waited >= 1

@@ -202,7 +202,7 @@ fn rewind(number: RawFd) -> Result<(), Failure> {
     check("lseek", unsafe { libc::lseek(number, 0, libc::SEEK_SET) }).map(|_| ())
 }
 
-/// The last step before the guest: everything that is still open closes, and six system calls are left.
+/// The last step before the guest: everything that is still open closes, and seven system calls are left.
 #[derive(Debug)]
 pub struct ProgramLock<'a> {
     layers: Layers,

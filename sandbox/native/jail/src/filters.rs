@@ -58,6 +58,7 @@ pub const PROGRAM: &[Rule] = &[
     rule("write", libc::SYS_write, &[Int(0, PACKET as u32), AtMost(2, PACKET_MAX as u64)], "packets out"),
     rule("read", libc::SYS_read, &[Int(0, PACKET as u32), AtMost(2, PACKET_MAX as u64)], "packets in"),
     rule("ppoll", libc::SYS_ppoll, &[IntAtMost(1, 1), AtMost(4, MASK)], "waiting, with a timeout"),
+    rule("sched_yield", libc::SYS_sched_yield, &[], "looking again, while others have the processor"),
     rule("rt_sigreturn", libc::SYS_rt_sigreturn, &[], "return from the engine's trap handler"),
     rule("exit_group", libc::SYS_exit_group, &[], "the end"),
 ];
@@ -99,6 +100,7 @@ pub const STAGE_0: &[Rule] = &[
     rule("getrandom", libc::SYS_getrandom, &[], "the seed of the guest's randomness, before the lock"),
     rule("landlock_restrict_self", libc::SYS_landlock_restrict_self, &[], "a domain of its own"),
     rule("seccomp", libc::SYS_seccomp, &[Int(0, libc::SECCOMP_SET_MODE_FILTER)], "the final filter"),
+    rule("sched_yield", libc::SYS_sched_yield, &[], "looking again, while others have the processor"),
     rule("exit_group", libc::SYS_exit_group, &[], "the end"),
 ];
 

@@ -78,7 +78,7 @@ pub trait Workload: Sized {
     /// request. Not called in compile workers.
     fn warm(&mut self, class: StackClass);
     /// Runs one program and ends the process. Time limits run already. `lock.enter` closes every descriptor but the
-    /// packet socket and leaves six system calls; nothing of the guest may run before it.
+    /// packet socket and leaves seven system calls; nothing of the guest may run before it.
     fn run_program(&mut self, start: &Start, fds: ProgramDescriptors, lock: ProgramLock) -> !;
     /// Compiles one module and ends the process. `lock.enter` comes before the first byte of it is read.
     fn run_compile(&mut self, job: &Compile, fds: CompileDescriptors, lock: CompileLock) -> !;

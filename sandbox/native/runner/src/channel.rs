@@ -1,5 +1,6 @@
 //! The program's world in system calls: one socket, `ppoll`, clocks that need no call, and a generator of randomness.
 
+use crate::patience::Patience;
 use gatebus_abi::{Channel, Clock, Io, Ready};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -12,16 +13,17 @@ const AT_ONCE: usize = 65_536;
 pub struct Socket {
     descriptor: RawFd,
     random: ChaCha20Rng,
+    patience: Patience,
 }
 
 impl Socket {
-    /// Takes the socket and a seed while the calls for both are still allowed.
-    pub fn open(descriptor: RawFd) -> Result<Socket, String> {
+    /// Takes the socket and a seed while the calls for both are still allowed. `cpu_ms`: the program's limit, 0 is none.
+    pub fn open(descriptor: RawFd, cpu_ms: u32) -> Result<Socket, String> {
         // SAFETY: changes a flag of a descriptor that this process owns.
         if unsafe { libc::fcntl(descriptor, libc::F_SETFL, libc::O_RDWR | libc::O_NONBLOCK) } != 0 {
             return Err("the packet socket cannot be made non-blocking".to_owned());
         }
-        Ok(Socket { descriptor, random: generator()? })
+        Ok(Socket { descriptor, random: generator()?, patience: Patience::new(cpu_ms) })
     }
 }
 
@@ -63,6 +65,44 @@ fn moved(count: isize) -> Io {
     }
 }
 
+impl Socket {
+    /// Whether something is there, without sleeping; between two looks whoever needs this processor has it.
+    fn look(&mut self, poll: &mut libc::pollfd) -> bool {
+        let most = self.patience.looks();
+        if most == 0 {
+            return false;
+        }
+        let began = coarse(Clock::Monotonic);
+        let (mut looks, mut found, mut ticked) = (0, false, false);
+        while looks < most && !found && !ticked {
+            // SAFETY: no arguments, and nothing of ours changes.
+            unsafe { libc::sched_yield() };
+            found = ask(poll, Some(0));
+            ticked = coarse(Clock::Monotonic) != began;
+            looks += 1;
+        }
+        self.patience.looked(looks, found, ticked);
+        found
+    }
+
+    fn sleep(&mut self, poll: &mut libc::pollfd, timeout_ns: Option<u64>) {
+        let began = coarse(Clock::Monotonic);
+        ask(poll, timeout_ns);
+        self.patience.slept(coarse(Clock::Monotonic) != began);
+    }
+}
+
+/// One `ppoll`; whether something was found.
+fn ask(poll: &mut libc::pollfd, timeout_ns: Option<u64>) -> bool {
+    let timeout = timeout_ns.map(|ns| libc::timespec {
+        tv_sec: i64::try_from(ns / 1_000_000_000).unwrap_or(i64::MAX),
+        tv_nsec: i64::try_from(ns % 1_000_000_000).unwrap_or(0),
+    });
+    let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: one entry, a timespec or null, no mask: the C library passes the kernel's own size of it.
+    unsafe { libc::ppoll(poll, 1, timeout, std::ptr::null()) > 0 }
+}
+
 impl Channel for Socket {
     fn read(&mut self, into: &mut [u8]) -> Io {
         let length = into.len().min(AT_ONCE);
@@ -83,13 +123,9 @@ impl Channel for Socket {
     fn wait(&mut self, readable: bool, writable: bool, timeout_ns: Option<u64>) -> Ready {
         let events = if readable { libc::POLLIN } else { 0 } | if writable { libc::POLLOUT } else { 0 };
         let mut poll = libc::pollfd { fd: self.descriptor, events, revents: 0 };
-        let timeout = timeout_ns.map(|ns| libc::timespec {
-            tv_sec: i64::try_from(ns / 1_000_000_000).unwrap_or(i64::MAX),
-            tv_nsec: i64::try_from(ns % 1_000_000_000).unwrap_or(0),
-        });
-        let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-        // SAFETY: one entry, a timespec or null, no mask: the C library passes the kernel's own size of it.
-        unsafe { libc::ppoll(&mut poll, 1, timeout, std::ptr::null()) };
+        if timeout_ns == Some(0) || !self.look(&mut poll) {
+            self.sleep(&mut poll, timeout_ns);
+        }
         let over = poll.revents & (libc::POLLHUP | libc::POLLERR) != 0;
         Ready {
             readable: over || poll.revents & libc::POLLIN != 0,

@@ -25,6 +25,7 @@ pub mod limiter;
 pub mod link;
 pub mod memory;
 pub mod merge;
+pub mod patience;
 pub mod program;
 pub mod references;
 pub mod refusal;

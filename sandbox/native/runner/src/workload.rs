@@ -137,7 +137,7 @@ impl Workload for Native {
     }
 
     fn run_program(&mut self, start: &Start, fds: ProgramDescriptors, lock: ProgramLock) -> ! {
-        let Ok(socket) = Socket::open(fds.packet) else { exit(u32::from(status::PANIC)) };
+        let Ok(socket) = Socket::open(fds.packet, start.cpu_ms) else { exit(u32::from(status::PANIC)) };
         let class = if start.stack_class == 0 { StackClass::Small } else { StackClass::Large };
         // The kernel counts images, which are mapped privately, as data: the host allows for them.
         let images = size_of_file(&fds.image) + fds.continuation.as_ref().map_or(0, size_of_file);

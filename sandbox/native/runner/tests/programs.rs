@@ -68,7 +68,7 @@ fn play_as(text: &str, words: &[u8], job: Job) -> (u32, Vec<Packet>) {
     let (image, control_bytes) = compiled_for(&stage, text, job);
     let (mut host, guest) = UnixStream::pair().unwrap();
     host.write_all(words).unwrap();
-    let socket = Socket::open(guest.as_raw_fd()).unwrap();
+    let socket = Socket::open(guest.as_raw_fd(), 0).unwrap();
     let reader = std::thread::spawn(move || {
         let mut bytes = Vec::new();
         host.read_to_end(&mut bytes).unwrap_or(0);
@@ -161,7 +161,7 @@ fn nothing_of_the_module_runs_before_the_lock() {
     let (mut host, guest) = UnixStream::pair().unwrap();
     host.write_all(&setup(&begin(), &[], None)).unwrap();
     let locked = Arc::new(AtomicU32::new(0));
-    let channel = Watched(Socket::open(guest.as_raw_fd()).unwrap(), locked.clone());
+    let channel = Watched(Socket::open(guest.as_raw_fd(), 0).unwrap(), locked.clone());
     let range = stage.slots.range();
     let end = run(&mut stage, order(&image), Box::new(channel), |ranges| {
         assert_eq!(ranges, std::slice::from_ref(&range));
@@ -185,7 +185,7 @@ fn the_memory_is_the_file_of_the_host() {
     host.write_all(&setup(&begin(), &[], None)).unwrap();
     let order = order(&image);
     let file = std::fs::File::from(order.memory.as_ref().unwrap().try_clone().unwrap());
-    let status = run(&mut stage, order, Box::new(Socket::open(guest.as_raw_fd()).unwrap()), |_| ()).status;
+    let status = run(&mut stage, order, Box::new(Socket::open(guest.as_raw_fd(), 0).unwrap()), |_| ()).status;
     assert_eq!(status, 0);
     let mut seen = [0u8; 5];
     std::os::unix::fs::FileExt::read_exact_at(&file, &mut seen, 4).unwrap();
@@ -202,7 +202,7 @@ fn an_image_that_is_none_is_said_to_be_unusable() {
     other[version] = b'9';
     for image in [&b""[..], b"\x7fELF", cut, &other] {
         let (_host, guest) = UnixStream::pair().unwrap();
-        let socket = Box::new(Socket::open(guest.as_raw_fd()).unwrap());
+        let socket = Box::new(Socket::open(guest.as_raw_fd(), 0).unwrap());
         assert_eq!(run(&mut stage(), order(image), socket, |_| panic!("never locked")).status, 71);
     }
 }
@@ -214,7 +214,10 @@ fn a_setup_that_is_none_ends_with_its_status_and_a_host_that_left_with_another()
     let image = compiled(&stage, "(module)");
     let (host, guest) = UnixStream::pair().unwrap();
     drop(host);
-    assert_eq!(run(&mut stage, order(&image), Box::new(Socket::open(guest.as_raw_fd()).unwrap()), |_| ()).status, 75);
+    assert_eq!(
+        run(&mut stage, order(&image), Box::new(Socket::open(guest.as_raw_fd(), 0).unwrap()), |_| ()).status,
+        75
+    );
 }
 
 /// Gate's rules of entry (gate.md 1.4). Any import from Gate makes a Gate program.
