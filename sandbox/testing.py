@@ -350,9 +350,7 @@ class FakeBackend:
         finally:
             self.compiling -= 1
         if wasm not in self._scripts:
-            return Compiled(
-                None, json.dumps({"ok": False, "code": "malformed", "text": "This is no program."}).encode()
-            )
+            return Compiled(None, b'{"ok": false, "code": "malformed", "text": "This is no program."}')
         facts = fake_facts(wasm, self.personality)
         if job is CompileJob.SUSPENDABLE and self.refuse_rewriting is not None:
             raise self.refuse_rewriting
@@ -379,9 +377,8 @@ class FakeBackend:
 def fake_facts(wasm: bytes, personality: str = "wasi") -> dict[str, object]:
     """Facts as a compile worker writes them."""
     return {
-        "ok": True, "personality": personality, "functions": 1, "memory_pages": 1, "memory_max_pages": None,
-        "table_elements": 0,
-        "exports": ["_start"], "has_start": False, "imports": 0, "wasm_sha256": sha256(wasm).hexdigest(),
+        "ok": True, "personality": personality, "functions": 1, "imports": 0, "memory_pages": 1, "table_elements": 0,
+        "memory_max_pages": None, "exports": ["_start"], "has_start": False, "wasm_sha256": sha256(wasm).hexdigest(),
     }  # fmt: skip
 
 
