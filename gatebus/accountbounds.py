@@ -45,6 +45,10 @@ CHANNELS_EACH = 16_384
 """Open channels of one account over all its links: at 1 KiB each, a quarter of what an attack may cost; a program that
 everybody in a full room is connected to has 32."""
 
+MODULE_COST = 16 * 1024
+"""Bytes that a stored module or a part of one counts at least: its records, its file's block and name, and what the
+host remembers of it. So a stranger's 256 MiB are at most 16,384 modules."""
+
 SUBSCRIPTIONS = 64
 """To the events of one principal: each event is written once for each of them."""
 

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import trio
 
+from gatebus.accountbounds import MODULE_COST
 from gatebus.bounds import CLOSE_SECONDS, TIDY_SECONDS
 from gatebus.faults import GatebusError
 from gatebus.host.hostconfig import StoreBounds
@@ -95,7 +96,7 @@ class ModuleStore:
 
     def _keep(self, key: tuple[bytes, str], size: int) -> None:
         self._let_go(key)
-        self._tickets[key] = self._quotas.adopt(key[1], Amounts(stored=size))
+        self._tickets[key] = self._quotas.adopt(key[1], Amounts(stored=_cost(size)))
 
     def _let_go(self, key: tuple[bytes, str]) -> None:
         ticket = self._tickets.pop(key, None)
@@ -194,7 +195,7 @@ class ModuleStore:
 
     def _take(self, announced: Announced) -> Ticket:
         """The bytes of a resting partial become those of the whole."""
-        whole = Amounts(stored=announced.size, uploads=1)
+        whole = Amounts(stored=_cost(announced.size), uploads=1)
         resting = self._tickets.pop(announced.key, None) if announced.resumable else None
         if resting is not None:
             self._quotas.release(resting)
@@ -207,7 +208,7 @@ class ModuleStore:
 
     def _take_known(self, announced: Announced) -> Ticket:
         """Nothing comes; but what one did not hold before counts from now on."""
-        more = 0 if announced.key in self._tickets else announced.size
+        more = 0 if announced.key in self._tickets else _cost(announced.size)
         return self._quotas.take(announced.principal.account, Amounts(stored=more, uploads=1))
 
     async def _add(self, announced: Announced, settle: Callable[[], Awaitable[None]]) -> Module:
@@ -264,7 +265,7 @@ class ModuleStore:
         """Of a module that somebody else uploaded: its bytes count to both."""
         module = await self._disk.record(self._disk.records.module, sha256)
         size = module.size if module is not None else 0
-        self._quotas.release(self._quotas.take(principal.account, Amounts(stored=size)))
+        self._quotas.release(self._quotas.take(principal.account, Amounts(stored=_cost(size))))
         await self._hold(sha256, principal.account, size)
 
     async def unpin(self, sha256: bytes, principal: Principal, tags: object = ()) -> Held:
@@ -342,6 +343,10 @@ class ModuleStore:
     async def _drop_partial(self, sha256: bytes, account: str) -> None:
         await self._disk.record(self._disk.records.drop_partial, sha256, account)
         await self._disk.file(self._disk.files.remove_partial, sha256, who(account))
+
+
+def _cost(size: int) -> int:
+    return max(size, MODULE_COST)
 
 
 def _nobody(_trouble: GatebusError) -> None:

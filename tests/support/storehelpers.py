@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gatebus.host.principals import Principal
 
 ADA, GRACE, SOMEBODY = by_key(b"a" * 32), by_key(b"g" * 32), anonymous("1")
-WASM = b"\0asm" + b"module" * 1000
+WASM = b"\0asm" + b"module" * 4000  # more than the least that a module counts
 
 
 class Day:

@@ -8,6 +8,7 @@ import pytest
 import trio
 from storehelpers import ADA, GRACE, NOT_HERE, SOMEBODY, WASM, Day, opened, put, refusal, sha
 
+from gatebus.accountbounds import MODULE_COST
 from gatebus.host.hostconfig import StoreBounds
 from gatebus.host.principals import anonymous, by_key
 from gatebus.host.quotas import Amounts, QuotaBounds, Quotas
@@ -64,7 +65,7 @@ async def test_an_upload_goes_on_after_the_host_was_started_again(tmp_path: Path
         await upload.aclose()
     quotas = Quotas()
     async with opened(tmp_path, quotas) as store:
-        assert quotas.used(ADA.id) == Amounts(stored=2500)
+        assert quotas.used(ADA.id) == Amounts(stored=MODULE_COST)
         upload = await store.upload(sha(WASM), len(WASM), ADA)
         assert upload.taken == 2500
         assert quotas.used(ADA.id) == Amounts(stored=len(WASM), uploads=1)
@@ -171,15 +172,28 @@ async def test_quotas_are_asked_before_the_first_byte(tmp_path: Path) -> None:
         await put(store, who=GRACE)
 
 
+async def test_however_small_a_module_it_counts_what_keeping_it_costs(tmp_path: Path) -> None:
+    bounds = QuotaBounds(principal=Amounts(stored=4 * MODULE_COST, uploads=1))
+    async with opened(tmp_path, Quotas(bounds)) as store:
+        for number in range(4):
+            await put(store, b"%d" % number)
+        assert (await refusal(store.upload(sha(b"4"), 1, ADA)))[0] == "quota-storage"
+        await put(store, b"0", GRACE)  # what is there already counts to whoever else holds it
+    quotas = Quotas(bounds)
+    async with opened(tmp_path, quotas) as store:
+        assert (quotas.used(ADA.id).stored, quotas.used(GRACE.id).stored) == (4 * MODULE_COST, MODULE_COST)
+        assert (await refusal(store.upload(sha(b"4"), 1, ADA)))[0] == "quota-storage"
+
+
 async def test_a_refused_upload_leaves_a_resting_one_as_it_was(tmp_path: Path) -> None:
     quotas = Quotas(QuotaBounds(principal=Amounts(stored=len(WASM), uploads=1)))
     async with opened(tmp_path, quotas) as store:
         upload = await store.upload(sha(WASM), len(WASM), ADA)
         await upload.write(WASM[:1000])
         await upload.aclose()
-        assert quotas.total == Amounts(stored=1000)
+        assert quotas.total == Amounts(stored=MODULE_COST)
         assert (await refusal(store.upload(sha(WASM), 2 * len(WASM), ADA)))[0] == "quota-storage"
-        assert quotas.total == Amounts(stored=1000)
+        assert quotas.total == Amounts(stored=MODULE_COST)
 
 
 async def test_a_pin_keeps_and_tags_are_collected(tmp_path: Path) -> None:
@@ -250,7 +264,7 @@ async def test_what_nobody_pinned_expires_by_age(tmp_path: Path) -> None:
         assert gone.sha256 == sha(WASM)
         assert await refusal(store.get(sha(WASM))) == NOT_HERE
         assert await store.get(sha(b"pinned")) == b"pinned"
-        assert quotas.total == Amounts(stored=6)
+        assert quotas.total == Amounts(stored=MODULE_COST)
         await put(store)
 
 
