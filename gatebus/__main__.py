@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(command, rest)
     except UsageError as fault:
-        return _refuse(fault, rest)
+        return _refuse(fault, command, rest)
     except KeyboardInterrupt:
         return CONTROL_C
     except BrokenPipeError:  # whoever read our own lines has gone: `gatebus --help | head -1`
@@ -156,13 +156,17 @@ def _debugging() -> bool:
     return bool(os.environ.get("GATEBUS_DEBUG"))
 
 
-def _refuse(fault: UsageError, arguments: list[str]) -> int:
-    """Whoever asked for JSON reads JSON, although the rest of the line was not understood."""
+def _refuse(fault: UsageError, command: str, arguments: list[str]) -> int:
+    """Whoever asked for JSON reads the JSON of that command, although the rest of the line was not understood."""
     if "--json" not in arguments:
         return _say(fault.text)
-    from gatebus.cli.wording import failed, result_json  # only this one line needs it
+    from gatebus.cli import bus_wording, wording  # only this one line needs them
 
-    return _write(result_json("", "", failed("", fault.code, fault.text)))
+    result = wording.failed("", fault.code, fault.text)
+    at_host = command in BUS
+    return _write(
+        bus_wording.result_json("", "", result, None, None) if at_host else wording.result_json("", "", result)
+    )
 
 
 def _say(text: str) -> int:

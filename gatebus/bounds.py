@@ -297,7 +297,7 @@ HTTP_HEAD_BYTES = 64 * 1024
 """Of a request's head: browsers and servers agree on 8 to 64 KiB."""
 
 HTTP_HEAD_SECONDS = 10.0
-"""From the first moment of a connection to the end of its first head, TLS included."""
+"""For the handshake of TLS, and again for the first head of a connection."""
 
 HTTP_IDLE_SECONDS = 30.0
 """Until the next request on a connection that is kept alive."""

@@ -29,7 +29,7 @@ from gatebus.client.answers import (
 )
 from gatebus.client.clientstream import Running, Stream
 from gatebus.client.complaints import BusError, HostError, HostNonsense, TooMuchOutput
-from gatebus.client.orders import Program, is_content, module_name, parameters
+from gatebus.client.orders import Program, check_fits, is_content, module_name, parameters
 from gatebus.client.watching import Watching
 from gatebus.clientbounds import CALL_LOG_BYTES, CALL_OUTPUT_BYTES, INLINE_FILES, LISTED_ROWS, MODULES_REMEMBERED
 from sandbox.background import background_tasks
@@ -143,7 +143,8 @@ class Bus:
         return parameters(program, digest), supply
 
     async def _with_files(self, program: Program) -> Program:
-        """Files that are too large to travel with the order are uploaded before it, the largest first."""
+        """Files that are too large to travel with the order are uploaded before it, the largest first. UsageError."""
+        check_fits(program)
         inline = {path: content for path, content in program.files.items() if isinstance(content, bytes)}
         sizes = sum(map(len, inline.values()))
         if sizes <= INLINE_FILES:

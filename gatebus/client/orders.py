@@ -8,9 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import cbor2
+
+from gatebus.bounds import CBOR_ITEMS, DATA_BYTES
 from gatebus.faults import UsageError
 
 WASM = b"\0asm"
+_ROOM = DATA_BYTES - 1_024  # of a message, beside what the request has besides
+_SURELY_FITS = 8 * 1_024  # four bytes for each character, and heads
+_HASHED = 32
+_PACK = "Put them into one file that the program takes apart."
 _DIGEST = 32  # bytes of a SHA-256
 
 
@@ -56,7 +63,9 @@ def module_name(module: bytes | str) -> bytes | str:
 
 
 def parameters(program: Program, module: bytes | str) -> dict[str, Any]:
-    """For `call` (without its stream) and `launch` (without its instance): only what differs from nothing."""
+    """For `call` (without its stream) and `launch` (without its instance): only what differs from nothing. Raises
+    UsageError for what no message holds: a host would end the link, and the next one, too.
+    """
     given = {
         "args": list(program.args),
         "env": dict(program.env),
@@ -69,4 +78,28 @@ def parameters(program: Program, module: bytes | str) -> dict[str, Any]:
         "tags": list(program.tags),
         "open": program.open,
     }
-    return {"module": module, **{name: value for name, value in given.items() if value}}
+    told = {"module": module, **{name: value for name, value in given.items() if value}}
+    if _least_size(program) > _SURELY_FITS:
+        _check_size(len(cbor2.dumps(told)))
+    return told
+
+
+def check_fits(program: Program) -> None:
+    """As far as it can be known before files are uploaded. Raises UsageError."""
+    for what, things in (("arguments", program.args), ("variables", program.env), ("files", program.files)):
+        if len(things) > CBOR_ITEMS:
+            raise UsageError(f"A program gets at most {CBOR_ITEMS} {what}; these are {len(things)}. {_PACK}")
+    _check_size(_least_size(program))
+
+
+def _least_size(program: Program) -> int:
+    """Bytes, where every file that is larger than its hash is uploaded before."""
+    lines = sum(map(len, program.args)) + sum(len(name) + len(value) for name, value in program.env.items())
+    return lines + sum(len(path) + min(len(content), _HASHED) for path, content in program.files.items())
+
+
+def _check_size(size: int) -> None:
+    if size > _ROOM:
+        raise UsageError(
+            f"The arguments, variables and names of files take {size} bytes, and a request holds {_ROOM}. {_PACK}"
+        )

@@ -15,6 +15,10 @@ import pytest
 from commandworld import CAT, HELLO, LOOP, World, at_a_terminal, command_world
 from hostprocess import PATIENCE, surroundings
 
+from gatebus.__main__ import main
+from gatebus.cli.bus_wording import result_json
+from gatebus.cli.wording import Result
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -347,6 +351,15 @@ def test_a_fault_is_json_where_json_was_asked_for(world: World) -> None:
     assert (done.returncode, done.stdout, told["exit"], told["error"]) == (125, b"", 125, "usage")
     assert told["text"] == "The host ws://127.0.0.1:1 cannot be reached: Nobody listens there."
     assert told["host"] == "ws://127.0.0.1:1"
+
+
+def test_a_line_that_was_not_understood_is_json_of_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--json"]) == 125
+    told = json.loads(capsys.readouterr().err)
+    assert told["text"] == "It is written `gatebus status INSTANCE ...`; see `gatebus status --help`."
+    assert told.keys() == json.loads(result_json("", "", Result(0), None, None)).keys()
+    assert main(["run", "--json"]) == 125
+    assert "backend" in json.loads(capsys.readouterr().err)
 
 
 def test_every_command_has_help_that_says_how_it_is_written(world: World) -> None:
