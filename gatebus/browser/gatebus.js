@@ -47,6 +47,10 @@ function refusal(about) {
 }
 
 const NO_HASHES = "Browsers compute hashes only on pages that came by https or from this machine: the host needs a certificate."
+// The host would end the link, and every later one.
+const tooLarge = (size) =>
+  `The arguments, variables and names of files take ${size} bytes, and a request holds ${wire.MESSAGE_MAX}. Put them into one file.`
+
 const gone = () => new BusError("closed", "The connection was closed here.")
 
 /** Connect to a host; the promise is settled by its first answer. */
@@ -178,11 +182,14 @@ export class Bus {
   #open(channel) {
     if (this.#state === "closed") return channel.fail(gone())
     if (this.#state !== "open") return void this.#waiting.add(channel)
+    const [operation, parameters] = channel.opening()
+    const request = [wire.OPEN, this.#next, operation, parameters, channel.window]
+    const size = wire.encodeMessage(request).length
+    if (size > wire.MESSAGE_MAX) return channel.fail(new BusError("too-large", tooLarge(size)))
     channel.number = this.#next++
     channel.stage = "asked"
     this.#channels.set(channel.number, channel)
-    const [operation, parameters] = channel.opening()
-    this.send([wire.OPEN, channel.number, operation, parameters, channel.window])
+    this.send(request)
   }
 
   /** False: the host was never asked, or cannot be told now. Otherwise it still answers with a result or an error. */

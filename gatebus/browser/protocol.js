@@ -9,8 +9,8 @@ export const CLIENT_HELLO = 0, HOST_HELLO = 1, AUTH = 2, WELCOME = 3, OPEN = 4, 
 
 // Bytes of one data message: a browser cuts larger websocket messages into frames, which costs the host its fast path.
 export const DATA_MAX = 65536
-// Largest message of a host: its data and the head.
-const MESSAGE_MAX = DATA_MAX + 64
+// Largest message of either side: its data and the head.
+export const MESSAGE_MAX = DATA_MAX + 64
 
 /** The host said something that the protocol does not allow. */
 export class ProtocolFault extends Error {}

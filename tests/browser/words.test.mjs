@@ -163,7 +163,8 @@ test("a stream is not rewound to what was never sent, nor behind what was given 
   assert(!outflow.rewind(3, 10))
 })
 
-test("a host that reads nothing and pings for ever does not fill the socket", async () => {
+// A bus to a host that only says hello; what it sends stays in its socket.
+async function connected() {
   const sockets = []
   globalThis.WebSocket = class {
     bufferedAmount = 0
@@ -181,7 +182,23 @@ test("a host that reads nothing and pings for ever does not fill the socket", as
   const say = (...message) => socket.onmessage({ data: buffer(encode(message)) })
   socket.onopen()
   say(wire.HOST_HELLO, { version: 1, agent: "x", features: [], challenge: numbers(0, 32), key: numbers(0, 32), proof: numbers(0, 64), limits: {} })
-  const bus = await ready
+  return { bus: await ready, socket, say }
+}
+
+test("a request that no message holds is refused before it is sent, and the bus goes on", async () => {
+  const { bus, socket } = await connected()
+  const before = socket.bufferedAmount
+  const run = bus.call("00".repeat(32), { args: ["x".repeat(70000)] })
+  await assert.rejects(run.result, (problem) => problem.code === "too-large" && /take 70\d\d\d bytes, and a request holds 65600/.test(problem.message))
+  assert.equal(socket.bufferedAmount, before)
+  bus.call("00".repeat(32), { args: ["x"] })
+  await new Promise((resolve) => setImmediate(resolve))
+  assert(socket.bufferedAmount > before)
+  bus.close()
+})
+
+test("a host that reads nothing and pings for ever does not fill the socket", async () => {
+  const { bus, socket, say } = await connected()
   for (let number = 0; number < 50000; number++) say(wire.PING, number)
   assert(socket.bufferedAmount > 0 && socket.bufferedAmount < 70000)
   bus.close()
