@@ -84,6 +84,20 @@ PACKETS = b"""(module
       (br $more))))"""
 
 
+# Draws 16 random bytes, waits for input, draws 16 more, and says all 32.
+DRAWS = b"""(module
+  (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "\\80\\00\\00\\00\\01\\00\\00\\00\\40\\00\\00\\00\\20\\00\\00\\00")
+  (func (export "_start")
+    (drop (call $random (i32.const 64) (i32.const 16)))
+    (drop (call $read (i32.const 0) (i32.const 16) (i32.const 1) (i32.const 8)))
+    (drop (call $random (i32.const 80) (i32.const 16)))
+    (drop (call $write (i32.const 1) (i32.const 24) (i32.const 1) (i32.const 8)))))"""
+
+
 @pytest.fixture
 async def box(image_directory: Path) -> AsyncIterator[sandbox.Sandbox]:
     async with sandbox.open_sandbox("native", sandbox.Settings(cache_directory=str(image_directory))) as made:
@@ -156,6 +170,20 @@ async def test_packets_that_are_half_read_and_half_written_are_whole_after_it(bo
     async with box.resume(image, suspended, program=PACKETS) as program:
         await program.send(packet)
         assert await packets_of(program, 1) == own
+
+
+async def test_clones_of_one_state_draw_other_randomness_from_then_on(box: sandbox.Sandbox) -> None:
+    image = await box.compile(DRAWS, form=Form.SUSPENDABLE)
+    async with box.start(image) as program:
+        assert split_untrusted(await program.receive_some())  # credit: it waits for input, and has drawn once
+        suspended = await program.suspend()
+    drawn = []
+    for _ in range(20):
+        async with box.resume(image, suspended, program=DRAWS) as program:
+            await program.send(encode_data(0, 0, b"x"))
+            drawn.append(await data_of(program, 32))
+    assert len({each[:16] for each in drawn}) == 1, "what was drawn before is in memory"
+    assert len({each[16:] for each in drawn}) == 20, "what is drawn later is fresh"
 
 
 async def packets_of(program: sandbox.Program, count: int) -> bytes:
