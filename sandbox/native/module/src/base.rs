@@ -42,7 +42,7 @@ pub(crate) struct Added {
 impl Links {
     /// How many of them a continuation imports.
     pub(crate) fn shared(&self) -> u32 {
-        let maps = self.push.len() + self.returned.len() + self.dispatch.len() + self.segments.len();
+        let maps = self.push.len() + self.dispatch.len() + self.segments.len();
         crate::number(maps + usize::from(self.take.is_some()))
     }
 }
@@ -64,13 +64,12 @@ impl<'a> Base<'a> {
         let mut next = first..;
         let mut number = || next.next().expect("fewer than 2^32 functions");
         let push = self.added.push.iter().map(|types| (types.clone(), number())).collect();
-        let returned = self.table.returned.iter().map(|types| (types.clone(), number())).collect();
         let dispatch = self.added.dispatch.keys().map(|ty| (*ty, number())).collect();
         let take = self.added.references.then(&mut number);
         let segments = self.added.segments.iter().map(|op| (*op, number())).collect();
         let keep = self.added.references.then(&mut number);
         let loader = self.added.loads.then(&mut number);
-        Links { push, returned, dispatch, take, segments, keep, loader }
+        Links { push, dispatch, take, segments, keep, loader }
     }
 
     /// The hidden table of the functions that a reference can mean.
@@ -88,10 +87,15 @@ impl<'a> Base<'a> {
         crate::number(self.escaped.binary_search(&function).expect("ref.func makes it escape"))
     }
 
+    /// The hidden global that says that frames are being written: the first behind the module's own, also in a continuation.
+    pub(crate) fn left(&self) -> u32 {
+        crate::number(self.program.globals.len())
+    }
+
     /// The hidden global that says that a segment was dropped.
     pub(crate) fn dropped_global(&self, op: SegmentOp) -> Option<u32> {
         let place = self.graph.uses.drops().position(|drop| drop == op)?;
-        Some(crate::number(self.program.globals.len() + place))
+        Some(crate::number(self.program.globals.len() + 1 + place))
     }
 
     /// The number of the first helper in the transformed program.
@@ -103,7 +107,6 @@ impl<'a> Base<'a> {
 /// Where helpers and dispatchers are: in the program among its own functions, in a continuation among the imports.
 pub(crate) struct Links {
     pub(crate) push: BTreeMap<Vec<Scalar>, u32>,
-    pub(crate) returned: BTreeMap<Vec<Scalar>, u32>,
     pub(crate) dispatch: BTreeMap<u32, u32>,
     /// Gives the reference for a number in a frame.
     pub(crate) take: Option<u32>,
@@ -129,8 +132,7 @@ pub(crate) fn add(program: &Program<'_>, graph: &Graph, forms: &BTreeMap<u32, Fo
         let target = if function < program.imported { added.first + function } else { function };
         added.dispatch.entry(program.functions[function as usize]).or_default().push(target);
     }
-    let saved = added.push.iter().chain(&table.returned).flatten();
-    added.references = saved.copied().any(|ty| ty == Scalar::Function);
+    added.references = added.push.iter().flatten().any(|ty| *ty == Scalar::Function);
     added.segments = graph.uses.segments.clone();
     added.loads = !program.active().is_empty();
     added.dispatch.values_mut().for_each(|targets| targets.sort_unstable());

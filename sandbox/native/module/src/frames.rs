@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 /// One frame. The values are bit patterns, zero-extended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// The number of the site, or of a list of results with the bit [`crate::RETURNED`].
+    /// The number of the site.
     pub site: u32,
     /// In the order of the site table.
     pub values: Vec<u128>,

@@ -38,8 +38,8 @@ pub(crate) struct Graph {
     same: Vec<u32>,
     tails: Vec<Vec<usize>>,
     leaves: Vec<bool>,
-    /// Functions on a cycle of tail calls alone: a loop without a header.
-    circles: Vec<bool>,
+    /// Functions that are stopped at their entry: at least one on each cycle of calls.
+    entries: Vec<bool>,
     rewritten: Vec<bool>,
     /// Functions that a reference can mean.
     pub(crate) escaped: BTreeSet<u32>,
@@ -84,10 +84,10 @@ impl Graph {
         let imported = program.imported as usize;
         let direct = |node: usize| node < imported || cycles[node] || facts.get(node).is_some_and(|fact| fact.loops);
         let leaves = reach_backwards(&calls, (0..calls.len()).filter(|node| direct(*node)).collect());
-        let circles = on_cycle(&tails);
+        let entries = entries(&calls, functions);
         let rewritten = facts.iter().map(|fact| fact.rewritten).collect();
         let (escaped, uses) = (BTreeSet::new(), Uses::default());
-        Graph { functions, same, tails, leaves, circles, rewritten, escaped, uses }
+        Graph { functions, same, tails, leaves, entries, rewritten, escaped, uses }
     }
 
     /// May a call of this function end because the program is being stopped?
@@ -99,9 +99,10 @@ impl Graph {
         self.leaves[self.node_of_type(ty)]
     }
 
-    /// Does the function need a site at its entry?
-    pub(crate) fn circles(&self, function: u32) -> bool {
-        self.circles[function as usize]
+    /// Does the function need a site at its entry? A check behind a call asks only whether the callee was left, so a recursion without loops
+    /// would never be stopped.
+    pub(crate) fn stops_at_entry(&self, function: u32) -> bool {
+        self.entries[function as usize]
     }
 
     /// Does the function need a normal form although it has no sites?
@@ -179,6 +180,38 @@ fn reach_backwards(edges: &[Vec<usize>], from: Vec<usize>) -> Vec<bool> {
         }
     }
     reached
+}
+
+/// One function of each cycle: every cycle has an edge that goes back on the path of a search in depth, so the functions at these edges are enough. Of
+/// an edge to a type's node (an indirect call) that is the caller.
+fn entries(edges: &[Vec<usize>], functions: usize) -> Vec<bool> {
+    let mut chosen = vec![false; functions];
+    let mut seen = vec![false; edges.len()];
+    let mut on_path = vec![false; edges.len()];
+    for root in 0..edges.len() {
+        let mut path: Vec<(usize, usize)> = Vec::new();
+        if !std::mem::replace(&mut seen[root], true) {
+            on_path[root] = true;
+            path.push((root, 0));
+        }
+        while let Some((node, edge)) = path.last_mut() {
+            let (node, next) = (*node, edges[*node].get(*edge).copied());
+            *edge += 1;
+            match next {
+                Some(to) if on_path[to] => chosen[if to < functions { to } else { node }] = true,
+                Some(to) if !std::mem::replace(&mut seen[to], true) => {
+                    on_path[to] = true;
+                    path.push((to, 0));
+                }
+                Some(_) => {}
+                None => {
+                    on_path[node] = false;
+                    path.pop();
+                }
+            }
+        }
+    }
+    chosen
 }
 
 /// Tarjan's strongly connected components, with a stack of our own: the depth is the caller's choice.

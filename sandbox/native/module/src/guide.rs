@@ -8,10 +8,10 @@ use crate::Suspendable;
 use crate::bytes::{Broken, Reader, put_bytes, put_list, put_number, put_numbers};
 use crate::form::Callee;
 use crate::frames::{BadFrames, Frame, bad, check_values, read_with};
-use crate::layout::{RETURNED, START};
+use crate::layout::START;
 use crate::resume::{name_of, results_at};
-use crate::scalar::{Scalar, scalars};
-use crate::table::{Place, frames_of, node_of, results_of};
+use crate::scalar::Scalar;
+use crate::table::{Place, frames_of, node_of};
 use std::collections::{BTreeMap, BTreeSet};
 use wasmparser::ExternalKind;
 
@@ -62,9 +62,6 @@ impl Guide {
             let Some(list) = self.lists.get(expected as usize) else {
                 return bad("a frame stands inside a site that has nothing inside it");
             };
-            if list.binary_search(&place).is_err() && frame.site & RETURNED != 0 {
-                return bad("a call cannot have returned these values");
-            }
             if list.binary_search(&place).is_err() {
                 return bad("a frame is not of a function that the frame around it can call");
             }
@@ -160,30 +157,24 @@ struct Lists<'x, 'a> {
     program: &'x Suspendable<'a>,
     sites: &'x BTreeSet<u32>,
     lists: Vec<Vec<u32>>,
-    /// By node of the call graph and results.
-    known: BTreeMap<(usize, Option<Vec<Scalar>>), u32>,
+    /// By node of the call graph.
+    known: BTreeMap<usize, u32>,
 }
 
 impl Lists<'_, '_> {
     /// The list of the sites at which the frame of such a call can be.
     fn of(&mut self, callee: Callee) -> u32 {
         let base = &self.program.base;
-        let results = scalars(results_of(&base.program, callee));
-        let key = (node_of(&base.graph, callee), results);
-        if let Some(list) = self.known.get(&key) {
+        let node = node_of(&base.graph, callee);
+        if let Some(list) = self.known.get(&node) {
             return *list;
         }
         let functions = frames_of(&base.graph, callee);
-        let fits = |site: u32| {
-            if site & RETURNED != 0 {
-                return key.1.as_deref() == self.program.table().saved_untrusted(site);
-            }
-            functions.contains(&(self.program.table().sites[site as usize].function as usize))
-        };
+        let fits = |site: u32| functions.contains(&(self.program.table().sites[site as usize].function as usize));
         let places = (0..).zip(self.sites).filter(|(_, site)| fits(**site)).map(|(place, _)| place).collect();
         let number = crate::number(self.lists.len());
         self.lists.push(places);
-        self.known.insert(key, number);
+        self.known.insert(node, number);
         number
     }
 }

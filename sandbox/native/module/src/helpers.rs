@@ -1,8 +1,8 @@
 //! The functions that the transformed program has besides its own: frame writers, wrappers of imports, dispatchers. All cold but the wrappers.
 
 use crate::base::{Base, Links};
-use crate::layout::{FRAMES, READ, RETURNED, UNWINDING, WRITTEN, ZONE, at, word};
-use crate::scalar::{Scalar, encode_all, plain};
+use crate::layout::{FRAMES, READ, UNWINDING, WRITTEN, ZONE, at, word};
+use crate::scalar::{Scalar, dummy, encode_all, plain};
 use wasm_encoder::{BlockType, Function, HeapType, Instruction, ValType};
 
 /// Bytes of a frame: the site and the values.
@@ -16,30 +16,9 @@ fn i32_const(value: u32) -> Instruction<'static> {
 
 /// Writes a frame: `(values.., site)`. It cannot fail, since the control memory is as large as all frames of a full stack.
 pub(crate) fn push(base: &Base<'_>, links: &Links, types: &[Scalar]) -> Function {
-    let count = crate::number(types.len());
+    let site = crate::number(types.len());
+    let position = site + 1;
     let mut out = Function::new([(1, ValType::I32)]);
-    store_frame(&mut out, (base, links), types, count + 1, Instruction::LocalGet(count));
-    out
-}
-
-/// Writes the pseudo frame "the call had returned `(values..)`", unless frames are being written: then it had been left.
-pub(crate) fn returned(base: &Base<'_>, links: &Links, types: &[Scalar], number: u32) -> Function {
-    let mut out = Function::new([(1, ValType::I32)]);
-    word(base.control, UNWINDING).iter().for_each(|instruction| _ = out.instruction(instruction));
-    out.instruction(&Instruction::If(BlockType::Empty))
-        .instruction(&Instruction::Return)
-        .instruction(&Instruction::End);
-    store_frame(&mut out, (base, links), types, crate::number(types.len()), i32_const(number | RETURNED));
-    out
-}
-
-fn store_frame(
-    out: &mut Function,
-    (base, links): (&Base<'_>, &Links),
-    types: &[Scalar],
-    position: u32,
-    site: Instruction<'static>,
-) {
     let control = base.control;
     let mut write = |instruction: Instruction<'static>| _ = out.instruction(&instruction);
     // With the first frame, every byte of the zone: the host's fill may be under way, or may be of one byte only.
@@ -47,10 +26,11 @@ fn store_frame(
     [Instruction::I32Eqz, Instruction::If(BlockType::Empty)].into_iter().for_each(&mut write);
     [i32_const(0), i32_const(1), i32_const(ZONE), Instruction::MemoryFill(control)].into_iter().for_each(&mut write);
     [i32_const(0), i32_const(1), Instruction::I32Store(at(control, UNWINDING))].into_iter().for_each(&mut write);
+    [i32_const(1), Instruction::GlobalSet(base.left())].into_iter().for_each(&mut write);
     write(Instruction::End);
     word(control, WRITTEN).into_iter().for_each(&mut write);
     write(Instruction::LocalTee(position));
-    [site, Instruction::I32Store(at(control, FRAMES))].into_iter().for_each(&mut write);
+    [Instruction::LocalGet(site), Instruction::I32Store(at(control, FRAMES))].into_iter().for_each(&mut write);
     let mut offset = FRAMES + 4;
     for (local, ty) in (0..).zip(types) {
         [Instruction::LocalGet(position), Instruction::LocalGet(local)].into_iter().for_each(&mut write);
@@ -66,6 +46,7 @@ fn store_frame(
     [Instruction::I32Add, Instruction::I32Store(at(control, WRITTEN)), Instruction::End]
         .into_iter()
         .for_each(&mut write);
+    out
 }
 
 /// An import as the program calls it:
@@ -74,7 +55,7 @@ fn store_frame(
 /// (func (param …) (result …)
 ///   local.get …  call $import                  ;; "would block": the host sets `unwinding` and returns anything
 ///   i32.const 0  i32.load $control offset=4096
-///   if  local.get …  i32.const SITE  call $push  end)
+///   if  local.get …  i32.const SITE  call $push  i32.const RARE  return  end)
 /// ```
 ///
 /// It asks for `unwinding` and never for the request byte: a call that was made must not be made again.
@@ -89,9 +70,9 @@ pub(crate) fn wrapper(base: &Base<'_>, links: &Links, import: u32) -> Function {
     word(base.control, UNWINDING).into_iter().for_each(&mut write);
     write(Instruction::If(BlockType::Empty));
     arguments().for_each(&mut write);
-    [i32_const(site), Instruction::Call(links.push[saved]), Instruction::End, Instruction::End]
-        .into_iter()
-        .for_each(&mut write);
+    [i32_const(site), Instruction::Call(links.push[saved])].into_iter().for_each(&mut write);
+    base.program.type_of(import).results().iter().for_each(|ty| write(dummy(*ty)));
+    [Instruction::Return, Instruction::End, Instruction::End].into_iter().for_each(&mut write);
     out
 }
 

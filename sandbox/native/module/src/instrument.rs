@@ -9,13 +9,14 @@
 //!   (start $init)                                                                      ;; the host calls it
 //!   (func $init …)                                 (func $init …)
 //!   (func (export "run") …))                       (func (export "run") … polls and checks …)
-//!                                                  (func $push.. …) (func $returned.. …) (func $dispatch.. …)
+//!                                                  (func $push.. …) (func $dispatch.. …)
 //!                                                  (export "gatebus:start" (func $init))  (export "gatebus:control" (memory $control)) …)
 //! ```
 //!
 //! A function without sites is copied byte for byte. Custom sections but the names are dropped: their offsets would be wrong.
 
 use crate::base::{Base, Links, add};
+use crate::exits::{self, Exits};
 use crate::form::Form;
 use crate::graph::Graph;
 use crate::helpers;
@@ -25,14 +26,13 @@ use crate::parse::Program;
 use crate::print::{Leaving, Printer};
 use crate::references;
 use crate::refused::{Reason, Refused};
-use crate::scalar::{Types, plain};
+use crate::scalar::Types;
 use crate::sections;
 use crate::segments;
 use crate::table::{SiteTable, build};
 use std::collections::BTreeMap;
 use wasm_encoder::{
-    BranchHint, BranchHints, CodeSection, CustomSection, Function, FunctionSection, Instruction, Module, RawSection,
-    SectionId,
+    BranchHint, BranchHints, CodeSection, CustomSection, Function, FunctionSection, Module, RawSection, SectionId,
 };
 use wasmparser::{ExternalKind, ValType};
 
@@ -107,7 +107,7 @@ fn all_forms(program: &Program<'_>, graph: &Graph) -> Result<Vec<Form>, Refused>
     let mut forms = Vec::new();
     let mut reasons = Vec::new();
     for function in program.defined() {
-        if !graph.may_leave(function) && !graph.circles(function) && !graph.rewritten(function) {
+        if !graph.may_leave(function) && !graph.stops_at_entry(function) && !graph.rewritten(function) {
             continue;
         }
         let mut form = normalise(program, graph, function)?;
@@ -185,18 +185,14 @@ fn print_own(base: &Base<'_>, links: &Links, types: &mut Types) -> Printed {
     printed
 }
 
-/// The body in a block, so that all cold blocks leave through one place behind it.
 fn print_form(base: &Base<'_>, form: &Form, links: &Links, types: &mut Types) -> (Function, Vec<(u32, bool)>) {
-    let out = helpers::with_locals(&form.locals[form.params..]);
-    let mut printer =
-        Printer { base, form, links, types, out, hints: Vec::new(), leaving: Leaving::Shared, outside: false };
-    let results = printer.types.block(&form.results);
-    printer.write(Instruction::Block(wasm_encoder::BlockType::Empty));
-    printer.write(Instruction::Block(results));
-    printer.range(0..form.ops.len(), 0);
-    printer.write(Instruction::Return);
-    printer.write(Instruction::End);
-    printer.write_dummies(Instruction::End);
+    let mut locals = form.locals[form.params..].to_vec();
+    locals.push(ValType::I32);
+    let out = helpers::with_locals(&locals);
+    let exits = Exits::of(form);
+    let leaving = Leaving::Shared(&exits);
+    let mut printer = Printer { base, form, links, types, out, hints: Vec::new(), leaving, outside: false };
+    exits::print(&mut printer, &exits);
     (printer.out, printer.hints)
 }
 
@@ -218,10 +214,6 @@ fn print_added(base: &Base<'_>, links: &Links, types: &mut Types, printed: &mut 
     for saved in &base.added.push {
         printed.functions.function(types.intern(&helpers::push_params(saved), &[]));
         printed.code.function(&helpers::push(base, links, saved));
-    }
-    for (number, results) in (0..).zip(&base.table.returned) {
-        printed.functions.function(types.intern(&plain(results), &[]));
-        printed.code.function(&helpers::returned(base, links, results, number));
     }
     for (ty, targets) in &base.added.dispatch {
         let (params, results) = dispatch_type(base, *ty);

@@ -37,13 +37,13 @@ pub const FRAME_BYTES: u32 = 16 << 20;
 pub const CONTROL_PAGES: u32 = (FRAMES + FRAME_BYTES).div_ceil(65536);
 /// The same in bytes.
 pub const CONTROL_BYTES: u32 = CONTROL_PAGES << 16;
-/// The bit of a site's number that marks a pseudo frame: "the call had already returned these values".
-pub const RETURNED: u32 = 1 << 31;
 
 /// All names of exports that begin so are ours; a module that has one is not transformed.
 pub const PREFIX: &str = "gatebus:";
 /// The exported control memory.
 pub const CONTROL: &str = "gatebus:control";
+/// The variable global that the checks behind calls read. The first frame sets it, so it is 0 in a new instance, and no part of the state.
+pub(crate) const LEFT: &str = "gatebus:left";
 /// Writes the active data segments, which no longer are: the host calls it once after making the instance, before [`START`], and never on a resume.
 pub const LOAD: &str = "gatebus:load";
 /// The table of the functions that a reference can mean. The place in it is the function's number in a state.

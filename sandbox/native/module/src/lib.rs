@@ -40,6 +40,7 @@
 mod base;
 mod bytes;
 mod constants;
+mod exits;
 mod features;
 mod form;
 mod frames;
@@ -71,7 +72,7 @@ pub use guide::Guide;
 pub use instrument::Suspendable;
 pub use layout::{
     CHANGES, CONTROL, CONTROL_BYTES, CONTROL_PAGES, DROPPED, FRAME_BYTES, FRAMES, FUNCTIONS, GLOBAL, LOAD, MEMORY,
-    PREFIX, PROGRAM, READ, REFERENCES, REFERENCES_WRITTEN, RETURNED, START, TABLE, UNWINDING, WRITTEN, ZONE,
+    PREFIX, PROGRAM, READ, REFERENCES, REFERENCES_WRITTEN, START, TABLE, UNWINDING, WRITTEN, ZONE,
 };
 pub use refused::{Reason, Refused};
 pub use scalar::Scalar;

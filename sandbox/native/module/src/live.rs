@@ -136,7 +136,7 @@ impl Walk<'_> {
             Op::Check(spot, results) => {
                 // A continuation makes the call in its place, and the callee may throw there.
                 self.may_throw();
-                // The results travel on their own: from the callee's frame, or as the pseudo frame "returned".
+                // The results come from the callee, when it has gone on.
                 self.found[*spot] = self.live.clone();
                 results.iter().for_each(|local| self.found[*spot].remove(*local));
             }

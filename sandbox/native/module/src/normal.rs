@@ -29,6 +29,9 @@ struct Open {
     results: Vec<ValType>,
     entry: Vec<Slot>,
     has_else: bool,
+    /// Everything that follows in it comes after a poll of this call of the function; and so it was at its start.
+    polled: bool,
+    polled_before: bool,
 }
 
 /// What a walk over one function has made so far.
@@ -63,14 +66,16 @@ pub(crate) fn normalise(program: &Program<'_>, graph: &Graph, function: u32) -> 
         results: ty.results().to_vec(),
         entry: Vec::new(),
         has_else: false,
+        polled: true,
+        polled_before: true,
     };
     let stack = Operands::new(locals);
     let (spots, hints) = (Vec::new(), BTreeMap::new());
     let mut walk = Walk { program, graph, stack, open: vec![outermost], spots, hints, dead: None };
     let hints = program.hints.get(&function);
     let start = program.body(function).range().start;
-    if graph.circles(function) {
-        walk.poll();
+    if graph.stops_at_entry(function) {
+        walk.poll_on_the_way_in(&operators);
     }
     for (at, located) in operators.iter().enumerate() {
         walk.step(located, hot[at], &mut validator)?;
@@ -227,12 +232,33 @@ impl Walk<'_, '_> {
             results.iter().for_each(|ty| self.stack.push(*ty));
             return;
         };
+        if !self.innermost().polled {
+            self.stack.flush(0);
+            self.poll();
+            self.innermost().polled = true;
+        }
         self.stack.flush(takes);
         self.stack.pop(takes);
         self.stack.out(op);
         let temporaries = self.stack.store_results(&results);
         self.spots.push(Spot { callee: Some(callee), op: self.stack.position(), live: Vec::new() });
         self.stack.out(Op::Check(self.spots.len() - 1, temporaries));
+    }
+
+    /// Where the function can call itself, it is stopped in front of the first call on each way: most calls of a recursion go no deeper. A tail call
+    /// is no site, so a function that ends in one is stopped at its entry.
+    fn poll_on_the_way_in(&mut self, operators: &[Located<'_>]) {
+        let tail = |operator: &Operator<'_>| {
+            matches!(operator, Operator::ReturnCall { .. } | Operator::ReturnCallIndirect { .. })
+        };
+        if operators.iter().any(|located| tail(&located.operator)) {
+            return self.poll();
+        }
+        self.innermost().polled = false;
+    }
+
+    fn innermost(&mut self) -> &mut Open {
+        self.open.last_mut().expect("the function itself is open")
     }
 
     fn poll(&mut self) {
@@ -261,7 +287,18 @@ impl Walk<'_, '_> {
             _ => self.stack.out(Op::Block(plain(shape))),
         }
         let entry = self.stack.above(base);
-        self.open.push(Open { is_if, hot, base, params, results, entry, has_else: false });
+        let polled = self.innermost().polled || is_loop;
+        self.open.push(Open {
+            is_if,
+            hot,
+            base,
+            params,
+            results,
+            entry,
+            has_else: false,
+            polled,
+            polled_before: polled,
+        });
     }
 
     /// Branches carry a loop's parameters, so it keeps them; storing them again is harmless.
@@ -280,6 +317,7 @@ impl Walk<'_, '_> {
             self.stack.need(open.results.len());
         }
         open.has_else = true;
+        open.polled = open.polled_before;
         self.stack.restore(open.base, &open.entry);
         self.stack.out(Op::Else);
     }

@@ -4,32 +4,36 @@
 //! ```wat
 //! loop … end          loop
 //!                       i32.const 0  i32.load8_u $control offset=S      ;; this site's own byte
-//!                       if  …live values…  i32.const SITE  call $push  br $leave  end
+//!                       if  i32.const SITE  local.set $site  br $exit  end
 //!                       … end
 //!
 //! call $f             call $f  local.set $u
-//!                     i32.const 0  i32.load8_u $control offset=S
-//!                     if  local.get $u  call $returned                 ;; does nothing when $f was left
-//!                         …live values…  i32.const SITE  call $push  br $leave  end
+//!                     local.get $u  i32.const -119  i32.eq              ;; what a function gives that was left
+//!                     if  global.get $left
+//!                       if  i32.const SITE  local.set $site  br $exit  end  end
 //! ```
 //!
-//! The cold blocks never come back into the code: the register allocator need not keep anything alive across them. All of them are marked as
+//! Behind a call whose first result is no whole number only the global is asked. It says that frames are being written, not that somebody
+//! wants them: the callee may have returned after the request. A comparison with a small constant takes 9 bytes of code and no register, where a load
+//! of the flag takes up to 31: sqlite3 ran 1.43 times as long with that, and 1.2 times with this.
+//!
+//! The cold blocks never come back into the code with a changed register: nothing must be kept alive across them. All of them are marked as
 //! unlikely by branch hints.
 
 use crate::base::{Base, Links};
+use crate::exits::Exits;
 use crate::form::{Form, Op, Shape};
 use crate::layout::{SCRATCH, UNWINDING, ZONE, at, word};
-use crate::scalar::{Types, zero};
+use crate::scalar::{Types, dummy, looks_left};
 use std::ops::Range;
 use wasm_encoder::{BlockType, Function, Instruction};
 use wasmparser::Catch;
 
 /// How a cold block ends the function.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Leaving {
-    /// By a branch to a place of the function that all cold blocks share: 12 % less native code on sqlite3.
-    Shared,
-    /// By a return of its own.
+pub(crate) enum Leaving<'x> {
+    /// By a branch to a place behind the body, which others share.
+    Shared(&'x Exits),
+    /// By writing the frame and returning.
     Own,
 }
 
@@ -42,7 +46,7 @@ pub(crate) struct Printer<'x, 'a> {
     pub(crate) out: Function,
     /// Branches that are likely or not, by their offsets in the body; those of the cold blocks are not.
     pub(crate) hints: Vec<(u32, bool)>,
-    pub(crate) leaving: Leaving,
+    pub(crate) leaving: Leaving<'x>,
     /// Calls go through the dispatchers: this is a continuation.
     pub(crate) outside: bool,
 }
@@ -84,8 +88,7 @@ impl Printer<'_, '_> {
                     self.cold(*spot, depth);
                 }
                 Op::Check(spot, results) => {
-                    self.ask_request(*spot);
-                    self.cold_after_call(*spot, results, depth);
+                    self.check(*spot, results, depth);
                 }
                 op => self.straight(op),
             }
@@ -179,17 +182,21 @@ impl Printer<'_, '_> {
         }
     }
 
-    fn cold_after_call(&mut self, spot: usize, results: &[u32], depth: u32) {
-        self.begin_cold();
-        results.iter().for_each(|local| self.write(Instruction::LocalGet(*local)));
-        self.write(Instruction::Call(self.links.returned[&self.form.scalars_of(results)]));
-        self.end_cold(spot, depth);
-    }
-
-    /// On top of the stack lies whether the function is to be left here.
-    pub(crate) fn cold(&mut self, spot: usize, depth: u32) {
-        self.begin_cold();
-        self.end_cold(spot, depth);
+    /// The flag is read only where the first result could be that of a function that was left.
+    fn check(&mut self, spot: usize, results: &[u32], depth: u32) {
+        let first = results.first().map(|local| (*local, self.form.locals[*local as usize]));
+        let rare = first.and_then(|(local, ty)| Some((local, looks_left(ty)?)));
+        if let Some((local, [left, equal])) = &rare {
+            self.write(Instruction::LocalGet(*local));
+            self.write(left.clone());
+            self.write(equal.clone());
+            self.begin_cold();
+        }
+        self.write(Instruction::GlobalGet(self.base.left()));
+        self.cold(spot, depth + u32::from(rare.is_some()));
+        if rare.is_some() {
+            self.write(Instruction::End);
+        }
     }
 
     fn begin_cold(&mut self) {
@@ -197,24 +204,37 @@ impl Printer<'_, '_> {
         self.write(Instruction::If(BlockType::Empty));
     }
 
-    fn end_cold(&mut self, spot: usize, depth: u32) {
-        let form = self.form;
+    /// On top of the stack lies whether the function is to be left here, which is `depth` constructs deep.
+    pub(crate) fn cold(&mut self, spot: usize, depth: u32) {
+        self.begin_cold();
+        let site = i32::try_from(self.site(spot)).expect("fewer than 2^31 sites");
+        let (form, site) = (self.form, Instruction::I32Const(site));
         let live = &form.spots[spot].live;
-        live.iter().for_each(|local| self.write(Instruction::LocalGet(*local)));
-        let site = i32::try_from(self.site(spot));
-        self.write(Instruction::I32Const(site.expect("fewer than 2^31 sites")));
-        self.write(Instruction::Call(self.links.push[&form.scalars_of(live)]));
         match self.leaving {
-            // Out of the `if`, of the constructs around it, and of the block of the body.
-            Leaving::Shared => self.write(Instruction::Br(depth + 2)),
-            Leaving::Own => self.write_dummies(Instruction::Return),
+            Leaving::Shared(exits) => {
+                self.write(site);
+                self.write(Instruction::LocalSet(Exits::site_local(form)));
+                // Out of the `if`, of the constructs around it, and of the block of the body.
+                self.write(Instruction::Br(depth + 2 + exits.distance(live)));
+            }
+            Leaving::Own => {
+                self.save(live, site);
+                self.write_dummies(Instruction::Return);
+            }
         }
         self.write(Instruction::End);
     }
 
+    /// Writes the frame.
+    pub(crate) fn save(&mut self, live: &[u32], site: Instruction<'static>) {
+        live.iter().for_each(|local| self.write(Instruction::LocalGet(*local)));
+        self.write(site);
+        self.write(Instruction::Call(self.links.push[&self.form.scalars_of(live)]));
+    }
+
     pub(crate) fn write_dummies(&mut self, last: Instruction<'_>) {
         let form = self.form;
-        form.results.iter().for_each(|ty| self.write(zero(*ty)));
+        form.results.iter().for_each(|ty| self.write(dummy(*ty)));
         self.write(last);
     }
 }

@@ -24,10 +24,10 @@ use crate::form::{Form, Op, Shape};
 use crate::frames::BadFrames;
 use crate::helpers;
 use crate::instrument::{Suspendable, add_hints, dispatch_type};
-use crate::layout::{CONTROL, PROGRAM, RETURNED};
+use crate::layout::{CONTROL, PROGRAM};
 use crate::print::{Leaving, Printer};
 use crate::references;
-use crate::scalar::{Scalar, Types, plain};
+use crate::scalar::{Scalar, Types};
 use crate::sections::{self, hidden};
 use crate::table::{Place, results_of};
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,9 +66,6 @@ pub(crate) fn name_of(results: &[ValType]) -> String {
 
 /// What the function gives that goes on from a site.
 pub(crate) fn results_at(base: &Base<'_>, site: u32) -> Vec<ValType> {
-    if site & RETURNED != 0 {
-        return plain(&base.table.returned[(site & !RETURNED) as usize]);
-    }
     base.program.type_of(base.table.sites[site as usize].function).results().to_vec()
 }
 
@@ -134,7 +131,6 @@ fn imports(base: &Base<'_>, links: &Links, types: &mut Types) -> ImportSection {
     let mut section = ImportSection::new();
     let mut functions: Vec<u32> =
         links.push.keys().map(|saved| types.intern(&helpers::push_params(saved), &[])).collect();
-    functions.extend(links.returned.keys().map(|results| types.intern(&plain(results), &[])));
     for ty in links.dispatch.keys() {
         let (params, results) = dispatch_type(base, *ty);
         functions.push(types.intern(&params, &results));
@@ -153,7 +149,9 @@ fn entity(base: &Base<'_>, kind: ExportKind, index: u32, functions: &[u32]) -> E
     let place = index as usize;
     match kind {
         ExportKind::Memory => EntityType::Memory(sections::memory_type(&program.memories[place])),
-        ExportKind::Global => EntityType::Global(sections::global_type(&program.globals[place].ty)),
+        ExportKind::Global => {
+            EntityType::Global(program.globals.get(place).map_or(sections::FLAG, |own| sections::global_type(&own.ty)))
+        }
         ExportKind::Table => EntityType::Table(match program.tables.get(place) {
             Some(table) => sections::table_type(&table.ty),
             None if index == base.references_table() && base.added.references => sections::references_type(),
@@ -170,7 +168,7 @@ type Body = (Function, Vec<(u32, bool)>);
 /// The function that goes on from one site.
 fn print_site(base: &Base<'_>, links: &Links, types: &mut Types, plan: &Plan<'_>, site: u32) -> Body {
     let saved = base.table.saved_untrusted(site).expect("checked by the caller").to_vec();
-    match base.table.sites.get(site as usize).filter(|_| site & RETURNED == 0) {
+    match base.table.sites.get(site as usize) {
         Some(known) if known.place != Place::Import => {
             let form = &base.forms[&known.function];
             let spot = (site - base.table.first[known.function as usize]) as usize;

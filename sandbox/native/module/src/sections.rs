@@ -2,7 +2,7 @@
 
 use crate::base::{Base, Links};
 use crate::constants::expression;
-use crate::layout::{CHANGES, CONTROL, CONTROL_PAGES, DROPPED, FUNCTIONS, LOAD, PREFIX, REFERENCES, START};
+use crate::layout::{CHANGES, CONTROL, CONTROL_PAGES, DROPPED, FUNCTIONS, LEFT, LOAD, PREFIX, REFERENCES, START};
 use crate::scalar::{encode, encode_reference};
 use wasm_encoder::{
     ConstExpr, DataCountSection, DataSection, ElementSection, Elements, ExportKind, ExportSection, GlobalSection,
@@ -65,12 +65,13 @@ pub(crate) fn globals(base: &Base<'_>) -> GlobalSection {
     for global in &base.program.globals {
         section.global(global_type(&global.ty), &expression(base, &global.init_expr));
     }
-    for _ in base.graph.uses.drops() {
-        let ty = GlobalType { val_type: ValType::I32, mutable: true, shared: false };
-        section.global(ty, &ConstExpr::i32_const(0));
-    }
+    section.global(FLAG, &ConstExpr::i32_const(0));
+    base.graph.uses.drops().for_each(|_| _ = section.global(FLAG, &ConstExpr::i32_const(0)));
     section
 }
+
+/// What the hidden globals are.
+pub(crate) const FLAG: GlobalType = GlobalType { val_type: ValType::I32, mutable: true, shared: false };
 
 pub(crate) fn global_type(ty: &wasmparser::GlobalType) -> GlobalType {
     GlobalType { val_type: encode(ty.content_type).expect(KNOWN), mutable: ty.mutable, shared: false }
@@ -165,7 +166,6 @@ pub(crate) fn hidden(base: &Base<'_>, links: &Links) -> Vec<(String, ExportKind,
         );
     };
     add("push", ExportKind::Func, &mut links.push.values().copied());
-    add("returned", ExportKind::Func, &mut links.returned.values().copied());
     add("call", ExportKind::Func, &mut links.dispatch.values().copied());
     add("take", ExportKind::Func, &mut links.take.into_iter());
     let segments = links.segments.iter();
@@ -179,6 +179,7 @@ pub(crate) fn hidden(base: &Base<'_>, links: &Links) -> Vec<(String, ExportKind,
     for (name, kind, count) in counts {
         all.extend((0..crate::number(count)).map(|number| (format!("{PREFIX}{name}:{number}"), kind, number)));
     }
+    all.push((LEFT.to_owned(), ExportKind::Global, base.left()));
     if !base.escaped.is_empty() {
         all.push((FUNCTIONS.to_owned(), ExportKind::Table, base.functions_table()));
     }

@@ -3,15 +3,14 @@
 use crate::Suspendable;
 use crate::form::Callee;
 use crate::frames::{BadFrames, Frame};
-use crate::layout::RETURNED;
 use crate::scalar::Scalar;
 use crate::table::Place;
 
 /// A frame that `gatebus show` prints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
-    /// The number of the function in the module; `None` for results that a call had returned.
-    pub function: Option<u32>,
+    /// The number of the function in the module.
+    pub function: u32,
     /// Its name, if the module gives one: of an imported function `module.field`.
     pub name: Option<String>,
     /// Such as "calls 7 (work)".
@@ -25,9 +24,6 @@ impl Suspendable<'_> {
     pub fn show_untrusted(&self, frame: &Frame) -> Result<Shown, BadFrames> {
         let types = self.table().saved_untrusted(frame.site).ok_or(BadFrames::NO_SITE)?;
         let values = types.iter().copied().zip(frame.values.iter().copied()).collect();
-        if frame.site & RETURNED != 0 {
-            return Ok(Shown { function: None, name: None, place: "the call has returned".to_owned(), values });
-        }
         let site = &self.table().sites[frame.site as usize];
         let place = match site.place {
             Place::Point => "runs".to_owned(),
@@ -38,6 +34,6 @@ impl Suspendable<'_> {
                 None => format!("calls {function}"),
             },
         };
-        Ok(Shown { function: Some(site.function), name: self.name(site.function).map(str::to_owned), place, values })
+        Ok(Shown { function: site.function, name: self.name(site.function).map(str::to_owned), place, values })
     }
 }

@@ -37,8 +37,6 @@ pub struct Site {
 pub struct SiteTable {
     /// Functions in their order, in each the sites in theirs, then the imports.
     pub sites: Vec<Site>,
-    /// The lists of results that a pseudo frame can hold, by its number without the bit [`crate::RETURNED`].
-    pub returned: Vec<Vec<Scalar>>,
     /// The number of the first site of each function.
     pub(crate) first: Vec<u32>,
 }
@@ -46,17 +44,13 @@ pub struct SiteTable {
 impl SiteTable {
     /// The types of a frame's values; `None` where there is no such site.
     pub fn saved_untrusted(&self, site: u32) -> Option<&[Scalar]> {
-        if site & crate::RETURNED != 0 {
-            return self.returned.get((site & !crate::RETURNED) as usize).map(Vec::as_slice);
-        }
         self.sites.get(site as usize).map(|site| site.saved.as_slice())
     }
 }
 
 /// Numbers the sites of the normal forms, or says where something lives that cannot be saved.
 pub(crate) fn build(program: &Program<'_>, forms: &[Form]) -> Result<SiteTable, Refused> {
-    let mut table = SiteTable { sites: Vec::new(), returned: Vec::new(), first: vec![0; program.functions.len()] };
-    let mut returned = BTreeSet::new();
+    let mut table = SiteTable { sites: Vec::new(), first: vec![0; program.functions.len()] };
     let mut reasons = Vec::new();
     for form in forms {
         table.first[form.function as usize] = crate::number(table.sites.len());
@@ -65,18 +59,9 @@ pub(crate) fn build(program: &Program<'_>, forms: &[Form]) -> Result<SiteTable, 
                 Some(saved) => table.sites.push(site(form, spot.callee, saved)),
                 None => reasons.push(program.reason(form.function, "an exception is alive where it may be stopped")),
             }
-            let results = spot.callee.map(|callee| scalars(results_of(program, callee)));
-            match results {
-                Some(Some(types)) => drop(returned.insert(types)),
-                Some(None) => {
-                    reasons.push(program.reason(form.function, "a call that may be stopped gives an exception"))
-                }
-                None => {}
-            }
         }
     }
     add_imports(program, &mut table, &mut reasons);
-    table.returned = returned.into_iter().collect();
     reasons.dedup();
     if reasons.is_empty() { Ok(table) } else { Err(Refused::Suspension(reasons)) }
 }

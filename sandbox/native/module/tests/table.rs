@@ -3,7 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 use gatebus_module::{
-    BadFrames, Callee, Frame, Place, RETURNED, Refused, Scalar, SiteTable, Suspendable, read_untrusted, sites_of,
+    BadFrames, Callee, Frame, Place, Refused, Scalar, SiteTable, Suspendable, read_untrusted, sites_of,
 };
 
 fn wasm(wat: &str) -> Vec<u8> {
@@ -43,13 +43,35 @@ fn a_loop_makes_sites_behind_all_calls_that_reach_it() {
     assert_eq!(places, expected);
 }
 
+fn places(wat: &str) -> Vec<(u32, Place)> {
+    table(wat).sites.iter().map(|site| (site.function, site.place)).collect()
+}
+
 #[test]
-fn recursion_needs_checks_and_no_poll_at_the_entry() {
-    let sites = table(
-        "(module (func $f (param i32) (if (local.get 0) (then (call $f (i32.sub (local.get 0) (i32.const 1)))))))",
-    )
-    .sites;
-    assert_eq!(sites.iter().map(|site| site.place).collect::<Vec<_>>(), [Place::Call(Callee::Function(0))]);
+fn a_recursion_is_stopped_in_front_of_its_first_call_and_not_where_it_goes_no_deeper() {
+    let wat = "(module (func $f (param i32) (result i32)
+        (if (i32.eqz (local.get 0)) (then (return (i32.const 1))))
+        (i32.add (call $f (i32.sub (local.get 0) (i32.const 1))) (call $f (i32.sub (local.get 0) (i32.const 2))))))";
+    let call = Place::Call(Callee::Function(0));
+    assert_eq!(places(wat), [(0, Place::Point), (0, call), (0, call)]);
+}
+
+#[test]
+fn each_way_to_a_recursive_call_has_a_site_in_front_of_it() {
+    let wat = "(module (func $f (param i32)
+        (if (local.get 0) (then (call $f (i32.const 1))) (else (call $f (i32.const 2)) (call $f (i32.const 3))))
+        (call $f (i32.const 4))))";
+    let call = Place::Call(Callee::Function(0));
+    let expected = [Place::Point, call, Place::Point, call, call, Place::Point, call].map(|place| (0, place));
+    assert_eq!(places(wat), expected);
+}
+
+#[test]
+fn one_function_of_each_circle_of_calls_is_stopped_also_through_a_table() {
+    let wat = "(module (type $t (func)) (table funcref (elem $b))
+        (func $a (call_indirect (type $t) (i32.const 0))) (func $b (call $c)) (func $c (call $a)))";
+    let points = places(wat).iter().filter(|(_, place)| *place == Place::Point).count();
+    assert_eq!(points, 1);
 }
 
 #[test]
@@ -89,7 +111,6 @@ fn an_operand_below_a_call_is_saved_and_its_arguments_are_not() {
     );
     assert_eq!(sites.sites[0].saved, [Scalar::I32]);
     assert_eq!((sites.sites[1].place, sites.sites[1].saved.as_slice()), (Place::Import, [Scalar::F32].as_slice()));
-    assert_eq!(sites.returned, [vec![Scalar::I32]]);
 }
 
 #[test]
@@ -172,7 +193,6 @@ fn forged_frames_are_refused_with_the_reason() {
     let check = |entry: &str, frames: &[Frame]| check(&program, entry, frames).map_err(|bad| bad.text);
     // Sites: 0 loop of work, 1 loop of other, 2 call of host in other, 3 call of work in run, 4 the import.
     assert_eq!(check("run", &[frame(3, &[5]), frame(0, &[5])]), Ok(()));
-    assert_eq!(check("run", &[frame(3, &[5]), frame(RETURNED, &[5])]), Ok(()));
     assert_eq!(check("other", &[frame(2, &[]), frame(4, &[5])]), Ok(()));
     let wrong = "a frame is not of a function that the frame around it can call";
     let cases: [(&str, &[Frame], &str); 10] = [
@@ -194,27 +214,9 @@ fn forged_frames_are_refused_with_the_reason() {
     for (entry, frames, text) in cases {
         assert_eq!(check(entry, frames), Err(text), "{frames:?}");
     }
-    assert_eq!(
-        check("run", &[frame(3, &[5]), frame(RETURNED | 1, &[])]),
-        Err("a frame names a site that the program does not have")
-    );
     let no_site = "a frame names a site that the program does not have";
     assert_eq!(program.continuation_untrusted(&[9].into()).unwrap_err().text, no_site);
-    assert_eq!(program.guide_untrusted(&[RETURNED | 1].into()).unwrap_err().text, no_site);
-}
-
-#[test]
-fn a_call_cannot_have_returned_values_of_other_types() {
-    let wat = format!(
-        "(module (func $a (param i32) (result i64) {LOOP} (i64.const 1)) (func $b (param i32) {LOOP})
-           (func (export \"run\") (drop (call $a (i32.const 1))) (call $b (i32.const 1))))"
-    );
-    let wasm = wasm(&wat);
-    let program = Suspendable::new_untrusted(&wasm).unwrap();
-    assert_eq!(program.table().returned, [vec![], vec![Scalar::I64]]);
-    assert_eq!(check(&program, "run", &[frame(2, &[]), frame(RETURNED | 1, &[5])]), Ok(()));
-    let bad = check(&program, "run", &[frame(2, &[]), frame(RETURNED, &[])]).unwrap_err();
-    assert_eq!(bad.text, "a call cannot have returned these values");
+    assert_eq!(program.guide_untrusted(&[9].into()).unwrap_err().text, no_site);
 }
 
 /// Cut anywhere or with any byte changed, frames are read as frames of the table or refused; nothing else happens.
@@ -243,6 +245,5 @@ fn frames_from_outside_are_read_whole_or_refused() {
             }
         }
     }
-    // Of all changed site numbers one fits: the inner loop's frame with the bit of "returned" is what the call may have returned.
-    assert_eq!(refused, 8 * 255 - 1, "every other change of a site number is refused, every value is a value");
+    assert_eq!(refused, 8 * 255, "every change of a site number is refused, every value is a value");
 }
