@@ -34,6 +34,9 @@ struct Open {
     polled_before: bool,
 }
 
+/// Calls of a recursive function that may each get a site in front of them. One at the entry of a larger function costs nothing beside its work, and less code.
+const FEW_CALLS: usize = 3;
+
 /// What a walk over one function has made so far.
 struct Walk<'x, 'a> {
     program: &'x Program<'a>,
@@ -245,13 +248,15 @@ impl Walk<'_, '_> {
         self.stack.out(Op::Check(self.spots.len() - 1, temporaries));
     }
 
-    /// Where the function can call itself, it is stopped in front of the first call on each way: most calls of a recursion go no deeper. A tail call
+    /// A small function that can call itself is stopped in front of the first call on each way: most calls of a recursion go no deeper. A tail call
     /// is no site, so a function that ends in one is stopped at its entry.
     fn poll_on_the_way_in(&mut self, operators: &[Located<'_>]) {
         let tail = |operator: &Operator<'_>| {
             matches!(operator, Operator::ReturnCall { .. } | Operator::ReturnCallIndirect { .. })
         };
-        if operators.iter().any(|located| tail(&located.operator)) {
+        let call = |operator: &Operator<'_>| matches!(operator, Operator::Call { .. } | Operator::CallIndirect { .. });
+        let calls = operators.iter().filter(|located| call(&located.operator)).count();
+        if calls > FEW_CALLS || operators.iter().any(|located| tail(&located.operator)) {
             return self.poll();
         }
         self.innermost().polled = false;

@@ -59,11 +59,12 @@ fn a_recursion_is_stopped_in_front_of_its_first_call_and_not_where_it_goes_no_de
 #[test]
 fn each_way_to_a_recursive_call_has_a_site_in_front_of_it() {
     let wat = "(module (func $f (param i32)
-        (if (local.get 0) (then (call $f (i32.const 1))) (else (call $f (i32.const 2)) (call $f (i32.const 3))))
-        (call $f (i32.const 4))))";
+        (if (local.get 0) (then (call $f (i32.const 1))) (else (call $f (i32.const 2)) (call $f (i32.const 3))))))";
     let call = Place::Call(Callee::Function(0));
-    let expected = [Place::Point, call, Place::Point, call, call, Place::Point, call].map(|place| (0, place));
+    let expected = [Place::Point, call, Place::Point, call, call].map(|place| (0, place));
     assert_eq!(places(wat), expected);
+    let larger = wat.replace("))))))", ")))) (call $f (i32.const 4))))");
+    assert_eq!(places(&larger), [Place::Point, call, call, call, call].map(|place| (0, place)));
 }
 
 #[test]

@@ -37,7 +37,6 @@ pub fn admitted(admitted: &Admitted<'_>, given: &[u8], form: &Form) -> Value {
         Form::Suspendable(sizes) => {
             facts["suspendable"] = json!(true);
             facts["sites"] = json!(words(&sizes.sites));
-            facts["returned"] = json!(words(&sizes.returned));
         }
         Form::Unsuspendable(reasons) => facts["unsuspendable"] = json!(reasons),
     }

@@ -31,8 +31,6 @@ pub struct Transformed {
 pub struct Sizes {
     /// By site.
     pub sites: Vec<u16>,
-    /// By list of results that a pseudo frame holds.
-    pub returned: Vec<u16>,
 }
 
 /// The transformed module, or why there is none.
@@ -50,8 +48,7 @@ fn sizes(program: &Suspendable<'_>) -> Option<Sizes> {
     };
     let table = program.table();
     let sites: Vec<u16> = table.sites.iter().map(|site| words(&site.saved)).collect::<Option<_>>()?;
-    let returned = table.returned.iter().map(words).collect::<Option<_>>()?;
-    (sites.len() <= SITES).then_some(Sizes { sites, returned })
+    (sites.len() <= SITES).then_some(Sizes { sites })
 }
 
 /// The continuation for these sites, as a module, and its guide.
