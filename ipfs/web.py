@@ -11,6 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from typing import Self
 
 import httpx
 import trio
@@ -83,7 +84,25 @@ class Web:
             extensions["sni_hostname"] = self._url.host
             url = url.copy_with(host=await public_address(self._url.host, self._url.port or 443))
         files = None if request.body is None else {"file": request.body}
-        return self._client.build_request(request.method, url, headers=headers, files=files, extensions=extensions)
+        built = self._client.build_request(request.method, url, headers=headers, files=files, extensions=extensions)
+        if isinstance(built.stream, httpx.SyncByteStream):
+            built.stream = _Whole(b"".join(built.stream))
+        return built
+
+
+class _Whole(httpx.AsyncByteStream):
+    """A body that is sent at once. The library's are generators, and nobody closes those when a request is given up."""
+
+    def __init__(self, data: bytes) -> None:
+        self._left = [data]
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
 
 
 async def public_address(host: str, port: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
@@ -33,17 +33,26 @@ class FakeNode:
     async def serve(self, stream: trio.SocketStream) -> None:
         talk, body, asked = h11.Connection(h11.SERVER), b"", None
         while True:
-            event = talk.next_event()
+            try:
+                event = talk.next_event()
+            except h11.RemoteProtocolError:  # whoever asked has given up
+                return
             if event is h11.NEED_DATA:
-                talk.receive_data(await stream.receive_some(65536))
+                try:
+                    talk.receive_data(await stream.receive_some(65536))
+                except trio.BrokenResourceError:
+                    return
             elif isinstance(event, h11.Request):
                 asked, body = event, b""
             elif isinstance(event, h11.Data):
                 body += bytes(event.data)
             elif isinstance(event, h11.EndOfMessage):
                 assert asked is not None
-                await self._answer(stream, talk, asked, body)
-                talk.start_next_cycle()
+                with suppress(trio.BrokenResourceError):
+                    await self._answer(stream, talk, asked, body)
+                    talk.start_next_cycle()
+                    continue
+                return
             else:
                 return
 
