@@ -10,8 +10,9 @@ does not notice that it is cut short and checks no hash.
 from collections.abc import Iterator, Sequence
 
 import dag_cbor
-from multiformats import CID, varint
+from multiformats import CID
 
+from ipfs import uvarint
 from ipfs.caps import BLOCK_MAX, CAR_HEADER_MAX, CID_BYTES_MAX
 from ipfs.cid import Cid, decode_cid_untrusted, verify_untrusted
 from ipfs.troubles import Malformed, Unsupported
@@ -66,9 +67,11 @@ class CarReader:
 
 def _length_untrusted(data: bytes) -> int:
     try:
-        size = varint.decode(data)
+        size, end = uvarint.decode_untrusted(data)
     except ValueError:
         raise Malformed("The CAR has a length that is none.") from None
+    if end != len(data):
+        raise Malformed("The CAR has a length that is none.")
     if size == 0:
         raise Malformed("The CAR has an empty piece.")
     return size
@@ -105,4 +108,4 @@ def car_section(cid: Cid, block: bytes) -> bytes:
 
 
 def _framed(data: bytes) -> bytes:
-    return varint.encode(len(data)) + data
+    return uvarint.encode(len(data)) + data

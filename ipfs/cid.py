@@ -3,15 +3,16 @@
 In:  text that a person typed or a block held, bytes out of blocks and CAR files (untrusted). Out: Cid, frozen; its
 text and bytes. BadName for text, Malformed for bytes.
 
-The parts (bases, varints) are the library's; what is put together from them is a value of our own, because the
+The bases are the library's; what is put together from them is a value of our own, because the
 library's has a table lookup for every comparison and refuses codecs that are only passed on.
 """
 
 import hashlib
 from dataclasses import dataclass
 
-from multiformats import multibase, varint
+from multiformats import multibase
 
+from ipfs import uvarint
 from ipfs.caps import CID_TEXT_MAX, IDENTITY_MAX
 from ipfs.troubles import BadName, Malformed, Unsupported, Unverified
 
@@ -33,10 +34,10 @@ class Cid:
     @property
     def key(self) -> bytes:
         """The multihash: what the bytes are, without how to read them. Blocks are kept under it."""
-        return varint.encode(self.hash) + varint.encode(len(self.digest)) + self.digest
+        return uvarint.encode(self.hash) + uvarint.encode(len(self.digest)) + self.digest
 
     def __bytes__(self) -> bytes:
-        return self.key if self.version == 0 else varint.encode(1) + varint.encode(self.codec) + self.key
+        return self.key if self.version == 0 else uvarint.encode(1) + uvarint.encode(self.codec) + self.key
 
     def __str__(self) -> str:
         if self.version == 0:
@@ -93,10 +94,9 @@ def decode_cid_untrusted(data: bytes) -> tuple[Cid, int]:
 
 def _number(view: memoryview, at: int) -> tuple[int, int]:
     try:
-        number, size, _ = varint.decode_raw(view[at : at + 9])
+        return uvarint.decode_untrusted(view, at)
     except ValueError:
         raise Malformed("A number in a CID is cut short or too long.") from None
-    return number, at + size
 
 
 def verify_untrusted(cid: Cid, block: bytes) -> None:

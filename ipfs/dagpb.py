@@ -15,8 +15,9 @@ import dag_cbor
 from ipld_dag_pb.decode import decode_node
 from ipld_dag_pb.encode import encode_node
 from ipld_dag_pb.node import RawPBLink, RawPBNode
-from multiformats import CID, varint
+from multiformats import CID
 
+from ipfs import uvarint
 from ipfs.caps import BLOCK_MAX, LINKS_MAX, NAME_MAX
 from ipfs.cid import DAG_CBOR, DAG_PB, RAW, Cid, decode_cid_untrusted
 from ipfs.troubles import Malformed, Unsupported
@@ -154,12 +155,12 @@ def _field_untrusted(data: bytes, at: int) -> tuple[int, int | bytes, int]:
 
 def _number_untrusted(data: bytes, at: int) -> tuple[int, int]:
     try:
-        number, size, _ = varint.decode_raw(data[at : at + 9])
+        number, end = uvarint.decode_untrusted(data, at)
     except ValueError:
         raise Malformed("A number in a block is cut short or too long.") from None
     if number > _SIZE_MAX:
         raise Malformed("A number in a block is too large.")
-    return number, at + size
+    return number, end
 
 
 def _packed_untrusted(data: bytes) -> list[int]:
@@ -206,12 +207,12 @@ def _linked_cbor_untrusted(block: bytes) -> tuple[Cid, ...]:
 
 def encode_file(size: int, parts: Sequence[int], data: bytes = b"") -> bytes:
     """The UnixFS message of a file. Its order of fields is Kubo's: the CID depends on it."""
-    out = [b"\x08", varint.encode(FILE)]
+    out = [b"\x08", uvarint.encode(FILE)]
     if data:
-        out += [b"\x12", varint.encode(len(data)), data]
-    out += [b"\x18", varint.encode(size)]
+        out += [b"\x12", uvarint.encode(len(data)), data]
+    out += [b"\x18", uvarint.encode(size)]
     for part in parts:
-        out += [b"\x20", varint.encode(part)]
+        out += [b"\x20", uvarint.encode(part)]
     return b"".join(out)
 
 
@@ -221,7 +222,7 @@ EMPTY_DIRECTORY = b"\x08\x01"
 def encode_block(data: bytes, links: Sequence[Link]) -> bytes:
     """A dag-pb block. Without links it is one field: the library copies byte by byte, 20 ms for a leaf."""
     if not links:
-        return b"\x0a" + varint.encode(len(data)) + data
+        return b"\x0a" + uvarint.encode(len(data)) + data
     raw = RawPBNode()
     raw.data = data
     raw.links = [_raw_link(link) for link in links]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -75,6 +76,59 @@ def test_every_flipped_bit_of_an_entry_is_noticed_and_the_entry_stays(tmp_path: 
         with pytest.raises(Damaged, match=f"The stored block {CID} is damaged. It was left as it is"):
             store.get(CID)
         assert entry.read_bytes() == changed
+    assert store.get(other) == b"other"
+
+
+def overwrite(path: Path, at: int, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY)
+    os.pwrite(descriptor, data, at)
+    os.close(descriptor)
+
+
+def test_of_ten_thousand_flipped_bits_none_gives_a_wrong_block_or_loses_another(tmp_path: Path) -> None:
+    """T24: in any entry of a store with pins; whatever is wrong is refused, told and left, and nothing is removed."""
+    root, blocks = imported(vector(9_000), Profile(1, raw_leaves=True, chunk=700, width=4))
+    store = BlockStore(tmp_path)
+    store.put(blocks.items())
+    Pins(store).add(root.cid)
+    dice, there = random.Random(24), entries(store)
+    found = {path: cid for path in there for cid in blocks if cid.key.hex() == path.name}
+    assert len(found) == len(there) == len(blocks)
+    for number in range(10_000):
+        path = dice.choice(there)
+        right = blocks[found[path]]
+        at = dice.randrange(len(right))
+        wrong = bytes([right[at] ^ 1 << dice.randrange(8)])
+        overwrite(path, at, wrong)
+        with pytest.raises(Damaged, match="It was left as it is"):
+            store.get(found[path])
+        if number % 500 == 0:
+            with pytest.raises(Damaged):
+                collect(store, Pins(store))
+            assert all(store.get(cid) == blocks[cid] for each, cid in found.items() if each != path)
+            assert path.read_bytes() == right[:at] + wrong + right[at + 1 :]
+        overwrite(path, at, right[at : at + 1])
+    assert collect(store, Pins(store)) == Contents(0, 0)
+
+
+def test_a_flipped_bit_in_the_name_of_an_entry_or_a_pin_loses_nothing_else(tmp_path: Path) -> None:
+    store, other = BlockStore(tmp_path), cid_of(RAW, b"other")
+    store.put([(CID, BLOCK), (other, b"other")])
+    pins = Pins(store)
+    pins.add(CID)
+    (entry,) = (path for path in entries(store) if path.name == CID.key.hex())
+    wrong = entry.with_name(entry.name[:-1] + ("0" if entry.name[-1] != "0" else "1"))
+    entry.rename(wrong)
+    with pytest.raises(Damaged, match="is missing"):
+        collect(store, pins)
+    wrong.rename(entry)
+    pin = next((tmp_path / "pins").iterdir())
+    for name in (pin.name[:-1] + "!", pin.name[:-1]):
+        pin.rename(pin.with_name(name))
+        with pytest.raises(Damaged):
+            collect(store, pins)
+        pin.with_name(name).rename(pin)
+    assert store.get(CID) == BLOCK
     assert store.get(other) == b"other"
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +16,7 @@ from waiting import PATIENCE
 from ipfs.addresses import GATEWAY, LOCAL_GATEWAY, NODE, Address, Source
 from ipfs.blockstore import BlockStore
 from ipfs.caps import BLOCK_MAX, Budget
+from ipfs.car import car_section
 from ipfs.cid import DAG_CBOR, RAW, Cid, cid_of
 from ipfs.content import complete, find, read
 from ipfs.fetching import Fetcher, one_fault, open_fetcher
@@ -22,8 +25,7 @@ from ipfs.troubles import BadName, SourceRefused, StoreFailed, TooLarge, Unavail
 from ipfs.web import Patience, public_address
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Iterator
 
 DATA = vector(50_000)
 PROFILE = Profile(1, raw_leaves=True, chunk=4096, width=4)
@@ -32,7 +34,9 @@ ROOT, BLOCKS = imported(DATA, PROFILE)
 # liars that can only be waited for: alone, and beside an honest one, which must not be late.
 VERY_SHORT, SHORT = Patience(silence=0.4, block=0.6), Patience(silence=3, block=5)
 SLOW_LIES = ("drip", "silent")
+PATIENT = Patience(silence=PATIENCE, block=PATIENCE)
 LIMIT = 1 << 20
+CHAFF = [each.to_bytes(2, "big") for each in range(10_000)]
 
 
 @asynccontextmanager
@@ -222,6 +226,49 @@ async def test_a_public_gateway_here_is_never_connected_to(tmp_path: Path) -> No
     assert server.asked == []
 
 
+@pytest.mark.parametrize(
+    "target", ["http://127.0.0.1:1/", "http://169.254.169.254/latest", "//10.0.0.1/x", "/elsewhere", "ipfs://x", ""]
+)
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
+async def test_no_redirect_leads_anywhere(tmp_path: Path, target: str, status: str) -> None:
+    class Sends(Hostile):
+        async def serve(self, stream: trio.SocketStream) -> None:
+            self.asked.append((await stream.receive_some(65536)).decode())
+            head = f"HTTP/1.1 {status}\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n"
+            await stream.send_all(head.encode())
+
+    server = Sends(BLOCKS)
+    async with fetching(tmp_path, server) as (fetcher, _):
+        with pytest.raises(Unavailable, match="sends us elsewhere; redirects are not followed"):
+            await fetcher.get(ROOT.cid)
+    assert len(server.asked) == 1
+
+
+async def test_a_name_that_is_public_when_it_is_looked_at_and_private_afterwards_leads_nowhere_else(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """DNS rebinding: there is one resolution, and the connection goes to the address that was looked at."""
+    answers, connected = ["1.1.1.1", "127.0.0.1", "127.0.0.1"], list[str]()
+
+    async def resolve(_host: str, port: int, **_: object) -> list[object]:
+        await trio.lowlevel.checkpoint()
+        return [(2, 1, 6, "", (answers.pop(0), port))]
+
+    async def connect(host: str, *_: object, **__: object) -> object:
+        await trio.lowlevel.checkpoint()
+        connected.append(host)
+        raise OSError
+
+    monkeypatch.setattr(trio.socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(trio, "open_tcp_stream", connect)
+    sources = [Source(GATEWAY, "https://rebinding.example")]
+    async with open_fetcher(BlockStore(tmp_path), sources, Budget(), pytest.fail) as fetcher:
+        with pytest.raises(Unavailable, match="did not answer properly"):
+            await fetcher.get(ROOT.cid)
+    assert connected == ["1.1.1.1"]
+    assert len(answers) == 2
+
+
 async def test_too_many_sources_are_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(BadName, match="more than 16 sources"):
         async with fetching(tmp_path, *[Hostile({}) for _ in range(17)]):
@@ -246,6 +293,44 @@ async def test_nothing_is_fetched_into_a_store_that_is_being_cleaned(tmp_path: P
     with BlockStore(tmp_path).alone(), pytest.raises(StoreFailed, match="being cleaned"):
         async with fetching(tmp_path):
             pass
+
+
+@pytest.fixture
+def quick_folder(tmp_path: Path) -> Iterator[Path]:
+    """In memory where that is offered: it is not the disk that is tried with ten thousand files."""
+    if not Path("/dev/shm").is_dir():
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield Path(folder)
+
+
+async def test_ten_thousand_tiny_blocks_are_read_or_refused_at_the_budgets_edge(quick_folder: Path) -> None:
+    """Chaff that is asked for: a file of single bytes, each under its own hash. Then one block more than is allowed."""
+    data = b"".join(CHAFF)
+    root, blocks = imported(data, Profile(1, raw_leaves=True, chunk=2, width=174))
+    server = Hostile(blocks)
+    assert len(blocks) > 10_000
+    enough = Budget(blocks=len(blocks) + 1)  # the root comes alone, and again in the CAR
+    async with fetching(quick_folder / "enough", server, budget=enough, patience=PATIENT) as (fetcher, _):
+        assert await read(fetcher, Address(root.cid), LIMIT) == data
+    assert kept(quick_folder / "enough") == len(blocks)
+    with pytest.raises(TooLarge, match="more than this request"):
+        async with fetching(quick_folder / "few", server, budget=Budget(blocks=500), patience=PATIENT) as (fetcher, _):
+            await read(fetcher, Address(root.cid), LIMIT)
+    assert kept(quick_folder / "few") <= 500
+
+
+async def test_ten_thousand_tiny_blocks_that_nobody_asked_for_are_not_kept(tmp_path: Path) -> None:
+    class Chaff(Hostile):
+        def car(self, root: Cid) -> bytes:
+            head, *rest = super().car(root), *[car_section(cid_of(RAW, each), each) for each in CHAFF]
+            return head + b"".join(rest)
+
+    async with fetching(tmp_path, Chaff(BLOCKS), patience=PATIENT) as (fetcher, told):
+        assert await read(fetcher, Address(ROOT.cid), LIMIT) == DATA
+        assert told == []
+    assert kept(tmp_path) == len(BLOCKS)
 
 
 async def test_hundreds_of_tiny_blocks_are_read_within_their_budget(tmp_path: Path) -> None:
