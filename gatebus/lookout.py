@@ -24,8 +24,9 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-# From one batch of a conversation to the next: 20 to handle it, 15 to send it, the rest is the other end; 50 missed it.
-SPIN_US = 80.0
+# From one batch of a conversation to the next: 20 to handle it, 15 to send it, the rest is the other end. 50 missed it,
+# and 80 did where others used the machine.
+SPIN_US = 120.0
 # Sockets looked after here at once: poll() asks each, and with more of them under way batches are full anyway.
 WATCHED = 16
 # Looks between two turns of the others: a turn costs as much as five of them.
