@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, HashMap};
 const LOOK_MS: u64 = 20;
 /// Programs that are looked at each time, in turn: a look is a system call of 1 us.
 const LOOKS: usize = 64;
-/// Moves each time: every one makes the spawner wait for the kernel.
-const SHIFTS: usize = 32;
+/// Moves each time: every one makes the spawner wait for the kernel, and children are made in between.
+const SHIFTS: usize = 4;
 
 /// A program: a call of the interpreter takes 5 ms, so that 20 are no short one. 2 ms a second is what an idle one uses,
 /// and the least that one of a thousand which compute gets.
