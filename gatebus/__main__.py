@@ -19,6 +19,7 @@ HELP = """usage: gatebus COMMAND ...
 Send programs instead of messages: WebAssembly, each program in a sandbox of its own.
 
   gatebus run FILE [ARGUMENT ...]   run a program; it can do nothing else on this machine
+  gatebus show FILE                 what a stopped program was doing (run --suspend-after)
   gatebus ipfs COMMAND ...          files by content (CID): add, cat, get, ls, pin, gc, stat
 
 At a host:
@@ -39,6 +40,7 @@ Your own host:
 # Command -> what reads its arguments, and what does it. `run` is apart: something begins before it is read.
 COMMANDS = {
     "doctor": ("options:doctor_options", "doctor_command:doctor"),
+    "show": ("options:show_options", "statecommand:show"),
     "ipfs": ("ipfs_options:ipfs_options", "ipfs_command:ipfs"),
     "serve": ("serve_options:serve_options", "serve_command:serve"),
     "key": ("serve_options:key_options", "key_command:key"),

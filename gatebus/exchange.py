@@ -62,12 +62,19 @@ class Exchange:
         "_stepping",
         "_turn",
         "fault",
+        "keeps_state",
+        "saved",
+        "unsent",
     )
 
     def __init__(
         self, program: Wire, board: Switchboard, turn: Turn | None = None, pulse: Callable[[], None] = _no_pulse
     ) -> None:
         self.fault: GatebusError | None = None
+        self.keeps_state = False
+        """Of a program that may be stopped: at the end `saved` is what the services keep, `unsent` what was for it."""
+        self.saved: list[tuple[str, bytes]] = []
+        self.unsent = b""
         self._program = program
         self._board = board
         self._turn = turn or Turn()
@@ -96,7 +103,14 @@ class Exchange:
             self._gone = True
             self._nursery = None
             with self._turn:
+                if self.keeps_state:
+                    self._keep()
                 self._board.close()
+
+    def _keep(self) -> None:
+        self._board.pause()
+        self.saved = self._board.save()
+        self.unsent += self._rest + self._board.take()
 
     def _queued(self) -> None:
         """Something is queued. What our own program's packets cause is sent when they are handled."""
@@ -170,12 +184,18 @@ class Exchange:
 
     def _send_nowait(self, data: bytes) -> int:
         if self._gone:
-            return len(data)
+            return self._lose(data)
         try:
             return self._program.send_nowait(data)
         except BrokenProgram:
             self._gone = True
-            return len(data)
+            return self._lose(data)
+
+    def _lose(self, data: bytes) -> int:
+        """Nobody takes it any more. For a program that is stopped it is kept: what its credit allows, no more."""
+        if self.keeps_state:
+            self.unsent += data
+        return len(data)
 
     def _want_tasks(self) -> None:
         if self._nursery is None:
@@ -203,7 +223,7 @@ class Exchange:
                 self._room.set()
         except BrokenProgram:
             self._gone = True
-            size, self._rest = len(self._rest), b""
+            size, self._rest = self._lose(self._rest), b""
             with self._turn, suppress(GatebusError):  # a service that fails now harms nobody: the program is gone
                 self._board.sent(size)
         except GatebusError as fault:  # a service that was told of room

@@ -166,6 +166,10 @@ class Route:
             self.service = None
             self.waits = False
 
+    def pause(self) -> None:
+        if self.service is not None:
+            self.service.pause()
+
     def save(self) -> bytes:
         tickets = b"".join(_TICKET.pack(ticket) for ticket in self._unanswered)
         state = self.service.save() if self.service is not None else b""
@@ -192,3 +196,9 @@ class Route:
             raise StateRefused("The saved calls of a service are malformed.")
         self._unanswered = tickets
         return saved[end:]
+
+
+def service_state(saved: bytes) -> bytes:
+    """Of what Route.save() wrote, the service's own part."""
+    _next, unanswered = _HEAD.unpack_from(saved)
+    return saved[_HEAD.size + unanswered * _TICKET.size :]

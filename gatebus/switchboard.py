@@ -243,6 +243,11 @@ class Switchboard:
         for route in self._routes:
             route.close()
 
+    def pause(self) -> None:
+        """Before save(), of a program that was stopped: what services owe it is queued."""
+        for route in self._routes:
+            route.pause()
+
     def save(self) -> list[tuple[str, bytes]]:
         """Names and states in the order of their numbers. What was taken and not sent is the caller's to keep."""
         return [(route.name, route.save()) for route in self._routes]

@@ -38,6 +38,10 @@ Sandbox
     Program. Raises StartFailed.
         The request is sent before the body runs (so StartFailed may also come out of wait(), or at the end of the
         body). Leaving the body kills a program that still runs and waits for its end.
+    .resume(image, suspended, limits=Limits(), setup=Setup(), *, program=None, instance=None) -> like start
+        It goes on where it was stopped, as often as wanted. `program`: its bytes; only what was continued at the same
+        places before does without. Raises BadState, CompileLimit, StartFailed.
+    await .frames(suspended, program) -> who its frames are, for a person
     .statistics() -> frozen counts: running, started, ended, compiled, cache hits, pool.
 
 Program
@@ -46,6 +50,9 @@ Program
     `async for packets in program`                the same
     await .send(data)                             bytes-like, whole packets; BrokenProgram when the program is gone
     .send_nowait(data) -> int                     bytes taken by the kernel at once, may be 0
+    await .suspend() -> Suspended                 of an image that is suspendable: stopped wherever it is; its process
+                                                  is gone then, and wait() says SUSPENDED. Raises NotSuspendable,
+                                                  NotSuspended (it runs on), BrokenProgram (it had ended), BadState
     .kill(cause=Cause.KILLED)                     at once, idempotent, no checkpoint
     await .wait() -> Outcome                      when its process is gone; needs somebody to read the packets, or the
                                                   program to have ended its output
@@ -67,7 +74,8 @@ Values (frozen)
     Limits: memory, table, stack, cpu_time, wall_time, files, log ... each with default and reason (sandbox/limits.py)
     Image: sha256 (of the program), personality ("wasi" | "gate"), exports, memory and table minimum, code size, key,
         suspendable, unsuspendable (reasons)
-    Outcome: state (HALTED | TERMINATED | KILLED), cause, result (0..2**32-1), text; .ok; .usage
+    Suspended: sha256 (of the program), state (bytes), memory; sandbox.statefile has it as a file
+    Outcome: state (HALTED | TERMINATED | SUSPENDED | KILLED), cause, result (0..2**32-1), text; .ok; .usage
     Usage: cpu_user, cpu_system (seconds), peak_memory (guest's, bytes), max_rss (process', bytes), bytes_in, bytes_out,
         packets_in, packets_out ("in" is towards the program), log_dropped, wall (seconds)
 

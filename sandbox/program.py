@@ -145,7 +145,8 @@ class Program:
         """
         with self._sending:
             await trio.lowlevel.checkpoint_if_cancelled()
-            self._check_not_stopping()
+            if self._counter.between:  # a packet that was begun is finished
+                self._check_not_stopping()
             sent = self._push(data)
             if sent == len(data):
                 await trio.lowlevel.cancel_shielded_checkpoint()

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, NoReturn, cast
 
 from gatebus.faults import UsageError
 from sandbox.errors import BadSetup
-from sandbox.limits import Limits, Range, parse, written
+from sandbox.limits import Limits, Range, parse, parse_time, written
 
 RUN_HELP = """Run a WebAssembly program in a sandbox. It gets stdin, stdout and stderr, its arguments, and nothing
 else of this machine: no files but copies of those that you name, no network, no other process."""
@@ -54,6 +54,19 @@ class RunOptions(NamedTuple):
     """For `ipfs://`. None: as the machine is configured."""
     chosen: frozenset[str] = frozenset()
     """Limits that were named: no default of ours is better."""
+    suspend_after: float | None = None
+    """Seconds; the program's state is written to `state` then."""
+    state: str | None = None
+    resume: bool = False
+    """`file` is a state."""
+
+
+SHOW_HELP = "Show what a stopped program was doing: its frames with names, its memory, what takes how much room."
+
+
+class ShowOptions(NamedTuple):
+    file: str
+    json: bool
 
 
 class DoctorOptions(NamedTuple):
@@ -78,6 +91,9 @@ def run_parser() -> argparse.ArgumentParser:
     add("--backend", choices=("native", "portable"), default="native", help="default: native (Linux)")
     parser.add_argument("--source", action="append", metavar="URL", help="for ipfs://: ask this one; repeatable")
     add("--config", metavar="FILE", help="default: your ~/.config/gatebus/config.toml")
+    add("--suspend-after", metavar="TIME", help="stop it then, wherever it is, and write its state to --state")
+    add("--state", metavar="FILE", help="where its state is written; --resume goes on from it, on any machine")
+    add("--resume", metavar="FILE", help="go on from a state; instead of FILE [ARGUMENT ...]")
     add("--usage", action="store_true", help="print on stderr what the run cost")
     parser.add_argument("--json", action="store_true", help="print the result on stderr as one line of JSON")
     group = parser.add_argument_group("limits (default; reason)")
@@ -109,10 +125,14 @@ def run_options(arguments: Sequence[str]) -> RunOptions:
     """Raises UsageError; SystemExit(0) after --help."""
     given = run_parser().parse_args(arguments)
     command = given.command[1:] if given.command[:1] == ["--"] else given.command
-    if not command:
+    if given.resume is not None and command:
+        raise UsageError("--resume FILE goes on with the program that is in the state; name no other.")
+    if not command and given.resume is None:
         raise UsageError("No file is named. Write `gatebus run FILE [ARGUMENT ...]`.")
+    if (given.suspend_after is None) is not (given.state is None):
+        raise UsageError("--suspend-after TIME and --state FILE belong together.")
     return RunOptions(
-        file=command[0],
+        file=given.resume if given.resume is not None else command[0],
         arguments=tuple(command[1:]),
         limits=_limits(given),
         backend=given.backend,
@@ -125,7 +145,26 @@ def run_options(arguments: Sequence[str]) -> RunOptions:
         json=given.json,
         sources=tuple(given.source) if given.source else None,
         chosen=frozenset(each.name for each in fields(Limits) if getattr(given, each.name) is not None),
+        suspend_after=None if given.suspend_after is None else _time("--suspend-after", given.suspend_after),
+        state=given.state,
+        resume=given.resume is not None,
     )
+
+
+def _time(name: str, text: str) -> float:
+    try:
+        return parse_time(text)
+    except BadSetup as fault:
+        raise UsageError(f"{name} {text}: {fault.text}") from None
+
+
+def show_options(arguments: Sequence[str]) -> ShowOptions:
+    """Raises UsageError; SystemExit(0) after --help."""
+    parser = command_parser("show", SHOW_HELP, "")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    parser.add_argument("file", metavar="FILE", help="of `gatebus run --suspend-after TIME --state FILE`")
+    given = parser.parse_args(arguments)
+    return ShowOptions(file=given.file, json=given.json)
 
 
 def doctor_options(arguments: Sequence[str]) -> DoctorOptions:

@@ -62,6 +62,9 @@ from sandbox.setup import Setup
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from sandbox.statefile import Stored
+    from sandbox.suspended import Suspended
+
 # Signals that end the command, and with it the program.
 _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 # Of a name that the program's author chose: enough to know it again.
@@ -78,6 +81,7 @@ class Plan(NamedTuple):
     options: RunOptions
     wasm: bytes
     setup: Setup
+    stored: "Stored | None" = None
 
 
 @dataclass(slots=True)
@@ -88,6 +92,8 @@ class Run(Ending):
     image: Image | None = None
     program: Program | None = None
     outcome: Outcome | None = None
+    suspended: "Suspended | None" = None
+    stops: bool = False
     notes: list[str] = field(default_factory=list)
 
 
@@ -137,6 +143,12 @@ def _with_shortages(result: Result, limits: Limits) -> Result:
 
 def prepare(options: RunOptions, run: Run) -> Plan:
     """Raises FileNotFound, UsageError, BadSetup."""
+    if options.resume:
+        from gatebus.cli.stopping_run import prepare_to_go_on  # only who goes on pays for it
+
+        return prepare_to_go_on(options)
+    if options.state is not None:
+        options = with_defaults(options, {"stack": "8MiB"})  # frames of the suspendable form are larger
     chosen = choose(options.file, options.arguments, read_interpreters(options.config), _reader(options))
     at_terminal = {"wall_time": "none"} if os.isatty(0) else {}
     options = with_defaults(options, {**at_terminal, **chosen.limits})
@@ -198,12 +210,17 @@ async def _run_program(plan: Plan, run: Run) -> None:
 
 
 async def _start(plan: Plan, box: Sandbox, run: Run) -> None:
+    if plan.stored is not None or plan.options.state is not None:
+        from gatebus.cli.stopping_run import start_to_be_stopped
+
+        await start_to_be_stopped(plan, box, run)
+        return
     run.image = image = await box.compile(plan.wasm, principal="local")
-    _check_entry(image, plan.setup.function)
+    check_entry(image, plan.setup.function)
     instance = _instance(image)
     async with box.start(image, plan.setup, plan.options.limits, instance=instance) as program:
         run.program = program
-        await _attend(program, image, instance, run)
+        await attend(program, _switchboard(image, instance), run)
         left = program.tree()
         if plan.options.out is not None:
             run.notes += write_out(plan.options.out, left)
@@ -218,7 +235,7 @@ def _instance(image: Image) -> "UUID | None":
     return uuid4()
 
 
-def _check_entry(image: Image, name: str | None) -> None:
+def check_entry(image: Image, name: str | None) -> None:
     """Asked before it starts, so that the answer can name what there is. A full list may not be complete."""
     if name in image.exports or len(image.exports) >= EXPORTS_MAX or (name is None and image.has_start):
         return
@@ -230,12 +247,13 @@ def _check_entry(image: Image, name: str | None) -> None:
         raise UsageError(f"Nothing ran: it exports no {_ENTRY}. {calls}")
 
 
-async def _attend(program: Program, image: Image, instance: "UUID | None", run: Run) -> None:
+async def attend(program: Program, board: Callable[[Terminal], Switchboard], run: Run) -> Exchange:
     """Until the program has ended and its output is written."""
     output, log = Sink(1), Sink(2)
     terminal = Terminal(Source(0), output)
     program.on_log = lambda _stream, data: log.put(data)
-    exchange = Exchange(program, _switchboard(image, instance, terminal))
+    exchange = Exchange(program, board(terminal))
+    exchange.keeps_state = run.stops
     async with trio.open_nursery() as nursery:
         output.on_broken = run.cannot_write
         reading = trio.CancelScope()
@@ -249,6 +267,7 @@ async def _attend(program: Program, image: Image, instance: "UUID | None", run: 
         reading.cancel()
         terminal.lost()
         log.end()
+    return exchange
 
 
 async def _within(scope: trio.CancelScope, function: Callable[[], Awaitable[None]]) -> None:
@@ -256,7 +275,11 @@ async def _within(scope: trio.CancelScope, function: Callable[[], Awaitable[None
         await function()
 
 
-def _switchboard(image: Image, instance: "UUID | None", terminal: Terminal) -> Switchboard:
+def _switchboard(image: Image, instance: "UUID | None") -> Callable[[Terminal], Switchboard]:
+    return lambda terminal: board_of(image, instance, terminal)
+
+
+def board_of(image: Image, instance: "UUID | None", terminal: Terminal) -> Switchboard:
     """A WASI program can reach nothing but its origin, and whoever runs one does not pay for the other services."""
     door, windows = Door(), Windows(window=TERMINAL_WINDOW)
     door.connect(terminal)

@@ -87,6 +87,9 @@ class Service:
     def call(self, call: Call) -> None:
         self.outlet.reply(call.ticket)
 
+    def pause(self) -> None:
+        """Before `save`, of a program that was stopped and goes on elsewhere: what it is owed is sent."""
+
     def save(self) -> bytes:
         """Everything that `restore` needs to go on, the tickets of unanswered calls among it."""
         return b""

@@ -5,7 +5,6 @@ Out: text: `local`, or `ed25519:` and the key; the instance's UUID. Empty when u
      anything else.
 """
 
-
 from typing import NamedTuple
 
 from gatebus.services.base import Call, Outlet, Service

@@ -127,6 +127,17 @@ class Stream:
             self._outlet.flow(Change(self.number, self._spent))
             self._spent = 0
 
+    def settle(self) -> None:
+        """Grants what the client has not consumed, too."""
+        owed = self._held + self._spent
+        if owed and not self.outward.ended and not self.outward.stopped:
+            self.outward.grant(owed)
+            self._outlet.flow(Change(self.number, owed))
+        self._held = self._spent = 0
+
+    def opened(self) -> None:
+        self._client.opened(self)
+
     def stop(self) -> None:
         """The client reads no more. What is under way to it is dropped."""
         if not self.outward.stopped:
@@ -260,6 +271,24 @@ class Origin(Service):
         for number in finished:
             del self._streams[number]
 
+    def pause(self) -> None:
+        """What a client has and has not consumed is its own from now on: the program may send as much again."""
+        for stream in self._streams.values():
+            stream.settle()
+
+    def go_on_at_start(self, state: bytes) -> None:
+        """A WASI program that goes on has its streams, with a new client in the place of the old one. Raises
+        StateRefused.
+        """
+        try:
+            _accepts, streams = _restored_untrusted(state)
+        except error:
+            raise StateRefused("The saved state of the service origin is malformed.") from None
+        client = self._door.take()
+        for number, ends, inward, outward in streams:
+            stream = self._kept(number, client or _Nobody(), (ends, inward, outward))
+            stream.opened()
+
     def save(self) -> bytes:
         """Clients are not saved: who wants to go on with a stream attaches to it again."""
         self._forget_finished()
@@ -283,13 +312,18 @@ class Origin(Service):
         self.arrived()
 
     def _orphan(self, number: int, ends: int, inward: int, outward: int) -> None:
-        stream = Stream(number, self.outlet, _Nobody(), self._windows.window)
+        stream = self._kept(number, _Nobody(), (ends, inward, outward))
+        stream.end()
+        stream.stop()
+
+    def _kept(self, number: int, client: Client, kept: tuple[int, int, int]) -> Stream:
+        ends, inward, outward = kept
+        stream = Stream(number, self.outlet, client, self._windows.window)
         stream.inward.credit, stream.outward.credit = inward, outward
         stream.inward.ended, stream.inward.refused = bool(ends & 1), bool(ends & 2)
         stream.outward.ended, stream.outward.stopped = bool(ends & 4), bool(ends & 8)
         self._streams[number] = stream
-        stream.end()
-        stream.stop()
+        return stream
 
 
 def _saved(stream: Stream) -> bytes:

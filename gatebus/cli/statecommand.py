@@ -1,0 +1,127 @@
+"""State files of `gatebus run --suspend-after` and `--resume`, and `gatebus show FILE`; assembly.
+
+In:  a stopped program; a file (untrusted). Out: a file that appears whole or not at all; a stopped program; lines for a
+person. Only the person who stopped a program can read its file: all of its memory is in it.
+"""
+
+import contextlib
+import json
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from gatebus.cli.groundwork import SETTINGS
+from gatebus.cli.options import ShowOptions
+from gatebus.faults import UsageError
+from sandbox.box import open_sandbox
+from sandbox.errors import BadState, SandboxError, public_text_untrusted
+from sandbox.memfd import MemfdSnapshot, memory_memfd
+from sandbox.statefile import PIECE, Stored, decode_untrusted, encode, places_untrusted
+from sandbox.statewords import PAGE, look_untrusted, program_of_untrusted
+from sandbox.suspended import Suspended
+
+_OURS = 125
+
+
+def write_state(path: str, suspended: Suspended, program: bytes, description: dict[str, Any], services: bytes) -> None:
+    """Raises UsageError."""
+    data = encode(suspended, program, description, services)
+    unfinished = f"{path}.{os.getpid()}.unfinished"
+    try:
+        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(data)
+        os.replace(unfinished, path)
+    except OSError as problem:
+        with contextlib.suppress(OSError):
+            os.unlink(unfinished)
+        raise UsageError(f"--state: the file cannot be written: {problem.strerror}.") from problem
+
+
+def read_state(path: str) -> Stored:
+    """Raises UsageError, BadState."""
+    try:
+        return decode_untrusted(Path(path).read_bytes())
+    except OSError as problem:
+        raise UsageError(f"The state cannot be read: {problem.strerror}.") from problem
+
+
+def suspended_untrusted(stored: Stored) -> Suspended:
+    """With memory 0 in a file of its own, as a back-end wants it."""
+    size = look_untrusted(stored.state).pages * PAGE
+    memory = MemfdSnapshot(memory_memfd(max(size, PAGE)), size)
+    for place, piece in places_untrusted(stored):
+        os.pwrite(memory.fd, piece, place * PIECE)
+    return Suspended(program_of_untrusted(stored.state), stored.state, memory)
+
+
+def show(options: ShowOptions) -> int:
+    """The exit code."""
+    try:
+        stored = read_state(options.file)
+        frames = trio.run(partial(_frames, stored))
+    except (BadState, SandboxError) as fault:
+        sys.stderr.write(f"gatebus: {fault.text}\n")
+        return _OURS
+    told = described(stored, frames)
+    sys.stdout.write(json.dumps(told) + "\n" if options.json else lines(told))
+    return 0
+
+
+async def _frames(stored: Stored) -> list[dict[str, Any]]:
+    """By a compile worker in the jail: the program's names are a stranger's."""
+    async with open_sandbox("native", SETTINGS) as box:
+        return await box.frames(suspended_untrusted(stored), stored.program)
+
+
+def described(stored: Stored, frames: list[dict[str, Any]]) -> dict[str, Any]:
+    inner = look_untrusted(stored.state)
+    return {
+        "program": program_of_untrusted(stored.state),
+        "file": public_text_untrusted(str(stored.description.get("file", ""))),
+        "entry": public_text_untrusted(inner.entry),
+        "memory": {"bytes": inner.pages * PAGE, "runs": _runs(stored)},
+        "size": {
+            "program": len(stored.program),
+            "frames": len(inner.frames),
+            "memory": len(stored.pieces),
+            "rest of the state": len(stored.state) - len(inner.frames),
+            "services": len(stored.services),
+        },
+        "frames": frames,
+    }
+
+
+def _runs(stored: Stored) -> list[list[int]]:
+    """[first byte, bytes] of what is not zero."""
+    runs: list[list[int]] = []
+    for place, _ in places_untrusted(stored):
+        if runs and runs[-1][0] + runs[-1][1] == place * PIECE:
+            runs[-1][1] += PIECE
+        else:
+            runs.append([place * PIECE, PIECE])
+    return runs
+
+
+def lines(told: dict[str, Any]) -> str:
+    """For a person, the innermost frame first."""
+    out = [
+        f"program   {told['program']}  {told['file']}",
+        f"entered   {told['entry'] or 'the start function'}",
+        "",
+        "frames",
+    ]
+    depth = told["frames"][0]["depth"] + 1 if told["frames"] else 0
+    for frame in told["frames"]:
+        if frame["depth"] < depth - 1:
+            out.append(f"          ... {depth - 1 - frame['depth']} more ...")
+        depth = frame["depth"]
+        number = "" if frame["function"] is None else str(frame["function"])
+        out.append(f"  {depth:>6}  {number:>6} {frame['name'] or ''}  {frame['place']}".rstrip())
+    out += ["", f"memory    {told['memory']['bytes']} bytes; not zero:"]
+    out += [f"  {first:#010x} .. {first + size:#010x}  {size:>10}" for first, size in told["memory"]["runs"][:64]]
+    out += ["", "size"] + [f"  {size:>10}  {name}" for name, size in told["size"].items()]
+    return "\n".join(out) + "\n"

@@ -1,0 +1,133 @@
+"""Words: a stopped program in a file: everything that another machine needs to go on with it.
+
+In:  a Suspended with its program, or a file's bytes (untrusted: it may come from anyone). Out: the other. The checksum
+tells an accident, not an attack: what the parts mean is checked where they are used, in the jail.
+
+    offset  size
+    0       8     magic, which names the format's version
+    8       4     d: length of the description    12  4  zero
+    16      8     p: length of the program        24  8  s: length of the state
+    32      8     m: pieces of memory 0           40  8  v: length of what the services keep
+    48      32    sha256 of everything from offset 80 on
+    80      d     description (JSON object, for people and for defaults)
+    ...     p     the program as it came
+    ...     s     the state (statewords.py; sandbox/STATE.md for the world in it)
+    ...           m x { u32 place, 4096 bytes }: ascending places, pieces of zeros are left out
+    ...     v     what the services keep; of whoever ran the program
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from hashlib import sha256
+from itertools import pairwise
+from struct import Struct
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sandbox.errors import BadState
+from sandbox.statewords import PAGE, look_untrusted, program_of_untrusted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandbox.suspended import Suspended
+
+MAGIC = b"GBSTATE1"
+_HEAD = Struct("<8sIIQQQQ32s")
+PIECE = 4_096
+_PLACE = Struct("<I")
+_ZEROS = bytes(PIECE)
+DESCRIPTION_MAX, PROGRAM_MAX, SERVICES_MAX = 64 << 10, 32 << 20, 16 << 20
+# Memory 0, files and further memories of a 32-bit program, twice.
+STATE_MAX, PIECES_MAX = 8 << 30, 1 << 20
+
+
+class Stored(NamedTuple):
+    """What a state file holds. `pieces`: (place, 4,096 bytes) of memory 0."""
+
+    description: dict[str, Any]
+    program: bytes
+    state: bytes
+    pieces: memoryview
+    services: bytes
+
+
+def pieces_of(suspended: Suspended) -> Iterator[bytes]:
+    """Memory 0 as the file has it, piece by piece."""
+    for place in range(min(suspended.memory_bytes, suspended.memory.size) // PIECE):
+        piece = suspended.memory.read(place * PIECE, PIECE)
+        if piece != _ZEROS:
+            yield _PLACE.pack(place) + piece
+
+
+def encode(suspended: Suspended, program: bytes, description: dict[str, Any], services: bytes) -> bytes:
+    words = json.dumps(description, sort_keys=True).encode()
+    memory = b"".join(pieces_of(suspended))
+    count = len(memory) // (_PLACE.size + PIECE)
+    body = b"".join((words, program, suspended.state, memory, services))
+    lengths = (len(words), 0, len(program), len(suspended.state), count, len(services))
+    return _HEAD.pack(MAGIC, *lengths, sha256(body).digest()) + body
+
+
+def decode_untrusted(data: bytes) -> Stored:
+    """Raises BadState."""
+    try:
+        magic, words, zero, program, state, count, services, digest = _HEAD.unpack_from(data)
+    except struct.error:
+        raise _not_a_state() from None
+    if magic != MAGIC:
+        raise _not_a_state()
+    bounds = ((words, DESCRIPTION_MAX), (program, PROGRAM_MAX), (state, STATE_MAX), (count, PIECES_MAX))
+    if zero or services > SERVICES_MAX or any(length > most for length, most in bounds):
+        raise _damaged()
+    memory = count * (_PLACE.size + PIECE)
+    if len(data) != _HEAD.size + words + program + state + memory + services:
+        raise _damaged()
+    view = memoryview(data)
+    if sha256(view[_HEAD.size :]).digest() != digest:
+        raise _damaged()
+    parts, at = [], _HEAD.size
+    for length in (words, program, state, memory, services):
+        parts.append(view[at : at + length])
+        at += length
+    stored = Stored(_object(bytes(parts[0])), bytes(parts[1]), bytes(parts[2]), parts[3], bytes(parts[4]))
+    _check_untrusted(stored)
+    return stored
+
+
+def _check_untrusted(stored: Stored) -> None:
+    """The parts belong together, and the pieces lie in memory 0 in their order."""
+    if program_of_untrusted(stored.state) != sha256(stored.program).hexdigest():
+        raise _damaged()
+    places = [place for place, _ in places_untrusted(stored)]
+    most = look_untrusted(stored.state).pages * PAGE // PIECE
+    if any(first >= second for first, second in pairwise(places)):
+        raise _damaged()
+    if places and places[-1] >= most:
+        raise _damaged()
+
+
+def places_untrusted(stored: Stored) -> Iterator[tuple[int, memoryview]]:
+    """(place, 4,096 bytes)."""
+    step = _PLACE.size + PIECE
+    for at in range(0, len(stored.pieces), step):
+        yield _PLACE.unpack_from(stored.pieces, at)[0], stored.pieces[at + _PLACE.size : at + step]
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(data.decode())
+    except (ValueError, RecursionError):
+        raise _damaged() from None
+    if not isinstance(value, dict):
+        raise _damaged()
+    return value
+
+
+def _not_a_state() -> BadState:
+    return BadState("state-file", "This is not the state of a program (or one of a newer version of gatebus).")
+
+
+def _damaged() -> BadState:
+    return BadState("state-damaged", "The file is damaged: its parts do not fit together. Copy it again.")

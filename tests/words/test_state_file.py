@@ -1,0 +1,212 @@
+"""A stopped program in a file: what was written is read; every changed or missing byte is noticed."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from hashlib import sha256
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatebus.cli.options import run_options, show_options
+from gatebus.faults import UsageError
+from sandbox.errors import BadState
+from sandbox.statefile import MAGIC, PIECE, decode_untrusted, encode, places_untrusted
+from sandbox.statewords import (
+    FrameSizes,
+    continuation_order,
+    frames_order,
+    look_untrusted,
+    named,
+    program_of_untrusted,
+    sites_of_untrusted,
+)
+from sandbox.suspended import Suspended
+
+PROGRAM = b"\0asm\1\0\0\0"
+DIGEST = sha256(PROGRAM).hexdigest()
+
+
+@dataclass
+class Bytes:
+    content: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.content)
+
+    def read(self, offset: int, size: int) -> bytes:
+        return self.content[offset : offset + size]
+
+
+def state(frames: bytes = b"\5\0\0\0", pages: int = 1, entry: bytes = b"_start") -> bytes:
+    head = struct.pack("<I32sBI", 1, bytes.fromhex(DIGEST), 2, len(entry)) + entry
+    return head + struct.pack("<II", pages, len(frames)) + frames + b"the rest"
+
+
+def suspended(memory: bytes = bytes(65_536)) -> Suspended:
+    return Suspended(DIGEST, state(), Bytes(memory))
+
+
+MEMORY = b"\1" + bytes(8_191) + b"\2" + bytes(65_536 - 8_193)
+FILE = encode(suspended(MEMORY), PROGRAM, {"file": "a.wasm"}, b"services")
+
+
+def test_a_file_comes_back_as_it_was_written_and_pieces_of_zeros_are_left_out() -> None:
+    stored = decode_untrusted(FILE)
+    assert (stored.description, stored.program, stored.services) == ({"file": "a.wasm"}, PROGRAM, b"services")
+    assert stored.state == suspended().state
+    assert [(place, bytes(piece[:1])) for place, piece in places_untrusted(stored)] == [(0, b"\1"), (2, b"\2")]
+    assert len(FILE) == 80 + 18 + 8 + len(state()) + 2 * (4 + PIECE) + 8
+
+
+def test_the_head_of_a_file_is_what_the_page_says() -> None:
+    words = struct.unpack_from("<8sIIQQQQ32s", FILE)
+    assert words[:7] == (MAGIC, 18, 0, 8, len(state()), 2, 8)
+    assert words[7] == sha256(FILE[80:]).digest()
+    assert FILE[80:98] == b'{"file": "a.wasm"}'
+    assert FILE[98:106] == PROGRAM
+
+
+def test_every_changed_byte_is_noticed() -> None:
+    for at in (*range(200), *range(200, len(FILE), 97)):
+        broken = bytearray(FILE)
+        broken[at] ^= 1
+        with pytest.raises(BadState):
+            decode_untrusted(bytes(broken))
+
+
+def test_every_other_length_is_noticed() -> None:
+    for size in (*range(200), *range(200, len(FILE), 97)):
+        with pytest.raises(BadState):
+            decode_untrusted(FILE[:size])
+    with pytest.raises(BadState):
+        decode_untrusted(FILE + b"\0")
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_a_state_or_refused(data: bytes) -> None:
+    for each in (data, MAGIC + data):
+        with pytest.raises(BadState) as caught:
+            decode_untrusted(each)
+        assert caught.value.text
+
+
+def with_right_checksum(change: int, value: int, size: int = 4) -> bytes:
+    broken = bytearray(FILE)
+    broken[change : change + size] = value.to_bytes(size, "little")
+    broken[48:80] = sha256(broken[80:]).digest()
+    return bytes(broken)
+
+
+def test_parts_that_do_not_fit_together_are_noticed_behind_a_right_checksum() -> None:
+    pieces = 98 + len(PROGRAM) + len(state())
+    for broken in (
+        with_right_checksum(98, 7),  # another program than the state's
+        with_right_checksum(pieces, 2),  # the same place twice
+        with_right_checksum(pieces, 3),  # places that descend
+        with_right_checksum(pieces + 4 + PIECE, 16),  # outside of the memory
+        with_right_checksum(80, 0),  # a description that is no JSON
+    ):
+        with pytest.raises(BadState) as caught:
+            decode_untrusted(broken)
+        assert caught.value.code == "state-damaged"
+
+
+def test_another_kind_of_file_is_said_to_be_one() -> None:
+    with pytest.raises(BadState) as caught:
+        decode_untrusted(PROGRAM + bytes(100))
+    assert caught.value.text == "This is not the state of a program (or one of a newer version of gatebus)."
+
+
+def test_the_host_looks_into_a_state_only_as_far_as_the_frames() -> None:
+    assert look_untrusted(state()) == (1, "_start", range(55, 59))
+    assert program_of_untrusted(state()) == DIGEST
+    assert program_of_untrusted(named(state(), "ab" * 32)) == "ab" * 32
+    assert named(state(), DIGEST) == state()
+
+
+@pytest.mark.parametrize("size", range(59))
+def test_a_cut_state_is_broken(size: int) -> None:
+    with pytest.raises(BadState):
+        look_untrusted(state()[:size])
+
+
+def test_a_state_of_another_version_says_so() -> None:
+    with pytest.raises(BadState) as caught:
+        look_untrusted(b"\2" + state()[1:])
+    assert caught.value.text == "The state is of version 2; this program knows version 1."
+
+
+SIZES = FrameSizes(sites=struct.pack("<3H", 1, 3, 2), returned=struct.pack("<H", 2))
+
+
+def frame(site: int, values: int) -> bytes:
+    return struct.pack("<I", site) + bytes(4 * values)
+
+
+def test_the_sites_of_a_state_are_a_set() -> None:
+    frames = frame(1 << 31, 1) + frame(1, 2) + frame(2, 1) + frame(1, 2) + frame(0, 0)
+    assert sites_of_untrusted(state(frames), SIZES) == (0, 1, 2, 1 << 31)
+
+
+@pytest.mark.parametrize(
+    ("frames", "code"),
+    [
+        (b"", "state-broken"),
+        (frame(3, 0), "state-other-program"),
+        (frame((1 << 31) + 1, 1), "state-other-program"),
+        (frame(1, 1), "state-broken"),
+        (frame(0, 0) + b"\0", "state-other-program"),
+    ],
+)
+def test_frames_that_the_program_cannot_have_are_refused(frames: bytes, code: str) -> None:
+    with pytest.raises(BadState) as caught:
+        sites_of_untrusted(state(frames), SIZES)
+    assert caught.value.code == code
+
+
+def test_more_places_than_are_continued_are_refused() -> None:
+    many = FrameSizes(sites=struct.pack("<H", 1) * 2_000)
+    with pytest.raises(BadState) as caught:
+        sites_of_untrusted(state(b"".join(frame(site, 0) for site in range(1_025))), many)
+    assert caught.value.text == "The state stands at 1025 places; at most 1024 can be continued."
+
+
+def test_orders_for_the_compile_worker_have_their_bytes() -> None:
+    assert continuation_order((1, 258), b"program").hex() == "020000000100000002010000" + b"program".hex()
+    assert frames_order(state(), b"program") == b"\4\0\0\0\5\0\0\0program"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--suspend-after", "1s", "it.wat"), "--suspend-after TIME and --state FILE belong together."),
+        (("--state", "s", "it.wat"), "--suspend-after TIME and --state FILE belong together."),
+        (("--resume", "s", "it.wat"), "--resume FILE goes on with the program that is in the state; name no other."),
+        (
+            ("--suspend-after", "soon", "--state", "s", "it.wat"),
+            "--suspend-after soon: A time is written like 500ms, 1s, 2m or 1h.",
+        ),
+    ],
+)
+def test_options_that_do_not_belong_together_are_refused(words: tuple[str, ...], says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        run_options(words)
+    assert caught.value.text == says
+
+
+def test_options_of_a_stop_and_a_resume_are_read() -> None:
+    stop = run_options(("--suspend-after", "500ms", "--state", "s", "it.wasm", "word"))
+    assert (stop.suspend_after, stop.state, stop.resume, stop.file, stop.arguments) == (
+        0.5,
+        "s",
+        False,
+        "it.wasm",
+        ("word",),
+    )
+    go = run_options(("--resume", "s"))
+    assert (go.resume, go.file, go.suspend_after) == (True, "s", None)
+    assert show_options(("--json", "s")) == ("s", True)
