@@ -44,8 +44,9 @@ pub struct Stopped<'a> {
     pub hit: BTreeSet<u32>,
     pub legs: usize,
     pub deepest: usize,
-    /// The state of the last stop, as bytes.
-    pub last: Vec<u8>,
+    /// The states of all stops, as bytes, where somebody wants them.
+    pub kept: Vec<Vec<u8>>,
+    pub keep: bool,
 }
 
 impl<'a> Stopped<'a> {
@@ -58,7 +59,7 @@ impl<'a> Stopped<'a> {
         let engines =
             engines.iter().map(|engine| (engine.clone(), Module::new(engine, program.wasm()).unwrap())).collect();
         let (compiled, hit) = (BTreeMap::new(), BTreeSet::new());
-        Stopped { program, engines, compiled, hit, legs: 0, deepest: 0, last: Vec::new() }
+        Stopped { program, engines, compiled, hit, legs: 0, deepest: 0, kept: Vec::new(), keep: false }
     }
 
     /// Runs to the end; after each stop in a fresh instance, engines taking turns.
@@ -110,9 +111,12 @@ impl<'a> Stopped<'a> {
     fn move_on(&mut self, running: &mut Running, phase: Phase, entry: &str, leg: usize) -> Func {
         let state = running.capture(phase, entry);
         let first = running.memory(0).map_or(Vec::new(), |memory| memory.data(&running.store).to_vec());
-        self.last = state.encode();
-        let state = State::decode_untrusted(&self.last).unwrap();
-        assert_eq!(state.encode(), self.last);
+        let bytes = state.encode();
+        let state = State::decode_untrusted(&bytes).unwrap();
+        assert_eq!(state.encode(), bytes);
+        if self.keep {
+            self.kept.push(bytes);
+        }
         let turn = leg % self.engines.len();
         let (engine, module) = self.engines[turn].clone();
         let mut next = Running::new(&engine, &module).unwrap();
