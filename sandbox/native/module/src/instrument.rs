@@ -158,7 +158,7 @@ fn print(base: &mut Base<'_>) -> Vec<u8> {
     module.section(&printed.code);
     data.iter().for_each(|(_, data)| _ = module.section(data));
     if let Some(names) = program.name_section {
-        module.section(&CustomSection { name: "name".into(), data: names.into() });
+        module.section(&CustomSection { name: "name".into(), data: sections::names(names).into() });
     }
     module.finish()
 }

@@ -146,6 +146,27 @@ pub(crate) fn exports(base: &Base<'_>, links: &Links) -> ExportSection {
     section
 }
 
+/// The name section without the names of labels: there are other blocks now. All other numbers stay.
+pub(crate) fn names(section: &[u8]) -> Vec<u8> {
+    const LABELS: u8 = 3;
+    let mut reader = wasmparser::BinaryReader::new(section, 0);
+    let mut kept = Vec::new();
+    while !reader.eof() {
+        let start = reader.original_position();
+        let part = reader.read_u8().and_then(|id| {
+            let size = reader.read_var_u32()?;
+            reader.read_bytes(size as usize).map(|_| id)
+        });
+        match part {
+            Ok(LABELS) => {}
+            Ok(_) => kept.extend(&section[start..reader.original_position()]),
+            // Names are decoration.
+            Err(_) => break,
+        }
+    }
+    kept
+}
+
 fn export_kind(kind: ExternalKind) -> ExportKind {
     match kind {
         ExternalKind::Func | ExternalKind::FuncExact => ExportKind::Func,

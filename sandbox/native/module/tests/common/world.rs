@@ -11,10 +11,10 @@ pub struct World {
     pub control: Option<wasmtime::Memory>,
 }
 
-/// A program of dice may ask for 4 GiB; nobody wants to copy them for each stop. The core suite has 20 MiB once.
+/// A program of dice may ask for 4 GiB; nobody wants to copy them for each stop. The core suite has 51 MiB once.
 impl ResourceLimiter for World {
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(current == 0 || desired <= 32 << 20)
+        Ok(current == 0 || desired <= 128 << 20)
     }
 
     fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
