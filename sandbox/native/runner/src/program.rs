@@ -141,16 +141,14 @@ fn map_control(slots: &Slots, module: &Module, memfd: RawFd, memory_limit: u64, 
 
 /// Bytes of a guide and a state together.
 const STATE_MAX: usize = 1 << 30;
-/// References to functions that the frames of a stopped program may hold; each takes 8 bytes for a moment.
-const REFERENCES_MAX: usize = 65_536;
-
-/// Elements of the tables that the transformation has added: they are not the program's.
+/// Elements of the table of functions that the transformation has added: they are not the program's. The other one, of references
+/// in frames, grows only while the program is left, within the program's own limit.
 fn hidden_elements(module: &Module, control_bytes: usize) -> usize {
     if control_bytes == 0 {
         return 0;
     }
     let functions = module.get_export(gatebus_module::FUNCTIONS).and_then(|export| export.table().cloned());
-    REFERENCES_MAX + functions.map_or(0, |table| usize::try_from(table.minimum()).unwrap_or(usize::MAX))
+    functions.map_or(0, |table| usize::try_from(table.minimum()).unwrap_or(usize::MAX))
 }
 
 /// Everything after the setup.
