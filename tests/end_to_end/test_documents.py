@@ -27,6 +27,14 @@ RUN_ELSEWHERE = {
     "gatebus ipfs add dir": ("tests/end_to_end/test_ipfs_command.py", 'gatebus("ipfs", "add", "dir")'),
     "gatebus ipfs ls CID": ("tests/end_to_end/test_ipfs_command.py", 'gatebus("ipfs", "ls", cid)'),
     "gatebus run ipfs://CID/hello.wasm": ("tests/end_to_end/test_ipfs_command.py", 'f"ipfs://{folder.cid}/hello.wat"'),
+    **dict.fromkeys(
+        (
+            "gatebus run --suspend-after 100ms --state primes.state examples/5_stop_and_go/primes.wat",
+            "gatebus show primes.state",
+            "gatebus run --resume primes.state",
+        ),
+        ("tests/end_to_end/test_stopped_run.py", "5_stop_and_go"),
+    ),
     "gatebus run examples/js/hello.js Ada": ("examples/js/run.sh", "gatebus run hello.js Ada"),
     **{
         f"examples/{path.parent.name}/run.sh": ("tests/end_to_end/test_examples.py", '"run.sh"')

@@ -91,3 +91,14 @@ def test_a_state_is_shown_and_a_damaged_one_is_refused(tmp_path: Path, open_inpu
     for done in (run(tmp_path, *command("--resume", "it.state")), show(tmp_path, "it.state")):
         assert done.code == 125
         assert "The file is damaged: its parts do not fit together. Copy it again." in done.err
+
+
+def test_the_example_is_stopped_while_it_counts_shown_and_goes_on(tmp_path: Path, open_input: int) -> None:
+    example = ROOT / "examples/5_stop_and_go/primes.wat"
+    words = command("--suspend-after", "100ms", "--state", "primes.state", str(example))
+    stopped = run(tmp_path, *words, stdin=open_input)
+    assert (stopped.code, stopped.out) == (0, b"")
+    shown = show(tmp_path, "primes.state")
+    assert "count_primes" in shown.out.decode()
+    gone_on = run(tmp_path, *command("--resume", "primes.state"))
+    assert (gone_on.code, gone_on.out, gone_on.err) == (0, b"348513\n", "")

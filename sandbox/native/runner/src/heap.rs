@@ -1,6 +1,6 @@
 //! The runtime's own heap: one reserved range, grown only while system calls are still allowed.
 //!
-//! After stage 2 a program may make six system calls, none of which gives memory; so everything the runtime allocates
+//! After stage 2 a program may make seven system calls, none of which gives memory; so everything the runtime allocates
 //! (the engine's tables, the files of the guest, buffers) comes from a range that was made readable and writable before.
 //! The range is reserved without access, which costs nothing; `allow` opens as much of it as this process may use.
 //!
