@@ -221,7 +221,7 @@ def _facts(said: dict[str, Any]) -> Facts:
         _digest(said.get("wasm_sha256")),
         _flag(said.get("suspendable", False)),
         _reasons_untrusted(said.get("unsuspendable", [])),
-        FrameSizes(_words(said.get("sites", "")), _words(said.get("returned", ""))),
+        FrameSizes(_words(said.get("sites", ""))),
     )
 
 

@@ -7,7 +7,7 @@ continuation. All the rest is for the process that goes on, which checks it.
     u32 version (1), [32] sha256 of the program, u8 phase, u32 n + entry's name, u32 pages of memory 0,
     u32 n + frames, ...      (sandbox/native/module/src/state.rs has all of it)
 
-A frame is u32 site, then its values. A site with the top bit set is a list of results that a call had returned.
+A frame is u32 site, then its values.
 """
 
 from __future__ import annotations
@@ -24,21 +24,18 @@ PAGES_MAX = 65_536
 # Distinct places in one stack: recursion repeats its own; a deep interpreter has some dozens. What is compiled for
 # each is the whole function around it.
 SITES_MAX = 1_024
-_RETURNED = 1 << 31
 _HEAD = Struct("<I32sB")
 _NUMBER = Struct("<I")
 
 
 class FrameSizes(NamedTuple):
-    """Words of 4 bytes that the frames of a program take, as u16: by site, and by list of results."""
+    """Words of 4 bytes that the frames of a program take, as u16, by site."""
 
     sites: bytes = b""
-    returned: bytes = b""
 
     def bytes_of(self, site: int) -> int:
         """Raises IndexError where there is no such site."""
-        table, place = (self.returned, site & ~_RETURNED) if site & _RETURNED else (self.sites, site)
-        return (table[2 * place] | table[2 * place + 1] << 8) * 4
+        return (self.sites[2 * site] | self.sites[2 * site + 1] << 8) * 4
 
 
 class Inner(NamedTuple):
@@ -53,7 +50,7 @@ def broken(text: str = "The state is damaged: it is cut off or has impossible le
     return BadState("state-broken", text)
 
 
-def look_untrusted(state: bytes) -> Inner:
+def look_untrusted(state: bytes | bytearray) -> Inner:
     """Raises BadState."""
     try:
         version, _program, _phase = _HEAD.unpack_from(state)
@@ -70,7 +67,7 @@ def look_untrusted(state: bytes) -> Inner:
     return Inner(pages, entry, range(entry_end + 2 * _NUMBER.size, frames_end))
 
 
-def _end_of(state: bytes, at: int) -> int:
+def _end_of(state: bytes | bytearray, at: int) -> int:
     (length,) = _NUMBER.unpack_from(state, at)
     end = at + _NUMBER.size + length
     if end > len(state):
@@ -78,9 +75,10 @@ def _end_of(state: bytes, at: int) -> int:
     return int(end)
 
 
-def named(state: bytes, program_sha256: str) -> bytes:
+def named(state: bytes | bytearray, program_sha256: str) -> bytes:
     """The state with its program's name in it, which the process that wrote it does not know."""
-    return state[: _NUMBER.size] + bytes.fromhex(program_sha256) + state[_HEAD.size - 1 :]
+    whole = memoryview(state)  # it may be large: one copy
+    return b"".join((whole[: _NUMBER.size], bytes.fromhex(program_sha256), whole[_HEAD.size - 1 :]))
 
 
 def program_of_untrusted(state: bytes) -> str:

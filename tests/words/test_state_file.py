@@ -140,7 +140,7 @@ def test_a_state_of_another_version_says_so() -> None:
     assert caught.value.text == "The state is of version 2; this program knows version 1."
 
 
-SIZES = FrameSizes(sites=struct.pack("<3H", 1, 3, 2), returned=struct.pack("<H", 2))
+SIZES = FrameSizes(sites=struct.pack("<3H", 1, 3, 2))
 
 
 def frame(site: int, values: int) -> bytes:
@@ -148,8 +148,8 @@ def frame(site: int, values: int) -> bytes:
 
 
 def test_the_sites_of_a_state_are_a_set() -> None:
-    frames = frame(1 << 31, 1) + frame(1, 2) + frame(2, 1) + frame(1, 2) + frame(0, 0)
-    assert sites_of_untrusted(state(frames), SIZES) == (0, 1, 2, 1 << 31)
+    frames = frame(1, 2) + frame(2, 1) + frame(1, 2) + frame(0, 0)
+    assert sites_of_untrusted(state(frames), SIZES) == (0, 1, 2)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_the_sites_of_a_state_are_a_set() -> None:
     [
         (b"", "state-broken"),
         (frame(3, 0), "state-other-program"),
-        (frame((1 << 31) + 1, 1), "state-other-program"),
+        (frame(1 << 31, 1), "state-other-program"),
         (frame(1, 1), "state-broken"),
         (frame(0, 0) + b"\0", "state-other-program"),
     ],
