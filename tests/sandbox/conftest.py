@@ -7,10 +7,13 @@ GATEBUS_REQUIRE_LAYERS says that this class of machine has it (.ci/run).
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from required import require
 
 import sandbox
 
@@ -63,3 +66,34 @@ async def box(backend: BackendName, image_directory: Path) -> AsyncIterator[sand
         if opened or os.environ.get("GATEBUS_REQUIRE_LAYERS"):
             raise
         pytest.skip(f"{backend}: {missing.text}")
+
+
+GO_PROGRAM = """
+package main
+
+import ("bufio"; "fmt"; "os"; "sort"; "time")
+
+func main() {
+	start := time.Now()
+	done := make(chan int)
+	go func() { time.Sleep(20 * time.Millisecond); done <- 42 }()
+	fmt.Println("from a goroutine:", <-done, time.Since(start) >= 10*time.Millisecond)
+	if err := os.WriteFile("/out.txt", []byte("left by Go\\n"), 0o644); err != nil { panic(err) }
+	words := []string{}
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); { words = append(words, in.Text()) }
+	sort.Strings(words)
+	fmt.Println(words, os.Args[1:], os.Getenv("NAME"))
+	if _, err := os.ReadFile("/etc/passwd"); err == nil { panic("a password file") }
+	os.Exit(3)
+}
+"""
+
+
+@pytest.fixture(scope="session")
+def go_program(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    require(shutil.which("go"), "go is not installed: https://go.dev/dl/")
+    folder = tmp_path_factory.mktemp("go")
+    (folder / "main.go").write_text(GO_PROGRAM)
+    environment = os.environ | {"GOOS": "wasip1", "GOARCH": "wasm", "GO111MODULE": "off"}
+    subprocess.run(["go", "build", "-o", "main.wasm", "main.go"], cwd=folder, env=environment, check=True)
+    return (folder / "main.wasm").read_bytes()

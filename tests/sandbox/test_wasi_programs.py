@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sqlite3
-import subprocess
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from guestworld import Around, Caller, guest, run_guest
-from required import require
 
 from sandbox import (
     Cause,
@@ -156,37 +152,6 @@ async def test_an_error_of_a_statement_is_told(box: Sandbox) -> None:
     run = await run_guest(box, guest("tests/wasi_sqlite.wasm"), setup, Around([Caller(b"select * from absent;")]))
     assert run.log == b"no such table: absent\n"
     assert ended(run.outcome, 1)
-
-
-GO_PROGRAM = """
-package main
-
-import ("bufio"; "fmt"; "os"; "sort"; "time")
-
-func main() {
-	start := time.Now()
-	done := make(chan int)
-	go func() { time.Sleep(20 * time.Millisecond); done <- 42 }()
-	fmt.Println("from a goroutine:", <-done, time.Since(start) >= 10*time.Millisecond)
-	if err := os.WriteFile("/out.txt", []byte("left by Go\\n"), 0o644); err != nil { panic(err) }
-	words := []string{}
-	for in := bufio.NewScanner(os.Stdin); in.Scan(); { words = append(words, in.Text()) }
-	sort.Strings(words)
-	fmt.Println(words, os.Args[1:], os.Getenv("NAME"))
-	if _, err := os.ReadFile("/etc/passwd"); err == nil { panic("a password file") }
-	os.Exit(3)
-}
-"""
-
-
-@pytest.fixture(scope="session")
-def go_program(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    require(shutil.which("go"), "go is not installed: https://go.dev/dl/")
-    folder = tmp_path_factory.mktemp("go")
-    (folder / "main.go").write_text(GO_PROGRAM)
-    environment = os.environ | {"GOOS": "wasip1", "GOARCH": "wasm", "GO111MODULE": "off"}
-    subprocess.run(["go", "build", "-o", "main.wasm", "main.go"], cwd=folder, env=environment, check=True)
-    return (folder / "main.wasm").read_bytes()
 
 
 # Go's functions are large state machines: the checks of time that the portable back-end compiles into every loop make
