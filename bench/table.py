@@ -70,6 +70,8 @@ FIGURES = (
     Figure("live_size", "native code of sqlite3, suspendable / plain", "<=", 2.8, "wanco 2.16, Asyncify 4.5", "live"),
     Figure("live_admission", "admission of 1 MiB, suspendable / plain", "<=", 2.2, "prototype 1.8", "live"),
     Figure("live_after", "stopped in the hot loop and continued / never", "<=", 1.1, "prototype 1.02-1.06", "live"),
+    Figure("stop_ms", "busy loop, 1 MiB: suspend() -> its state, median", "<=", 1.0, "Gate 0.93", "stops"),
+    Figure("go_ms", "resume() -> it runs on, continuation cached, median", "<=", 2.5, "Gate 1.54", "stops"),
 )
 
 
