@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 MAGIC = b"GBSTATE1"
 _HEAD = Struct("<8sIIQQQQ32s")
+HEAD_SIZE = _HEAD.size
 PIECE = 4_096
 _PLACE = Struct("<I")
 _ZEROS = bytes(PIECE)
@@ -70,10 +71,15 @@ def encode(suspended: Suspended, program: bytes, description: dict[str, Any], se
     return _HEAD.pack(MAGIC, *lengths, sha256(body).digest()) + body
 
 
-def decode_untrusted(data: bytes) -> Stored:
-    """Raises BadState."""
+def length_untrusted(head: bytes) -> int:
+    """How long the file is that begins with this: nobody reads for ever. Raises BadState."""
+    return HEAD_SIZE + sum(_lengths_untrusted(head))
+
+
+def _lengths_untrusted(head: bytes) -> tuple[int, ...]:
+    """Bytes of the parts in their order. Raises BadState."""
     try:
-        magic, words, zero, program, state, count, services, digest = _HEAD.unpack_from(data)
+        magic, words, zero, program, state, count, services, _digest = _HEAD.unpack_from(head)
     except struct.error:
         raise _not_a_state() from None
     if magic != MAGIC:
@@ -81,14 +87,19 @@ def decode_untrusted(data: bytes) -> Stored:
     bounds = ((words, DESCRIPTION_MAX), (program, PROGRAM_MAX), (state, STATE_MAX), (count, PIECES_MAX))
     if zero or services > SERVICES_MAX or any(length > most for length, most in bounds):
         raise _damaged()
-    memory = count * (_PLACE.size + PIECE)
-    if len(data) != _HEAD.size + words + program + state + memory + services:
+    return words, program, state, count * (_PLACE.size + PIECE), services
+
+
+def decode_untrusted(data: bytes) -> Stored:
+    """Raises BadState."""
+    lengths = _lengths_untrusted(data)
+    if len(data) != HEAD_SIZE + sum(lengths):
         raise _damaged()
     view = memoryview(data)
-    if sha256(view[_HEAD.size :]).digest() != digest:
+    if sha256(view[HEAD_SIZE:]).digest() != _HEAD.unpack_from(data)[-1]:
         raise _damaged()
-    parts, at = [], _HEAD.size
-    for length in (words, program, state, memory, services):
+    parts, at = [], HEAD_SIZE
+    for length in lengths:
         parts.append(view[at : at + length])
         at += length
     stored = Stored(_object(bytes(parts[0])), bytes(parts[1]), bytes(parts[2]), parts[3], bytes(parts[4]))

@@ -127,6 +127,8 @@ def run_options(arguments: Sequence[str]) -> RunOptions:
     command = given.command[1:] if given.command[:1] == ["--"] else given.command
     if given.resume is not None and command:
         raise UsageError("--resume FILE goes on with the program that is in the state; name no other.")
+    if given.resume is not None and (given.env or given.dir or given.function is not None):
+        raise UsageError("--env, --dir and --function are in the state: --resume goes on with what the program has.")
     if not command and given.resume is None:
         raise UsageError("No file is named. Write `gatebus run FILE [ARGUMENT ...]`.")
     if (given.suspend_after is None) is not (given.state is None):

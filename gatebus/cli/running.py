@@ -148,6 +148,9 @@ def prepare(options: RunOptions, run: Run) -> Plan:
 
         return prepare_to_go_on(options)
     if options.state is not None:
+        from gatebus.cli.statecommand import check_state  # only who stops pays for it
+
+        check_state(options.state)
         options = with_defaults(options, {"stack": "8MiB"})  # frames of the suspendable form are larger
     chosen = choose(options.file, options.arguments, read_interpreters(options.config), _reader(options))
     at_terminal = {"wall_time": "none"} if os.isatty(0) else {}

@@ -7,10 +7,10 @@ person. Only the person who stopped a program can read its file: all of its memo
 import contextlib
 import json
 import os
+import stat
 import sys
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import trio
 
@@ -20,19 +20,47 @@ from gatebus.faults import UsageError
 from sandbox.box import open_sandbox
 from sandbox.errors import BadState, SandboxError, public_text_untrusted
 from sandbox.memfd import MemfdSnapshot, memory_memfd
-from sandbox.statefile import PIECE, Stored, decode_untrusted, encode, places_untrusted
+from sandbox.statefile import (
+    HEAD_SIZE,
+    MAGIC,
+    PIECE,
+    Stored,
+    decode_untrusted,
+    encode,
+    length_untrusted,
+    places_untrusted,
+)
 from sandbox.statewords import PAGE, look_untrusted, program_of_untrusted
 from sandbox.suspended import Suspended
 
 _OURS = 125
+_READ_AT_ONCE = 16 << 20
+
+
+def check_state(path: str) -> None:
+    """Asked before the program runs: its work should not be lost, and nothing of the owner's but an older state."""
+    directory = os.path.dirname(path) or "."
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISREG(os.lstat(path).st_mode) or not _may_go(path):
+                raise UsageError("--state: something that is no state is there already. Name a new file.")
+    except OSError as problem:
+        raise UsageError(f"--state: the file cannot be written: {problem.strerror}.") from problem
+    if not os.path.basename(path) or not os.path.isdir(directory) or not os.access(directory, os.W_OK | os.X_OK):
+        raise UsageError("--state: the file cannot be written there. Name one in a directory of yours.")
+
+
+def _may_go(path: str) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(MAGIC)) in (b"", MAGIC)
 
 
 def write_state(path: str, suspended: Suspended, program: bytes, description: dict[str, Any], services: bytes) -> None:
-    """Raises UsageError."""
+    """Raises UsageError. The unfinished file's name is nobody's to guess: it may lie in a directory of all."""
     data = encode(suspended, program, description, services)
-    unfinished = f"{path}.{os.getpid()}.unfinished"
+    unfinished = os.path.join(os.path.dirname(path), f".{os.urandom(8).hex()}.unfinished")
     try:
-        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(data)
         os.replace(unfinished, path)
     except OSError as problem:
@@ -42,11 +70,22 @@ def write_state(path: str, suspended: Suspended, program: bytes, description: di
 
 
 def read_state(path: str) -> Stored:
-    """Raises UsageError, BadState."""
+    """Raises UsageError, BadState. It may be a pipe, and one that never ends."""
     try:
-        return decode_untrusted(Path(path).read_bytes())
+        with open(path, "rb") as file:
+            head = file.read(HEAD_SIZE)
+            return decode_untrusted(head + _rest_untrusted(file, length_untrusted(head) - len(head)))
     except OSError as problem:
         raise UsageError(f"The state cannot be read: {problem.strerror}.") from problem
+
+
+def _rest_untrusted(file: BinaryIO, size: int) -> bytes:
+    """Up to one byte more than there should be, in pieces: the size is a stranger's word."""
+    parts, left = [], size + 1
+    while left and (part := file.read(min(left, _READ_AT_ONCE))):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
 
 
 def suspended_untrusted(stored: Stored) -> Suspended:

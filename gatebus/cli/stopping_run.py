@@ -15,9 +15,9 @@ from typing import cast
 import trio
 
 from gatebus.bounds import TERMINAL_WINDOW
-from gatebus.cli.options import RunOptions, with_defaults
+from gatebus.cli.options import RunOptions, range_of, with_defaults
 from gatebus.cli.running import Plan, Run, attend, board_of, check_entry
-from gatebus.cli.statecommand import read_state, suspended_untrusted, write_state
+from gatebus.cli.statecommand import check_state, read_state, suspended_untrusted, write_state
 from gatebus.cli.surroundings import check_out, write_out
 from gatebus.cli.terminal import Terminal
 from gatebus.exchange import Exchange
@@ -30,22 +30,26 @@ from sandbox.box import Running, Sandbox
 from sandbox.errors import BadState, SandboxError
 from sandbox.form import Form
 from sandbox.image import Image
+from sandbox.packets import PacketCounter
 from sandbox.program import Program
 from sandbox.setup import Setup
 from sandbox.statefile import Stored
 from sandbox.tree import Tree
 
 _LENGTH = struct.Struct("<I")
+# Linux's longest name; a state from elsewhere may claim any.
+_NAME_MAX = 255
 # Limits that a program was started with and needs again, unless they are named.
 _KEPT = ("memory", "stack", "table", "files", "nodes")
 
 
 def prepare_to_go_on(options: RunOptions) -> Plan:
     """Raises UsageError, BadState."""
+    if options.state is not None:
+        check_state(options.state)
     stored = read_state(options.file)
-    limits = stored.description.get("limits", {})
-    kept = {name: str(limits[name]) for name in _KEPT if isinstance(limits.get(name), int)}
-    options = with_defaults(options, {**({"wall_time": "none"} if os.isatty(0) else {}), **kept})
+    at_terminal = {"wall_time": "none"} if os.isatty(0) else {}
+    options = with_defaults(options, {**at_terminal, **limits_untrusted(stored)})
     if options.out is not None:
         check_out(options.out)
     setup = Setup(
@@ -54,6 +58,18 @@ def prepare_to_go_on(options: RunOptions) -> Plan:
         terminal=os.isatty(1),
     )
     return Plan(options, stored.program, setup, stored)
+
+
+def limits_untrusted(stored: Stored) -> dict[str, str]:
+    """Those that it had, as one writes them; what no program can have is left to the defaults."""
+    limits = stored.description.get("limits")
+    found = limits if isinstance(limits, dict) else {}
+    return {name: str(found[name]) for name in _KEPT if type(found.get(name)) is int and _possible(name, found[name])}
+
+
+def _possible(name: str, value: int) -> bool:
+    bounds = range_of(name)
+    return bounds.minimum <= value <= bounds.maximum and (not bounds.steps or value in bounds.steps)
 
 
 async def start_to_be_stopped(plan: Plan, box: Sandbox, run: Run) -> None:
@@ -91,13 +107,13 @@ def _running(plan: Plan, box: Sandbox, image: Image) -> tuple[Running, bytes]:
         return box.start(image, plan.setup, options.limits), b""
     suspended = suspended_untrusted(plan.stored)
     running = box.resume(image, suspended, options.limits, plan.setup, program=plan.wasm)
-    return running, _services_untrusted(plan.stored)[1]
+    return running, services_untrusted(plan.stored)[1]
 
 
 def _board(plan: Plan, image: Image) -> "partial[Switchboard]":
     if plan.stored is None:
         return partial(board_of, image, None)
-    return partial(_board_again, _services_untrusted(plan.stored)[0])
+    return partial(_board_again, services_untrusted(plan.stored)[0])
 
 
 def _board_again(state: bytes, terminal: Terminal) -> Switchboard:
@@ -128,7 +144,7 @@ async def _store(plan: Plan, run: Run, exchange: Exchange) -> None:
         return
     limits = {name: getattr(plan.options.limits, name) for name in _KEPT}
     file = plan.options.file if plan.stored is None else str(plan.stored.description.get("file", ""))
-    description = {"file": os.path.basename(file), "limits": limits}
+    description = {"file": os.path.basename(file)[:_NAME_MAX], "limits": limits}
     origin = next((service_state(saved) for name, saved in exchange.saved if name == "origin"), b"")
     services = _LENGTH.pack(len(origin)) + origin + exchange.unsent
     state = cast("str", plan.options.state)
@@ -137,11 +153,23 @@ async def _store(plan: Plan, run: Run, exchange: Exchange) -> None:
     run.notes.append(f"gatebus: stopped; `gatebus run --resume {state}` goes on.")
 
 
-def _services_untrusted(stored: Stored) -> tuple[bytes, bytes]:
+def services_untrusted(stored: Stored) -> tuple[bytes, bytes]:
     """(state of the origin, packets that are still to be sent). Raises BadState."""
     data = stored.services
     try:
         (length,) = _LENGTH.unpack_from(data)
     except struct.error:
         raise BadState("state-services", "The state does not say what its streams were doing.") from None
-    return data[_LENGTH.size : _LENGTH.size + length], data[_LENGTH.size + length :]
+    origin, unsent = data[_LENGTH.size : _LENGTH.size + length], data[_LENGTH.size + length :]
+    if not _whole_packets_untrusted(unsent):
+        raise BadState("state-services", "What the state has for the program is no packet.")
+    return origin, unsent
+
+
+def _whole_packets_untrusted(data: bytes) -> bool:
+    counter = PacketCounter()
+    try:
+        counter.count(data)
+    except ValueError:
+        return False
+    return counter.between

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gatebus.cli.options import run_options, show_options
 from gatebus.faults import UsageError
 from sandbox.errors import BadState
-from sandbox.statefile import MAGIC, PIECE, decode_untrusted, encode, places_untrusted
+from sandbox.statefile import HEAD_SIZE, MAGIC, PIECE, decode_untrusted, encode, length_untrusted, places_untrusted
 from sandbox.statewords import (
     FrameSizes,
     continuation_order,
@@ -68,6 +68,18 @@ def test_the_head_of_a_file_is_what_the_page_says() -> None:
     assert words[7] == sha256(FILE[80:]).digest()
     assert FILE[80:98] == b'{"file": "a.wasm"}'
     assert FILE[98:106] == PROGRAM
+
+
+def test_the_head_of_a_file_tells_how_long_it_is() -> None:
+    assert length_untrusted(FILE[:HEAD_SIZE]) == len(FILE)
+    for head in (FILE[: HEAD_SIZE - 1], b"", bytes(HEAD_SIZE)):
+        with pytest.raises(BadState) as caught:
+            length_untrusted(head)
+        assert caught.value.code == "state-file"
+    for at in (8, 12, 20, 28, 36, 44):
+        with pytest.raises(BadState) as caught:
+            length_untrusted(FILE[:at] + b"\xff\xff\xff\xff" + FILE[at + 4 : HEAD_SIZE])
+        assert caught.value.code == "state-damaged"
 
 
 def test_every_changed_byte_is_noticed() -> None:
@@ -186,6 +198,13 @@ def test_orders_for_the_compile_worker_have_their_bytes() -> None:
         (("--suspend-after", "1s", "it.wat"), "--suspend-after TIME and --state FILE belong together."),
         (("--state", "s", "it.wat"), "--suspend-after TIME and --state FILE belong together."),
         (("--resume", "s", "it.wat"), "--resume FILE goes on with the program that is in the state; name no other."),
+        *(
+            (
+                ("--resume", "s", *more),
+                "--env, --dir and --function are in the state: --resume goes on with what the program has.",
+            )
+            for more in (("--env", "A=B"), ("--dir", "."), ("--function", "f"))
+        ),
         (
             ("--suspend-after", "soon", "--state", "s", "it.wat"),
             "--suspend-after soon: A time is written like 500ms, 1s, 2m or 1h.",

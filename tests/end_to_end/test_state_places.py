@@ -1,0 +1,104 @@
+"""Where a state is written and read: nothing of the owner's is lost, nobody reads for ever, forgeries are refused."""
+
+import contextlib
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatebus.cli.options import run_options
+from gatebus.cli.statecommand import check_state, read_state
+from gatebus.cli.stopping_run import limits_untrusted, prepare_to_go_on, services_untrusted
+from gatebus.faults import UsageError
+from sandbox.errors import BadState
+from sandbox.packets import HEADER_SIZE
+from sandbox.statefile import HEAD_SIZE, MAGIC, Stored
+
+IS_NONE = "--state: something that is no state is there already. Name a new file."
+
+
+def refused(path: Path | str) -> str:
+    with pytest.raises(UsageError) as caught:
+        check_state(str(path))
+    return caught.value.text
+
+
+def test_a_new_file_an_empty_one_and_an_older_state_may_be_written(tmp_path: Path) -> None:
+    check_state(str(tmp_path / "new"))
+    for content in (b"", MAGIC + b"older"):
+        (tmp_path / "old").write_bytes(content)
+        check_state(str(tmp_path / "old"))
+        assert (tmp_path / "old").read_bytes() == content
+
+
+def test_what_is_no_state_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "program.wat").write_text("(module)")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("new")
+    for there in (tmp_path, tmp_path / "program.wat", tmp_path / "pipe", tmp_path / "link", "/dev/null"):
+        assert refused(there) == IS_NONE
+
+
+def test_a_place_that_cannot_be_written_is_said_before_the_program_runs(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    for there in (tmp_path / "no" / "state", f"{tmp_path}/no/", ""):
+        assert refused(there) == "--state: the file cannot be written there. Name one in a directory of yours."
+    assert refused(tmp_path / "file" / "state") == "--state: the file cannot be written: Not a directory."
+    assert refused(tmp_path / ("n" * 300)) == "--state: the file cannot be written: File name too long."
+
+
+def test_a_file_that_never_ends_is_not_read_to_its_end(tmp_path: Path) -> None:
+    with pytest.raises(BadState) as caught:
+        read_state("/dev/zero")
+    assert caught.value.code == "state-file"
+    claims = MAGIC + bytes(16) + (8 << 30).to_bytes(8, "little") + bytes(48)
+    assert len(claims) == HEAD_SIZE
+    (tmp_path / "short").write_bytes(claims)
+    with pytest.raises(BadState) as caught:
+        read_state(str(tmp_path / "short"))
+    assert caught.value.code == "state-damaged"
+
+
+def stored(description: object, services: bytes = b"") -> Stored:
+    return Stored({"limits": description}, b"", b"", memoryview(b""), services)
+
+
+@pytest.mark.parametrize("limits", [None, [], "64MiB", 1, {"memory": True}, {"memory": "1"}, {"memory": 1.5}, {"x": 1}])
+def test_limits_that_are_none_are_left_to_the_defaults(limits: object) -> None:
+    assert limits_untrusted(stored(limits)) == {}
+
+
+def test_limits_that_no_program_can_have_are_left_to_the_defaults() -> None:
+    kept = {"memory": 1 << 20, "stack": 8 << 20, "table": 7}
+    assert limits_untrusted(stored({**kept, "wall_time": 1})) == {name: str(value) for name, value in kept.items()}
+    for name, value in (("memory", -1), ("memory", 10**4000), ("stack", 5), ("nodes", 0)):
+        assert limits_untrusted(stored({**kept, name: value})).get(name) is None
+
+
+PACKET = HEADER_SIZE.to_bytes(4, "little") + bytes(HEADER_SIZE - 4)
+
+
+def test_what_services_keep_is_a_state_and_whole_packets() -> None:
+    assert services_untrusted(stored({}, b"\2\0\0\0ab" + PACKET * 2)) == (b"ab", PACKET * 2)
+    for wrong in (b"", b"\0\0\0", b"\0\0\0\0" + PACKET[:-1], b"\0\0\0\0" + bytes(8), b"\0\0\0\0" + b"\xff" * 8):
+        with pytest.raises(BadState) as caught:
+            services_untrusted(stored({}, wrong))
+        assert caught.value.code == "state-services"
+
+
+@given(st.binary(max_size=64))
+def test_any_bytes_of_services_are_packets_or_refused(data: bytes) -> None:
+    with contextlib.suppress(BadState):
+        origin, unsent = services_untrusted(stored({}, data))
+        assert data.endswith(origin + unsent)
+
+
+def test_a_wrong_place_for_the_next_state_is_said_before_the_program_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "letter").write_text("mine")
+    words = ("--suspend-after", "1s", "--state", str(tmp_path / "letter"), "--resume", str(tmp_path / "any"))
+    with pytest.raises(UsageError) as caught:
+        prepare_to_go_on(run_options(words))
+    assert caught.value.text == IS_NONE
+    assert (tmp_path / "letter").read_text() == "mine"
