@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import stat
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ from gatebus.sshkeys import public_blob
 from gatebus.web.places import parse_address
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Coroutine
     from pathlib import Path
 
     from gatebus.web.link import Link
@@ -130,13 +131,19 @@ async def test_who_is_believed_without_a_file(tmp_path: Path) -> None:
     await SameMachine().check(b"x" * 32)
 
 
+def under_asyncio(main: Callable[[], Coroutine[object, object, None]]) -> None:
+    """In a thread of its own: a browser that an earlier test opened keeps a loop running in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(main())).result()
+
+
 def test_under_another_event_loop_it_is_said_what_to_use() -> None:
     async def main() -> None:
         async with connect("127.0.0.1:1"):
             pytest.fail("connected")
 
     with pytest.raises(UsageError) as caught:
-        asyncio.run(main())
+        under_asyncio(main)
     assert caught.value.text == (
         "connect needs trio: trio.run(main). Without trio, and beside asyncio, use gatebus.client.sync "
         "(docs/clients.md)."
@@ -149,7 +156,7 @@ def test_a_host_under_another_event_loop_says_so() -> None:
             pytest.fail("there is a host")
 
     with pytest.raises(UsageError) as caught:
-        asyncio.run(main())
+        under_asyncio(main)
     assert caught.value.text == (
         "Host needs trio: trio.run(main). Beside another event loop let `gatebus serve` run, and use "
         "gatebus.client.sync."
