@@ -37,7 +37,7 @@ pub(crate) fn prepare_program(class: StackClass) -> Result<(), Failure> {
     }
     // Closes writing to memfds (SIGXFSZ), and so running one.
     set(libc::RLIMIT_FSIZE, 0)?;
-    set(libc::RLIMIT_STACK, class.guest_bytes() + OWN_STACK)
+    set(libc::RLIMIT_STACK, class.bytes_again() + OWN_STACK)
 }
 
 /// When a compile worker is prepared: the parser and the compiler recurse on the program's nesting, so its stack is

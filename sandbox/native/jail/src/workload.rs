@@ -35,6 +35,12 @@ impl StackClass {
             StackClass::Large => 8 << 20,
         }
     }
+
+    /// What a guest that goes on may use: who was stopped with his stack nearly full must fit again, and the frames in
+    /// which he goes on are larger (measured: up to half as large again).
+    pub const fn bytes_again(self) -> u64 {
+        2 * self.guest_bytes()
+    }
 }
 
 /// What a program is made of. `packet` is always [`PACKET`]; it is blocking.

@@ -1,4 +1,4 @@
-//! What the jail runs: two engines made once in the spawner, programs and compile workers in its children.
+//! What the jail runs: an engine for each class of stack, and one for what goes on in it, made once in the spawner, programs and compile workers in its children.
 
 use crate::channel::Socket;
 use crate::clocks;
@@ -24,6 +24,8 @@ use wasmtime::Engine;
 pub struct Native {
     small: Stage,
     large: Stage,
+    small_again: Stage,
+    large_again: Stage,
     rehearsal: File,
     slots: Arc<Slots>,
 }
@@ -36,8 +38,8 @@ const USUAL_HEAP: usize = 72 << 20;
 /// Of a compile worker's addresses, what is not for its heap: the executable and the stack (16 MiB).
 const WORKER_HEADROOM: u64 = 48 << 20;
 
-fn stage(class: StackClass, slots: &Arc<Slots>) -> Result<Stage, String> {
-    let stack = usize::try_from(class.guest_bytes()).map_err(|error| error.to_string())?;
+fn stage(stack: u64, slots: &Arc<Slots>) -> Result<Stage, String> {
+    let stack = usize::try_from(stack).map_err(|error| error.to_string())?;
     let engine = Engine::new(&config(stack, slots)).map_err(|error| format!("engine: {error}"))?;
     let linkers = Linkers::new(&engine).map_err(|error| format!("linker: {error}"))?;
     Ok(Stage { engine, linkers, slots: slots.clone() })
@@ -68,12 +70,15 @@ impl Native {
     /// Both engines, and each has run once: signal stack, thread-locals and hash keys are inherited by every child.
     pub(crate) fn stand() -> Result<Native, String> {
         let slots = Slots::reserve()?;
-        let (small, large) = (stage(StackClass::Small, &slots)?, stage(StackClass::Large, &slots)?);
+        let [small, large] = [StackClass::Small, StackClass::Large].map(|class| stage(class.guest_bytes(), &slots));
+        let [small_again, large_again] =
+            [StackClass::Small, StackClass::Large].map(|class| stage(class.bytes_again(), &slots));
+        let (small, large, small_again, large_again) = (small?, large?, small_again?, large_again?);
         let module = wat::parse_str(MODULE).map_err(|error| error.to_string())?;
         let image = small.engine.precompile_module(&module).map_err(|error| format!("warm-up: {error}"))?;
         let rehearsal = memfd(&image)?;
         drop(image);
-        let mut native = Native { small, large, rehearsal, slots };
+        let mut native = Native { small, large, small_again, large_again, rehearsal, slots };
         if !native.rehearse(StackClass::Small) || !native.rehearse(StackClass::Large) {
             return Err("the warm-up's program does not run".to_owned());
         }
@@ -101,6 +106,15 @@ impl Native {
         match class {
             StackClass::Small => &mut self.small,
             StackClass::Large => &mut self.large,
+        }
+    }
+
+    /// Frames of a continuation are larger than those that the program was left with: they keep what every place of
+    /// the set needs.
+    fn stage_again(&mut self, class: StackClass) -> &mut Stage {
+        match class {
+            StackClass::Small => &mut self.small_again,
+            StackClass::Large => &mut self.large_again,
         }
     }
 
@@ -157,7 +171,8 @@ impl Workload for Native {
         heap::arm();
         clocks::only_coarse();
         silent_panics();
-        let end = program::run(self.stage(class), order, Box::new(socket), |ranges| lock.enter(ranges));
+        let stage = if order.continuation.is_some() { self.stage_again(class) } else { self.stage(class) };
+        let end = program::run(stage, order, Box::new(socket), |ranges| lock.enter(ranges));
         exit(end.status)
     }
 
