@@ -6,6 +6,7 @@ that what was checked is what is mapped, whoever else holds one.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from typing import TYPE_CHECKING
@@ -73,6 +74,10 @@ class MemfdSnapshot:
 
 
 def _copy(source: int, target: int, at: int, end: int) -> None:
+    """In the kernel, in half the time: one copy instead of two. Where it does not, or no longer, by hand."""
+    with contextlib.suppress(OSError):
+        while at < end and (copied := os.copy_file_range(source, target, end - at, at, at)):
+            at += copied
     while at < end:
         piece = os.pread(source, min(end - at, _READ_CHUNK), at)
         if not piece:

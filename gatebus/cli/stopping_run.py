@@ -75,7 +75,7 @@ def _possible(name: str, value: int) -> bool:
 async def start_to_be_stopped(plan: Plan, box: Sandbox, run: Run) -> None:
     """Raises UsageError, and what the sandbox raises."""
     run.image = image = await box.compile(plan.wasm, principal="local", form=Form.SUSPENDABLE)
-    _check(image)
+    _check(image, plan)
     run.stops = True
     running, unsent = _running(plan, box, image)
     async with running as program, trio.open_nursery() as nursery:
@@ -91,12 +91,14 @@ async def start_to_be_stopped(plan: Plan, box: Sandbox, run: Run) -> None:
             run.notes += write_out(plan.options.out, program.tree())
 
 
-def _check(image: Image) -> None:
+def _check(image: Image, plan: Plan) -> None:
     if image.personality != "wasi":
         raise UsageError("So far only WASI programs can be stopped here; this one speaks with services.")
     if not image.suspendable:
         reasons = "; ".join(image.unsuspendable[:3])
-        raise UsageError(f"It cannot be stopped: {reasons}. Without --suspend-after and --resume it runs.")
+        if plan.stored is not None:
+            raise UsageError(f"It cannot go on here: {reasons}. Leave --backend out, or take the state to Linux.")
+        raise UsageError(f"It cannot be stopped: {reasons}. Without --suspend-after it runs.")
 
 
 def _running(plan: Plan, box: Sandbox, image: Image) -> tuple[Running, bytes]:

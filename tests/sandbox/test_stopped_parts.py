@@ -147,6 +147,39 @@ async def test_ten_thousand_frames_go_on_with_room_for_as_many_more(box: sandbox
     assert (outcome.result, outcome.text) == (2 * 10_000 * (3 + 1) + ord("*"), "")
 
 
+# A frame of many values, which a continuation must hold all: up to half as large again as the program's own.
+WIDE = f"""(func $down (param $n i32) (param $v i64) (result i64) {" ".join(f"(local $l{i} i64)" for i in range(12))}
+    (local $r i64)
+    {" ".join(f"(local.set $l{i} (i64.mul (local.get $v) (i64.const {i})))" for i in range(12))}
+    (loop $again
+      (if (local.get $n)
+        (then (local.set $r (i64.add (local.get $v)
+          (call $down (i32.sub (local.get $n) (i32.const 1)) (i64.const 1)))))
+        (else (local.set $r (i64.extend_i32_u (call $ask)))))
+      (br_if $again (i64.eqz (local.get $r))))
+    {" ".join(f"(local.set $r (i64.add (local.get $r) (local.get $l{i})))" for i in range(12))}
+    (local.get $r))
+  (func (export "it") (result i32) (i32.wrap_i64 (call $down (i32.const 30000) (i64.const 1))))"""
+
+
+async def test_a_stack_that_was_nearly_full_has_room_for_the_larger_frames_of_a_continuation(
+    box: sandbox.Sandbox,
+) -> None:
+    module = (ASKS % WIDE).encode()
+    image = await box.compile(module, form=Form.SUSPENDABLE)
+    async with box.start(image, Setup(function="it"), ROOM) as program:
+        await until(program, b"go")
+        suspended = await program.suspend()
+    for _ in range(2):
+        async with box.resume(image, suspended, ROOM, program=module) as program:
+            suspended = await program.suspend()
+    async with box.resume(image, suspended, ROOM, program=module) as program:
+        await program.send(encode_data(0, 0, b"*"))
+        await rest_of(program)
+        outcome = await program.wait()
+    assert (outcome.result, outcome.text) == (30_000 + ord("*") + 30_001 * sum(range(12)), "")
+
+
 SCRIPT = """
 let sum = 0;
 console.log("go");
