@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 HASH_INLINE_MAX = 128 << 10
 
 
-NOT_THIS_BACKEND = "the portable back-end cannot suspend programs"
+NOT_THIS_BACKEND = "the executable gatebus-transform is missing, which rewrites programs for it: run `make build`"
 TOO_LARGE = "the compiler's limits are enough for the program as it is, not for its rewritten form: {}"
 
 

@@ -32,6 +32,7 @@ from sandbox.keeperwire import CONTROL_BYTES, REQUEST_BYTES, SPAWNER_LOST, Faile
 from sandbox.layerprobe import why_unavailable
 from sandbox.layers import Layers, layers_from_bits
 from sandbox.memfd import MemfdBlob, MemfdSnapshot, allocated, empty_memfd, memory_memfd, read_all, seal, sealed_memfd
+from sandbox.snapshotfile import copy_snapshot
 from sandbox.transport import SocketTransport
 
 if TYPE_CHECKING:
@@ -225,6 +226,8 @@ async def _start(
     try:
         if isinstance(beginning.memory, MemfdSnapshot):
             await _copy(beginning.memory, memory)
+        elif beginning.memory is not None:
+            await trio.to_thread.run_sync(copy_snapshot, beginning.memory, memory)
         images = [image] + ([beginning.continuation] if isinstance(beginning.continuation, MemfdBlob) else [])
         sent = ours.send(setup)
         private = sum(each.size for each in images) + beginning.private

@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING
 import wasmtime
 
 from sandbox.portable.child_orders import ProgramOrders, decode_program_orders
+from sandbox.portable.guest_control import Control
 from sandbox.portable.guest_errno import GuestEnd
-from sandbox.portable.guest_setup import GuestSetup, SetupReader, report_packet, tree_left
+from sandbox.portable.guest_setup import GuestSetup, SetupReader, report_packet, state_packets, tree_left
 from sandbox.portable.image_format import BadImage, ImageHead, load_image
 from sandbox.portable.packet_pipe import PacketReader, PacketWriter
 from sandbox.portable.portable_channel import SocketChannel
 from sandbox.portable.portable_engine import make_engine
-from sandbox.portable.portable_runtime import Guest, make_guest, run_guest
+from sandbox.portable.portable_runtime import STATUS_SUSPENDED, Guest, make_guest, run_guest
 from sandbox.portable.portable_watchdog import Watchdog
 from sandbox.portable.process_limits import limit_processes, limit_program
 
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 STATUS_IMAGE, STATUS_INTERNAL = 71, 70
 # Ends that are the guest's own doing and leave the packet stream whole: only then files and a report can follow.
 BY_ITSELF = (0, 1, 2, 3)
+# Of a guide and a state together, as the native runner has it.
+STATE_MAX = 1 << 30
 SETUP_READ = 65536
 # Python's own frames of a host function stand above the guest's on the same stack.
 STACK_FOR_HOST = 4 << 20
@@ -51,12 +54,16 @@ class Life:
         self.orders = orders
         self.wall_end = started + orders.wall_ms * 1_000_000 if orders.wall_ms else None
         self.engine = make_engine(orders.stack)
+        self.continuation: wasmtime.Module | None = None
         self.watchdog = Watchdog(orders.cpu_ms, None if self.wall_end is None else self.wall_end / SECOND)
         self.status = STATUS_INTERNAL
+        self.control = Control(orders.stop) if orders.stop >= 0 else None
 
     def run(self, pipe: PacketPipe) -> int:
         """The status of the process."""
-        head, module = self._load()
+        head, module = self._load(self.orders.image, self.orders.image_sha256)
+        if self.orders.continuation:
+            self.continuation = self._load(self.orders.continuation, self.orders.continuation_sha256)[1]
         threading.stack_size(self.orders.stack + STACK_FOR_HOST)
         guest = threading.Thread(target=self._guest_thread, args=(pipe, head, module), daemon=True)
         guest.start()
@@ -64,10 +71,10 @@ class Life:
         self.watchdog.watch(guest)
         return self.status
 
-    def _load(self) -> tuple[ImageHead, wasmtime.Module]:
+    def _load(self, path: str, sha256: str) -> tuple[ImageHead, wasmtime.Module]:
         """Raises BadImage, WasmtimeError."""
-        data = Path(self.orders.image).read_bytes()
-        if hashlib.sha256(data).hexdigest() != self.orders.image_sha256:
+        data = Path(path).read_bytes()
+        if hashlib.sha256(data).hexdigest() != sha256:
             raise BadImage
         head, code = load_image(data)
         return head, wasmtime.Module.deserialize(self.engine, code)
@@ -83,7 +90,9 @@ class Life:
 
     def _guest(self, pipe: PacketPipe, head: ImageHead, module: wasmtime.Module) -> int:
         reader, writer = PacketReader(), PacketWriter(pipe)
-        guest = make_guest(head, _read_setup(pipe, reader), pipe, reader, writer, self.engine)
+        setup = _read_setup(pipe, reader, STATE_MAX if self.continuation else 0)
+        guest = make_guest(head, setup, pipe, reader, writer, self.engine)
+        guest.control, guest.continuation = self.control, self.continuation
         self.watchdog.start_counting()
         end = run_guest(guest, module, self.orders)
         if self.watchdog.cause is not None:
@@ -92,8 +101,8 @@ class Life:
         return end.status
 
 
-def _read_setup(pipe: PacketPipe, reader: PacketReader) -> GuestSetup:
-    setup = SetupReader()
+def _read_setup(pipe: PacketPipe, reader: PacketReader, restore_max: int) -> GuestSetup:
+    setup = SetupReader(restore_max)
     while not setup.done:
         pipe.wait(readable=True, writable=False, until=None)
         reader.feed(pipe.receive(SETUP_READ))
@@ -104,7 +113,11 @@ def _read_setup(pipe: PacketPipe, reader: PacketReader) -> GuestSetup:
 
 def _say_goodbye(guest: Guest, end: GuestEnd) -> None:
     """The tree, if it is wanted, and the report; what there is of a packet that the guest has not finished instead."""
-    if not guest.may_speak():
+    if end.status == STATUS_SUSPENDED:
+        # what is unfinished of a packet is in the state, and the host has seen nothing of it
+        for packet in state_packets(guest.state):
+            guest.last_words(packet)
+    elif not guest.may_speak():
         guest.break_off()
         return
     if guest.setup.wants_files and end.status in BY_ITSELF:

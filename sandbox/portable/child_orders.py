@@ -10,7 +10,9 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True, slots=True)
 class ProgramOrders:
-    """One program. `wall_ms` 0 = no limit."""
+    """One program. `wall_ms` 0 = no limit. `stop`: of one that can be stopped, the descriptor on which it is told;
+    `memory_file`: where its memory 0 comes from or goes to; `continuation`: what goes on from a state.
+    """
 
     image: str
     image_sha256: str
@@ -20,11 +22,17 @@ class ProgramOrders:
     cpu_ms: int
     wall_ms: int
     data: int
+    stop: int = -1
+    memory_file: str = ""
+    continuation: str = ""
+    continuation_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CompileOrders:
-    """One compilation: three files of the parent, and the limits."""
+    """One compilation: three files of the parent, and the limits. `job`: form.CompileJob; `transformer`: the executable
+    for all but the first.
+    """
 
     wasm: str
     image: str
@@ -32,6 +40,8 @@ class CompileOrders:
     max_code: int
     memory: int
     cpu_ms: int
+    job: int = 0
+    transformer: str = ""
 
 
 def encode_orders(orders: ProgramOrders | CompileOrders) -> str:

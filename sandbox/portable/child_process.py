@@ -48,8 +48,10 @@ def environment() -> dict[str, str]:
     return {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
 
 
-def start_child(arguments: list[str], packets: int | None) -> subprocess.Popen[bytes]:
-    """Blocks for some milliseconds: call it in a thread. `packets`: the descriptor that becomes the child's 0."""
+def start_child(arguments: list[str], packets: int | None, stop: int | None = None) -> subprocess.Popen[bytes]:
+    """Blocks for some milliseconds: call it in a thread. `packets`: the descriptor that becomes the child's 0. `stop`:
+    one more that it gets, under its number.
+    """
     return subprocess.Popen(  # noqa: S603 - our own interpreter and file; nothing of a program's is in the arguments
         arguments,
         stdin=subprocess.DEVNULL if packets is None else packets,
@@ -59,6 +61,7 @@ def start_child(arguments: list[str], packets: int | None) -> subprocess.Popen[b
         cwd=os.path.abspath(os.sep),
         start_new_session=True,
         close_fds=True,
+        pass_fds=() if stop is None else (stop,),
     )
 
 

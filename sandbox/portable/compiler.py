@@ -2,34 +2,124 @@
 
 Limits first, then admission, then the compiler. Facts are written last: they say that the image is complete. The
 parent does not believe them further than it believes the program itself, but it takes the image's checksum at once,
-before any other process can touch it.
+before any other process can touch it. What rewrites a module is an executable, because it is the same code as the
+native back-end's (native/module/src/bin); it runs under the limits of this process.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import struct
+import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import wasmtime
 
 from sandbox.portable.child_orders import CompileOrders, decode_compile_orders
+from sandbox.portable.guest_capture import MEMORY
+from sandbox.portable.guest_values import FUNCTIONS
 from sandbox.portable.image_format import ImageHead, encode_image
-from sandbox.portable.portable_admission import admit_untrusted, compile_admitted, facts_of, facts_of_refusal
+from sandbox.portable.portable_admission import (
+    admit_untrusted,
+    compile_admitted,
+    compile_module,
+    facts_of,
+    facts_of_refusal,
+)
 from sandbox.portable.portable_engine import make_engine
 from sandbox.portable.process_limits import limit_compiler
-from sandbox.portable.refusal_texts import Refusal
+from sandbox.portable.refusal_texts import REASON_MAX, Refusal
+
+if TYPE_CHECKING:
+    from sandbox.portable.portable_admission import Admitted
 
 PAGE = 65536
+# form.CompileJob, which a child does not load
+PLAIN, SUSPENDABLE, CONTINUE, SHOW = range(4)
+ROLES = {SUSPENDABLE: "transform", CONTINUE: "continue", SHOW: "show"}
+UNIT = {CONTINUE: 4, SHOW: 1}
+_LENGTH = struct.Struct("<I")
 STATUS_NO_MEMORY = 62
 
 
-def compile_untrusted(given: bytes, max_code: int) -> tuple[bytes, dict[str, object]]:
-    """(image, facts); the image is empty when it is a refusal."""
+class TransformerError(Exception):
+    """It ended without an answer: over a limit of this process, most likely of memory."""
+
+
+def compile_untrusted(given: bytes, orders: CompileOrders) -> tuple[bytes, dict[str, object]]:
+    """(image, facts); the image is empty when it is a refusal. Raises TransformerError."""
     try:
+        if orders.job in UNIT:
+            return _of_state_untrusted(given, orders)
         admitted = admit_untrusted(given)
-        code, memory_exports = compile_admitted(make_engine(), admitted)
-        if len(code) > max_code:
-            raise Refusal("code-too-large", f"the compiled program has {len(code)} bytes, at most {max_code}")
+        if orders.job == PLAIN:
+            return _plain(admitted, given, orders.max_code)
+        return _suspendable(admitted, given, orders)
     except Refusal as refusal:
         return b"", facts_of_refusal(refusal)
+
+
+def _bounded(code: bytes, max_code: int) -> bytes:
+    if len(code) > max_code:
+        raise Refusal("code-too-large", f"the compiled program has {len(code)} bytes, at most {max_code}")
+    return code
+
+
+def _suspendable(admitted: Admitted, given: bytes, orders: CompileOrders) -> tuple[bytes, dict[str, object]]:
+    """As it came when it cannot be rewritten, with the reasons."""
+    said, wasm = _transform(admitted.wasm, orders)
+    try:
+        if wasm:
+            module = compile_module(make_engine(), wasm)
+            code = _bounded(bytes(module.serialize()), orders.max_code)
+            return encode_image(_head(admitted, module), code), facts_of(admitted, given) | said
+    except Refusal as refusal:
+        said = {"unsuspendable": [f"transformed for it, {refusal.text}"[:REASON_MAX]]}
+    image, facts = _plain(admitted, given, orders.max_code)
+    return image, facts | said
+
+
+def _head(admitted: Admitted, module: wasmtime.Module) -> ImageHead:
+    """The hidden exports are there already."""
+    scan = admitted.scan
+    names = tuple(f"{MEMORY}{number}" for number in range(len(scan.memory_pages)))
+    types = (each.type for each in module.exports if each.name == FUNCTIONS)
+    hidden = [each.limits.min for each in types if isinstance(each, wasmtime.TableType)]
+    memory_bytes = tuple(pages * PAGE for pages in scan.memory_pages)
+    tables = tuple(scan.table_elements)
+    return ImageHead(admitted.personality, memory_bytes, tables, names, scan.argument_memory, max((0, *hidden)))
+
+
+def _of_state_untrusted(given: bytes, orders: CompileOrders) -> tuple[bytes, dict[str, object]]:
+    """`given`: u32 count, sites or frames, the program."""
+    if len(given) < _LENGTH.size:
+        raise Refusal("malformed", "the order is cut off")
+    end = _LENGTH.size + _LENGTH.unpack_from(given)[0] * UNIT[orders.job]
+    program = given[end:]
+    said, wasm = _transform(given[:end] + admit_untrusted(program).wasm, orders)
+    facts = {"ok": True, "wasm_sha256": hashlib.sha256(program).hexdigest()} | said
+    if not wasm:
+        return b"", facts
+    code = _bounded(bytes(compile_module(make_engine(), wasm).serialize()), orders.max_code)
+    return encode_image(ImageHead("", (), (), (), 0), code), facts
+
+
+def _transform(given: bytes, orders: CompileOrders) -> tuple[dict[str, Any], bytes]:
+    """What it adds to the facts, and the module that it made."""
+    command = [orders.transformer, ROLES[orders.job]]
+    done = subprocess.run(command, input=given, capture_output=True, env={}, check=False)  # noqa: S603
+    if done.returncode or len(done.stdout) < _LENGTH.size:
+        raise TransformerError
+    end = _LENGTH.size + _LENGTH.unpack_from(done.stdout)[0]
+    said: dict[str, Any] = json.loads(done.stdout[_LENGTH.size : end])
+    return said, done.stdout[end:]
+
+
+def _plain(admitted: Admitted, given: bytes, max_code: int) -> tuple[bytes, dict[str, object]]:
+    code, memory_exports = compile_admitted(make_engine(), admitted)
+    code = _bounded(code, max_code)
     memory_bytes = tuple(pages * PAGE for pages in admitted.scan.memory_pages)
     tables = tuple(admitted.scan.table_elements)
     head = ImageHead(admitted.personality, memory_bytes, tables, memory_exports, admitted.scan.argument_memory)
@@ -38,7 +128,7 @@ def compile_untrusted(given: bytes, max_code: int) -> tuple[bytes, dict[str, obj
 
 def work(orders: CompileOrders) -> None:
     given = Path(orders.wasm).read_bytes()
-    image, facts = compile_untrusted(given, orders.max_code)
+    image, facts = compile_untrusted(given, orders)
     Path(orders.image).write_bytes(image)
     Path(orders.facts).write_text(json.dumps(facts))
 
@@ -48,6 +138,6 @@ def main(text: str) -> int:
     limit_compiler(orders.memory, orders.cpu_ms, orders.max_code + PAGE)
     try:
         work(orders)
-    except MemoryError:
+    except (MemoryError, TransformerError):
         return STATUS_NO_MEMORY
     return 0

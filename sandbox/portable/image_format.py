@@ -11,7 +11,7 @@ import json
 import struct
 from dataclasses import asdict, dataclass
 
-MAGIC = b"gatebus portable image 1\0"
+MAGIC = b"gatebus portable image 2\0"
 _LENGTH = struct.Struct("<I")
 
 
@@ -22,7 +22,7 @@ class BadImage(ValueError):
 @dataclass(frozen=True, slots=True)
 class ImageHead:
     """What a program's process must know before it loads the code. `memory_exports`: our own names of all memories,
-    in order.
+    in order. `hidden_tables`: elements of the largest table that only the rewritten form has; None: it is not in it.
     """
 
     personality: str
@@ -30,6 +30,7 @@ class ImageHead:
     table_elements: tuple[int, ...]
     memory_exports: tuple[str, ...]
     argument_memory: int
+    hidden_tables: int | None = None
 
 
 def encode_image(head: ImageHead, code: bytes) -> bytes:
@@ -49,6 +50,7 @@ def load_image(data: bytes) -> tuple[ImageHead, bytes]:
             tuple(said["table_elements"]),
             tuple(said["memory_exports"]),
             int(said["argument_memory"]),
+            None if said["hidden_tables"] is None else int(said["hidden_tables"]),
         )
     except (struct.error, ValueError, KeyError, TypeError):
         raise BadImage from None

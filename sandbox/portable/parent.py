@@ -28,12 +28,15 @@ from sandbox.background import background_tasks
 from sandbox.compilefailure import compile_failure
 from sandbox.errors import BackendUnavailable, SandboxBroken, StartFailed
 from sandbox.form import CompileJob
+from sandbox.image import FACTS_MAX
 from sandbox.outcome import EndRecord, Why
 from sandbox.portable.child_orders import CompileOrders, ProgramOrders, encode_orders
 from sandbox.portable.child_process import ChildEnd, EndOfChild, command, start_child
-from sandbox.portable.portable_engine_name import engine_fingerprint
+from sandbox.portable.portable_engine_name import TRANSFORMER, engine_fingerprint
 from sandbox.portable.portable_layers import portable_layers
+from sandbox.portable.portable_stopping import Stopping
 from sandbox.portable.process_limits import has_limits
+from sandbox.snapshotfile import SnapshotFile, make_memory_file
 from sandbox.transport import SocketTransport
 
 if TYPE_CHECKING:
@@ -49,7 +52,6 @@ if TYPE_CHECKING:
 WALL_GRACE = 1.0
 # A killed process is gone within milliseconds; a machine that swaps may need longer.
 KILL_DEADLINE = 10.0
-FACTS_MAX = 64 << 10  # PROTOCOL.md section A
 # How the engine ends a process that gets no memory; nothing else in a compile worker aborts.
 SIGABRT = 6
 SYSTEM = os.name
@@ -81,8 +83,11 @@ class ImageFile:
 class ChildProgram:
     """One program's process. Implements backend.Started."""
 
-    def __init__(self, process: subprocess.Popen[bytes], transport: SocketTransport) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], transport: SocketTransport, stopping: Stopping | None = None
+    ) -> None:
         self._transport = transport
+        self._stopping = stopping
         self._end = ChildEnd(process)
         self._why = Why.ITSELF
         self._ended = trio.Event()
@@ -98,13 +103,17 @@ class ChildProgram:
 
     @property
     def can_stop(self) -> bool:
-        return False
+        return self._stopping is not None
 
     def request_stop(self) -> None:
-        return
+        if self._stopping is not None:
+            self._stopping.request()
 
     def take_memory(self, size: int) -> Snapshot:
-        raise NotImplementedError
+        assert self._stopping is not None
+        memory = self._stopping.memory
+        memory.size = min(size, memory.size)
+        return memory
 
     def kill(self) -> None:
         self._kill(Why.KILL)
@@ -128,6 +137,8 @@ class ChildProgram:
 
     def close(self) -> None:
         self._transport.close()
+        if self._stopping is not None:
+            self._stopping.close()
 
     async def watch(self, wall: float | None) -> None:
         """The task that owns the process. However it ends, the process ends before."""
@@ -147,30 +158,29 @@ class PortableBackend:
 
     name = "portable"
     pool = (0, 0)
-    can_suspend = False
 
     def __init__(self, nursery: trio.Nursery, directory: Path, site: str) -> None:
         self._nursery, self._directory, self._site = nursery, directory, site
         self.fingerprint = engine_fingerprint()
 
     @property
+    def can_suspend(self) -> bool:
+        return os.access(TRANSFORMER, os.X_OK)
+
+    @property
     def layers(self) -> Layers:
         return portable_layers(has_rlimits=has_limits())
 
     async def compile_job(self, wasm: bytes, limits: CompileLimits, job: CompileJob = CompileJob.PLAIN) -> Compiled:
-        assert job is CompileJob.PLAIN
-        return await self._compile(wasm, limits)
-
-    async def _compile(self, wasm: bytes, limits: CompileLimits) -> Compiled:
-        job = Path(await trio.to_thread.run_sync(partial(tempfile.mkdtemp, dir=self._directory)))
+        place = Path(await trio.to_thread.run_sync(partial(tempfile.mkdtemp, dir=self._directory)))
         try:
-            await trio.to_thread.run_sync((job / "wasm").write_bytes, wasm)
-            await self._run_compiler(job, limits)
-            facts, image = await trio.to_thread.run_sync(self._take_result, job)
+            await trio.to_thread.run_sync((place / "wasm").write_bytes, wasm)
+            await self._run_compiler(place, limits, job)
+            facts, image = await trio.to_thread.run_sync(self._take_result, place)
             # made here: a thread of trio's holds on to its last result
             return Compiled(ImageFile(*image) if image is not None else None, facts)
         finally:
-            _remove(job)
+            _remove(place)
 
     def blob(self, data: bytes) -> Blob:
         path = self._new_image()
@@ -181,26 +191,43 @@ class PortableBackend:
         self, image: Blob, setup: bytes, limits: Limits, beginning: Beginning = PLAIN
     ) -> tuple[ChildProgram, bytes]:
         assert isinstance(image, ImageFile)
-        assert beginning == PLAIN
+        stopping = await self._stopping(limits, beginning) if beginning.suspendable else None
+        orders = _program_orders(image, limits, beginning, stopping)
         ours, theirs = socket.socketpair()
-        arguments = command("program", self._site, encode_orders(_program_orders(image, limits)))
+        arguments = command("program", self._site, encode_orders(orders))
         with theirs:
             try:
-                process = await trio.to_thread.run_sync(start_child, arguments, theirs.fileno())
+                stop = None if stopping is None else stopping.theirs
+                process = await trio.to_thread.run_sync(start_child, arguments, theirs.fileno(), stop)
             except BaseException as error:
                 ours.close()
+                if stopping is not None:
+                    stopping.close()
                 if isinstance(error, OSError):
                     raise StartFailed("no-process", "No process could be made for the program; try later.") from error
                 raise
-        program = ChildProgram(process, SocketTransport(ours))
+        if stopping is not None:
+            stopping.started()
+        program = ChildProgram(process, SocketTransport(ours), stopping)
         self._nursery.start_soon(program.watch, limits.wall_time)
         return program, setup[_send_now(program.transport, setup) :]
 
-    async def _run_compiler(self, job: Path, limits: CompileLimits) -> None:
+    async def _stopping(self, limits: Limits, beginning: Beginning) -> Stopping:
+        path = self._directory / f"memory-{os.urandom(8).hex()}"
+        try:
+            await trio.to_thread.run_sync(make_memory_file, path, limits.memory, beginning.memory)
+            return Stopping(SnapshotFile(path, limits.memory))
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise StartFailed("no-memory", "The host has no room left for a program; try again later.") from error
+
+    async def _run_compiler(self, place: Path, limits: CompileLimits, job: CompileJob) -> None:
         orders = CompileOrders(
-            wasm=str(job / "wasm"),
-            image=str(job / "image"),
-            facts=str(job / "facts"),
+            wasm=str(place / "wasm"),
+            image=str(place / "image"),
+            facts=str(place / "facts"),
+            job=job.value,
+            transformer=str(TRANSFORMER),
             max_code=limits.max_code,
             memory=limits.memory,
             cpu_ms=round(limits.cpu_time * 1000),
@@ -227,7 +254,10 @@ class PortableBackend:
         return self._directory / f"image-{os.urandom(8).hex()}"
 
 
-def _program_orders(image: ImageFile, limits: Limits) -> ProgramOrders:
+def _program_orders(
+    image: ImageFile, limits: Limits, beginning: Beginning, stopping: Stopping | None
+) -> ProgramOrders:
+    continuation = beginning.continuation if isinstance(beginning.continuation, ImageFile) else None
     return ProgramOrders(
         image=str(image.path),
         image_sha256=image.sha256,
@@ -236,7 +266,11 @@ def _program_orders(image: ImageFile, limits: Limits) -> ProgramOrders:
         stack=limits.stack,
         cpu_ms=limits.cpu_ms,
         wall_ms=limits.wall_ms,
-        data=limits.data + limits.memory,
+        data=limits.data + limits.memory + beginning.private,
+        stop=-1 if stopping is None else stopping.theirs,
+        memory_file="" if stopping is None else str(stopping.memory.path),
+        continuation="" if continuation is None else str(continuation.path),
+        continuation_sha256="" if continuation is None else continuation.sha256,
     )
 
 

@@ -94,8 +94,13 @@ def compile_admitted(engine: wasmtime.Engine, admitted: Admitted) -> tuple[bytes
     limits.
     """
     wasm, names = add_memory_exports(admitted.wasm, admitted.scan)
+    return bytes(compile_module(engine, wasm).serialize()), names
+
+
+def compile_module(engine: wasmtime.Engine, wasm: bytes) -> wasmtime.Module:
+    """Raises Refusal for the compiler's own limits."""
     try:
-        return bytes(wasmtime.Module(engine, wasm).serialize()), names
+        return wasmtime.Module(engine, wasm)
     except wasmtime.WasmtimeError as error:
         reason = engine_reason_untrusted(str(error))[:REASON_MAX]
         raise Refusal("too-large", f"the module cannot be compiled: {reason}") from None

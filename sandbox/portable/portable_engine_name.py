@@ -10,6 +10,8 @@ import importlib.metadata
 import platform
 from pathlib import Path
 
+# Built from native/module by native/build.py, also where the native back-end cannot be.
+TRANSFORMER = Path(__file__).resolve().parents[1] / "bin" / "gatebus-transform"
 FEATURE_LINES = ("flags", "Features")  # of x86-64 and arm64
 
 
@@ -20,10 +22,14 @@ def engine_fingerprint() -> str:
 
 
 def _own_code() -> str:
-    """Of all of this folder: whatever changed, the same module might be admitted or compiled differently."""
+    """Of all of this folder and of what rewrites modules: whatever changed, the same module might be admitted or
+    compiled differently.
+    """
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
+    if TRANSFORMER.is_file():
+        digest.update(hashlib.sha256(TRANSFORMER.read_bytes()).digest())
     return digest.hexdigest()[:16]
 
 

@@ -2,7 +2,8 @@
 
 In: the image (checked by the parent), the setup, the packet pipe. Out: `GuestEnd`, always: every way in which a
 guest can end is turned into one here. Order: limits of the store, imports, instantiation (which runs the start
-section), entry.
+section), entry. One that can be stopped is instantiated without its segments and start function, which are called then,
+or not at all when it goes on from a state (guest_capture.py).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import ctypes
 import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import wasmtime
 
@@ -19,8 +20,12 @@ from sandbox.portable.debug_log import DebugLog
 from sandbox.portable.descriptor_table import DescriptorTable
 from sandbox.portable.gate_world import GateWorld
 from sandbox.portable.guest_calls import bind
+from sandbox.portable.guest_capture import Stopped, attach_control, capture, restore, save_first_memory
+from sandbox.portable.guest_control import CONTROL_BYTES
 from sandbox.portable.guest_entry import (
+    INITIALIZE,
     MINIMUM_TEXT,
+    START,
     STATUS_INTERNAL,
     STATUS_MEMORY_LIMIT,
     choose_entry,
@@ -33,20 +38,32 @@ from sandbox.portable.guest_errno import GuestEnd
 from sandbox.portable.guest_memory import GuestMemory
 from sandbox.portable.guest_time import GuestClock, gate_tick, wasi_tick
 from sandbox.portable.import_table import UNSTABLE_MODULE, find_function_untrusted
+from sandbox.portable.live_state import LiveState, Phase, decode_state_untrusted, encode_state, read_bytes
 from sandbox.portable.origin_stream import OriginStream
+from sandbox.portable.resume_guide import Guide
+from sandbox.portable.saved_gate import restore_gate_untrusted, save_gate
+from sandbox.portable.saved_wasi import restore_wasi_untrusted, save_wasi
+from sandbox.portable.saved_world import BadWorld, FieldReader
 from sandbox.portable.wasi_layout import PREVIEW1, UNSTABLE
 from sandbox.portable.wasi_world import WasiWorld
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from sandbox.portable.child_orders import ProgramOrders
+    from sandbox.portable.guest_control import Control
     from sandbox.portable.guest_setup import GuestSetup
     from sandbox.portable.image_format import ImageHead
     from sandbox.portable.import_table import GuestFunction, Personality
     from sandbox.portable.packet_pipe import PacketPipe, PacketReader, PacketWriter
 
 STATUS_IMPORTS = 72
+STATUS_IMAGE = 71
+STATUS_SUSPENDED = 4
+HIDDEN = "gatebus:"
+LOAD, START_FUNCTION = "gatebus:load", "gatebus:start"
+# Tables that the rewritten form has besides the program's: functions, references.
+HIDDEN_TABLES = 2
 
 
 @dataclass(slots=True)
@@ -63,6 +80,11 @@ class Guest:
     memories: list[wasmtime.Memory]
     # a Gate program writes its packets itself: this knows where it is in them
     gate: GateWorld | None = None
+    wasi: WasiWorld | None = None
+    # of a program that can be stopped, and of one that goes on
+    control: Control | None = None
+    continuation: wasmtime.Module | None = None
+    state: bytes = b""
 
     @property
     def personality(self) -> Personality:
@@ -106,10 +128,19 @@ def run_guest(guest: Guest, module: wasmtime.Module, orders: ProgramOrders) -> G
     """Until its end."""
     instantiated = False
     try:
+        restored = _restored(guest) if guest.setup.resumed else None
         _limit_store(guest, orders)
-        instance = _instantiate(guest, module)
+        instance = _instantiate(guest, module, restored)
+        if guest.control is None:
+            instantiated = True
+            return end_of_return(_enter(guest, instance))
+        _limit_own(guest, orders)
+        stopped = attach_control(guest.store, dict(instance.exports(guest.store).items()), guest.control)
+        if restored is not None:
+            return _go_on(guest, stopped, restored, orders)
+        _call_if_there(stopped, LOAD)
         instantiated = True
-        return end_of_return(_enter(guest, instance))
+        return _begin(guest, stopped, orders)
     except GuestEnd as end:
         return end
     except wasmtime.Trap as trap:
@@ -127,18 +158,32 @@ def _limit_store(guest: Guest, orders: ProgramOrders) -> None:
     memories, tables = guest.head.memory_bytes, guest.head.table_elements
     if sum(memories) > orders.memory or sum(tables) > orders.table:
         raise GuestEnd(STATUS_MEMORY_LIMIT, text=MINIMUM_TEXT)
+    hidden = guest.head.hidden_tables
     guest.store.set_limits(
-        memory_size=max((orders.memory // max(1, len(memories)), *memories)),
-        table_elements=max((orders.table // max(1, len(tables)), *tables)),
-        instances=1,
-        memories=max(1, len(memories)),
-        tables=max(1, len(tables)),
+        memory_size=max((orders.memory // max(1, len(memories)), CONTROL_BYTES * (hidden is not None), *memories)),
+        table_elements=max((orders.table // max(1, len(tables)), hidden or 0, *tables)),
+        instances=1 if hidden is None else 2,
+        memories=max(1, len(memories)) + (hidden is not None),
+        tables=max(1, len(tables)) + HIDDEN_TABLES * (hidden is not None),
     )
 
 
-def _instantiate(guest: Guest, module: wasmtime.Module) -> wasmtime.Instance:
+def _limit_own(guest: Guest, orders: ProgramOrders) -> None:
+    """What was made for a stop is there; what grows from now on is the program's."""
+    memories, tables = guest.head.memory_bytes, guest.head.table_elements
+    guest.store.set_limits(
+        memory_size=max((orders.memory // max(1, len(memories)), *memories)),
+        table_elements=max((orders.table // max(1, len(tables)), *tables)),
+        instances=2,
+        memories=len(memories) + 1,
+        tables=len(tables) + HIDDEN_TABLES,
+    )
+
+
+def _instantiate(guest: Guest, module: wasmtime.Module, restored: Restored | None) -> wasmtime.Instance:
     linker = wasmtime.Linker(guest.store.engine)
-    worlds = _make_worlds(guest)
+    worlds = _make_worlds(guest, None if restored is None else restored.state.world)
+    unwind = None if guest.control is None else guest.control.unwind
     bound: set[tuple[str, str]] = set()
     for entry in module.imports:
         name = entry.name or ""
@@ -147,7 +192,7 @@ def _instantiate(guest: Guest, module: wasmtime.Module) -> wasmtime.Instance:
         function = find_function_untrusted(guest.personality, entry.module, name)
         if function is None:
             raise GuestEnd(STATUS_IMPORTS, text="imports are missing")
-        call = _with_memories(guest, bind(function, worlds(entry.module), guest.personality))
+        call = _with_memories(guest, bind(function, worlds(entry.module), guest.personality, unwind))
         linker.define_func(entry.module, name, _type_of(function), call, access_caller=True)
         bound.add((entry.module, name))
     instance = linker.instantiate(guest.store, module)
@@ -182,16 +227,114 @@ def _find_memories(guest: Guest, export: Callable[[str], object]) -> None:
 
 def _enter(guest: Guest, instance: wasmtime.Instance) -> object:
     exports = instance.exports(guest.store)
-    functions = {name: each for name, each in exports.items() if isinstance(each, wasmtime.Func)}
-    entries = {name: each for name, each in functions.items() if is_entry(each.type(guest.store))}
-    try:
-        wanted = guest.setup.function.decode() if guest.setup.function is not None else None
-    except UnicodeDecodeError:
-        raise no_such_function() from None
     result = None
-    for function in choose_entry(guest.personality, wanted, entries):
+    for function in choose_entry(guest.personality, _wanted(guest), _entries(guest, dict(exports.items()))):
         result = function(guest.store)
     return result
+
+
+def _entries(guest: Guest, exports: Mapping[str, object]) -> dict[str, wasmtime.Func]:
+    functions = {name: each for name, each in exports.items() if isinstance(each, wasmtime.Func)}
+    return {name: each for name, each in functions.items() if is_entry(each.type(guest.store))}
+
+
+def _wanted(guest: Guest) -> str | None:
+    try:
+        return guest.setup.function.decode() if guest.setup.function is not None else None
+    except UnicodeDecodeError:
+        raise no_such_function() from None
+
+
+# -- of programs that can be stopped
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    guide: Guide
+    state: LiveState
+
+
+def _restored(guest: Guest) -> Restored:
+    """Raises BadWorld."""
+    fields = FieldReader(bytes(guest.setup.restore))
+    guest.setup.restore = bytearray()
+    guide = Guide(read_bytes(fields))
+    return Restored(guide, decode_state_untrusted(fields.rest()))
+
+
+def _call_if_there(stopped: Stopped, name: str) -> None:
+    function = stopped.exports.get(name)
+    if isinstance(function, wasmtime.Func):
+        function(stopped.store)
+
+
+def _parts(guest: Guest, stopped: Stopped, wanted: str | None) -> list[tuple[Phase, wasmtime.Func]]:
+    """What is called, in order."""
+    entries = _entries(guest, stopped.exports)
+    own = {name: each for name, each in entries.items() if not name.startswith(HIDDEN)}
+    chosen = choose_entry(guest.personality, wanted, own)
+    before = len(chosen) - ((wanted or START) in own)
+    parts = [(Phase.INITIALIZE if at < before else Phase.ENTRY, each) for at, each in enumerate(chosen)]
+    start = entries.get(START_FUNCTION)
+    return parts if start is None else [(Phase.START, start), *parts]
+
+
+def _begin(guest: Guest, stopped: Stopped, orders: ProgramOrders) -> GuestEnd:
+    wanted = _wanted(guest)
+    return _call_all(guest, stopped, _parts(guest, stopped, wanted), wanted or START, orders)
+
+
+def _call_all(
+    guest: Guest, stopped: Stopped, parts: list[tuple[Phase, wasmtime.Func]], entry: str, orders: ProgramOrders
+) -> GuestEnd:
+    result = None
+    for phase, function in parts:
+        given = function(guest.store)
+        if stopped.control.is_unwinding:
+            return _suspend(guest, stopped, phase, entry, orders)
+        result = given if phase is Phase.ENTRY else None
+    return end_of_return(result)
+
+
+def _suspend(guest: Guest, stopped: Stopped, phase: Phase, entry: str, orders: ProgramOrders) -> GuestEnd:
+    if guest.gate is not None:
+        guest.gate.drain_until_suspend()
+        world = save_gate(guest.gate)
+    else:
+        assert guest.wasi is not None
+        guest.wasi.origin.drain_until_suspend()
+        world = save_wasi(guest.wasi)
+    guest.state = encode_state(capture(stopped, phase, entry, world))
+    save_first_memory(stopped, orders.memory_file)
+    return GuestEnd(STATUS_SUSPENDED)
+
+
+def _go_on(guest: Guest, stopped: Stopped, restored: Restored, orders: ProgramOrders) -> GuestEnd:
+    state = restored.state
+    call = {Phase.START: START_FUNCTION, Phase.INITIALIZE: INITIALIZE}.get(state.phase, state.entry)
+    going = restored.guide.go_on_untrusted(call, state.frames, len(state.references))
+    restore(stopped, state, orders.memory_file)
+    stopped.control.put_frames(going.frames)
+    resume = _link(guest, stopped).get(going.export)
+    if not isinstance(resume, wasmtime.Func) or not is_entry(resume.type(guest.store)):
+        raise BadWorld("the outermost frame is not of an entry function")
+    parts = _parts(guest, stopped, None if state.entry == START else state.entry)
+    phases = [phase for phase, _ in parts]
+    later = parts[phases.index(state.phase) + 1 :] if state.phase in phases else []
+    return _call_all(guest, stopped, [(state.phase, resume), *later], state.entry, orders)
+
+
+def _link(guest: Guest, stopped: Stopped) -> dict[str, object]:
+    """The continuation's exports."""
+    linker = wasmtime.Linker(guest.store.engine)
+    assert guest.continuation is not None
+    for name in {entry.name or "" for entry in guest.continuation.imports}:
+        item = stopped.exports.get(name)
+        if item is None:
+            raise GuestEnd(STATUS_IMAGE, text="the continuation is not of this program")
+        linker.define(guest.store, "program", name, cast("Any", item))
+    made = linker.instantiate(guest.store, guest.continuation)
+    return dict(made.exports(guest.store).items())
 
 
 def memory_view(guest: Guest) -> Callable[[], memoryview]:
@@ -213,13 +356,18 @@ def memory_view(guest: Guest) -> Callable[[], memoryview]:
     return view
 
 
-def _make_worlds(guest: Guest) -> Callable[[str], object]:
+def _make_worlds(guest: Guest, saved: bytes | None) -> Callable[[str], object]:
     """By the module that a function is imported from: `wasi_unstable` has other layouts, everything else is shared."""
     memory = GuestMemory(memory_view(guest))
     if guest.personality == "gate":
         gate = _gate_world(guest, memory)
+        if saved is not None:
+            restore_gate_untrusted(gate, saved)
         return lambda _module: gate
     preview1 = _wasi_world(guest, memory)
+    if saved is not None:
+        preview1 = restore_wasi_untrusted(preview1, saved)
+    guest.wasi = preview1
     unstable = WasiWorld(**{name: getattr(preview1, name) for name in WasiWorld.__slots__} | {"layout": UNSTABLE})
     return lambda module: unstable if module == UNSTABLE_MODULE else preview1
 

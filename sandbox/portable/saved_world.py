@@ -67,6 +67,9 @@ class FieldReader:
         (value,) = self.unpack(layout)
         return int(value)
 
+    def rest(self) -> bytes:
+        return self.take(len(self._data) - self._at)
+
     def end(self) -> None:
         if self._at != len(self._data):
             raise BadWorld("too long")

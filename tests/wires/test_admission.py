@@ -219,7 +219,9 @@ async def test_a_backend_that_cannot_suspend_says_so(backend: FakeBackend, autoj
     backend.can_suspend = False
     box = boxed(backend)
     image = await box.compile(PROGRAMS[0], form=Form.SUSPENDABLE)
-    assert image.unsuspendable == ("the portable back-end cannot suspend programs",)
+    assert image.unsuspendable == (
+        "the executable gatebus-transform is missing, which rewrites programs for it: run `make build`",
+    )
     assert (await box.compile(PROGRAMS[0])).unsuspendable == ()
 
 
