@@ -1,8 +1,9 @@
-"""Build the executable `gatebus-sandbox` and put it where the package `sandbox` looks for it. Run by `make build`.
+"""Build the executables and put them where the package `sandbox` looks for them. Run by `make build`.
 
 In:  the workspace beside this file (ours, trusted) and the pinned crates of its Cargo.lock
-Out: sandbox/bin/gatebus-sandbox, replaced only when its bytes changed, so that a build without changes leaves alone
-     running keepers and the cache of compiled programs
+Out: sandbox/bin/gatebus-sandbox (the native back-end, on Linux) and sandbox/bin/gatebus-transform (what rewrites programs
+     for the portable one, everywhere), replaced only when their bytes changed, so that a build without changes leaves
+     alone running keepers and the cache of compiled programs
 
 The engine is a compiler and takes minutes the first time; cargo's artifacts therefore live in the user's cache, shared
 by all checkouts, and one line says how far it is.
@@ -18,8 +19,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 NATIVE = Path(__file__).resolve().parent
-EXECUTABLE = NATIVE.parent / "bin" / "gatebus-sandbox"
-CARGO = ("--release", "--workspace", "--locked")
+BIN = NATIVE.parent / "bin"
+EXECUTABLES = ("gatebus-sandbox", "gatebus-transform")
+# Elsewhere than on Linux only the portable back-end works, whose engine is a Python package.
+WHAT = ("--workspace",) if sys.platform == "linux" else ("-p", "gatebus-module")
+CARGO = ("--release", *WHAT, "--locked")
 # A build without changes takes half a second; whoever waits longer than this is told why.
 QUIET_SECONDS = 3.0
 
@@ -76,44 +80,48 @@ class Progress:
             print(file=sys.stderr)
 
 
-def follow(messages: Iterable[str]) -> Path | None:
-    """Read cargo's JSON messages to their end; the path of the executable, None when the build failed."""
-    progress, executable = Progress(count_crates()), None
+def follow(messages: Iterable[str]) -> list[Path]:
+    """Read cargo's JSON messages to their end; the paths of the executables that were built."""
+    progress, built = Progress(count_crates()), []
     for line in messages:
         message = json.loads(line)
         if message["reason"] != "compiler-artifact" or "custom-build" in message["target"]["kind"]:
             continue
         progress.crate_done(message["package_id"], fresh=message["fresh"])
-        if message["executable"] and message["target"]["name"] == EXECUTABLE.name:
-            executable = Path(message["executable"])
+        if message["executable"] and message["target"]["name"] in EXECUTABLES:
+            built.append(Path(message["executable"]))
     progress.close()
-    return executable
+    return built
 
 
 def install(built: Path) -> None:
     """Copy with a rename, so that whoever starts it sees the old file or the new one, never half of it."""
-    EXECUTABLE.parent.mkdir(exist_ok=True)
-    if EXECUTABLE.exists() and EXECUTABLE.read_bytes() == built.read_bytes():
+    target = BIN / built.name
+    BIN.mkdir(exist_ok=True)
+    if target.exists() and target.read_bytes() == built.read_bytes():
         return
-    fresh = EXECUTABLE.with_suffix(".new")
+    fresh = target.with_suffix(".new")
     shutil.copy2(built, fresh)
-    fresh.replace(EXECUTABLE)
-    print(f"new engine: sandbox/bin/{EXECUTABLE.name}, {EXECUTABLE.stat().st_size >> 20} MiB", file=sys.stderr)
+    fresh.replace(target)
+    print(f"new executable: sandbox/bin/{target.name}, {target.stat().st_size >> 20} MiB", file=sys.stderr)
 
 
 def main() -> int:
     """Build, show how far it is, install; the exit code is cargo's."""
     if sys.platform != "linux":
         print("the native back-end needs Linux; only the portable one works here (gatebus doctor says more)")
-        return 0
+        if shutil.which("cargo") is None:
+            print("without cargo (Rust) it cannot stop programs and go on with them; all else works")
+            return 0
     environment = os.environ | {"CARGO_TARGET_DIR": str(target_directory())}
     command = ("cargo", "build", *CARGO, "--quiet", "--message-format=json-render-diagnostics")
     with subprocess.Popen(command, cwd=NATIVE, env=environment, stdout=subprocess.PIPE, text=True) as cargo:
         assert cargo.stdout is not None
-        executable = follow(cargo.stdout)
-    if cargo.returncode or executable is None:
+        built = follow(cargo.stdout)
+    if cargo.returncode or not built:
         return cargo.returncode or 1
-    install(executable)
+    for executable in built:
+        install(executable)
     return 0
 
 

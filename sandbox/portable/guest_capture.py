@@ -11,11 +11,12 @@ import mmap
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import wasmtime
 
 from sandbox.portable.guest_control import CONTROL_EXPORT, REFERENCES_WRITTEN
+from sandbox.portable.guest_errno import GuestEnd
 from sandbox.portable.guest_values import FUNCTIONS, Values
 from sandbox.portable.live_state import (
     PAGE,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 MEMORY, GLOBAL, TABLE, CHANGES = "gatebus:memory:", "gatebus:global:", "gatebus:table:", "gatebus:changes:"
 DROPPED, REFERENCES = "gatebus:dropped:", "gatebus:references"
 CHUNK = 65536
+STATUS_IMAGE = 71
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,3 +195,15 @@ def _load_first(content: memoryview, size: int, path: str) -> None:
             piece = os.pread(file.fileno(), CHUNK, at)
             if piece != zeros[: len(piece)]:
                 content[at : at + len(piece)] = piece
+
+
+def link(into: Stopped, continuation: wasmtime.Module) -> dict[str, object]:
+    """The exports of what goes on, which runs the program's own functions."""
+    linker = wasmtime.Linker(into.store.engine)
+    for name in {entry.name or "" for entry in continuation.imports}:
+        item = into.exports.get(name)
+        if item is None:
+            raise GuestEnd(STATUS_IMAGE, text="the continuation is not of this program")
+        linker.define(into.store, "program", name, cast("Any", item))
+    made = linker.instantiate(into.store, continuation)
+    return dict(made.exports(into.store).items())

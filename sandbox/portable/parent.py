@@ -17,6 +17,7 @@ import socket
 import sys
 import tempfile
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -192,7 +193,9 @@ class PortableBackend:
     ) -> tuple[ChildProgram, bytes]:
         assert isinstance(image, ImageFile)
         stopping = await self._stopping(limits, beginning) if beginning.suspendable else None
-        orders = _program_orders(image, limits, beginning, stopping)
+        orders = _program_orders(image, limits)
+        if stopping is not None:
+            orders = _stoppable_orders(orders, beginning, stopping)
         ours, theirs = socket.socketpair()
         arguments = command("program", self._site, encode_orders(orders))
         with theirs:
@@ -254,10 +257,19 @@ class PortableBackend:
         return self._directory / f"image-{os.urandom(8).hex()}"
 
 
-def _program_orders(
-    image: ImageFile, limits: Limits, beginning: Beginning, stopping: Stopping | None
-) -> ProgramOrders:
+def _stoppable_orders(orders: ProgramOrders, beginning: Beginning, stopping: Stopping) -> ProgramOrders:
     continuation = beginning.continuation if isinstance(beginning.continuation, ImageFile) else None
+    return replace(
+        orders,
+        data=orders.data + beginning.private,
+        stop=stopping.theirs,
+        memory_file=str(stopping.memory.path),
+        continuation="" if continuation is None else str(continuation.path),
+        continuation_sha256="" if continuation is None else continuation.sha256,
+    )
+
+
+def _program_orders(image: ImageFile, limits: Limits) -> ProgramOrders:
     return ProgramOrders(
         image=str(image.path),
         image_sha256=image.sha256,
@@ -266,11 +278,7 @@ def _program_orders(
         stack=limits.stack,
         cpu_ms=limits.cpu_ms,
         wall_ms=limits.wall_ms,
-        data=limits.data + limits.memory + beginning.private,
-        stop=-1 if stopping is None else stopping.theirs,
-        memory_file="" if stopping is None else str(stopping.memory.path),
-        continuation="" if continuation is None else str(continuation.path),
-        continuation_sha256="" if continuation is None else continuation.sha256,
+        data=limits.data + limits.memory,
     )
 
 

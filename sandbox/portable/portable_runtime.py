@@ -12,7 +12,7 @@ import ctypes
 import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import wasmtime
 
@@ -20,7 +20,7 @@ from sandbox.portable.debug_log import DebugLog
 from sandbox.portable.descriptor_table import DescriptorTable
 from sandbox.portable.gate_world import GateWorld
 from sandbox.portable.guest_calls import bind
-from sandbox.portable.guest_capture import Stopped, attach_control, capture, restore, save_first_memory
+from sandbox.portable.guest_capture import Stopped, attach_control, capture, link, restore, save_first_memory
 from sandbox.portable.guest_control import CONTROL_BYTES
 from sandbox.portable.guest_entry import (
     INITIALIZE,
@@ -58,7 +58,6 @@ if TYPE_CHECKING:
     from sandbox.portable.packet_pipe import PacketPipe, PacketReader, PacketWriter
 
 STATUS_IMPORTS = 72
-STATUS_IMAGE = 71
 STATUS_SUSPENDED = 4
 HIDDEN = "gatebus:"
 LOAD, START_FUNCTION = "gatebus:load", "gatebus:start"
@@ -315,26 +314,14 @@ def _go_on(guest: Guest, stopped: Stopped, restored: Restored, orders: ProgramOr
     going = restored.guide.go_on_untrusted(call, state.frames, len(state.references))
     restore(stopped, state, orders.memory_file)
     stopped.control.put_frames(going.frames)
-    resume = _link(guest, stopped).get(going.export)
+    assert guest.continuation is not None
+    resume = link(stopped, guest.continuation).get(going.export)
     if not isinstance(resume, wasmtime.Func) or not is_entry(resume.type(guest.store)):
         raise BadWorld("the outermost frame is not of an entry function")
     parts = _parts(guest, stopped, None if state.entry == START else state.entry)
     phases = [phase for phase, _ in parts]
     later = parts[phases.index(state.phase) + 1 :] if state.phase in phases else []
     return _call_all(guest, stopped, [(state.phase, resume), *later], state.entry, orders)
-
-
-def _link(guest: Guest, stopped: Stopped) -> dict[str, object]:
-    """The continuation's exports."""
-    linker = wasmtime.Linker(guest.store.engine)
-    assert guest.continuation is not None
-    for name in {entry.name or "" for entry in guest.continuation.imports}:
-        item = stopped.exports.get(name)
-        if item is None:
-            raise GuestEnd(STATUS_IMAGE, text="the continuation is not of this program")
-        linker.define(guest.store, "program", name, cast("Any", item))
-    made = linker.instantiate(guest.store, guest.continuation)
-    return dict(made.exports(guest.store).items())
 
 
 def memory_view(guest: Guest) -> Callable[[], memoryview]:
