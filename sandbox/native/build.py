@@ -1,9 +1,9 @@
 """Build the executables and put them where the package `sandbox` looks for them. Run by `make build`.
 
 In:  the workspace beside this file (ours, trusted) and the pinned crates of its Cargo.lock
-Out: sandbox/bin/gatebus-sandbox (the native back-end, on Linux) and sandbox/bin/gatebus-transform (what rewrites programs
-     for the portable one, everywhere), replaced only when their bytes changed, so that a build without changes leaves
-     alone running keepers and the cache of compiled programs
+Out: sandbox/bin/gatebus-sandbox (the native back-end, on Linux) and sandbox/bin/gatebus-transform (what rewrites
+     programs for the portable one, everywhere), replaced only when their bytes changed, so that a build without
+     changes leaves alone running keepers and the cache of compiled programs
 
 The engine is a compiler and takes minutes the first time; cargo's artifacts therefore live in the user's cache, shared
 by all checkouts, and one line says how far it is.
