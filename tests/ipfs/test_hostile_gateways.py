@@ -279,9 +279,10 @@ async def test_too_many_sources_are_a_mistake(tmp_path: Path) -> None:
 async def test_a_request_can_be_given_up_at_every_moment_and_leaves_only_whole_blocks(tmp_path: Path, lie: str) -> None:
     for moment in (0.0, 0.003, 0.01, 0.04):
         store = BlockStore(tmp_path / str(moment))
-        with trio.move_on_after(moment), suppress(Unavailable):
+        with trio.move_on_after(moment):
             async with fetching(store.folder, Hostile(BLOCKS, lie)) as (fetcher, _):
-                await read(fetcher, Address(ROOT.cid), LIMIT)
+                with suppress(Unavailable):  # the endless one may be found out before
+                    await read(fetcher, Address(ROOT.cid), LIMIT)
         assert list(store.folder.glob("blocks/*/*.unfinished")) == []
         for cid, block in BLOCKS.items():
             assert store.get(cid) in (None, block)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import wasmtime
 
 from sandbox.portable import admission_bounds as bounds
+from sandbox.portable.child_orders import CompileOrders
 from sandbox.portable.compiler import compile_untrusted
 from sandbox.portable.image_format import BadImage, load_image
 from sandbox.portable.memory_exports import leb
@@ -13,7 +16,7 @@ from sandbox.portable.portable_admission import admit_untrusted
 from sandbox.portable.refusal_texts import Refusal, engine_reason_untrusted, shown_untrusted
 
 HEADER = b"\0asm\1\0\0\0"
-MAX_CODE = 64 << 20
+ORDERS = CompileOrders(wasm="", image="", facts="", max_code=64 << 20, memory=0, cpu_ms=0)
 
 
 def wat(text: str) -> bytes:
@@ -87,7 +90,7 @@ def test_what_is_not_offered_is_refused_by_name(text: str, said: str) -> None:
     ],
 )
 def test_what_toolchains_emit_is_accepted(text: str) -> None:
-    image, facts = compile_untrusted(wat(f"(module {text})"), MAX_CODE)
+    image, facts = compile_untrusted(wat(f"(module {text})"), ORDERS)
     assert facts["ok"] is True
     assert image
 
@@ -245,7 +248,7 @@ WHOLE = wat(
 
 
 def test_the_facts_of_a_module() -> None:
-    image, facts = compile_untrusted(WHOLE, MAX_CODE)
+    image, facts = compile_untrusted(WHOLE, ORDERS)
     head, _ = load_image(image)
     del facts["wasm_sha256"]
     assert facts == {
@@ -264,13 +267,13 @@ def test_the_facts_of_a_module() -> None:
 
 
 def test_a_name_that_we_would_take_is_left_to_the_program() -> None:
-    image, _ = compile_untrusted(wat('(module (memory 1) (func (export "gatebus memory 0")))'), MAX_CODE)
+    image, _ = compile_untrusted(wat('(module (memory 1) (func (export "gatebus memory 0")))'), ORDERS)
     assert load_image(image)[0].memory_exports == ("gatebus memory 0_",)
 
 
 @pytest.mark.parametrize("end", range(len(WHOLE)))
 def test_a_module_that_breaks_off_anywhere_is_refused_or_whole(end: int) -> None:
-    _, facts = compile_untrusted(WHOLE[:end], MAX_CODE)
+    _, facts = compile_untrusted(WHOLE[:end], ORDERS)
     if facts["ok"] is False:
         assert facts["code"] in ("malformed", "invalid")
         assert "\n" not in str(facts["text"])
@@ -295,7 +298,7 @@ def code_of(wasm: bytes) -> str:
 
 
 def test_code_that_is_too_large_is_refused() -> None:
-    assert compile_untrusted(WHOLE, 100)[1]["code"] == "code-too-large"
+    assert compile_untrusted(WHOLE, replace(ORDERS, max_code=100))[1]["code"] == "code-too-large"
 
 
 @pytest.mark.parametrize("spoil", [b"", b"gatebus", b"gatebus portable image 1\0\xff\xff\xff\xff{}", b"x" * 100])
