@@ -40,7 +40,7 @@ from sandbox.portable.guest_time import GuestClock, gate_tick, wasi_tick
 from sandbox.portable.import_table import UNSTABLE_MODULE, find_function_untrusted
 from sandbox.portable.live_state import LiveState, Phase, decode_state_untrusted, encode_state, read_bytes
 from sandbox.portable.origin_stream import OriginStream
-from sandbox.portable.resume_guide import Guide
+from sandbox.portable.resume_guide import Guide, read_guide_untrusted
 from sandbox.portable.saved_gate import restore_gate_untrusted, save_gate
 from sandbox.portable.saved_wasi import restore_wasi_untrusted, save_wasi
 from sandbox.portable.saved_world import BadWorld, FieldReader
@@ -257,7 +257,7 @@ def _restored(guest: Guest) -> Restored:
     """Raises BadWorld."""
     fields = FieldReader(bytes(guest.setup.restore))
     guest.setup.restore = bytearray()
-    guide = Guide(read_bytes(fields))
+    guide = read_guide_untrusted(read_bytes(fields))
     return Restored(guide, decode_state_untrusted(fields.rest()))
 
 

@@ -65,9 +65,8 @@ class Going(NamedTuple):
 class Guide:
     """See above."""
 
-    def __init__(self, data: bytes) -> None:
-        """Raises BadWorld."""
-        fields = FieldReader(data)
+    def __init__(self, fields: FieldReader) -> None:
+        """Use `read_guide_untrusted`."""
         if fields.number(_VERSION) != VERSION:
             raise BadWorld(BROKEN)
         self._known = read_list(fields, _known_untrusted)
@@ -148,3 +147,8 @@ def _check_values(kinds: bytes, values: bytes, references: int) -> None:
             raise BadWorld("a reference is not in the list of references")
         if kind == EXTERN and number:
             raise BadWorld("a reference to something of the host is alive")
+
+
+def read_guide_untrusted(data: bytes) -> Guide:
+    """The bytes as native/module/src/guide.rs writes them. Raises BadWorld."""
+    return Guide(FieldReader(data))

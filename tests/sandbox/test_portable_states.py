@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from deepprogram import DEEP
+from required import require
 
 import sandbox
 from sandbox import Cause, Form, Limits, Setup, State, Suspended
@@ -57,29 +58,12 @@ def counted() -> int:
     return (total >> 32) ^ 0x7FA1_2345 ^ 77 ^ (ROUNDS + 4)
 
 
-# Calls itself so many times, says "go" at the bottom, waits there for a byte, and gives the depth and the byte.
-DEEP = b"""(module
-  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
-  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
-  (memory (export "memory") 1)
-  (data (i32.const 16) "\\20\\00\\00\\00\\02\\00\\00\\00\\28\\00\\00\\00\\01\\00\\00\\00") (data (i32.const 32) "go")
-  (func $down (param $n i32) (result i32)
-    (if (result i32) (local.get $n)
-      (then (i32.add (i32.const 1) (call $down (i32.sub (local.get $n) (i32.const 1)))))
-      (else
-        (drop (call $write (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 8)))
-        (drop (call $read (i32.const 0) (i32.const 24) (i32.const 1) (i32.const 8)))
-        (i32.load8_u (i32.const 40)))))
-  (func (export "shallow") (result i32) (call $down (i32.const 3)))
-  (func (export "deep") (result i32) (call $down (i32.const 10000))))"""
-
 ROOM = Limits(stack=8 << 20)
 
 
 @pytest.fixture
 async def portable(image_directory: Path) -> AsyncIterator[sandbox.Sandbox]:
-    if not TRANSFORMER.is_file() and not os.environ.get("GATEBUS_REQUIRE_LAYERS"):
-        pytest.skip("gatebus-transform is not built: run `make build`")
+    require(TRANSFORMER.is_file(), "gatebus-transform is not built: run `make build`")
     async with sandbox.open_sandbox("portable", sandbox.Settings(cache_directory=str(image_directory))) as box:
         yield box
 

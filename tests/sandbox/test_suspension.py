@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from deepprogram import DEEP
 
 import sandbox
 from sandbox import Cause, Form, Limits, State, Suspended
@@ -32,22 +33,6 @@ COUNTS = b"""(module
       (global.set $sum (call $step (global.get $sum)))
       (br_if $l (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 60000000))))
     (i32.wrap_i64 (i64.shr_u (global.get $sum) (i64.const 32)))))"""
-
-# Calls itself so many times, says "go" at the bottom, waits there for a byte, and gives the depth and the byte.
-DEEP = b"""(module
-  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
-  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
-  (memory (export "memory") 1)
-  (data (i32.const 16) "\\20\\00\\00\\00\\02\\00\\00\\00\\28\\00\\00\\00\\01\\00\\00\\00") (data (i32.const 32) "go")
-  (func $down (param $n i32) (result i32)
-    (if (result i32) (local.get $n)
-      (then (i32.add (i32.const 1) (call $down (i32.sub (local.get $n) (i32.const 1)))))
-      (else
-        (drop (call $write (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 8)))
-        (drop (call $read (i32.const 0) (i32.const 24) (i32.const 1) (i32.const 8)))
-        (i32.load8_u (i32.const 40)))))
-  (func (export "shallow") (result i32) (call $down (i32.const 3)))
-  (func (export "deep") (result i32) (call $down (i32.const 10000))))"""
 
 ROOM = Limits(stack=8 << 20)
 

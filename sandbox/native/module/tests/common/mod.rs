@@ -60,7 +60,7 @@ pub fn quick_engines() -> [Engine; 2] {
         let mut config = config();
         // Half of a test's stack: a forged state can recurse without end.
         config.max_wasm_stack(1 << 20);
-        // The allocator that is quicker still gets long lists of arguments wrong (call.wast of the core suite).
+        // The quickest compilation that all suites have been run with; each module runs for a moment only.
         config.cranelift_opt_level(OptLevel::None);
         watched(config, pulley)
     })
