@@ -1,0 +1,1 @@
+"""Programs that outlive their process and their host: parked, stored, copied, and gone on with; see lifecycle first."""
