@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from gatebus.host.lives.lifecycle import HAS_PROCESS, ON_ITS_WAY, SUSPENDED, Life, Step, WrongStep, after, can
+from gatebus.host.lives.lifetable import HAS_PROCESS, ON_ITS_WAY, SUSPENDED, Life, Step, WrongStep, after, can
 
 L, S = Life, Step
 # One row per state, in the words of the page: anything else is refused.
