@@ -1,0 +1,84 @@
+"""A snapshot from the disk into a memory; a wire. Every call blocks, in a thread of its own.
+
+In:  files of ours (untrusted until their digests are right). Out: a Saved whose memory a program can go on in without
+another copy; StoreBroken, OSError.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from gatebus.snapshots.chunking import Digests, bytes_from, chunk_from, digests_from
+from gatebus.snapshots.packset import PackSet, as_broken
+from gatebus.snapshots.savedwords import Saved
+from gatebus.snapshots.snapshotbounds import CHUNK
+from sandbox.snapshotfile import SnapshotFile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gatebus.failpoints import Failpoints
+    from gatebus.snapshots.chunking import Chunks
+    from gatebus.snapshots.manifestwords import Manifest, Section
+    from gatebus.snapshots.packfolder import Pack, PackFolder
+    from gatebus.snapshots.savedwords import Memory
+
+
+class Source(NamedTuple):
+    folder: PackFolder
+    packs: Sequence[Pack]
+
+
+def read_snapshot(source: Source, snapshot: bytes, points: Failpoints) -> Saved:
+    points.reached("load-begun")
+    with as_broken(), closing(PackSet(source.folder, source.packs)) as packs:
+        manifest = packs.manifest(snapshot)
+        memory, state, *parts = manifest.sections
+        saved = Saved(
+            manifest.module,
+            manifest.described(),
+            bytes_from(state, packs),
+            tuple((each.name, bytes_from(each, packs)) for each in parts),
+            memory_from(memory, packs, points),
+        )
+        points.reached("load-whole")
+        return saved
+
+
+def read_manifest(source: Source, snapshot: bytes) -> Manifest:
+    with as_broken(), closing(PackSet(source.folder, source.packs[:1])) as packs:
+        return packs.manifest(snapshot)
+
+
+def memory_from(section: Section, chunks: Chunks, points: Failpoints) -> Memory:
+    """Zeros stay holes. It is gone when nobody refers to it. Raises BadSnapshot."""
+    digests = digests_from(section, chunks)
+    if not sys.platform.startswith("linux"):
+        return _memory_file(digests, chunks, points)
+    from sandbox.memfd import MemfdSnapshot, memory_memfd  # of Linux only
+
+    memory = MemfdSnapshot(memory_memfd(section.length), section.length)
+    _fill(memory.fd, digests, chunks, points)
+    return memory
+
+
+def _memory_file(digests: Digests, chunks: Chunks, points: Failpoints) -> Memory:
+    fd, path = tempfile.mkstemp(prefix="gatebus-memory-")
+    memory = cast("Memory", SnapshotFile(Path(path), digests.length))
+    with os.fdopen(fd, "wb"):
+        os.truncate(fd, digests.length)
+        _fill(fd, digests, chunks, points)
+    return memory
+
+
+def _fill(fd: int, digests: Digests, chunks: Chunks, points: Failpoints) -> None:
+    for number, digest in digests.meant():
+        data = chunk_from(digests, number, digest, chunks)
+        if os.pwrite(fd, data, number * CHUNK) != len(data):
+            raise OSError("a memory took less than it was given")
+        points.reached("load-half")

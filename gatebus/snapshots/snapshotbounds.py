@@ -1,0 +1,54 @@
+"""Bounds of snapshots, each with its reason; words."""
+
+CHUNK = 64 * 1024
+"""Unit in which memory is named, left out and shared: a page of WebAssembly. Smaller ones cost more names than they
+save bytes."""
+
+SPREAD = 256
+"""Chunks that one index block names: 16 MiB of memory, 8 KiB of names. A change of one chunk writes one block again."""
+
+ABOUT_MAX = 64 * 1024
+"""CBOR that describes a snapshot: ids, tags, limits, policy."""
+
+SECTIONS_MAX = 1_024
+"""Memory, state and a part for each service; a program has some dozen services at most."""
+
+NAME_MAX = 255
+"""Bytes of a section's name; it has one byte for its length."""
+
+MEMORY_MAX = 4 << 30
+"""What 32 bits address."""
+
+STATE_MAX = 8 << 30
+"""Files and further memories of a program, as sandbox/statefile.py has it."""
+
+PART_MAX = 64 << 20
+"""What one service keeps: its streams' windows and its mailboxes, each bounded by its own."""
+
+INLINE_MAX = 1_024
+"""Parts up to this stand in the manifest: a chunk of their own would cost 72 bytes of names and a look-up."""
+
+MANIFEST_MAX = 4 << 20
+"""Everything above that stands in a manifest, with room: 384 index blocks, 1,024 small parts, what describes it."""
+
+ACCOUNT_MAX = 1_024
+"""Bytes of the name of an account."""
+
+PACKS_EACH = 32
+"""Files that one snapshot's chunks may lie in. With more, the smallest ones are copied into its own: opening 32 files
+takes 0.3 ms, and a checkpoint every second leaves a hundred in two minutes."""
+
+ENTRIES_MAX = 4 * (MEMORY_MAX + STATE_MAX) // CHUNK
+"""Chunks of one file: whatever a snapshot may hold, with room for parts and index blocks."""
+
+SNAPSHOT_COST = 16 * 1024
+"""Bytes that a snapshot counts at least: its records, its file's block and name."""
+
+ANSWERED_SECONDS = 30.0
+"""For a step that must not be cut in the middle, such as removing what was not finished."""
+
+COMPRESS_LEVEL = 1
+"""Of zstd: level 3 takes twice the time for a twentieth less."""
+
+TRIED = 4 * 1024
+"""Of each chunk are compressed first: where that gains nothing, the rest would not either."""

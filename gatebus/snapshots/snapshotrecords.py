@@ -1,0 +1,277 @@
+"""Records of snapshots and of instances in SQLite; a wire. Every call blocks; one thread at a time.
+
+In:  frozen records of ours; the file of an earlier run (untrusted: every row is sealed, the file is checked whole when
+it is opened). Out: records, StoreBroken, a Refusal (full disk, a conflict).
+
+WAL with full sync: what was answered is on the disk. A snapshot, its file and the change of its instance's record are
+one transaction: after a crash there is all of it or nothing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gatebus.durable import sync_folder
+from gatebus.failpoints import UNWATCHED
+from gatebus.faults import StoreBroken
+from gatebus.host.refusals import Refusal, disk_full
+from gatebus.snapshots.packfolder import Pack
+from gatebus.snapshots.packset import SharedGone
+from gatebus.snapshots.savedwords import STATES, BadSnapshot, Change, Record, SnapshotLine, about_bytes, about_untrusted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from gatebus.failpoints import Failpoints
+
+_FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")  # as gatebus.host.modulerecords has it
+_VERSION = 1
+_NAME = 16  # of a file of chunks
+_SEAL = 16
+_SCHEMA = """
+CREATE TABLE pack (name BLOB PRIMARY KEY, account TEXT, size INTEGER, head BLOB, seal BLOB) STRICT, WITHOUT ROWID;
+CREATE TABLE snapshot (account TEXT, id BLOB, module TEXT, about BLOB, size INTEGER, written INTEGER, packs BLOB,
+    seal BLOB, PRIMARY KEY (account, id)) STRICT, WITHOUT ROWID;
+CREATE INDEX snapshot_id ON snapshot (id);
+CREATE INDEX snapshot_module ON snapshot (module);
+CREATE TABLE instance (instance BLOB PRIMARY KEY, owner TEXT, account TEXT, state TEXT, snapshot BLOB, about BLOB,
+    revision INTEGER, seal BLOB) STRICT, WITHOUT ROWID;
+CREATE INDEX instance_snapshot ON instance (snapshot);
+"""
+_DAMAGED = (
+    "The records of snapshots are damaged. Nothing was changed: `gatebus fsck` says what is there, and "
+    "`gatebus fsck --repair` makes new records from the files."
+)
+Row = tuple[Any, ...]
+
+
+class Stored(NamedTuple):
+    """A snapshot's line, and the files that its chunks lie in: the first one has its manifest."""
+
+    line: SnapshotLine
+    packs: tuple[bytes, ...]
+
+
+class SnapshotRecords:
+    """Raises StoreBroken from every method, and Refusal when the disk is full: then nothing was changed."""
+
+    def __init__(self, path: Path, points: Failpoints = UNWATCHED) -> None:
+        self._points = points
+        with _told():
+            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            with _told():
+                self._prepare()
+                sync_folder(path.parent)
+        except BaseException:
+            self._database.close()
+            raise
+
+    def _prepare(self) -> None:
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=FULL")
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        if version == 0 and not self._database.execute("SELECT 1 FROM sqlite_schema").fetchone():
+            with self._change():
+                for statement in filter(str.strip, _SCHEMA.split(";")):
+                    self._database.execute(statement)
+                self._database.execute(f"PRAGMA user_version={_VERSION}")
+        elif version != _VERSION:
+            raise StoreBroken(
+                "The records of snapshots are of another version of gatebus, or damaged. Use that version."
+            )
+        if self._database.execute("PRAGMA integrity_check").fetchone() != ("ok",):
+            raise StoreBroken(_DAMAGED)
+
+    def close(self) -> None:
+        with _told():
+            self._database.close()
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._database.execute("COMMIT")
+        except BaseException:
+            if self._database.in_transaction:  # a full disk may have ended it already
+                self._database.execute("ROLLBACK")
+            raise
+
+    def _rows(self, table: str, where: str = "", *values: object) -> list[Row]:
+        with _told():
+            statement = f"SELECT * FROM {table} {where}"  # noqa: S608  # both are texts of this file
+            return [_sealed(table, row) for row in self._database.execute(statement, values)]
+
+    def _put(self, table: str, *values: object) -> None:
+        marks = ", ".join("?" * (len(values) + 1))
+        statement = f"REPLACE INTO {table} VALUES ({marks})"  # noqa: S608  # a name of this file
+        self._database.execute(statement, (*values, _seal(table, values)))
+
+    # Snapshots.
+
+    def snapshot(self, snapshot: bytes, account: str | None = None) -> Stored | None:
+        """Of this account, or of anybody: the id says everything that is in it."""
+        rows = self._rows("snapshot", "WHERE id=?", snapshot)
+        return next((_stored(row) for row in rows if account in (None, row[0])), None)
+
+    def snapshots(self, account: str | None = None) -> list[Stored]:
+        if account is None:
+            return [_stored(row) for row in self._rows("snapshot")]
+        return [_stored(row) for row in self._rows("snapshot", "WHERE account=?", account)]
+
+    def latest(self, account: str, module: str) -> Stored | None:
+        """Of the same program: most of its memory may be the same."""
+        found = map(_stored, self._rows("snapshot", "WHERE module=? AND account=?", module, account))
+        return max(found, key=lambda each: (each.line.taken, each.line.id), default=None)
+
+    def modules(self) -> frozenset[str]:
+        """Programs that some snapshot needs."""
+        with _told():
+            rows = self._database.execute("SELECT DISTINCT module FROM snapshot").fetchall()
+            return frozenset(str(row[0]) for row in rows)
+
+    def needed(self, module: str) -> bool:
+        with _told():
+            return bool(self._database.execute("SELECT 1 FROM snapshot WHERE module=? LIMIT 1", (module,)).fetchone())
+
+    def keep(self, stored: Stored, pack: Pack, change: Change | None) -> Stored:
+        """All of it, or nothing. One that is there already stays and is returned. Raises SharedGone, Refusal."""
+        line = stored.line
+        self._points.reached("save-committing")
+        with _told(), self._change():
+            there = self.snapshot(line.id, line.account)
+            if there is None:
+                self._insert(stored, pack)
+            if change is not None:
+                self._set(change)
+        self._points.reached("save-committed")
+        return there or stored
+
+    def _insert(self, stored: Stored, pack: Pack) -> None:
+        line = stored.line
+        for name in stored.packs:
+            if name != pack.name and not self._rows("pack", "WHERE name=?", name):
+                raise SharedGone
+        self._put("pack", *pack)
+        about = about_bytes(line.about)
+        self._put(
+            "snapshot", line.account, line.id, line.module, about, line.size, line.written, b"".join(stored.packs)
+        )
+
+    def drop(self, account: str, snapshot: bytes) -> bool:
+        """Whether it was there. Raises Refusal when an instance goes on from it."""
+        self._points.reached("drop-committing")
+        with _told(), self._change():
+            if self.snapshot(snapshot, account) is None:
+                return False
+            if any(each.account == account for each in self.instances_from(snapshot)):
+                raise Refusal("conflict", "An instance goes on from this snapshot. Remove the instance first.")
+            self._database.execute("DELETE FROM snapshot WHERE account=? AND id=?", (account, snapshot))
+        self._points.reached("drop-committed")
+        return True
+
+    # Files of chunks.
+
+    def packs(self) -> list[Pack]:
+        return [_pack(row) for row in self._rows("pack")]
+
+    def pack(self, name: bytes) -> Pack | None:
+        return next((_pack(row) for row in self._rows("pack", "WHERE name=?", name)), None)
+
+    def forget_unused(self, held: Callable[[], Iterable[bytes]]) -> list[Pack]:
+        """Files that no snapshot needs, and nobody reads or is about to share; theirs alone to remove now."""
+        with _told(), self._change():
+            used = {name for stored in self.snapshots() for name in stored.packs}.union(held())
+            unused = [each for each in self.packs() if each.name not in used]
+            for each in unused:
+                self._database.execute("DELETE FROM pack WHERE name=?", (each.name,))
+        return unused
+
+    # Instances.
+
+    def instance(self, instance: bytes) -> Record | None:
+        return next((_record(row) for row in self._rows("instance", "WHERE instance=?", instance)), None)
+
+    def instances(self, owner: str | None = None) -> list[Record]:
+        if owner is None:
+            return [_record(row) for row in self._rows("instance")]
+        return [_record(row) for row in self._rows("instance", "WHERE owner=?", owner)]
+
+    def instances_from(self, snapshot: bytes) -> list[Record]:
+        return [_record(row) for row in self._rows("instance", "WHERE snapshot=?", snapshot)]
+
+    def put(self, change: Change) -> Record:
+        """Compare and set. Raises Refusal (conflict; not-found: its snapshot is not there)."""
+        self._points.reached("record-committing")
+        with _told(), self._change():
+            record = self._set(change)
+        self._points.reached("record-committed")
+        return record
+
+    def _set(self, change: Change) -> Record:
+        new = change.record
+        assert new.state in STATES
+        self._compare(new.instance, change.seen)
+        if new.snapshot is not None and self.snapshot(new.snapshot, new.account) is None:
+            raise Refusal("not-found", "There is no such snapshot, or it is not yours.")
+        row = (new.instance, new.owner, new.account, new.state, new.snapshot, new.about, change.seen + 1)
+        self._put("instance", *row)
+        return Record(*row)
+
+    def delete(self, instance: bytes, seen: int) -> None:
+        """Raises Refusal (conflict)."""
+        self._points.reached("record-committing")
+        with _told(), self._change():
+            self._compare(instance, seen)
+            self._database.execute("DELETE FROM instance WHERE instance=?", (instance,))
+        self._points.reached("record-committed")
+
+    def _compare(self, instance: bytes, seen: int) -> None:
+        now = self.instance(instance)
+        if (now.revision if now is not None else 0) != seen:
+            raise Refusal("conflict", "The instance was changed meanwhile. Look at it again.")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What SQLite says, as our own error: without the path."""
+    try:
+        yield
+    except sqlite3.OperationalError as problem:
+        name = getattr(problem, "sqlite_errorname", "unknown")
+        if name in _FULL:
+            raise disk_full() from problem
+        raise StoreBroken(f"The records of snapshots cannot be used ({name}). Look at their disk.") from problem
+    except (sqlite3.Error, OSError, ValueError, TypeError, OverflowError, BadSnapshot) as problem:
+        raise StoreBroken(_DAMAGED) from problem
+
+
+def _seal(table: str, values: Iterable[object]) -> bytes:
+    """Against accidents: a flipped bit is seen before it is believed."""
+    return sha256(repr((table, *values)).encode()).digest()[:_SEAL]
+
+
+def _sealed(table: str, row: Row) -> Row:
+    *values, seal = row
+    if _seal(table, values) != seal:
+        raise StoreBroken(_DAMAGED)
+    return tuple(values)
+
+
+def _stored(row: Row) -> Stored:
+    account, name, module, about, size, written, packs = row
+    line = SnapshotLine(name, account, module, about_untrusted(about), size, written)
+    return Stored(line, tuple(packs[at : at + _NAME] for at in range(0, len(packs), _NAME)))
+
+
+def _pack(row: Row) -> Pack:
+    return Pack(*row)
+
+
+def _record(row: Row) -> Record:
+    return Record(*row)

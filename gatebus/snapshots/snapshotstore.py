@@ -1,0 +1,311 @@
+"""Snapshots that a host keeps, and the records of instances that outlive their processes; a wire.
+
+    async with open_snapshot_store(folder, quotas, settings) as store:
+        kept = await store.save(saved, account=..., base=id, changed=ranges, change=Change(record, seen))
+        saved = await store.load(kept.id)
+        await store.records.put(record, seen)
+
+In:  what a stopped program has left, ids and accounts that an operation has checked. Out: Kept, Saved, lines, records;
+Refusal, StoreBroken. What was answered is on the disk.
+
+Order of saving: the file, then one transaction for file, snapshot and the instance's record. Order of forgetting: the
+records, then the files. A file without a record is nobody's, and stays for `gatebus fsck`. One host per folder, by a
+lock. Threads do the work: one for the database, any for files; a cancelled call waits for its thread.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+import trio
+
+from gatebus.durable import sync_folder
+from gatebus.failpoints import UNWATCHED, Failpoints
+from gatebus.faults import StoreBroken
+from gatebus.host.quotas import Amounts
+from gatebus.host.refusals import Refusal
+from gatebus.host.storedisk import alone, told
+from gatebus.snapshots.loadingwork import Source, read_snapshot
+from gatebus.snapshots.packfolder import PackFolder
+from gatebus.snapshots.packset import SharedGone
+from gatebus.snapshots.packwords import UNSIGNED, statement
+from gatebus.snapshots.savedwords import Change, Kept, Record, Saved, SnapshotLine
+from gatebus.snapshots.savingwork import Before, Order, Written, write_snapshot
+from gatebus.snapshots.snapshotbounds import ANSWERED_SECONDS, SNAPSHOT_COST
+from gatebus.snapshots.snapshotrecords import SnapshotRecords, Stored
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from gatebus.host.quotas import Quotas, Ticket
+    from gatebus.snapshots.chunking import Ranges
+    from gatebus.snapshots.packfolder import Pack
+
+T = TypeVar("T")
+_ABSENT = "There is no such snapshot, or it is not yours."
+
+
+def _unsigned(_statement: bytes) -> bytes:
+    return UNSIGNED[1]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """`key`, `sign`: of the host (identityfile, proofs); without them what is saved is not signed."""
+
+    key: bytes = UNSIGNED[0]
+    sign: Callable[[bytes], bytes] = _unsigned
+    points: Failpoints = field(default=UNWATCHED)
+
+
+@asynccontextmanager
+async def open_snapshot_store(
+    folder: Path, quotas: Quotas, settings: StoreSettings | None = None
+) -> AsyncIterator[SnapshotStore]:
+    """Raises StoreBroken: another host uses the folder, it cannot be read, its records are damaged."""
+    settings = settings or StoreSettings()
+    with alone(folder):
+        one = trio.CapacityLimiter(1)
+        with told():
+            await trio.to_thread.run_sync(sync_folder, folder.parent)
+            packs = await trio.to_thread.run_sync(PackFolder, folder / "packs", settings.points)
+        path = folder / "snapshots.sqlite"
+        database = await trio.to_thread.run_sync(SnapshotRecords, path, settings.points, limiter=one)
+        store = SnapshotStore(SnapshotDisk(packs, database, one), quotas, settings)
+        try:
+            await store.count()
+            yield store
+        finally:
+            with trio.move_on_after(ANSWERED_SECONDS, shield=True):
+                await store.disk.record(database.close)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotDisk:
+    folder: PackFolder
+    database: SnapshotRecords
+    one: trio.CapacityLimiter
+    """The database's only thread at a time."""
+
+    async def record(self, function: Callable[..., T], *arguments: object) -> T:
+        return await trio.to_thread.run_sync(partial(function, *arguments), limiter=self.one)
+
+    async def file(self, function: Callable[..., T], *arguments: object) -> T:
+        with told():
+            return await trio.to_thread.run_sync(partial(function, *arguments))
+
+
+class InstanceRecords:
+    """Compare and set, on the disk when it returns."""
+
+    def __init__(self, disk: SnapshotDisk) -> None:
+        self._disk = disk
+
+    async def put(self, record: Record, seen: int) -> Record:
+        """`seen`: the revision that was read, 0 for a new one. As it is kept. Raises Refusal (conflict)."""
+        return await self._disk.record(self._disk.database.put, Change(record, seen))
+
+    async def get(self, instance: bytes) -> Record | None:
+        return await self._disk.record(self._disk.database.instance, instance)
+
+    async def list(self, owner: str | None = None) -> list[Record]:
+        """Of one owner; None: all, at the start of the host."""
+        return await self._disk.record(self._disk.database.instances, owner)
+
+    async def delete(self, instance: bytes, seen: int) -> None:
+        """Raises Refusal (conflict)."""
+        await self._disk.record(self._disk.database.delete, instance, seen)
+
+
+class SnapshotStore:
+    """Made by open_snapshot_store. Any task may call it."""
+
+    def __init__(self, disk: SnapshotDisk, quotas: Quotas, settings: StoreSettings) -> None:
+        self.disk = disk
+        self.records = InstanceRecords(disk)
+        self._quotas, self._settings = quotas, settings
+        self._tickets: dict[str, Ticket] = {}  # stored bytes, by account
+        self._held: Counter[bytes] = Counter()  # files that somebody reads or is about to share
+
+    async def count(self) -> None:
+        """What is there from earlier runs draws on its owners' quotas."""
+        stored: Counter[str] = Counter()
+        for pack in await self.disk.record(self.disk.database.packs):
+            stored[pack.account] += _cost(pack.size)
+        for account, size in stored.items():
+            self._tickets[account] = self._quotas.adopt(account, Amounts(stored=size))
+
+    # Saving.
+
+    async def save(
+        self,
+        saved: Saved,
+        *,
+        account: str,
+        base: bytes | None = None,
+        changed: Ranges | None = None,
+        change: Change | None = None,
+    ) -> Kept:
+        """Durable when it returns, and with it the record of `change` (its `snapshot` is set to this one). `base`: the
+        snapshot that the program went on from; `changed`: what of memory 0 may differ from it (None: not known).
+        Raises Refusal: quota-storage, disk-full, conflict; then nothing was changed.
+        """
+        try:
+            return await self._save(saved, account, await self._before(account, saved, base), changed, change)
+        except SharedGone:  # what it would have shared was dropped meanwhile
+            return await self._save(saved, account, None, None, change)
+
+    async def _before(self, account: str, saved: Saved, base: bytes | None) -> Before | None:
+        database = self.disk.database
+        stored = await self.disk.record(database.snapshot, base, account) if base is not None else None
+        direct = stored is not None
+        if stored is None:
+            stored = await self.disk.record(database.latest, account, saved.module)
+        return Before(stored.line.id, await self._packs(stored), direct) if stored is not None else None
+
+    async def _packs(self, stored: Stored) -> list[Pack]:
+        found = await self.disk.record(lambda: [self.disk.database.pack(name) for name in stored.packs])
+        return [each for each in found if each is not None]
+
+    async def _save(
+        self, saved: Saved, account: str, before: Before | None, changed: Ranges | None, change: Change | None
+    ) -> Kept:
+        order = Order(saved, account, self._room(account), self._signed, before, changed)
+        with self._holding(before.packs if before is not None else ()):
+            written = await self.disk.file(write_snapshot, self.disk.folder, order)
+            return await self._keep(saved, written, change)
+
+    async def _keep(self, saved: Saved, written: Written, change: Change | None) -> Kept:
+        """The transaction. What is refused takes its file with it."""
+        pack = written.pack
+        line = SnapshotLine(written.id, pack.account, saved.module, saved.about, written.size, pack.size)
+        stored, pointed = Stored(line, written.packs), _pointed(change, written.id)
+        try:
+            self._spend(pack.account, _cost(pack.size))
+            try:
+                there = await self.disk.record(self.disk.database.keep, stored, pack, pointed)
+            except BaseException:
+                self._give_back(pack.account, _cost(pack.size))
+                raise
+        except (Refusal, SharedGone, trio.Cancelled):  # of anything else it is not known what the disk has
+            await self._remove(pack.name)
+            raise
+        if there is not stored:  # exactly this was saved before
+            self._give_back(pack.account, _cost(pack.size))
+            await self._remove(pack.name)
+            return Kept(written.id, written.size, 0)
+        return Kept(written.id, written.size, pack.size)
+
+    async def _remove(self, name: bytes) -> None:
+        """A disk that does not answer is not waited for: what stays is nobody's."""
+        with trio.move_on_after(ANSWERED_SECONDS, shield=True):
+            await trio.to_thread.run_sync(self.disk.folder.remove, name, abandon_on_cancel=True)
+
+    def _signed(self, snapshot: bytes) -> tuple[bytes, bytes]:
+        return self._settings.key, self._settings.sign(statement(snapshot))
+
+    # Reading.
+
+    async def load(self, snapshot: bytes) -> Saved:
+        """Every byte verified. Whoever asks: the caller knows whose it is. Raises Refusal, StoreBroken."""
+        stored = await self._stored(snapshot)
+        packs = await self._packs(stored)
+        source = Source(self.disk.folder, packs)
+        with self._holding(packs):
+            try:
+                return await self.disk.file(read_snapshot, source, snapshot, self._settings.points)
+            except SharedGone:
+                await self._stored(snapshot)  # it was dropped meanwhile, or else
+                raise StoreBroken("A file of this snapshot is missing. `gatebus fsck` names it.") from None
+
+    async def line(self, snapshot: bytes, account: str | None = None) -> SnapshotLine:
+        """Of anybody's, or of this account's only. Raises Refusal."""
+        return (await self._stored(snapshot, account)).line
+
+    async def about(self, snapshot: bytes) -> Mapping[str, object]:
+        """Raises Refusal."""
+        return (await self._stored(snapshot)).line.about
+
+    async def list(self, account: str) -> list[SnapshotLine]:
+        """The newest first."""
+        found = await self.disk.record(self.disk.database.snapshots, account)
+        return sorted((each.line for each in found), key=lambda line: (-line.taken, line.id))
+
+    async def needed(self, module: str) -> bool:
+        """Some snapshot is of this program: its bytes must stay."""
+        return await self.disk.record(self.disk.database.needed, module)
+
+    async def modules(self) -> frozenset[str]:
+        """All programs that are needed."""
+        return await self.disk.record(self.disk.database.modules)
+
+    async def _stored(self, snapshot: bytes, account: str | None = None) -> Stored:
+        stored = await self.disk.record(self.disk.database.snapshot, snapshot, account)
+        if stored is None:
+            raise Refusal("not-found", _ABSENT)
+        return stored
+
+    # Forgetting.
+
+    async def drop(self, account: str, snapshot: bytes) -> None:
+        """Raises Refusal: not-found; conflict when an instance goes on from it."""
+        if not await self.disk.record(self.disk.database.drop, account, snapshot):
+            raise Refusal("not-found", _ABSENT)
+        await self.sweep()
+        self._settings.points.reached("drop-removed")
+
+    async def sweep(self) -> None:
+        """Takes away files that no snapshot needs any more."""
+        for pack in await self.disk.record(self.disk.database.forget_unused, self._in_use):
+            self._give_back(pack.account, _cost(pack.size))
+            await self._remove(pack.name)
+
+    def _in_use(self) -> tuple[bytes, ...]:
+        return (*self._held,)  # from the database's thread: one step of the interpreter
+
+    @contextmanager
+    def _holding(self, packs: Iterable[Pack]) -> Iterator[None]:
+        """Nobody takes these files away meanwhile."""
+        names = [each.name for each in packs]
+        self._held.update(names)
+        try:
+            yield
+        finally:
+            self._held.subtract(names)
+            self._held += Counter()  # keeps what is held
+
+    # Quotas: one ticket for each account.
+
+    def _room(self, account: str) -> int:
+        bounds = self._quotas.bounds
+        mine = bounds.of(account).stored - self._quotas.used(account).stored
+        return max(0, min(mine, bounds.host.stored - self._quotas.total.stored))
+
+    def _spend(self, account: str, size: int) -> None:
+        """Raises Refusal."""
+        self._merge(account, self._quotas.take(account, Amounts(stored=size)), size)
+
+    def _give_back(self, account: str, size: int) -> None:
+        self._merge(account, None, -size)
+
+    def _merge(self, account: str, taken: Ticket | None, more: int) -> None:
+        had = self._tickets.pop(account, None)
+        for ticket in (had, taken):
+            if ticket is not None:
+                self._quotas.release(ticket)
+        size = (had.amounts.stored if had is not None else 0) + more
+        if size > 0:
+            self._tickets[account] = self._quotas.adopt(account, Amounts(stored=size))
+
+
+def _pointed(change: Change | None, snapshot: bytes) -> Change | None:
+    return None if change is None else Change(replace(change.record, snapshot=snapshot), change.seen)
+
+
+def _cost(size: int) -> int:
+    return max(size, SNAPSHOT_COST)
