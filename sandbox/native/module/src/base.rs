@@ -105,6 +105,7 @@ impl<'a> Base<'a> {
 }
 
 /// Where helpers and dispatchers are: in the program among its own functions, in a continuation among the imports.
+#[derive(Default)]
 pub(crate) struct Links {
     pub(crate) push: BTreeMap<Vec<Scalar>, u32>,
     pub(crate) dispatch: BTreeMap<u32, u32>,

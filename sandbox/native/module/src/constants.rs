@@ -33,7 +33,13 @@ pub(crate) fn bytes(base: &Base<'_>, expression: &ConstExpr<'_>) -> Vec<u8> {
     out
 }
 
-/// The same, as what the encoder of sections takes.
+/// The expression as it came.
+pub(crate) fn unchanged(base: &Base<'_>, expression: &ConstExpr<'_>) -> wasm_encoder::ConstExpr {
+    let bytes = |(_, range): (Operator<'_>, Range<usize>)| base.program.bytes[range].to_vec();
+    wasm_encoder::ConstExpr::raw(operators(expression).into_iter().flat_map(bytes))
+}
+
+/// The bytes of [`bytes`], as what the encoder of sections takes.
 pub(crate) fn expression(base: &Base<'_>, expression: &ConstExpr<'_>) -> wasm_encoder::ConstExpr {
     wasm_encoder::ConstExpr::raw(bytes(base, expression))
 }

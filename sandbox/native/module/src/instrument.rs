@@ -23,7 +23,7 @@ use crate::helpers;
 use crate::live::add_liveness;
 use crate::normal::{next_local, normalise};
 use crate::parse::Program;
-use crate::print::{Leaving, Printer};
+use crate::print::{Leaving, Printer, Within};
 use crate::references;
 use crate::refused::{Reason, Refused};
 use crate::scalar::Types;
@@ -191,7 +191,7 @@ fn print_form(base: &Base<'_>, form: &Form, links: &Links, types: &mut Types) ->
     let out = helpers::with_locals(&locals);
     let exits = Exits::of(form);
     let leaving = Leaving::Shared(&exits);
-    let mut printer = Printer { base, form, links, types, out, hints: Vec::new(), leaving, outside: false };
+    let mut printer = Printer { base, form, links, types, out, hints: Vec::new(), leaving, within: Within::Program };
     exits::print(&mut printer, &exits);
     (printer.out, printer.hints)
 }
@@ -230,7 +230,7 @@ fn print_hidden(base: &Base<'_>, links: &Links, types: &mut Types, printed: &mut
         printed.code.function(body);
     };
     if base.added.references {
-        add(references::TAKE, &references::take(base));
+        add(references::TAKE, &references::take(base.references_table()));
     }
     for op in &base.added.segments {
         add((op.params(), &[]), &segments::function(base, *op));

@@ -12,6 +12,7 @@
 //! 6. `instrument` (with `base`, `print`, `helpers`, `references`, `segments`, `sections`, `constants`; addresses and names in `layout`): the transformed program
 //! 7. `frames`: what it wrote when it was left; `state` (with `bytes`): the same and the rest, as it travels; `show`: in words for a person
 //! 8. `resume`: the continuation module for a set of sites; `guide`: what the resuming process must know of it
+//! 9. `export` (with `fits`, `frozen`): the same and the whole state in one ordinary module, for any engine
 //!
 //! A library: nothing here runs a program. The module comes from outside, so all of this belongs into the jailed worker; only `state` and [`Guide`] are
 //! for the process that runs the program.
@@ -41,9 +42,12 @@ mod base;
 mod bytes;
 mod constants;
 mod exits;
+mod export;
 mod features;
+mod fits;
 mod form;
 mod frames;
+mod frozen;
 mod graph;
 mod guide;
 mod helpers;

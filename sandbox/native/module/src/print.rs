@@ -25,6 +25,7 @@ use crate::exits::Exits;
 use crate::form::{Form, Op, Shape};
 use crate::layout::{SCRATCH, UNWINDING, ZONE, at, word};
 use crate::scalar::{Types, dummy, looks_left};
+use crate::segments;
 use std::ops::Range;
 use wasm_encoder::{BlockType, Function, Instruction};
 use wasmparser::Catch;
@@ -37,6 +38,17 @@ pub(crate) enum Leaving<'x> {
     Own,
 }
 
+/// What a function is printed into, which says how a call reaches another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Within {
+    /// Directly, or an imported one through its wrapper.
+    Program,
+    /// Through the program's dispatchers.
+    Continuation,
+    /// Directly. It is never left: polls and checks are not printed.
+    Export,
+}
+
 /// The printer of one function.
 pub(crate) struct Printer<'x, 'a> {
     pub(crate) base: &'x Base<'a>,
@@ -47,8 +59,7 @@ pub(crate) struct Printer<'x, 'a> {
     /// Branches that are likely or not, by their offsets in the body; those of the cold blocks are not.
     pub(crate) hints: Vec<(u32, bool)>,
     pub(crate) leaving: Leaving<'x>,
-    /// Calls go through the dispatchers: this is a continuation.
-    pub(crate) outside: bool,
+    pub(crate) within: Within,
 }
 
 impl Printer<'_, '_> {
@@ -83,6 +94,7 @@ impl Printer<'_, '_> {
                     let (default, listed) = all.split_last().expect("a table has a default");
                     self.write(Instruction::BrTable(listed.into(), *default));
                 }
+                Op::Poll(_) | Op::Check(..) if self.within == Within::Export => {}
                 Op::Poll(spot) => {
                     self.ask_request(*spot);
                     self.cold(*spot, depth);
@@ -108,6 +120,7 @@ impl Printer<'_, '_> {
             Op::Return => self.write(Instruction::Return),
             Op::Unreachable => self.write(Instruction::Unreachable),
             Op::Reference(function) => self.reference(*function),
+            Op::Segment(op) if self.within == Within::Export => self.write(segments::instruction(*op)),
             Op::Segment(op) => self.write(Instruction::Call(self.links.segments[op])),
             Op::Call(function) => self.call(*function, Instruction::Call),
             Op::TailCall(function) => self.call(*function, Instruction::ReturnCall),
@@ -132,8 +145,10 @@ impl Printer<'_, '_> {
 
     /// A continuation takes the program's own reference: one to its own function would be another one to the host.
     fn reference(&mut self, function: u32) {
-        if !self.outside {
-            return self.write(Instruction::RefFunc(self.base.target(function)));
+        match self.within {
+            Within::Program => return self.write(Instruction::RefFunc(self.base.target(function))),
+            Within::Export => return self.write(Instruction::RefFunc(function)),
+            Within::Continuation => {}
         }
         self.write(Instruction::I32Const(self.base.place_of(function).cast_signed()));
         self.write(Instruction::TableGet(self.base.functions_table()));
@@ -148,8 +163,10 @@ impl Printer<'_, '_> {
 
     pub(crate) fn call(&mut self, function: u32, instruction: fn(u32) -> Instruction<'static>) {
         let target = self.base.target(function);
-        if !self.outside {
-            return self.write(instruction(target));
+        match self.within {
+            Within::Program => return self.write(instruction(target)),
+            Within::Export => return self.write(instruction(function)),
+            Within::Continuation => {}
         }
         let ty = self.base.type_of_target(target);
         let place = self.base.added.dispatch[&ty].binary_search(&target);

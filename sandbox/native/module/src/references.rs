@@ -48,13 +48,13 @@ pub(crate) fn keep(base: &Base<'_>) -> Function {
     out
 }
 
-/// `(number) -> reference`.
-pub(crate) fn take(base: &Base<'_>) -> Function {
+/// `(number) -> reference`, from the table of those of the frames.
+pub(crate) fn take(table: u32) -> Function {
     let mut out = Function::new([]);
     let mut write = |instruction: Instruction<'static>| _ = out.instruction(&instruction);
     [Instruction::LocalGet(0), Instruction::I32Eqz, Instruction::If(BlockType::Empty)].into_iter().for_each(&mut write);
     [Instruction::RefNull(HeapType::FUNC), Instruction::Return, Instruction::End].into_iter().for_each(&mut write);
     [Instruction::LocalGet(0), Instruction::I32Const(1), Instruction::I32Sub].into_iter().for_each(&mut write);
-    [Instruction::TableGet(base.references_table()), Instruction::End].into_iter().for_each(&mut write);
+    [Instruction::TableGet(table), Instruction::End].into_iter().for_each(&mut write);
     out
 }

@@ -25,7 +25,7 @@ use crate::frames::BadFrames;
 use crate::helpers;
 use crate::instrument::{Suspendable, add_hints, dispatch_type};
 use crate::layout::{CONTROL, PROGRAM};
-use crate::print::{Leaving, Printer};
+use crate::print::{Leaving, Printer, Within};
 use crate::references;
 use crate::scalar::{Scalar, Types};
 use crate::sections::{self, hidden};
@@ -45,6 +45,12 @@ const CONTINUATION: usize = 64 << 20;
 impl Suspendable<'_> {
     /// The continuation module for these sites.
     pub fn continuation_untrusted(&self, sites: &BTreeSet<u32>) -> Result<Vec<u8>, BadFrames> {
+        self.check_sites_untrusted(sites)?;
+        Ok(print(&self.base, sites))
+    }
+
+    /// Are these the program's, and not too many?
+    pub(crate) fn check_sites_untrusted(&self, sites: &BTreeSet<u32>) -> Result<(), BadFrames> {
         if sites.iter().any(|site| self.table().saved_untrusted(*site).is_none()) {
             return Err(BadFrames::NO_SITE);
         }
@@ -54,7 +60,7 @@ impl Suspendable<'_> {
         if size > CONTINUATION {
             return Err(BadFrames { text: "the frames stand at too many places of too large functions" });
         }
-        Ok(print(&self.base, sites))
+        Ok(())
     }
 }
 
@@ -69,11 +75,43 @@ pub(crate) fn results_at(base: &Base<'_>, site: u32) -> Vec<ValType> {
     base.program.type_of(base.table.sites[site as usize].function).results().to_vec()
 }
 
-/// The functions of a continuation: the sites' bodies from `first` on, then the choosers.
-struct Plan<'x> {
+/// The functions that go on from a set of sites: the sites' bodies from `first` on, then the choosers.
+pub(crate) struct Plan {
     sites: Vec<(u32, Vec<ValType>)>,
-    choosers: BTreeMap<&'x [ValType], u32>,
+    pub(crate) choosers: BTreeMap<Vec<ValType>, u32>,
     first: u32,
+    within: Within,
+}
+
+/// One of them. It takes nothing.
+pub(crate) struct Planned {
+    pub(crate) results: Vec<ValType>,
+    pub(crate) body: Function,
+    pub(crate) hints: Vec<(u32, bool)>,
+}
+
+impl Plan {
+    pub(crate) fn of(base: &Base<'_>, sites: &BTreeSet<u32>, first: u32, within: Within) -> Plan {
+        let sites: Vec<(u32, Vec<ValType>)> = sites.iter().map(|site| (*site, results_at(base, *site))).collect();
+        // Also for what a call inside gives: a set that holds no frame for it cannot be complete, and would trap there.
+        let inner = sites.iter().filter_map(|(site, _)| inner_results(base, *site));
+        let kinds: BTreeSet<Vec<ValType>> = sites.iter().map(|(_, results)| results.clone()).chain(inner).collect();
+        let choosers = kinds.into_iter().zip(first + crate::number(sites.len())..).collect();
+        Plan { sites, choosers, first, within }
+    }
+
+    /// All of them, in the order of their numbers.
+    pub(crate) fn functions(&self, base: &Base<'_>, links: &Links, types: &mut Types) -> Vec<Planned> {
+        let mut all = Vec::new();
+        for (site, results) in &self.sites {
+            let (body, hints) = print_site(base, links, types, self, *site);
+            all.push(Planned { results: results.clone(), body, hints });
+        }
+        for results in self.choosers.keys() {
+            all.push(Planned { results: results.clone(), body: chooser(base, self, results), hints: Vec::new() });
+        }
+        all
+    }
 }
 
 fn print(base: &Base<'_>, sites: &BTreeSet<u32>) -> Vec<u8> {
@@ -81,26 +119,17 @@ fn print(base: &Base<'_>, sites: &BTreeSet<u32>) -> Vec<u8> {
     let mut types = base.types.clone();
     let imports = imports(base, &links, &mut types);
     let first = links.shared();
-    let sites: Vec<(u32, Vec<ValType>)> = sites.iter().map(|site| (*site, results_at(base, *site))).collect();
-    // Also for what a call inside gives: a set that holds no frame for it cannot be complete, and would trap there.
-    let inner: Vec<Vec<ValType>> = sites.iter().filter_map(|(site, _)| inner_results(base, *site)).collect();
-    let kinds: BTreeSet<&[ValType]> =
-        sites.iter().map(|(_, results)| results).chain(&inner).map(Vec::as_slice).collect();
-    let choosers = kinds.into_iter().zip(first + crate::number(sites.len())..).collect();
-    let plan = Plan { sites: sites.clone(), choosers, first };
+    let plan = Plan::of(base, sites, first, Within::Continuation);
     let mut functions = FunctionSection::new();
     let mut code = CodeSection::new();
     let mut hints = BranchHints::new();
-    for ((site, results), number) in plan.sites.iter().zip(first..) {
-        let (body, offsets) = print_site(base, &links, &mut types, &plan, *site);
-        functions.function(types.intern(&[], results));
-        code.function(&body);
-        add_hints(&mut hints, number, &offsets);
+    for (number, planned) in (first..).zip(plan.functions(base, &links, &mut types)) {
+        functions.function(types.intern(&[], &planned.results));
+        code.function(&planned.body);
+        add_hints(&mut hints, number, &planned.hints);
     }
     let mut exports = ExportSection::new();
     for (results, number) in &plan.choosers {
-        functions.function(types.intern(&[], results));
-        code.function(&chooser(base, &plan, results));
         exports.export(&name_of(results), ExportKind::Func, *number);
     }
     let mut module = Module::new();
@@ -120,7 +149,7 @@ fn inner_results(base: &Base<'_>, site: u32) -> Option<Vec<ValType>> {
     }
 }
 
-fn chooser(base: &Base<'_>, plan: &Plan<'_>, results: &[ValType]) -> Function {
+fn chooser(base: &Base<'_>, plan: &Plan, results: &[ValType]) -> Function {
     let bodies = plan.sites.iter().zip(plan.first..);
     let bodies: Vec<Option<u32>> = bodies.map(|((_, gives), number)| (gives == results).then_some(number)).collect();
     helpers::next(base.control, &bodies)
@@ -166,14 +195,14 @@ fn entity(base: &Base<'_>, kind: ExportKind, index: u32, functions: &[u32]) -> E
 type Body = (Function, Vec<(u32, bool)>);
 
 /// The function that goes on from one site.
-fn print_site(base: &Base<'_>, links: &Links, types: &mut Types, plan: &Plan<'_>, site: u32) -> Body {
+fn print_site(base: &Base<'_>, links: &Links, types: &mut Types, plan: &Plan, site: u32) -> Body {
     let saved = base.table.saved_untrusted(site).expect("checked by the caller").to_vec();
     match base.table.sites.get(site as usize) {
         Some(known) if known.place != Place::Import => {
             let form = &base.forms[&known.function];
             let spot = (site - base.table.first[known.function as usize]) as usize;
             let next = inner_results(base, site).map(|results| plan.choosers[results.as_slice()]);
-            print_inside(base, links, types, &Target { form, spot, next, saved })
+            print_inside(base, links, types, &Target { form, spot, next, saved, within: plan.within })
         }
         known => {
             let empty = Form::default();
@@ -187,7 +216,7 @@ fn print_site(base: &Base<'_>, links: &Links, types: &mut Types, plan: &Plan<'_>
                 out,
                 hints: Vec::new(),
                 leaving: Leaving::Own,
-                outside: true,
+                within: plan.within,
             };
             if let Some(import) = known {
                 printer.call(import.function, Instruction::Call);
@@ -205,6 +234,7 @@ struct Target<'x> {
     /// The chooser of the frame inside; `None` at a loop header.
     next: Option<u32>,
     saved: Vec<Scalar>,
+    within: Within,
 }
 
 fn print_inside(base: &Base<'_>, links: &Links, types: &mut Types, target: &Target<'_>) -> Body {
@@ -215,7 +245,8 @@ fn print_inside(base: &Base<'_>, links: &Links, types: &mut Types, target: &Targ
     let mut out = helpers::with_locals(&locals);
     let live = &form.spots[target.spot].live;
     helpers::pop(&mut out, (base, links), &target.saved, entering + 1, Some(live));
-    let printer = Printer { base, form, links, types, out, hints: Vec::new(), leaving: Leaving::Own, outside: true };
+    let printer =
+        Printer { base, form, links, types, out, hints: Vec::new(), leaving: Leaving::Own, within: target.within };
     let mut entry = Entry { printer, target, entering, again: false };
     entry.printer.write(Instruction::I32Const(1));
     entry.printer.write(Instruction::LocalSet(entering));
@@ -357,6 +388,9 @@ impl Entry<'_, '_> {
             printer.write(Instruction::Call(next));
             if let Op::Check(_, results) = &target.form.ops[target.form.spots[spot].op] {
                 results.iter().rev().for_each(|local| printer.write(Instruction::LocalSet(*local)));
+            }
+            if target.within == Within::Export {
+                return;
             }
             printer.ask_unwinding();
             printer.cold(spot, 0);

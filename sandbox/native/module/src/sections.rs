@@ -167,7 +167,7 @@ pub(crate) fn names(section: &[u8]) -> Vec<u8> {
     kept
 }
 
-fn export_kind(kind: ExternalKind) -> ExportKind {
+pub(crate) fn export_kind(kind: ExternalKind) -> ExportKind {
     match kind {
         ExternalKind::Func | ExternalKind::FuncExact => ExportKind::Func,
         ExternalKind::Table => ExportKind::Table,

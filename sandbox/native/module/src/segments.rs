@@ -18,17 +18,22 @@ use wasmparser::DataKind;
 pub(crate) fn function(base: &Base<'_>, op: SegmentOp) -> Function {
     let mut out = Function::new([]);
     (0..crate::number(op.params().len())).for_each(|local| _ = out.instruction(&Instruction::LocalGet(local)));
-    out.instruction(&match op {
-        SegmentOp::MemoryInit(data_index, mem) => Instruction::MemoryInit { mem, data_index },
-        SegmentOp::DataDrop(segment) => Instruction::DataDrop(segment),
-        SegmentOp::TableInit(elem_index, table) => Instruction::TableInit { elem_index, table },
-        SegmentOp::ElementDrop(segment) => Instruction::ElemDrop(segment),
-    });
+    out.instruction(&instruction(op));
     if let Some(global) = base.dropped_global(op) {
         out.instruction(&Instruction::I32Const(1)).instruction(&Instruction::GlobalSet(global));
     }
     out.instruction(&Instruction::End);
     out
+}
+
+/// The operator as it came.
+pub(crate) fn instruction(op: SegmentOp) -> Instruction<'static> {
+    match op {
+        SegmentOp::MemoryInit(data_index, mem) => Instruction::MemoryInit { mem, data_index },
+        SegmentOp::DataDrop(segment) => Instruction::DataDrop(segment),
+        SegmentOp::TableInit(elem_index, table) => Instruction::TableInit { elem_index, table },
+        SegmentOp::ElementDrop(segment) => Instruction::ElemDrop(segment),
+    }
 }
 
 /// What making the instance did in the source module; a segment that does not fit traps here in its turn.

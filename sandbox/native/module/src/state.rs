@@ -197,14 +197,29 @@ fn read_memory(reader: &mut Reader<'_>) -> Result<Memory, Broken> {
     let pages = reader.number()?;
     let pieces = reader.list(4 + PIECE, |reader| Ok((reader.number()?, Box::new(reader.array()?))))?;
     let memory = Memory { pages, pieces };
-    let within = |place: u32| u64::from(place) < (u64::from(pages) << 16) / PIECE as u64;
-    let sound = pages <= MOST_PAGES
+    if sound(&memory) { Ok(memory) } else { Err(Broken) }
+}
+
+/// Pieces ascend, are within the memory, and none is left out in vain.
+pub(crate) fn sound(memory: &Memory) -> bool {
+    let within = |place: u32| u64::from(place) < (u64::from(memory.pages) << 16) / PIECE as u64;
+    memory.pages <= MOST_PAGES
         && memory.pieces.is_sorted_by(|a, b| a.0 < b.0)
-        && memory.pieces.iter().all(|(place, bytes)| within(*place) && bytes.iter().any(|byte| *byte != 0));
-    if sound { Ok(memory) } else { Err(Broken) }
+        && memory.pieces.iter().all(|(place, bytes)| within(*place) && bytes.iter().any(|byte| *byte != 0))
 }
 
 impl Memory {
+    /// Of a place and a piece, one after the other, as a state file has memory 0. `None`: of other lengths.
+    pub fn of_pieces_untrusted(pages: u32, bytes: &[u8]) -> Option<Memory> {
+        let (chunks, rest) = bytes.as_chunks::<{ 4 + PIECE }>();
+        let mut pieces = Vec::with_capacity(chunks.len());
+        for chunk in chunks {
+            let (place, piece) = chunk.split_first_chunk::<4>()?;
+            pieces.push((u32::from_le_bytes(*place), Box::new(piece.try_into().ok()?)));
+        }
+        rest.is_empty().then_some(Memory { pages, pieces })
+    }
+
     /// Of a memory's contents.
     pub fn of(bytes: &[u8]) -> Memory {
         let pieces = (0..).zip(bytes.as_chunks::<PIECE>().0).filter(|(_, piece)| piece.iter().any(|byte| *byte != 0));

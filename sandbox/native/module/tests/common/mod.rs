@@ -2,6 +2,7 @@
 
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::cast_possible_truncation)]
 
+pub mod exported;
 pub mod generate;
 pub mod plain;
 pub mod running;

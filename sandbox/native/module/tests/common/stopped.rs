@@ -46,6 +46,8 @@ pub struct Stopped<'a> {
     pub deepest: usize,
     /// The states of all stops, as bytes, where somebody wants them.
     pub kept: Vec<Vec<u8>>,
+    /// With each, what memory 0 held.
+    pub firsts: Vec<Vec<u8>>,
     pub keep: bool,
 }
 
@@ -59,7 +61,17 @@ impl<'a> Stopped<'a> {
         let engines =
             engines.iter().map(|engine| (engine.clone(), Module::new(engine, program.wasm()).unwrap())).collect();
         let (compiled, hit) = (BTreeMap::new(), BTreeSet::new());
-        Stopped { program, engines, compiled, hit, legs: 0, deepest: 0, kept: Vec::new(), keep: false }
+        Stopped {
+            program,
+            engines,
+            compiled,
+            hit,
+            legs: 0,
+            deepest: 0,
+            kept: Vec::new(),
+            firsts: Vec::new(),
+            keep: false,
+        }
     }
 
     /// Runs to the end; after each stop in a fresh instance, engines taking turns.
@@ -116,6 +128,7 @@ impl<'a> Stopped<'a> {
         assert_eq!(state.encode(), bytes);
         if self.keep {
             self.kept.push(bytes);
+            self.firsts.push(first.clone());
         }
         let turn = leg % self.engines.len();
         let (engine, module) = self.engines[turn].clone();
