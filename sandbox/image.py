@@ -14,10 +14,11 @@ from typing import Any, Literal, NamedTuple, NoReturn, cast
 
 from sandbox.errors import BadState, CompileLimit, Refused, SandboxBroken, public_text_untrusted
 from sandbox.form import Form
+from sandbox.limits import GUIDE_MAX
 from sandbox.statewords import FrameSizes
 
 # A program's facts have some KiB; those of a continuation tell where it may go on.
-FACTS_MAX = 4 << 20
+FACTS_MAX = GUIDE_MAX
 # PROTOCOL.md: reasons why a program cannot be suspended, and characters of one.
 REASONS_MAX, REASON_MAX = 16, 200
 # What a worker shows of a deep stack: 100 from each end.

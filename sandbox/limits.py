@@ -22,6 +22,17 @@ KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 
 STACK_SMALL, STACK_LARGE = 256 * KIB, 8 * MIB
 
+# The state of a stopped program, all but memory 0. The process that goes on holds it three times while it puts it to
+# its places; files and further memories are nearly all of it, and their own limits end at the same size.
+STATE_MAX = 1 * GIB
+# A continuation's guide stands in its facts (image.py), which have this bound.
+GUIDE_MAX = 4 * MIB
+# What RESTORE packets bring: u32, guide, state. The runtimes refuse more (native: bounds.rs of the runner).
+RESTORE_MAX = 4 + GUIDE_MAX + STATE_MAX
+# Besides state and program (CompileLimits.program_size) in a state file: a few names and numbers; memory 0 in pieces of
+# 4 KiB, all that 32 bits can address; streams and packets that were not sent, which credit bounds far below.
+STATE_DESCRIPTION_MAX, STATE_PIECES_MAX, STATE_SERVICES_MAX = 64 * KIB, 1 << 20, 16 * MIB
+
 
 class Range(NamedTuple):
     """Metadata of a number: inclusive bounds, unit and reason. `steps`: only these values exist."""

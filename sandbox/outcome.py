@@ -250,6 +250,8 @@ def _killed_text(cause: Cause, status: int, said: Report | None) -> str:
         )
     detail = public_text_untrusted(said.text, 200) if said is not None else ""
     text = CAUSE_TEXTS[cause]
+    if detail and cause is Cause.BAD_STATE:
+        return f"{text.partition(':')[0]}: {detail}."
     return f"{text.rstrip('.')} ({detail})." if detail and status not in _SAID_ALREADY else text
 
 

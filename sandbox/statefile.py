@@ -26,6 +26,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sandbox.errors import BadState
+from sandbox.limits import STATE_DESCRIPTION_MAX, STATE_MAX, STATE_PIECES_MAX, STATE_SERVICES_MAX, CompileLimits
 from sandbox.statewords import PAGE, look_untrusted, program_of_untrusted
 
 if TYPE_CHECKING:
@@ -39,9 +40,6 @@ HEAD_SIZE = _HEAD.size
 PIECE = 4_096
 _PLACE = Struct("<I")
 _ZEROS = bytes(PIECE)
-DESCRIPTION_MAX, PROGRAM_MAX, SERVICES_MAX = 64 << 10, 32 << 20, 16 << 20
-# Memory 0, files and further memories of a 32-bit program, twice.
-STATE_MAX, PIECES_MAX = 8 << 30, 1 << 20
 
 
 class Stored(NamedTuple):
@@ -84,8 +82,14 @@ def _lengths_untrusted(head: bytes) -> tuple[int, ...]:
         raise _not_a_state() from None
     if magic != MAGIC:
         raise _not_a_state()
-    bounds = ((words, DESCRIPTION_MAX), (program, PROGRAM_MAX), (state, STATE_MAX), (count, PIECES_MAX))
-    if zero or services > SERVICES_MAX or any(length > most for length, most in bounds):
+    bounds = (
+        (words, STATE_DESCRIPTION_MAX),
+        (program, CompileLimits().program_size),
+        (state, STATE_MAX),
+        (count, STATE_PIECES_MAX),
+        (services, STATE_SERVICES_MAX),
+    )
+    if zero or any(length > most for length, most in bounds):
         raise _damaged()
     return words, program, state, count * (_PLACE.size + PIECE), services
 

@@ -111,6 +111,5 @@ def continuation_order(sites: tuple[int, ...], program: bytes) -> bytes:
 
 
 def frames_order(state: bytes, program: bytes) -> bytes:
-    """The same for job 3. Raises BadState."""
-    frames = look_untrusted(state).frames
-    return _NUMBER.pack(len(frames)) + state[frames.start : frames.stop] + program
+    """The same for job 3."""
+    return b"".join((_NUMBER.pack(len(state)), state, program))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox.errors import BrokenProgram, PacketViolation
+from sandbox.limits import STATE_MAX
 from sandbox.outcome import Cause, Outcome, State
 from sandbox.statewords import PAGE, look_untrusted, named
 from sandbox.suspended import Suspended
@@ -37,7 +38,8 @@ class Stoppable(NamedTuple):
 
 def state_max(limits: Limits) -> int:
     """Bytes of the largest state that a program with these limits can have. Further memories are within `memory`."""
-    return limits.files + limits.nodes * _NODE + limits.memory + 16 * limits.table + _FRAMES + _FIXED
+    parts = limits.files + limits.nodes * _NODE + limits.memory + 16 * limits.table + _FRAMES + _FIXED
+    return min(parts, STATE_MAX)
 
 
 def private_bytes(limits: Limits) -> int:

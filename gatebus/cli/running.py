@@ -36,7 +36,17 @@ from gatebus.cli.surroundings import (
     write_out,
 )
 from gatebus.cli.terminal import Sink, Source, Terminal
-from gatebus.cli.wording import Result, ended, failed, not_found, refused, result_json, stopped, usage_lines
+from gatebus.cli.wording import (
+    Result,
+    ended,
+    failed,
+    not_found,
+    refused,
+    result_json,
+    state_refused,
+    stopped,
+    usage_lines,
+)
 from gatebus.exchange import Exchange
 from gatebus.faults import UsageError
 from gatebus.services.base import Offer
@@ -45,6 +55,7 @@ from gatebus.switchboard import Switchboard
 from sandbox.box import Sandbox, open_sandbox
 from sandbox.errors import (
     BackendUnavailable,
+    BadState,
     CompileLimit,
     Refused,
     SandboxBroken,
@@ -127,6 +138,8 @@ def _told(file: str, fault: Exception) -> Result:
         return not_found(file)
     if isinstance(fault, Refused):
         return refused(file, fault.code, fault.text)
+    if isinstance(fault, BadState):
+        return state_refused(file, fault.code, fault.text)
     if isinstance(fault, UsageError | SandboxError):
         return failed(file, fault.code, fault.text)
     raise fault

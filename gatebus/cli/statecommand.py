@@ -16,6 +16,7 @@ import trio
 
 from gatebus.cli.groundwork import SETTINGS
 from gatebus.cli.options import ShowOptions
+from gatebus.cli.wording import Result, failed, state_refused
 from gatebus.faults import UsageError
 from sandbox.box import open_sandbox
 from sandbox.errors import BadState, SandboxError, public_text_untrusted
@@ -33,7 +34,6 @@ from sandbox.statefile import (
 from sandbox.statewords import PAGE, look_untrusted, program_of_untrusted
 from sandbox.suspended import Suspended
 
-_OURS = 125
 _READ_AT_ONCE = 16 << 20
 
 
@@ -102,12 +102,18 @@ def show(options: ShowOptions) -> int:
     try:
         stored = read_state(options.file)
         frames = trio.run(partial(_frames, stored))
-    except (BadState, SandboxError) as fault:
-        sys.stderr.write(f"gatebus: {fault.text}\n")
-        return _OURS
+    except BadState as fault:
+        return _say(state_refused(options.file, fault.code, fault.text))
+    except SandboxError as fault:
+        return _say(failed(options.file, fault.code, fault.text))
     told = described(stored, frames)
     sys.stdout.write(json.dumps(told) + "\n" if options.json else lines(told))
     return 0
+
+
+def _say(result: Result) -> int:
+    sys.stderr.write(result.line + "\n")
+    return result.code
 
 
 async def _frames(stored: Stored) -> list[dict[str, Any]]:

@@ -37,6 +37,8 @@ def ended(file: str, outcome: Outcome, limits: Limits, image: Image | None = Non
     """Of a program that ended by itself, or was stopped for what it did. `image`: what it needs at the least."""
     if outcome.state is not State.KILLED:
         return Result(min(outcome.result, LARGEST), outcome=outcome)
+    if outcome.cause is Cause.BAD_STATE:
+        return state_refused(file, "bad-state", outcome.text)._replace(outcome=outcome)
     code = OURS if outcome.cause in _OUR_FAULT else KILLED
     advice = _advice(outcome.cause, limits, image)
     why = f"{outcome.text.partition(';')[0].rstrip('.')}." if advice.startswith(("It had", "Try")) else outcome.text
@@ -66,6 +68,16 @@ def refused(file: str, code: str, text: str) -> Result:
     """Of a program that the sandbox does not take. A fault in a text has its place instead of advice."""
     advice = "" if text.startswith("malformed text") else _REFUSED_ADVICE.get(code, "")
     return failed(file, code, f"{text.rstrip('.')}. {advice}" if advice else text)
+
+
+# What to do about a state that is refused, where the text does not say it itself.
+_GIVER = "Ask whoever gave you the state for another copy."
+_STATE_ADVICE = {"state-damaged": "", "state-memory": "Try a higher --memory.", "state-size": "Try a higher --files."}
+
+
+def state_refused(file: str, code: str, text: str) -> Result:
+    """Of a state from which no program goes on: nothing ran, and its program's author is not to blame."""
+    return failed(file, code, f"{text} {_STATE_ADVICE.get(code, _GIVER)}".rstrip())
 
 
 def not_found(file: str, elsewhere: str = "") -> Result:
@@ -98,6 +110,8 @@ def _advice(cause: Cause, limits: Limits, image: Image | None) -> str:
             return _more("files", limits)
         case Cause.CALL_STACK_EXHAUSTED if limits.stack < STACK_LARGE:
             return f"Try --stack {written(STACK_LARGE, 'bytes')}."
+        case Cause.CALL_STACK_EXHAUSTED:
+            return _more("stack", limits)
         case Cause.INTERNAL | Cause.NO_FUNCTION | Cause.KILLED:
             return ""
     return "Tell its author."

@@ -1,6 +1,6 @@
 """Assembly: the process of one program.
 
-    parent --orders (command line), packets (descriptor 0)--> [main thread: limits, image, watchdog]
+    parent --orders (command line), packets (descriptor 0)--> [main thread: limits, image, checker, watchdog]
                                                                      |
                                                               [guest thread: setup, instantiation, guest, files, report]
 
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import wasmtime
 
+from sandbox.limits import RESTORE_MAX
 from sandbox.portable.child_orders import ProgramOrders, decode_program_orders
 from sandbox.portable.guest_control import Control
 from sandbox.portable.guest_errno import GuestEnd
@@ -32,6 +33,7 @@ from sandbox.portable.portable_engine import make_engine
 from sandbox.portable.portable_runtime import STATUS_SUSPENDED, Guest, make_guest, run_guest
 from sandbox.portable.portable_watchdog import Watchdog
 from sandbox.portable.process_limits import limit_processes, limit_program
+from sandbox.portable.state_checker import StateChecker
 
 if TYPE_CHECKING:
     from sandbox.portable.packet_pipe import PacketPipe
@@ -39,8 +41,6 @@ if TYPE_CHECKING:
 STATUS_IMAGE, STATUS_INTERNAL = 71, 70
 # Ends that are the guest's own doing and leave the packet stream whole: only then files and a report can follow.
 BY_ITSELF = (0, 1, 2, 3)
-# Of a guide and a state together, as the native runner has it.
-STATE_MAX = 1 << 30
 SETUP_READ = 65536
 # Python's own frames of a host function stand above the guest's on the same stack.
 STACK_FOR_HOST = 4 << 20
@@ -55,6 +55,7 @@ class Life:
         self.wall_end = started + orders.wall_ms * 1_000_000 if orders.wall_ms else None
         self.engine = make_engine(orders.stack)
         self.continuation: wasmtime.Module | None = None
+        self.checker: StateChecker | None = None
         self.watchdog = Watchdog(orders.cpu_ms, None if self.wall_end is None else self.wall_end / SECOND)
         self.status = STATUS_INTERNAL
         self.control = Control(orders.stop) if orders.stop >= 0 else None
@@ -64,6 +65,7 @@ class Life:
         head, module = self._load(self.orders.image, self.orders.image_sha256)
         if self.orders.continuation:
             self.continuation = self._load(self.orders.continuation, self.orders.continuation_sha256)[1]
+            self.checker = StateChecker(self.orders.checker)
         threading.stack_size(self.orders.stack + STACK_FOR_HOST)
         guest = threading.Thread(target=self._guest_thread, args=(pipe, head, module), daemon=True)
         guest.start()
@@ -90,9 +92,9 @@ class Life:
 
     def _guest(self, pipe: PacketPipe, head: ImageHead, module: wasmtime.Module) -> int:
         reader, writer = PacketReader(), PacketWriter(pipe)
-        setup = _read_setup(pipe, reader, STATE_MAX if self.continuation else 0)
+        setup = _read_setup(pipe, reader, RESTORE_MAX if self.continuation else 0)
         guest = make_guest(head, setup, pipe, reader, writer, self.engine)
-        guest.control, guest.continuation = self.control, self.continuation
+        guest.control, guest.continuation, guest.checker = self.control, self.continuation, self.checker
         self.watchdog.start_counting()
         end = run_guest(guest, module, self.orders)
         if self.watchdog.cause is not None:

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 @dataclass(frozen=True, slots=True)
 class ProgramOrders:
     """One program. `wall_ms` 0 = no limit. `stop`: of one that can be stopped, the descriptor on which it is told;
-    `memory_file`: where its memory 0 comes from or goes to; `continuation`: what goes on from a state.
+    `memory_file`: where its memory 0 comes from or goes to; `continuation`: what goes on from a state, which `checker`
+    has looked at.
     """
 
     image: str
@@ -26,6 +27,7 @@ class ProgramOrders:
     memory_file: str = ""
     continuation: str = ""
     continuation_sha256: str = ""
+    checker: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -266,6 +266,7 @@ def _stoppable_orders(orders: ProgramOrders, beginning: Beginning, stopping: Sto
         memory_file=str(stopping.memory.path),
         continuation="" if continuation is None else str(continuation.path),
         continuation_sha256="" if continuation is None else continuation.sha256,
+        checker="" if continuation is None else str(TRANSFORMER),
     )
 
 

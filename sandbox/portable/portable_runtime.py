@@ -23,7 +23,6 @@ from sandbox.portable.guest_calls import bind
 from sandbox.portable.guest_capture import Stopped, attach_control, capture, link, restore, save_first_memory
 from sandbox.portable.guest_control import CONTROL_BYTES
 from sandbox.portable.guest_entry import (
-    INITIALIZE,
     MINIMUM_TEXT,
     START,
     STATUS_INTERNAL,
@@ -38,9 +37,8 @@ from sandbox.portable.guest_errno import GuestEnd
 from sandbox.portable.guest_memory import GuestMemory
 from sandbox.portable.guest_time import GuestClock, gate_tick, wasi_tick
 from sandbox.portable.import_table import UNSTABLE_MODULE, find_function_untrusted
-from sandbox.portable.live_state import LiveState, Phase, decode_state_untrusted, encode_state, read_bytes
+from sandbox.portable.live_state import LiveState, Phase, encode_state, read_bytes, read_state
 from sandbox.portable.origin_stream import OriginStream
-from sandbox.portable.resume_guide import Guide, read_guide_untrusted
 from sandbox.portable.saved_gate import restore_gate_untrusted, save_gate
 from sandbox.portable.saved_wasi import restore_wasi_untrusted, save_wasi
 from sandbox.portable.saved_world import BadWorld, FieldReader
@@ -56,6 +54,7 @@ if TYPE_CHECKING:
     from sandbox.portable.image_format import ImageHead
     from sandbox.portable.import_table import GuestFunction, Personality
     from sandbox.portable.packet_pipe import PacketPipe, PacketReader, PacketWriter
+    from sandbox.portable.state_checker import Going, StateChecker
 
 STATUS_IMPORTS = 72
 STATUS_SUSPENDED = 4
@@ -83,6 +82,7 @@ class Guest:
     # of a program that can be stopped, and of one that goes on
     control: Control | None = None
     continuation: wasmtime.Module | None = None
+    checker: StateChecker | None = None
     state: bytes = b""
 
     @property
@@ -249,16 +249,18 @@ def _wanted(guest: Guest) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    guide: Guide
+    going: Going
     state: LiveState
 
 
 def _restored(guest: Guest) -> Restored:
     """Raises BadWorld."""
-    fields = FieldReader(bytes(guest.setup.restore))
-    guest.setup.restore = bytearray()
-    guide = read_guide_untrusted(read_bytes(fields))
-    return Restored(guide, decode_state_untrusted(fields.rest()))
+    assert guest.checker is not None
+    given, guest.setup.restore = bytes(guest.setup.restore), bytearray()
+    going = guest.checker.check_untrusted(given)
+    fields = FieldReader(given)
+    read_bytes(fields)
+    return Restored(going, read_state(fields.rest()))
 
 
 def _call_if_there(stopped: Stopped, name: str) -> None:
@@ -309,9 +311,7 @@ def _suspend(guest: Guest, stopped: Stopped, phase: Phase, entry: str, orders: P
 
 
 def _go_on(guest: Guest, stopped: Stopped, restored: Restored, orders: ProgramOrders) -> GuestEnd:
-    state = restored.state
-    call = {Phase.START: START_FUNCTION, Phase.INITIALIZE: INITIALIZE}.get(state.phase, state.entry)
-    going = restored.guide.go_on_untrusted(call, state.frames, len(state.references))
+    going, state = restored.going, restored.state
     restore(stopped, state, orders.memory_file)
     stopped.control.put_frames(going.frames)
     assert guest.continuation is not None

@@ -56,7 +56,7 @@ class FieldReader:
 
     def take(self, count: int) -> bytes:
         if count > len(self._data) - self._at:
-            raise BadWorld("too short")
+            raise BadWorld("what stands behind its host calls is cut off")
         self._at += count
         return self._data[self._at - count : self._at]
 
@@ -72,7 +72,7 @@ class FieldReader:
 
     def end(self) -> None:
         if self._at != len(self._data):
-            raise BadWorld("too long")
+            raise BadWorld("what stands behind its host calls is too long")
 
 
 def save_head(personality: int, clock: GuestClock, stopped: StoppedWait, log: DebugLog) -> bytes:

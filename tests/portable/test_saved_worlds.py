@@ -107,7 +107,7 @@ def test_a_world_cut_short_or_too_long_is_refused(name: str) -> None:
     for length in range(len(state)):
         with pytest.raises(BadWorld):
             again(name, state[:length])
-    with pytest.raises(BadWorld, match="too long"):
+    with pytest.raises(BadWorld, match="is too long"):
         again(name, state + b"\0")
 
 

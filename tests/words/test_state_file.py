@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gatebus.cli.options import run_options, show_options
 from gatebus.faults import UsageError
 from sandbox.errors import BadState
+from sandbox.limits import STATE_DESCRIPTION_MAX, STATE_MAX, CompileLimits
 from sandbox.statefile import HEAD_SIZE, MAGIC, PIECE, decode_untrusted, encode, length_untrusted, places_untrusted
 from sandbox.statewords import (
     FrameSizes,
@@ -127,6 +128,33 @@ def test_parts_that_do_not_fit_together_are_noticed_behind_a_right_checksum() ->
         assert caught.value.code == "state-damaged"
 
 
+def test_every_byte_changed_behind_a_right_checksum_is_refused_or_a_state_whose_parts_fit() -> None:
+    refused = 0
+    for at in (*range(8, 48), *range(80, 200), *range(200, len(FILE), 97)):
+        broken = bytearray(FILE)
+        broken[at] ^= 1 << at % 8
+        broken[48:80] = sha256(broken[80:]).digest()
+        try:
+            stored = decode_untrusted(bytes(broken))
+        except BadState:
+            refused += 1
+            continue
+        assert program_of_untrusted(stored.state) == sha256(stored.program).hexdigest()
+        places = [place for place, _ in places_untrusted(stored)]
+        assert places == sorted(set(places))
+        assert all(place < look_untrusted(stored.state).pages * 16 for place in places)
+    assert refused > 80
+
+
+def test_what_a_file_claims_to_hold_has_the_bounds_of_the_limits_file() -> None:
+    for at, most in ((8, STATE_DESCRIPTION_MAX), (16, CompileLimits().program_size), (24, STATE_MAX), (40, 16 << 20)):
+        size = 4 if at == 8 else 8
+        head = FILE[:at] + most.to_bytes(size, "little") + FILE[at + size : HEAD_SIZE]
+        assert length_untrusted(head) > most
+        with pytest.raises(BadState):
+            length_untrusted(FILE[:at] + (most + 1).to_bytes(size, "little") + FILE[at + size : HEAD_SIZE])
+
+
 def test_another_kind_of_file_is_said_to_be_one() -> None:
     with pytest.raises(BadState) as caught:
         decode_untrusted(PROGRAM + bytes(100))
@@ -189,7 +217,7 @@ def test_more_places_than_are_continued_are_refused() -> None:
 
 def test_orders_for_the_compile_worker_have_their_bytes() -> None:
     assert continuation_order((1, 258), b"program").hex() == "020000000100000002010000" + b"program".hex()
-    assert frames_order(state(), b"program") == b"\4\0\0\0\5\0\0\0program"
+    assert frames_order(b"state", b"program") == b"\5\0\0\0stateprogram"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from gatebus.cli.wording import (
     refused,
     result_json,
     size_text,
+    state_refused,
     stopped,
     usage_lines,
 )
@@ -52,6 +53,24 @@ def test_a_killed_program_is_126_and_the_line_says_why_and_what_to_do(cause: Cau
     assert result.line == f"gatebus: dir/x.wasm was killed: {why} {end}"
 
 
+def test_a_stack_that_is_the_largest_is_not_said_to_have_more_room() -> None:
+    result = ended("x.wasm", killed(Cause.CALL_STACK_EXHAUSTED), Limits(stack=8 * MIB))
+    assert result.line == (
+        "gatebus: x.wasm was killed: The program's call stack is exhausted. It had 8MiB, and --stack goes no further."
+    )
+
+
+def test_a_state_that_is_refused_is_125_and_nobody_is_sent_to_the_programs_author() -> None:
+    why = "The program cannot go on from this state: the state is broken in its tables."
+    result = ended("x.state", killed(Cause.BAD_STATE, why), Limits())
+    assert (result.code, result.error) == (125, "bad-state")
+    assert result.line == f"gatebus: x.state: {why} Ask whoever gave you the state for another copy."
+    damaged = state_refused("x.state", "state-damaged", "The file is damaged. Copy it again.")
+    assert damaged.line == "gatebus: x.state: The file is damaged. Copy it again."
+    memory = state_refused("x.state", "state-memory", "The limit `memory` is 1.")
+    assert memory.line.endswith("is 1. Try a higher --memory.")
+
+
 def needing(memory: int = 0, table: int = 0) -> Image:
     return Image("0" * 64, "wasi", (), memory, table, 0, "key", None)
 
@@ -87,11 +106,6 @@ def test_a_refusal_says_what_to_do(code: str, text: str, line: str | None) -> No
     assert (result.code, result.line, result.error) == (125, f"gatebus: x: {line or text}", code)
 
 
-def test_with_the_large_stack_there_is_no_larger_one_to_try() -> None:
-    result = ended("x", killed(Cause.CALL_STACK_EXHAUSTED), Limits(stack=8 * MIB))
-    assert result.line.endswith("Tell its author.")
-
-
 @pytest.mark.parametrize("cause", [Cause.INTERNAL, Cause.ORPHANED, Cause.NO_FUNCTION])
 def test_what_is_not_the_programs_doing_is_125(cause: Cause) -> None:
     assert ended("x", killed(cause), Limits()).code == 125
@@ -100,7 +114,8 @@ def test_what_is_not_the_programs_doing_is_125(cause: Cause) -> None:
 @pytest.mark.parametrize("cause", list(Cause))
 def test_every_kill_is_told_in_one_line(cause: Cause) -> None:
     line = ended("a\nb\x1b[31m", killed(cause), Limits()).line
-    assert line.startswith("gatebus: a b [31m was killed: ")
+    said = "gatebus: a b [31m: " if cause is Cause.BAD_STATE else "gatebus: a b [31m was killed: "
+    assert line.startswith(said)
     assert line.isprintable()
 
 

@@ -19,7 +19,11 @@ pub struct BadState(pub &'static str);
 
 impl From<Malformed> for BadState {
     fn from(malformed: Malformed) -> BadState {
-        BadState(malformed.0)
+        BadState(match malformed.0 {
+            "too short" => "what stands behind its host calls is cut off",
+            "too long" => "what stands behind its host calls is too long",
+            other => other,
+        })
     }
 }
 

@@ -83,3 +83,9 @@ pub(crate) fn put_list<T>(out: &mut Vec<u8>, list: &[T], mut item: impl FnMut(&m
 pub(crate) fn put_numbers(out: &mut Vec<u8>, numbers: &[u32]) {
     put_list(out, numbers, |out, number| put_number(out, *number));
 }
+
+/// As hexadecimal digits.
+pub(crate) fn hex(bytes: impl Iterator<Item = u8>) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes.flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+}

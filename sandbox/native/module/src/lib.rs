@@ -13,9 +13,10 @@
 //! 7. `frames`: what it wrote when it was left; `state` (with `bytes`): the same and the rest, as it travels; `show`: in words for a person
 //! 8. `resume`: the continuation module for a set of sites; `guide`: what the resuming process must know of it
 //! 9. `export` (with `fits`, `frozen`): the same and the whole state in one ordinary module, for any engine
+//! 10. `jobs`: what the workers of both back-ends do with all that, and the one check of a state
 //!
-//! A library: nothing here runs a program. The module comes from outside, so all of this belongs into the jailed worker; only `state` and [`Guide`] are
-//! for the process that runs the program.
+//! A library: nothing here runs a program. The module comes from outside, so all of this belongs into the jailed worker; only `state`, [`Guide`] and
+//! [`go_on_untrusted`] are for the process that runs the program.
 //! What cannot be captured is refused *for suspension*, by name ([`Refused::Suspension`]); such a program runs untransformed.
 //!
 //! # What a host does
@@ -52,6 +53,7 @@ mod graph;
 mod guide;
 mod helpers;
 mod instrument;
+mod jobs;
 mod layout;
 mod live;
 mod normal;
@@ -74,6 +76,7 @@ pub use form::Callee;
 pub use frames::{BadFrames, Frame, read_untrusted, sites_of};
 pub use guide::Guide;
 pub use instrument::Suspendable;
+pub use jobs::{Going, Transformed, continue_untrusted, go_on_untrusted, show_untrusted, transform_untrusted};
 pub use layout::{
     CHANGES, CONTROL, CONTROL_BYTES, CONTROL_PAGES, DROPPED, FRAME_BYTES, FRAMES, FUNCTIONS, GLOBAL, LOAD, MEMORY,
     PREFIX, PROGRAM, READ, REFERENCES, REFERENCES_WRITTEN, START, TABLE, UNWINDING, WRITTEN, ZONE,

@@ -135,8 +135,10 @@ impl State {
             Ok(_) => return Err(BadState { text: "the state is of another version" }),
             Err(Broken) => return Err(BadState { text: "the state is too short" }),
         }
-        let state = read(&mut reader).and_then(|state| reader.end().map(|()| state));
-        state.map_err(|Broken| BadState { text: "the state is broken" })
+        let state = read(&mut reader)?;
+        reader.end().map_err(broken("the state is longer than its parts"))?;
+        check(&state)?;
+        Ok(state)
     }
 }
 
@@ -154,34 +156,53 @@ fn put_memory(out: &mut Vec<u8>, memory: &Memory) {
     });
 }
 
-fn read(reader: &mut Reader<'_>) -> Result<State, Broken> {
-    let state = State {
-        module: reader.array()?,
-        phase: match reader.byte()? {
-            0 => Phase::Start,
-            1 => Phase::Initialize,
-            2 => Phase::Entry,
-            _ => return Err(Broken),
-        },
-        entry: reader.text()?,
-        pages: reader.number()?,
-        frames: reader.bytes()?.to_vec(),
-        references: reader.numbers()?,
-        globals: reader.list(9, read_global)?,
-        tables: reader.list(8, |reader| Ok(Table { number: reader.number()?, entries: reader.numbers()? }))?,
-        dropped_data: reader.numbers()?,
-        dropped_elements: reader.numbers()?,
-        memories: reader.list(8, read_memory)?,
-        world: reader.bytes()?.to_vec(),
-    };
-    let sound = state.pages <= MOST_PAGES
-        && state.frames.len() <= crate::FRAME_BYTES as usize
-        && !state.references.contains(&0)
-        && state.globals.is_sorted_by(|a, b| a.number < b.number)
-        && state.tables.is_sorted_by(|a, b| a.number < b.number)
-        && state.dropped_data.is_sorted_by(|a, b| a < b)
-        && state.dropped_elements.is_sorted_by(|a, b| a < b);
-    if sound { Ok(state) } else { Err(Broken) }
+/// What is wrong, when it is this part that is cut off, has a length that cannot be, or is nothing of its kind.
+fn broken(text: &'static str) -> impl Fn(Broken) -> BadState {
+    move |Broken| BadState { text }
+}
+
+fn read(reader: &mut Reader<'_>) -> Result<State, BadState> {
+    Ok(State {
+        module: reader.array().map_err(broken("the state is broken in the program's sha256"))?,
+        phase: phase(reader).map_err(broken("the state is broken in its phase"))?,
+        entry: reader.text().map_err(broken("the state is broken in the entry's name"))?,
+        pages: reader.number().map_err(broken("the state is broken in the size of the memory"))?,
+        frames: reader.bytes().map_err(broken("the state is broken in its frames"))?.to_vec(),
+        references: reader.numbers().map_err(broken("the state is broken in its references"))?,
+        globals: reader.list(9, read_global).map_err(broken("the state is broken in its globals"))?,
+        tables: reader.list(8, read_table).map_err(broken("the state is broken in its tables"))?,
+        dropped_data: reader.numbers().map_err(broken("the state is broken in its dropped data segments"))?,
+        dropped_elements: reader.numbers().map_err(broken("the state is broken in its dropped element segments"))?,
+        memories: reader.list(8, read_memory).map_err(broken("the state is broken in its further memories"))?,
+        world: reader.bytes().map_err(broken("the state is broken in its world"))?.to_vec(),
+    })
+}
+
+fn check(state: &State) -> Result<(), BadState> {
+    let checks = [
+        (state.pages <= MOST_PAGES, "the state is broken in the size of the memory"),
+        (state.frames.len() <= crate::FRAME_BYTES as usize, "the state is broken in its frames"),
+        (!state.references.contains(&0), "the state is broken in its references"),
+        (state.globals.is_sorted_by(|a, b| a.number < b.number), "the state is broken in its globals"),
+        (state.tables.is_sorted_by(|a, b| a.number < b.number), "the state is broken in its tables"),
+        (state.dropped_data.is_sorted_by(|a, b| a < b), "the state is broken in its dropped data segments"),
+        (state.dropped_elements.is_sorted_by(|a, b| a < b), "the state is broken in its dropped element segments"),
+    ];
+    let wrong = checks.iter().find(|(holds, _)| !holds);
+    wrong.map_or(Ok(()), |(_, text)| Err(BadState { text }))
+}
+
+fn phase(reader: &mut Reader<'_>) -> Result<Phase, Broken> {
+    match reader.byte()? {
+        0 => Ok(Phase::Start),
+        1 => Ok(Phase::Initialize),
+        2 => Ok(Phase::Entry),
+        _ => Err(Broken),
+    }
+}
+
+fn read_table(reader: &mut Reader<'_>) -> Result<Table, Broken> {
+    Ok(Table { number: reader.number()?, entries: reader.numbers()? })
 }
 
 fn read_global(reader: &mut Reader<'_>) -> Result<Global, Broken> {

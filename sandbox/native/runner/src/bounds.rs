@@ -56,3 +56,8 @@ pub const ELEMENT_ITEMS: u32 = 1_000_000;
 pub const CONSTANT_OPERATORS: u32 = 100;
 /// Names of entry functions in the facts (PROTOCOL.md).
 pub const ENTRIES: usize = 64;
+/// Bytes of the state of a stopped program, all but memory 0, and those of a continuation's guide. A state is held three times while it is put into a process;
+/// files and further memories are most of it, whose own limits are of that size. The host's bounds are the same (`sandbox/limits.py`).
+pub const STATE: usize = 1 << 30;
+/// See [`STATE`]: the host takes no more facts than this.
+pub const GUIDE: usize = 4 << 20;

@@ -7,8 +7,8 @@
 use crate::admission::admit_untrusted;
 use crate::facts::{self, Form};
 use crate::refusal::Refusal;
-use crate::suspension::{Sizes, continue_untrusted, show_untrusted, transform_untrusted};
-use gatebus_module::FRAME_BYTES;
+use crate::suspension::{continue_untrusted, show_untrusted};
+use gatebus_module::transform_untrusted;
 use gatebus_wire::keeper::Job;
 use serde_json::Value;
 use std::fs::File;
@@ -41,7 +41,7 @@ fn image_untrusted(engine: &Engine, given: &[u8], max_code: u64, job: Job) -> Re
     let admitted = admit_untrusted(given)?;
     let suspendable = (job == Job::Suspendable).then(|| suspendable_untrusted(engine, &admitted.wasm, max_code));
     let (image, form) = match suspendable {
-        Some(Ok((image, sizes))) => (image, Form::Suspendable(sizes)),
+        Some(Ok((image, sites))) => (image, Form::Suspendable(sites)),
         Some(Err(reasons)) => (precompile(engine, &admitted.wasm, max_code)?, Form::Unsuspendable(reasons)),
         None => (precompile(engine, &admitted.wasm, max_code)?, Form::Plain),
     };
@@ -49,11 +49,11 @@ fn image_untrusted(engine: &Engine, given: &[u8], max_code: u64, job: Job) -> Re
     Ok((image, facts))
 }
 
-fn suspendable_untrusted(engine: &Engine, wasm: &[u8], max_code: u64) -> Result<(Vec<u8>, Sizes), Vec<String>> {
+fn suspendable_untrusted(engine: &Engine, wasm: &[u8], max_code: u64) -> Result<(Vec<u8>, String), Vec<String>> {
     let transformed = transform_untrusted(wasm)?;
     let image = precompile(engine, &transformed.wasm, max_code);
     let image = image.map_err(|refusal| vec![format!("transformed for it, {}", refusal.text)])?;
-    Ok((image, transformed.sizes))
+    Ok((image, transformed.sites))
 }
 
 fn continuation_untrusted(engine: &Engine, given: &[u8], max_code: u64) -> Result<(Vec<u8>, Value), Refusal> {
@@ -65,8 +65,8 @@ fn continuation_untrusted(engine: &Engine, given: &[u8], max_code: u64) -> Resul
 }
 
 fn frames_untrusted(given: &[u8]) -> Result<(Vec<u8>, Value), Refusal> {
-    let (frames, given) = prefix_untrusted(given, 1)?;
-    let frames = show_untrusted(&admit_untrusted(given)?.wasm, frames)?;
+    let (state, given) = prefix_untrusted(given, 1)?;
+    let frames = show_untrusted(&admit_untrusted(given)?.wasm, state)?;
     Ok((Vec::new(), facts::frames(given, &frames)))
 }
 
@@ -100,8 +100,8 @@ pub fn work(engine: &Engine, [wasm, mut image, mut facts]: [&File; 3], max_code:
     facts.write_all(compiled.facts.to_string().as_bytes())
 }
 
-/// What may stand before the program: sites, or all frames that there can be.
-const BEFORE_MODULE: usize = FRAME_BYTES as usize + 4;
+/// What may stand before the program: sites, or a whole state.
+const BEFORE_MODULE: usize = crate::bounds::STATE + 4;
 
 /// The whole file, however long: admission refuses what is too long by name.
 fn read_untrusted(file: &File) -> std::io::Result<Vec<u8>> {

@@ -2,7 +2,6 @@
 
 use crate::admission::Admitted;
 use crate::refusal::Refusal;
-use crate::suspension::Sizes;
 use gatebus_abi::table::Personality;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -11,8 +10,8 @@ use sha2::{Digest, Sha256};
 pub enum Form {
     /// As it is, because nothing else was wanted.
     Plain,
-    /// As it can be suspended.
-    Suspendable(Sizes),
+    /// As it can be suspended; how its frames are cut.
+    Suspendable(String),
     /// As it is, for these reasons.
     Unsuspendable(Vec<String>),
 }
@@ -34,9 +33,9 @@ pub fn admitted(admitted: &Admitted<'_>, given: &[u8], form: &Form) -> Value {
     });
     match form {
         Form::Plain => {}
-        Form::Suspendable(sizes) => {
+        Form::Suspendable(sites) => {
             facts["suspendable"] = json!(true);
-            facts["sites"] = json!(words(&sizes.sites));
+            facts["sites"] = json!(sites);
         }
         Form::Unsuspendable(reasons) => facts["unsuspendable"] = json!(reasons),
     }
@@ -49,12 +48,8 @@ pub fn continuation(given: &[u8], guide: &[u8]) -> Value {
 }
 
 /// The facts of frames of the program with these bytes.
-pub fn frames(given: &[u8], frames: &[Value]) -> Value {
+pub fn frames(given: &[u8], frames: &Value) -> Value {
     json!({"ok": true, "wasm_sha256": sha256(given), "frames": frames})
-}
-
-fn words(numbers: &[u16]) -> String {
-    hex(&numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<_>>())
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -10,15 +10,14 @@ use crate::memory::CONTROL;
 use crate::references::{Functions, Unknown};
 use crate::stop::scalar;
 use gatebus_abi::Exit;
-use gatebus_module::{BadFrames, CHANGES, FRAMES, GLOBAL, Guide, MEMORY, REFERENCES, Scalar, State, TABLE};
+use gatebus_module::{CHANGES, FRAMES, GLOBAL, Going, MEMORY, REFERENCES, Scalar, State, TABLE, go_on_untrusted};
 use gatebus_wire::status;
 use wasmtime::{Extern, Func, Instance, Module, Mutability, Store, V128, Val};
 
 /// What RESTORE packets brought: `u32 length of the guide`, guide, state.
 pub struct Restored {
-    guide: Guide,
-    /// All but memory 0.
-    pub state: State,
+    /// The state, and how its frames go on.
+    pub going: Going,
 }
 
 /// The end of a program that cannot go on.
@@ -30,27 +29,19 @@ fn unknown(_: Unknown) -> Exit {
     bad("a reference is not to a function of the program")
 }
 
-fn frames(bad_frames: BadFrames) -> Exit {
-    bad(bad_frames.text)
-}
-
 impl Restored {
-    /// Takes the bytes apart.
+    /// Takes the bytes apart and checks them.
     pub fn read_untrusted(bytes: &[u8]) -> Result<Restored, Exit> {
         let (length, rest) = bytes.split_first_chunk::<4>().ok_or(bad("there is no state"))?;
         let length = u32::from_le_bytes(*length) as usize;
         let (guide, state) = rest.split_at_checked(length).ok_or(bad("the guide is cut off"))?;
-        let guide = Guide::decode_untrusted(guide).map_err(frames)?;
-        let state = State::decode_untrusted(state).map_err(|wrong| bad(wrong.text))?;
-        Ok(Restored { guide, state })
+        let going = go_on_untrusted(guide, state).map_err(|wrong| bad(wrong.text))?;
+        Ok(Restored { going })
     }
 
     /// Puts everything back and gives the function that goes on.
     pub fn apply(&self, store: &mut Store<Host>, program: &Instance, continuation: &Module) -> Result<Func, Exit> {
-        let (guide, state) = (&self.guide, &self.state);
-        let list = guide.read_untrusted(&state.frames).map_err(frames)?;
-        guide.check_untrusted(state.call(), &list, state.references.len()).map_err(frames)?;
-        let bytes = guide.write_frames(&list).map_err(frames)?;
+        let Going { state, frames: bytes, export } = &self.going;
         memories(store, program, state)?;
         let functions = Functions::of(store, program);
         globals(store, program, state, &functions)?;
@@ -59,13 +50,12 @@ impl Restored {
         // SAFETY: no code of the guest runs.
         let control = unsafe { store.data().slots.content(CONTROL) };
         let room = control.get_mut(FRAMES as usize..).and_then(|room| room.get_mut(..bytes.len()));
-        room.ok_or(bad("the frames need more room than there is"))?.copy_from_slice(&bytes);
+        room.ok_or(bad("the frames need more room than there is"))?.copy_from_slice(bytes);
         let imports: Option<Vec<Extern>> =
             continuation.imports().map(|import| program.get_export(&mut *store, import.name())).collect();
         let unlinked = || because(status::IMAGE_UNUSABLE, "the continuation is not of this program");
         let made = Instance::new(&mut *store, continuation, &imports.ok_or_else(unlinked)?).map_err(|_| unlinked())?;
-        let name = guide.resume_name(&list).ok_or(bad("there are no frames"))?;
-        made.get_func(&mut *store, name).ok_or_else(unlinked)
+        made.get_func(&mut *store, export).ok_or_else(unlinked)
     }
 }
 

@@ -5,6 +5,7 @@
 //! guest leaves goes out. Instantiation comes after the lock because it runs code from the image: the engine compiles
 //! the initialisation of memories, tables and globals into a function of the module's own.
 
+use crate::bounds;
 use crate::ending::{Phase, because, of_error, of_return};
 use crate::entry::{self, Returned};
 use crate::go::Restored;
@@ -139,8 +140,8 @@ fn map_control(slots: &Slots, module: &Module, memfd: RawFd, memory_limit: u64, 
     mapped.map_err(|_| because(status::PANIC, "the control memory cannot be mapped"))
 }
 
-/// Bytes of a guide and a state together.
-const STATE_MAX: usize = 1 << 30;
+/// Bytes of a guide and a state together, with the guide's length.
+const STATE_MAX: usize = 4 + bounds::GUIDE + bounds::STATE;
 /// Elements of the table of functions that the transformation has added: they are not the program's. The other one, of references
 /// in frames, grows only while the program is left, within the program's own limit.
 fn hidden_elements(module: &Module, control_bytes: usize) -> usize {
@@ -184,7 +185,7 @@ fn world(ready: &Ready, mut setup: Setup) -> Result<(Rules, Option<Restored>), E
     let mut restored = Restored::read_untrusted(&given)?;
     // Files may be most of it: one copy less.
     drop(given);
-    let world = std::mem::take(&mut restored.state.world);
+    let world = std::mem::take(&mut restored.going.state.world);
     Ok((Rules::restore_untrusted(ready.personality, setup, &world)?, Some(restored)))
 }
 
@@ -210,7 +211,7 @@ impl Guest {
     }
 
     fn goes_on(&self, store: &mut Store<Host>, restored: &Restored, continuation: &Module) -> Exit {
-        let state = &restored.state;
+        let state = &restored.going.state;
         let function = Some(state.entry.as_str()).filter(|name| *name != "_start");
         let found = self.instance(store).and_then(|instance| {
             let resume = restored.apply(store, &instance, continuation)?;

@@ -1,0 +1,150 @@
+//! What a compile worker does with a program and its states, besides compiling: the same for every back-end.
+//!
+//! In: a module and what is to be done with it, from anyone. Out: modules, and words for people, of bounded number and length. The native worker calls this in
+//! its own process, the portable one through the executable `gatebus-transform`; it runs in the jail of either.
+
+use crate::bytes::hex;
+use crate::frames::{BadFrames, read_untrusted, sites_of};
+use crate::guide::Guide;
+use crate::refused::{Reason, Refused};
+use crate::state::{BadState, Memory, State};
+use crate::{Shown, Suspendable, fits};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// Sites of a program; the facts hold four characters for each. sqlite3 has 17,000.
+const SITES: usize = 900_000;
+/// Frames that are shown from each end: a recursion has thousands that say the same.
+const SHOWN: usize = 100;
+/// Values that are shown of a frame.
+const SHOWN_VALUES: usize = 32;
+/// Reasons that are told; a program with one cause for every function has thousands.
+const REASONS: usize = 16;
+/// Characters of one: a function's name in the module may have any length.
+const REASON_CHARACTERS: usize = 200;
+
+/// A program that can be suspended.
+pub struct Transformed {
+    /// The module.
+    pub wasm: Vec<u8>,
+    /// Words of 4 bytes that the frame of each site takes, with its site's number, so that the host finds the sites in frames: u16 each, as hexadecimal digits.
+    pub sites: String,
+}
+
+/// A state that may go on: what is put where.
+pub struct Going {
+    /// All of it but memory 0.
+    pub state: State,
+    /// The frames as the continuation reads them.
+    pub frames: Vec<u8>,
+    /// The export of the continuation that goes on from them.
+    pub export: String,
+}
+
+/// The transformed module, or for a person why there is none.
+pub fn transform_untrusted(wasm: &[u8]) -> Result<Transformed, Vec<String>> {
+    let done = Suspendable::new_untrusted(wasm).map_err(|refused| reasons(&refused))?;
+    let sites =
+        words(&done).ok_or_else(|| vec!["it saves too much at one place, or has too many places".to_owned()])?;
+    Ok(Transformed { wasm: done.wasm().to_vec(), sites })
+}
+
+fn words(program: &Suspendable<'_>) -> Option<String> {
+    let words = program.table().sites.iter().map(|site| {
+        let bytes = 4 + site.saved.iter().map(|ty| ty.size()).sum::<u32>();
+        u16::try_from(bytes / 4).ok()
+    });
+    let words: Vec<u16> = words.collect::<Option<_>>()?;
+    (words.len() <= SITES).then(|| hex(words.iter().flat_map(|word| word.to_le_bytes())))
+}
+
+/// The continuation for these sites, as a module, and its guide's bytes; or for a person why there is none.
+pub fn continue_untrusted(wasm: &[u8], sites: &BTreeSet<u32>) -> Result<(Vec<u8>, Vec<u8>), String> {
+    let program = again(wasm)?;
+    let continuation = program.continuation_untrusted(sites).map_err(|wrong| impossible(wrong.text))?;
+    let guide = program.guide_untrusted(sites).map_err(|wrong| impossible(wrong.text))?;
+    Ok((continuation, guide.encode()))
+}
+
+/// `guide`: as [`continue_untrusted`] made it. What the bytes of a state say, once everything is checked that can be without an instance.
+pub fn go_on_untrusted(guide: &[u8], state: &[u8]) -> Result<Going, BadState> {
+    let guide = Guide::decode_untrusted(guide).map_err(frames)?;
+    check_untrusted(&guide, State::decode_untrusted(state)?)
+}
+
+/// The one check that a state has to pass wherever it goes on, and before it is shown.
+fn check_untrusted(guide: &Guide, state: State) -> Result<Going, BadState> {
+    let list = guide.read_untrusted(&state.frames).map_err(frames)?;
+    guide.check_untrusted(state.call(), &list, state.references.len()).map_err(frames)?;
+    let frames = guide.write_frames(&list).map_err(frames)?;
+    let export = guide.resume_name(&list).ok_or(BadState { text: "there are no frames" })?.to_owned();
+    Ok(Going { state, frames, export })
+}
+
+fn frames(wrong: BadFrames) -> BadState {
+    BadState { text: wrong.text }
+}
+
+/// Who the frames of a state are, for a person, innermost first as they came; at most so many from each end. The state is checked as if it were to go on.
+pub fn show_untrusted(wasm: &[u8], state: &[u8]) -> Result<Value, String> {
+    let program = again(wasm)?;
+    let wrong = |text: &str| impossible(text);
+    let state = State::decode_untrusted(state).map_err(|bad| wrong(bad.text))?;
+    let list = read_untrusted(program.table(), &state.frames).map_err(|bad| wrong(bad.text))?;
+    let guide = program.guide_untrusted(&sites_of(&list)).map_err(|bad| wrong(bad.text))?;
+    // Its contents stay with the host.
+    let first = Memory { pages: state.pages, pieces: Vec::new() };
+    fits::check_untrusted(&program.base, &state, &first).map_err(|bad| wrong(bad.text))?;
+    check_untrusted(&guide, state).map_err(|bad| wrong(bad.text))?;
+    let is_shown = |place: &usize| *place < SHOWN || list.len() - place <= SHOWN;
+    let shown = (0..list.len()).rev().filter(is_shown);
+    let shown = shown.map(|place| program.show_untrusted(&list[place]).map(|shown| in_words(place, &shown)));
+    shown.collect::<Result<_, _>>().map(Value::Array).map_err(|bad| wrong(bad.text))
+}
+
+fn in_words(depth: usize, frame: &Shown) -> Value {
+    let values = frame.values.iter().take(SHOWN_VALUES);
+    json!({
+        "depth": depth,
+        "function": frame.function,
+        "name": frame.name.as_deref().map(printable),
+        "place": printable(&frame.place),
+        "values": values.map(|(ty, bits)| json!([format!("{ty:?}"), format!("{bits:x}")])).collect::<Vec<_>>(),
+        "saved": frame.values.len(),
+    })
+}
+
+/// The same again, of a program that a state names: it was transformed before.
+fn again(wasm: &[u8]) -> Result<Suspendable<'_>, String> {
+    Suspendable::new_untrusted(wasm).map_err(|refused| impossible(&reasons(&refused).join("; ")))
+}
+
+fn impossible(why: &str) -> String {
+    format!("the program cannot have left this state: {}", printable(why))
+}
+
+/// For a person: each names a function, or the module as a whole.
+fn reasons(refused: &Refused) -> Vec<String> {
+    match refused {
+        Refused::Invalid(text) => vec![printable(&format!("the module cannot be read for it: {text}"))],
+        Refused::Suspension(reasons) => {
+            reasons.iter().take(REASONS).map(Reason::to_string).map(|all| printable(&all)).collect()
+        }
+    }
+}
+
+/// Without control characters: it goes to people's terminals.
+fn printable(text: &str) -> String {
+    text.chars().take(REASON_CHARACTERS).map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_short_and_safe_to_print() {
+        assert_eq!(printable("function 7 (a\u{1b}[2J): why"), "function 7 (a?[2J): why");
+        assert_eq!(printable(&"x".repeat(1000)).len(), REASON_CHARACTERS);
+    }
+}
