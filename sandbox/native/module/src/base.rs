@@ -7,6 +7,7 @@ use crate::scalar::{Scalar, Types};
 use crate::table::SiteTable;
 use crate::uses::SegmentOp;
 use std::collections::{BTreeMap, BTreeSet};
+use wasmparser::ValType;
 
 /// Everything that is derived from the module before anything is printed.
 pub(crate) struct Base<'a> {
@@ -138,4 +139,15 @@ pub(crate) fn add(program: &Program<'_>, graph: &Graph, forms: &BTreeMap<u32, Fo
     added.loads = !program.active().is_empty();
     added.dispatch.values_mut().for_each(|targets| targets.sort_unstable());
     added
+}
+
+/// The export of a continuation that gives these results.
+pub(crate) fn name_of(results: &[ValType]) -> String {
+    let names: Vec<String> = results.iter().map(ValType::to_string).collect();
+    format!("gatebus:resume:{}", names.join(","))
+}
+
+/// What the function gives that goes on from a site.
+pub(crate) fn results_at(base: &Base<'_>, site: u32) -> Vec<ValType> {
+    base.program.type_of(base.table.sites[site as usize].function).results().to_vec()
 }

@@ -18,13 +18,13 @@
 //! What stood outside of the program (its files, what it had not read, its clock) is no part of the module.
 
 use crate::Suspendable;
-use crate::base::{Base, Links};
+use crate::base::{Base, Links, results_at};
 use crate::frames::{read_untrusted, sites_of};
 use crate::frozen::Frozen;
 use crate::instrument::add_hints;
 use crate::print::Within;
 use crate::references;
-use crate::resume::{Plan, results_at};
+use crate::resume::Plan;
 use crate::scalar::Types;
 use crate::state::{BadState, Memory, Phase, State};
 use crate::{BadFrames, features, fits, sections};

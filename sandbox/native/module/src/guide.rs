@@ -5,11 +5,11 @@
 //! each frame is of a function that the frame around it can be calling.
 
 use crate::Suspendable;
+use crate::base::{name_of, results_at};
 use crate::bytes::{Broken, Reader, put_bytes, put_list, put_number, put_numbers};
 use crate::form::Callee;
 use crate::frames::{BadFrames, Frame, bad, check_values, read_with};
 use crate::layout::START;
-use crate::resume::{name_of, results_at};
 use crate::scalar::Scalar;
 use crate::table::{Place, frames_of, node_of};
 use std::collections::{BTreeMap, BTreeSet};

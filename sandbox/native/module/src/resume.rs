@@ -19,7 +19,7 @@
 //! From the site on it is the original code with the original sites, so a second stop writes frames of the *program*: a state never tells how often
 //! it has moved. The first check asks only whether the inner frame was left again, and a header's poll is passed: each leg makes progress.
 
-use crate::base::{Base, Links};
+use crate::base::{Base, Links, name_of, results_at};
 use crate::form::{Form, Op, Shape};
 use crate::frames::BadFrames;
 use crate::helpers;
@@ -62,17 +62,6 @@ impl Suspendable<'_> {
         }
         Ok(())
     }
-}
-
-/// The export of a continuation that gives these results.
-pub(crate) fn name_of(results: &[ValType]) -> String {
-    let names: Vec<String> = results.iter().map(ValType::to_string).collect();
-    format!("gatebus:resume:{}", names.join(","))
-}
-
-/// What the function gives that goes on from a site.
-pub(crate) fn results_at(base: &Base<'_>, site: u32) -> Vec<ValType> {
-    base.program.type_of(base.table.sites[site as usize].function).results().to_vec()
 }
 
 /// The functions that go on from a set of sites: the sites' bodies from `first` on, then the choosers.
