@@ -10,7 +10,7 @@ CARGO := cd sandbox/native && cargo
 # Clippy as the compiler of an ordinary build: `cargo clippy` would check the engine's 100 crates a second time.
 CLIPPY := RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__
 
-.PHONY: build python engine guests test lint test-engine test-python browser-tools kubo fuzz demo chat bench arm64 clean help
+.PHONY: build python engine guests test lint test-engine test-python browser-tools kubo fuzz kills cuts demo chat bench arm64 clean help
 
 help:
 	@echo "make test    build everything, lint, run all tests (first time: about 15 minutes, most of it the engine)"
@@ -23,6 +23,8 @@ help:
 	@echo "make kubo    build a real IPFS node for the tests of it (needs Go; make test does it)"
 	@echo "make arm64   cross-build the native part and test it under qemu-user"
 	@echo "make fuzz    broken input for every decoder, a minute each: make fuzz SECONDS=600"
+	@echo "make kills   kill -9 at each fail-point of the snapshot store, 50 times; make kills TIMES=10"
+	@echo "make cuts    200 power cuts under the snapshot store (root, loop devices); make cuts TIMES=1000"
 	@echo "make clean   remove what was built here (the caches in $(CACHE) stay)"
 
 build: python engine
@@ -80,6 +82,16 @@ fuzz: build
 	export GATEBUS_SMITH=$(CARGO_TARGET_DIR)/smith.bin && \
 	  $(CARGO) test --quiet --release --workspace --locked --test 'fuzz_*' -- --test-threads=2
 	$(BIN)/pytest --quiet --timeout=0 tests/words/test_fuzz_decoders.py tests/web/test_frame_paths.py tests/portable/test_saved_worlds.py
+
+# Long runs of what the tests do a few times: a store that is killed at each fail-point, and whose power goes.
+kills: export GATEBUS_KILLS := $(or $(TIMES),50)
+kills: python
+	$(BIN)/pytest --quiet tests/wires/test_snapshot_crashes.py
+
+cuts: export GATEBUS_CUTS := $(or $(TIMES),200)
+cuts: export GATEBUS_REQUIRE_DATA := 1
+cuts: python
+	$(BIN)/pytest --quiet tests/wires/test_power_cuts.py
 
 demo: build
 	@$(BIN)/python -m gatebus.demo
