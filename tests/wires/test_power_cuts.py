@@ -19,6 +19,7 @@ from snapshothelpers import opened_snapshots
 from storemodel import history, judge
 
 SUPPORT = Path(__file__).parent.parent / "support"
+ENVIRONMENT = os.environ | {"PYTHONPATH": f"{SUPPORT}:{SUPPORT.parent.parent}"}
 CUTS = int(os.environ.get("GATEBUS_CUTS", "10"))
 EACH = 10  # on one file system
 
@@ -42,7 +43,7 @@ def cut_often(folder: Path, seed: int) -> list[tuple[Path, bytes]]:
     powercuts.make_image(image)
     with powercuts.mounted(image, "commit=600") as place:
         command = [sys.executable, str(SUPPORT / "savingchild.py"), str(place), str(seed), "100000"]
-        worker = powercuts.Worker(command, os.environ | {"PYTHONPATH": str(SUPPORT)}, random.Random(seed))
+        worker = powercuts.Worker(command, ENVIRONMENT, random.Random(seed))
         try:
             while len(cuts) < EACH and worker.runs_a_while():
                 with worker.stopped():

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["folder"]  # a fixture
 SUPPORT = Path(__file__).parent.parent / "support"
+ENVIRONMENT = os.environ | {"PYTHONPATH": f"{SUPPORT}:{SUPPORT.parent.parent}"}
 WORK = SAVE + LOAD + DROP + RECORD
 KILLS = int(os.environ.get("GATEBUS_KILLS", "0"))  # at each point; none: at a few, once
 
@@ -77,7 +78,7 @@ async def test_a_store_that_dies_at_any_point_of_its_work_has_all_that_was_answe
 def worked(folder: Path, *words: object) -> bytes:
     """What the process wrote before it was killed, or had done all."""
     command = [sys.executable, str(SUPPORT / "savingchild.py"), str(folder), *map(str, words)]
-    done = subprocess.run(command, capture_output=True, check=False, env=os.environ | {"PYTHONPATH": str(SUPPORT)})
+    done = subprocess.run(command, capture_output=True, check=False, env=ENVIRONMENT)
     assert done.returncode in (0, -9), done.stderr.decode()
     return done.stdout
 
