@@ -64,3 +64,33 @@ TRANSFER_PIECE = 256 * 1024
 
 SMALL_DATA = 1_024
 """Data messages below this are joined while they wait: as an object of its own, a message costs 50 bytes and more."""
+
+# Programs that outlive their processes (gatebus.host.lives)
+
+POLICY_SECONDS = (1.0, 30 * 86_400.0)
+"""Of a policy's times: below a second the looking costs more than it saves; a month is for ever."""
+
+KEPT_LAST = 100
+"""Checkpoints of one instance that stay: four days of one an hour."""
+
+STORED_EACH = 4_096
+"""Stored instances of one account: at 4 KiB each, 16 MiB of the host's memory."""
+
+CLONES = 100
+"""Copies that one request makes: their statuses fit one answer."""
+
+STREAM_OWNER = 128
+"""Characters of a principal's text in what is kept of a stream."""
+
+IDLE_SWEEP_SECONDS = 1.0
+"""Between two looks at who is idle: policies are in seconds."""
+
+CHECKPOINTS_AT_ONCE = 4
+"""Policies' own stops and stores under way: a host whose disk is slow does not fall behind for all."""
+
+MEMORY_NEAR = 0.9
+"""Of a total of memory: from here on parked programs are stored, so that the next start finds room."""
+
+RECORD_SECONDS = 1.0
+"""Until it is written down that an instance runs, or has ended: most of those that end at once are never written, and
+many are written together."""

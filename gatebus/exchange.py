@@ -88,6 +88,19 @@ class Exchange:
         self._alarm: trio.CancelScope | None = None
         self._room = trio.Event()
 
+    def owes(self, packets: bytes) -> None:
+        """Before `run`, of a program that goes on: what was for it and did not arrive comes first."""
+        self._rest = packets
+        self._board.owed(len(packets))
+
+    def hold(self, on_packets: Callable[[], None]) -> None:
+        """The program waits and reads nothing: what is for it stays here, and this is told of it. Until `release`."""
+        self._board.on_queued = on_packets
+
+    def release(self) -> None:
+        self._board.on_queued = self._queued
+        self._turn.at_end(self.wake)
+
     async def run(self) -> None:
         """Once. Raises nothing that the program or a service did: `fault` has it, the program's outcome the rest."""
         self._board.on_queued = self._queued

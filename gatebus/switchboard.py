@@ -193,6 +193,10 @@ class Switchboard:
         self._queued.clear()
         return data
 
+    def owed(self, size: int) -> None:
+        """So many bytes of an earlier process' time are on their way before anything of this one."""
+        self._size += size
+
     def sent(self, size: int) -> None:
         """So many bytes of what was taken are out. Services that wait for room are told when it was used up."""
         was_full = self._size >= self._outbox

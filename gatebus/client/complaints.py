@@ -104,10 +104,10 @@ class HostTrouble(HostError):
 _KINDS: Mapping[str, type[HostError]] = MappingProxyType(
     {
         **dict.fromkeys(("not-authorized", "forbidden", "origin", "not-found", "conflict"), Denied),
-        **dict.fromkeys(("stream-exists", "attached-elsewhere"), Denied),
+        **dict.fromkeys(("stream-exists", "attached-elsewhere", "bad-state"), Denied),
         **dict.fromkeys(("quota-instances", "quota-memory", "quota-storage", "quota-uploads"), QuotaReached),
-        **dict.fromkeys(("quota-connections", "busy"), QuotaReached),
-        **dict.fromkeys(("refused", "compile-limit", "bad-setup"), ProgramRefused),
+        **dict.fromkeys(("quota-connections", "busy", "stop-late"), QuotaReached),
+        **dict.fromkeys(("refused", "compile-limit", "bad-setup", "not-suspendable"), ProgramRefused),
         **dict.fromkeys(("protocol", "version", "too-slow", "too-large", "bad-request"), SoftwareFault),
     }
 )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from gatebus.accountbounds import SMALL_DATA
 from gatebus.bounds import DATA_BYTES
+from gatebus.host.lives.streamwords import StreamKept
 from gatebus.host.principals import Kind, Principal
 
 if TYPE_CHECKING:
@@ -67,9 +68,9 @@ class BusStream:
     """Made when a client opens it; gone when its verdict was delivered, or when nobody came back for it in time."""
 
     __slots__ = (
-        "_pending", "_pending_size", "_stream", "_told", "_touched", "_turn", "answered", "carrier", "closing", "flows",
-        "instance", "keeper", "left_at", "name", "on_abandoned", "on_broken", "on_cancelled", "owner", "stranger",
-        "verdict",
+        "_pending", "_pending_size", "_seen", "_stream", "_told", "_touched", "_turn", "answered", "carrier", "closing",
+        "flows", "instance", "keeper", "left_at", "name", "on_abandoned", "on_broken", "on_cancelled", "owner",
+        "stranger", "verdict",
     )  # fmt: skip
 
     def __init__(self, name: bytes, owner: Principal, flows: Flows, turn: Turn) -> None:
@@ -91,6 +92,7 @@ class BusStream:
         self._pending: list[bytes | bytearray] = []  # of the client, for want of room at the program
         self._pending_size = 0
         self._told = 0  # bytes for which the program has got new credit
+        self._seen: tuple[int, int | None] = 0, None  # of the client, when the program was suspended
 
     def own(self, owner: Principal) -> None:
         self.owner, self.stranger = owner.id, owner.kind is Kind.ANONYMOUS
@@ -102,6 +104,45 @@ class BusStream:
         if self.flows.out.stopped:
             stream.stop()
         self.touch()
+
+    def stays(self) -> None:
+        """The program has no process for a while: what comes waits here, within its window."""
+        self._stream = None
+
+    def rests(self) -> Stream | None:
+        """The program's process waits: what comes waits here, too, until `moves_on` gives back what this returns."""
+        stream, self._stream = self._stream, None
+        return stream
+
+    def moves_on(self, stream: Stream) -> None:
+        self._stream = stream
+        self.touch()
+
+    def returns(self, stream: Stream) -> None:
+        """It has one again, which goes on where the last one stopped."""
+        self._stream = stream
+        out, into = self.flows
+        stream.hold(out.taken + out.held - self._told)
+        if out.stopped:
+            stream.stop()
+        if into.stopped:
+            stream.end()
+        self.touch()
+
+    def keep(self, number: int, *, call: bool) -> StreamKept:
+        """What is kept of it while there is no program, or no host."""
+        out, into = self.flows
+        return StreamKept(
+            number, self.name, self.owner, self.stranger, call, out.taken, out.sent, out.owed, out.note, out.stopped,
+            into.received, into.consumed, into.edge, into.finished, into.stopped, b"".join(self._pending), self._told,
+            out.bound,
+        )  # fmt: skip
+
+    def goes_on(self, pending: bytes, told: int) -> None:
+        """Made anew from what was kept: bytes for which the program had no room, and its credit so far."""
+        self._pending, self._pending_size = [pending] if pending else [], len(pending)
+        self._told = told
+        self.mark()
 
     def ready(self) -> None:
         self.touch()
@@ -163,6 +204,14 @@ class BusStream:
             self.on_abandoned(self)
         self.let_go()
 
+    def mark(self) -> None:
+        """The program is going to be suspended: only what comes from now on may wake it."""
+        self._seen = self.flows.into.received, self.flows.into.finished
+
+    @property
+    def has_news(self) -> bool:
+        return self._seen != (self.flows.into.received, self.flows.into.finished)
+
     @property
     def kept(self) -> int:
         """Bytes that wait here, or were sent and may be asked for again."""
@@ -220,6 +269,8 @@ class BusStream:
         self._touched = False
         if self._stream is not None:
             self._feed(self._stream)
+        elif self.instance.live is not None and self.has_news:
+            self.instance.live.on_io()  # it is suspended, and may be woken
         if self.carrier is not None:
             self._deliver(self.carrier)
         if self._stream is not None:

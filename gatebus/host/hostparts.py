@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gatebus.host.contest import Contest
     from gatebus.host.eventlog import EventLog
     from gatebus.host.hostconfig import HostConfig
+    from gatebus.host.lives.lives import Lives
     from gatebus.host.modulestore import ModuleStore
     from gatebus.host.programs import Programs
     from gatebus.host.quotas import Quotas
@@ -62,12 +63,20 @@ class HostParts:
     note: Callable[..., None] = lambda _name, **_fields: None
     """The log's `event` (gatebus.host.log)."""
     stopping: bool = False
+    lives: Lives = field(init=False)
     _tasks: Counter[str] = field(default_factory=Counter)  # by account
 
     def ordered(self, order: Order) -> Instance:
         """An instance that is paid for, and not started yet. Raises Refusal."""
         ticket = self.quotas.take(order.principal.account, Amounts(instances=1, memory=order.limits.memory))
         return Instance(order, self.clock(), ticket)
+
+    def resting(self, order: Order) -> Instance:
+        """One that has no process yet, and draws on nothing."""
+        instance = Instance(order, self.clock(), self.quotas.take(order.principal.account, Amounts()))
+        self.quotas.release(instance.ticket)
+        instance.on_end[self._over] = None
+        return instance
 
     def run(self, instance: Instance) -> None:
         self.registry.add(instance)
@@ -78,10 +87,25 @@ class HostParts:
             self.note("instance-launched", instance=instance.id, principal=instance.owner, module=_named(instance))
         self.runner.start(instance)
 
-    def _over(self, instance: Instance) -> None:
+    def rest(self, instance: Instance) -> None:
+        """It has no process for a while, and draws on nothing that needs one."""
         self.quotas.release(instance.ticket)
-        self.registry.over(instance)
         self.contest.over(instance, instance.order.principal.account, trio.current_time())
+        self.events.note("suspended", instance)
+        self.note("instance-stored", instance=instance.id, principal=instance.owner, module=_named(instance))
+
+    def take_again(self, instance: Instance) -> None:
+        """It is going to have one again. Raises Refusal."""
+        order = instance.order
+        instance.ticket = self.quotas.take(order.principal.account, Amounts(instances=1, memory=order.limits.memory))
+        self.contest.began(instance, order.principal.account, trio.current_time())
+
+    def _over(self, instance: Instance) -> None:
+        if self.quotas.release(instance.ticket):  # a stored one had given it back
+            self.contest.over(instance, instance.order.principal.account, trio.current_time())
+        self.registry.over(instance)
+        if instance.live is not None:
+            self.lives.keeping.over(instance)
         self.events.note("ended", instance)
         name, outcome = "instance-ended" if instance.order.kept else "call-ended", instance.outcome
         cause = outcome.cause.name if outcome is not None and instance.refusal is None else "REFUSED"

@@ -12,66 +12,50 @@ task per program and nothing more; it ends a turn after each batch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, cast
 
 import trio
 
-from gatebus.bounds import ORIGIN_WINDOW
 from gatebus.exchange import Exchange
 from gatebus.faults import GatebusError
-from gatebus.host.busstreams import Verdict
+from gatebus.host.busstreams import BusStream, Verdict
+from gatebus.host.lives.lifetable import Life
+from gatebus.host.lives.live import Live
+from gatebus.host.lives.remains import usage_sum
 from gatebus.host.refusals import Refusal
+from gatebus.host.runorders import Order, check_function
 from gatebus.host.statuses import STARTING, Map, error_map, outcome_map, sandbox_error_map
 from gatebus.services.base import Offer
 from gatebus.services.origin import Client, Door, Origin, Windows
 from gatebus.services.service_table import BUILTIN, World, offers
 from gatebus.switchboard import Switchboard
-from sandbox.errors import BadSetup, SandboxError, public_text_untrusted
-from sandbox.image import EXPORTS_MAX, Image
+from sandbox.errors import SandboxError
+from sandbox.form import Form
 from sandbox.outcome import Cause, Outcome, State, Usage, killed
 from sandbox.setup import Setup
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
-    from uuid import UUID
 
-    from gatebus.host.busstreams import BusStream
-    from gatebus.host.principals import Principal
+    from gatebus.host.lives.lifeloop import LifeLoop
     from gatebus.host.quotas import Ticket
     from gatebus.services.service_table import Builtin
     from gatebus.turn import Turn
     from sandbox.box import Sandbox
-    from sandbox.limits import Limits
+    from sandbox.image import Image
     from sandbox.program import Program
     from sandbox.tree import Tree
 
-# Of a name that the program's author chose: enough to know it again.
-_NAME_MAX = 60
+__all__ = ["Connection", "Instance", "Order", "Runner"]
+
 _NOTHING = Setup()
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What a program is started with; checked. `module`: sha256 in hex, or a source such as ipfs://..."""
-
-    instance: UUID
-    principal: Principal
-    module: str
-    setup: Setup
-    limits: Limits
-    tags: tuple[str, ...] = ()
-    open: bool = False  # whoever knows its id may connect
-    kept: bool = False  # launched: its end is remembered for a while
-    stored: Mapping[str, bytes] = field(default_factory=dict)  # files whose content was uploaded before
-    connections: int = 1  # how many it may have, for a fair share of windows
-    window: int = ORIGIN_WINDOW  # bytes of each of its connections that may wait here
 
 
 class Admission(Protocol):
     """Where images come from."""
 
-    def ready(self, module: str) -> Image | None:
+    def ready(self, module: str, form: Form = Form.PLAIN) -> Image | None:
         """At once, when it is cached."""
 
     async def admit(self, order: Order) -> Image:
@@ -109,6 +93,7 @@ class Instance:
         "ended_at",
         "files",
         "image",
+        "live",
         "log_lost",
         "on_end",
         "on_start",
@@ -132,6 +117,7 @@ class Instance:
         self.unclaimed: BusStream | None = None  # a launched WASI program's one connection, until somebody takes it
         self.personality = ""  # until it is admitted
         self.image: Image | None = None  # found already, until it is started
+        self.live = Live(order.manner) if order.manner.suspendable else None
         self.outcome: Outcome | None = None
         self.refusal: Map | None = None  # why it never ran
         self.files: Map | None = None  # what it left, when that was wanted
@@ -154,20 +140,31 @@ class Instance:
         return self._program is not None and self.ended_at is None
 
     @property
+    def killed(self) -> bool:
+        return self._killed
+
+    @property
     def state(self) -> str:
         if self.outcome is not None:
             return self.outcome.state.name
+        if self.live is not None:
+            return self.live.state
         return State.RUNNING.name if self.running else STARTING
 
     def status(self) -> Map:
-        outcome = self.outcome or Outcome(State.RUNNING, usage=self._program.usage() if self._program else Usage())
-        return outcome_map(outcome, self.log_lost) | {
+        outcome = self.outcome or Outcome(State.RUNNING, usage=self._usage())
+        told = outcome_map(outcome, self.log_lost) | {
             "instance": self.id,
             "state": self.state,
             "module": self.order.module,
             "created": int(self.created),
             "tags": list(self.order.tags),
         }
+        return told if self.live is None else told | self.live.told()
+
+    def _usage(self) -> Usage:
+        now = self._program.usage() if self._program else Usage()
+        return now if self.live is None else usage_sum(self.live.before, now)
 
     # Connections.
 
@@ -196,6 +193,11 @@ class Instance:
             self.connections.remove(connection)
         connection.let_go()
 
+    def streams(self) -> list[BusStream]:
+        """All that its program may talk to."""
+        found = [each for each in self.connections if isinstance(each, BusStream)]
+        return found if self.unclaimed is None else [*found, self.unclaimed]
+
     def log(self, source: int, data: bytes) -> None:
         """To whoever is connected; when nobody can be told, it is counted."""
         told = [each.log(source, data) for each in self.connections]
@@ -211,6 +213,8 @@ class Instance:
             self._program.kill()
         elif self._scope is not None:
             self._scope.cancel()
+        elif self.live is not None:
+            self.live.on_kill()
 
     def share(self, account: int) -> bool:
         """A contest.Sharer."""
@@ -240,11 +244,22 @@ class Instance:
         if self._killed:
             program.kill()
 
+    def paused(self) -> None:
+        """Its process is gone, and it is not over."""
+        self._program = None
+
+    def forget_setup(self) -> None:
+        """What it was started with may be large."""
+        self.order = replace(self.order, setup=_NOTHING, stored={})
+
     def over(self, now: float) -> None:
         """Once. Everybody who waits is answered: streams when what was written is delivered, the others now."""
         self.ended_at = now
         self._program = None
-        self.order = replace(self.order, setup=_NOTHING, stored={})  # what it was started with may be large
+        self.forget_setup()
+        if self.live is not None:
+            self.live.over()
+            self.door.resolve()
         if self.outcome is None:
             self.outcome = killed(Cause.KILLED)
         if self._why and self.outcome.cause is Cause.KILLED:
@@ -273,23 +288,26 @@ class Runner:
     ) -> None:
         self._box, self._nursery, self._turn = box, nursery, turn
         self._admission = admission
-        self._make_world = make_world
+        self.make_world = make_world
         self.on_problem: Callable[[Exception], None] = _raise
         self.services: Mapping[str, Builtin] = BUILTIN
         self.pulse: Callable[[], None] = lambda: None  # of traffic, for gatebus.lookout
+        self.loop: LifeLoop | None = None  # of programs that may be stopped
+        self.on_rest: Callable[[Instance], None] = lambda instance: None
 
     def is_ready(self, instance: Instance) -> bool:
         """Nothing but the machine can prevent its start: the image is there, and its entry is its own choice."""
         order = instance.order
-        instance.image = self._admission.ready(order.module)
+        instance.image = self._admission.ready(order.module, order.form)
         return instance.image is not None and order.setup.function is None and not order.stored
 
     def start(self, instance: Instance) -> None:
         self._nursery.start_soon(self._run, instance)
 
     async def _run(self, instance: Instance) -> None:
+        rests = False
         try:
-            await self._execute(instance)
+            rests = await self._execute(instance)
         except SandboxError as fault:
             instance.refusal = sandbox_error_map(fault)
         except GatebusError as fault:
@@ -299,17 +317,26 @@ class Runner:
             self.on_problem(bug)
         finally:
             with self._turn:
-                instance.over(trio.current_time())
+                if rests:
+                    self.on_rest(instance)
+                else:
+                    instance.over(trio.current_time())
 
-    async def _execute(self, instance: Instance) -> None:
+    async def _execute(self, instance: Instance) -> bool:
+        """True: it is not over, it rests in the store."""
+        if instance.live is not None and instance.live.life is Life.RESUMING:
+            assert self.loop is not None
+            return await self.loop.go_on(instance)
         order = instance.order
-        image, instance.image = instance.image or self._admission.ready(order.module), None
+        image, instance.image = instance.image or self._admission.ready(order.module, order.form), None
         image = image or await self._admit(instance)
         if image is None:
-            return
+            return False
         check_function(image, order.setup.function)
         instance.personality = image.personality
         setup = await self._admission.with_stored_files(order) if order.stored else order.setup
+        if instance.live is not None and self.loop is not None:
+            return await self.loop.begin(instance, image, setup, lambda: self._board(instance))
         async with self._box.start(image, setup, order.limits, instance=order.instance) as program:
             with self._turn:
                 instance.began(program)
@@ -321,6 +348,7 @@ class Runner:
             instance.files = await instance.on_tree(tree)
         fault = exchange.fault
         instance.outcome = outcome if fault is None else replace(outcome, text=fault.text)
+        return False
 
     async def _admit(self, instance: Instance) -> Image | None:
         """None: killed meanwhile."""
@@ -335,7 +363,7 @@ class Runner:
             return self._wasi_board(instance)
         instance.unclaimed = None
         board = Switchboard({})
-        for name, offer in offers(self._make_world(instance), board.entries, self.services).items():
+        for name, offer in offers(self.make_world(instance), board.entries, self.services).items():
             board.publish(name, offer)
         return board
 
@@ -347,14 +375,6 @@ class Runner:
         board = Switchboard({"origin": Offer("0", lambda outlet: Origin(outlet, instance.door, windows))})
         cast("Origin", board.open("origin")).open_at_start()
         return board
-
-
-def check_function(image: Image, name: str | None) -> None:
-    """Asked before it starts, so that the answer can name what there is. A full list may not be complete."""
-    if name is None or name in image.exports or len(image.exports) >= EXPORTS_MAX:
-        return
-    there = ", ".join(public_text_untrusted(each, _NAME_MAX) for each in image.exports) or "none"
-    raise BadSetup("setup-function", f"It has no function of this name without parameters. There is: {there}.")
 
 
 def _raise(problem: Exception) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gatebus.bounds import LISTED_INSTANCES
 from gatebus.host import requests, runoperations, storeoperations
 from gatebus.host.attendant import Nobody
+from gatebus.host.lives import lifeoperations
 from gatebus.host.refusals import Refusal
 from gatebus.host.statuses import fitting, sandbox_error_map
 from sandbox.errors import SandboxError
@@ -190,5 +191,13 @@ OPERATION: Mapping[str, Operation] = MappingProxyType(
         "usage": Operation(1, usage),
         "features": Operation(1, features),
         "events": Operation(3, events),
+        "suspend": Operation(4, lifeoperations.suspend),
+        "resume": Operation(4, lifeoperations.resume, starts=True),
+        "snapshot": Operation(4, lifeoperations.snapshot),
+        "restore": Operation(4, lifeoperations.restore, starts=True),
+        "clone": Operation(4, lifeoperations.clone, starts=True),
+        "keep": Operation(4, lifeoperations.keep),
+        "snapshots": Operation(4, lifeoperations.snapshots),
+        "drop": Operation(4, lifeoperations.drop),
     }
 )

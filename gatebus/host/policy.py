@@ -33,6 +33,14 @@ OPERATIONS: Mapping[str, str] = MappingProxyType(
         "usage": "ask what is used",
         "features": "ask what the host is and can",
         "events": "hear what happens to one's instances",
+        "suspend": "suspend an instance",
+        "resume": "resume an instance",
+        "snapshot": "take a snapshot of an instance",
+        "restore": "start an instance from a snapshot",
+        "clone": "copy an instance",
+        "keep": "have snapshots taken again and again",
+        "snapshots": "list snapshots",
+        "drop": "forget a snapshot",
     }
 )
 EVERYTHING = frozenset(OPERATIONS)

@@ -22,6 +22,7 @@ from gatebus.bounds import FILES_ANSWERED, FILES_INLINE, SOURCES_KNOWN
 from gatebus.host.moduledata import tags_untrusted
 from gatebus.host.refusals import Refusal
 from sandbox.errors import BadSetup, Refused
+from sandbox.form import Form
 from sandbox.tree import File, Node, Tree
 
 if TYPE_CHECKING:
@@ -66,19 +67,32 @@ class Programs:
         self._busy: dict[str, trio.Lock] = {}  # by account
         self._pinning = trio.Lock()  # of two who pin and unpin one module, the second sees what the first did
 
-    def ready(self, module: str) -> Image | None:
+    def ready(self, module: str, form: Form = Form.PLAIN) -> Image | None:
         digest = self._hashes.get(module) if "://" in module else module
-        image = self._box.ready(digest) if digest is not None else None
+        image = self._box.ready(digest, form) if digest is not None else None
         if image is not None and digest is module:
             self._store.touch(bytes.fromhex(module))
         return image
 
     async def admit(self, order: Order) -> Image:
-        module = order.module
-        if (image := await self._cached(module)) is not None:
+        module, form = order.module, order.form
+        if (image := await self._cached(module, form)) is not None:
             return image
         async with self._one_of(order.principal.account):
-            return await self._cached(module) or await self._made(module, order)
+            return await self._cached(module, form) or await self._made(module, order)
+
+    async def image(self, digest: str, principal: Principal, form: Form) -> Image:
+        """Of a program that is known by its hash. Raises SandboxError, GatebusError."""
+        if (image := self._box.ready(digest, form) or await self._box.cached(digest, form)) is not None:
+            return image
+        async with self._one_of(principal.account):
+            return await self._box.compile(
+                await self.bytes_of(digest), principal=principal.account, sha256=digest, form=form
+            )
+
+    async def bytes_of(self, digest: str) -> bytes:
+        """Raises Refusal."""
+        return await self._store.get(bytes.fromhex(digest))
 
     @asynccontextmanager
     async def _one_of(self, account: str) -> AsyncIterator[None]:
@@ -91,9 +105,9 @@ class Programs:
             if not lock.locked():
                 self._busy.pop(account, None)
 
-    async def _cached(self, module: str) -> Image | None:
+    async def _cached(self, module: str, form: Form) -> Image | None:
         digest = self._hashes.get(module) if "://" in module else module
-        if digest is not None and (image := await self._box.cached(digest)) is not None:
+        if digest is not None and (image := await self._box.cached(digest, form)) is not None:
             return image
         return None
 
@@ -103,10 +117,12 @@ class Programs:
             if (size := await self._store.size(digest)) > self._size:
                 raise Refused("too-large", f"The program has {size} bytes; at most {self._size} are allowed.")
             wasm = await self._store.get(digest)
-            return await self._box.compile(wasm, principal=order.principal.account, sha256=module)
+            return await self._box.compile(wasm, principal=order.principal.account, sha256=module, form=order.form)
         wasm = await self._source.fetch(module, self._size, order.principal.account)
-        image = await self._box.compile(wasm, principal=order.principal.account)
+        image = await self._box.compile(wasm, principal=order.principal.account, form=order.form)
         self._remember(module, image.sha256)
+        if image.suspendable:
+            await self._put(order.principal, wasm)  # it goes on from there, when its source may be gone
         return image
 
     def _remember(self, source: str, digest: str) -> None:

@@ -121,9 +121,10 @@ class Quotas:
         self._open.add(self._last)
         return Ticket(self._last, account, amounts)
 
-    def release(self, ticket: Ticket) -> None:
+    def release(self, ticket: Ticket) -> bool:
+        """False: it was given back before."""
         if ticket.number not in self._open:
-            return
+            return False
         self._open.remove(ticket.number)
         have = self._accounts[ticket.account]
         for place, value in enumerate(ticket.amounts.values()):
@@ -131,6 +132,7 @@ class Quotas:
             have[place] -= value
         if not any(have):
             del self._accounts[ticket.account]
+        return True
 
     def used(self, account: str) -> Amounts:
         return Amounts(*self._accounts.get(account, _NOTHING))

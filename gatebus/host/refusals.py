@@ -5,7 +5,8 @@ Where it stands: raised by policy, quotas, the module store and the operations; 
 with `error`. `.code` is one of the table in gatebus/protocol/PROTOCOL.md, `.text` is public: what, why, what to do.
 """
 
-from gatebus.faults import GatebusError
+from gatebus.faults import GatebusError, StateRefused
+from sandbox.errors import BadState, NotSuspendable, NotSuspended, SandboxError, StartFailed, TooBusy
 
 CODES = frozenset(
     {
@@ -25,6 +26,9 @@ CODES = frozenset(
         "busy",
         "stopping",
         "disk-full",
+        "not-suspendable",
+        "stop-late",
+        "bad-state",
     }
 )
 
@@ -36,6 +40,19 @@ class Refusal(GatebusError):
         super().__init__(text)
         assert code in CODES, code
         self.code = code
+
+
+def as_refusal(fault: SandboxError | GatebusError) -> Refusal:
+    """Whatever kept a program from being stopped or from going on, for whoever asked for it."""
+    if isinstance(fault, Refusal):
+        return fault
+    if isinstance(fault, StateRefused | BadState):
+        return Refusal("bad-state", fault.text)
+    if isinstance(fault, NotSuspendable):
+        return Refusal("not-suspendable", fault.text)
+    if isinstance(fault, NotSuspended):
+        return Refusal("stop-late", fault.text)
+    return Refusal("busy" if isinstance(fault, StartFailed | TooBusy) else "conflict", fault.text)
 
 
 def disk_full() -> Refusal:

@@ -21,6 +21,7 @@ from gatebus.accountbounds import ENDED_EACH, LEFTOVER_BYTES
 from gatebus.bounds import ENDED_INSTANCES, STREAM_SHARE, STREAM_WINDOW_LEAST, STREAM_WINDOW_MOST
 from gatebus.host.busstreams import BusStream, Verdict
 from gatebus.host.endedstreams import Leftovers
+from gatebus.host.lives.lifetable import SUSPENDED
 from gatebus.host.principals import Kind, Principal
 from gatebus.host.refusals import Refusal
 from gatebus.host.statuses import error_map
@@ -182,7 +183,10 @@ class Registry:
 
     def sweep(self, now: float) -> None:
         for stream in _older(self._left, now - self._linger):
-            self.drop(stream)
+            if stream.instance.live is not None and stream.instance.live.life in SUSPENDED:
+                self.left(stream)  # it stays as long as its program rests
+            else:
+                self.drop(stream)
         for instance in _ended_before(self._ended, now - self._remembered):
             self.forget(instance)
         for instance in _ended_before(self._ended, now - self._linger):

@@ -45,7 +45,7 @@ class RunRequest:
 
 def run_untrusted(given: Parameters, bounds: Bounds, window: int) -> RunRequest:
     """`window`: of the program's first connection. Raises Refusal, BadSetup."""
-    files = _map(given, "files")
+    files = map_untrusted(given, "files")
     inline = {path: File(content) for path, content in files.items() if isinstance(content, bytes)}
     stored = {path: _stored(content) for path, content in files.items() if not isinstance(content, bytes)}
     want_files = flag_untrusted(given, "want_files")
@@ -110,7 +110,7 @@ def tags_untrusted(given: Parameters) -> tuple[str, ...]:
 
 def limits_untrusted(given: Parameters, bounds: Bounds) -> Limits:
     """What was not asked for is the host's default; more than its most is refused, with the number."""
-    asked = _map(given, "limits")
+    asked = map_untrusted(given, "limits")
     known = {each.name for each in fields(Limits)}
     for name, value in asked.items():
         if name not in known:
@@ -128,7 +128,7 @@ def _check_most(name: str, value: object, most: float | None) -> None:
 
 
 def _environment(given: Parameters) -> Mapping[str, str]:
-    environment = _map(given, "env")
+    environment = map_untrusted(given, "env")
     if not all(isinstance(value, str) for value in environment.values()):
         raise _bad("env", "a map of texts")
     return environment  # type: ignore[return-value]
@@ -141,7 +141,7 @@ def _stored(content: object) -> bytes:
     raise _bad("files", "a map of paths to bytes, or to {sha256} of an upload")
 
 
-def _map(given: Parameters, name: str) -> dict[str, object]:
+def map_untrusted(given: Parameters, name: str) -> dict[str, object]:
     value = given.get(name, {})
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return dict(value)

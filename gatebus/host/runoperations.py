@@ -17,8 +17,9 @@ from uuid import uuid4
 from gatebus.bounds import ORIGIN_STREAMS
 from gatebus.host import requests
 from gatebus.host.busstreams import BusStream, Verdict
-from gatebus.host.instances import Order
+from gatebus.host.lives.manners import PLAIN, call_manner_untrusted, launch_manner_untrusted
 from gatebus.host.refusals import Refusal
+from gatebus.host.runorders import Order
 from gatebus.host.statuses import error_map
 from gatebus.protocol.streams import Flows, Inflow, Outflow
 
@@ -40,7 +41,9 @@ def call(parts: HostParts, line: Line, given: Parameters) -> None:
     name = requests.id_untrusted(given, "stream")
     parts.registry.check_free(name)
     request = requests.run_untrusted(given, parts.bounds, _window(parts, line, 1))
-    instance = parts.ordered(_order(line, request, uuid4()))
+    order = _order(line, request, uuid4())
+    manner = call_manner_untrusted(given)
+    instance = parts.ordered(order if manner is PLAIN else replace(order, manner=manner))
     if request.want_files:
         instance.on_tree = partial(parts.programs.keep_files, line.principal)
     stream = _stream(line.flows, name, line, instance, parts)
@@ -64,7 +67,8 @@ def launch(parts: HostParts, line: Line, given: Parameters) -> None:
         return
     request = requests.run_untrusted(given, parts.bounds, _window(parts, line, ORIGIN_STREAMS))
     order = _order(line, request, wanted, connections=ORIGIN_STREAMS)
-    order = replace(order, tags=requests.tags_untrusted(given), open=requests.flag_untrusted(given, "open"), kept=True)
+    tags, opened = requests.tags_untrusted(given), requests.flag_untrusted(given, "open")
+    order = replace(order, tags=tags, open=opened, kept=True, manner=launch_manner_untrusted(given))
     instance = parts.ordered(order)
     instance.unclaimed = _stream(Flows(Outflow(), Inflow(order.window)), b"", line, instance, parts)
     instance.on_start.append(partial(_launched, line))
@@ -101,6 +105,7 @@ def io(parts: HostParts, line: Line, given: Parameters) -> None:
         line.resume(stream.flows, 0, {"instance": instance.id})
     else:
         _accept(line, stream)
+    parts.lives.touched(instance)
 
 
 def _kill(stream: BusStream) -> None:
@@ -130,6 +135,7 @@ def attach(parts: HostParts, line: Line, given: Parameters) -> None:
             stream.instance.owner = line.principal.id
     line.resume(stream.flows, taken, {"instance": stream.instance.id})
     _mount(parts, line, stream)
+    parts.lives.touched(stream.instance)
 
 
 def _stream(flows: Flows, name: bytes, line: Line, instance: Instance, parts: HostParts) -> BusStream:

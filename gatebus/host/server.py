@@ -35,6 +35,10 @@ from gatebus.host.frontdesk import FrontDesk
 from gatebus.host.hostconfig import HostConfig
 from gatebus.host.hostparts import HostParts
 from gatebus.host.instances import Instance, Order, Runner
+from gatebus.host.lives.boards import Boards
+from gatebus.host.lives.keeping import Keeping
+from gatebus.host.lives.lifeloop import LifeLoop
+from gatebus.host.lives.lives import Lives
 from gatebus.host.modulestore import open_module_store
 from gatebus.host.programs import Programs
 from gatebus.host.quotas import Quotas
@@ -45,10 +49,11 @@ from gatebus.host.statuses import identity_text
 from gatebus.lookout import Lookout
 from gatebus.peers.neighbourhood import Neighbourhood
 from gatebus.protocol import Role, Session, Settings
-from gatebus.protocol.proofs import public_key
+from gatebus.protocol.proofs import public_key, sign
 from gatebus.services.identity import Identities
 from gatebus.services.origin import Windows
 from gatebus.services.service_table import BUILTIN, World
+from gatebus.snapshots.snapshotstore import StoreSettings, open_snapshot_store
 from gatebus.trioneeded import need_trio
 from gatebus.turn import Turn
 from sandbox.background import background_tasks
@@ -142,6 +147,7 @@ class Host:
         quotas = Quotas(config.quotas)
         folder = config.data or stack.enter_context(tempfile.TemporaryDirectory(prefix="gatebus-"))
         store = await stack.enter_async_context(open_module_store(Path(folder), config.store, quotas))
+        kept = await stack.enter_async_context(open_snapshot_store(Path(folder) / "snapshots", quotas, self._signing()))
         box = await stack.enter_async_context(self._open_box())
         nursery = await stack.enter_async_context(background_tasks())
         neighbourhood = Neighbourhood()
@@ -169,11 +175,20 @@ class Host:
             {extension: line.told(extension) for extension, line in self._elsewhere.interpreters.items()},
         )
         self._parts.note, store.on_trouble = self.log.event, self._store_trouble
+        keeping = Keeping(kept, time.time)
+        keeping.on_trouble = self._store_trouble
+        self._parts.lives = Lives(self._parts, keeping)
+        runner.loop = LifeLoop(box, turn, programs, Boards(runner.make_world, lambda: runner.services), keeping)
+        runner.loop.pulse, runner.on_rest = self.lookout.pulse, self._parts.lives.rest
+        nursery.start_soon(keeping.write_records)
         self._desk = FrontDesk(self._parts, self._seed, self._known)
         nursery.start_soon(self._sweep)
         nursery.start_soon(self._keep_fair)
         nursery.start_soon(self.lookout.run)
         nursery.start_soon(store.keep_tidy)
+
+    def _signing(self) -> StoreSettings:
+        return StoreSettings(self.key, partial(sign, self._seed))
 
     def _store_trouble(self, trouble: GatebusError) -> None:
         self.log.event("store-broken", code=trouble.code, text=trouble.text)

@@ -145,6 +145,18 @@ class Outflow:
             self.taken = self.sent = taken
         self.resume(taken, window)
 
+    @property
+    def owed(self) -> bytes:
+        """Everything behind `taken`, sent or not."""
+        return b"".join((*(self._kept or ()), *(self._waiting or ())))
+
+    def go_on(self, sent: int, owed: bytes) -> None:
+        """Of an Outflow made anew at `taken`: what was owed, and up to where it was on a link that is gone."""
+        known, rest = owed[: sent - self.taken], owed[sent - self.taken :]
+        self._kept = deque([known]) if known else None
+        self._waiting = deque([rest]) if rest else None
+        self.sent, self.held = sent, len(owed)
+
     def stop(self) -> None:
         """The receiver reads no more: what waits is dropped."""
         self.stopped = True

@@ -10,49 +10,55 @@ itself (gatebus.flow). Only the clients' bytes wait here, never in a queue: a cl
 and holds no more than a window.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from struct import Struct, error, pack
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from gatebus.bounds import ORIGIN_STREAMS, ORIGIN_WAITING, ORIGIN_WINDOW
 from gatebus.faults import StateRefused, Violation
-from gatebus.flow import Change, Chunk, Receiving, Run, Sending
+from gatebus.flow import Change, Chunk, Run
 from gatebus.services.base import Call, Flow, Info, Outlet, Packet, Service
-from sandbox.packets import DATA_MAX
+from gatebus.services.originstream import Client, Nobody, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Client", "Door", "Origin", "Stream", "Windows"]
 
 _COUNTS = Struct("<HH")  # unanswered accepts, streams
 _TICKET = Struct("<I")
 _STREAM = Struct("<iBII")  # number, ends (a bit each), credit given to us, credit given to the program
 
 
-class Client(Protocol):
-    """Who is at the other end of a connection. None of these may block or call back more than `feed` within `room`."""
-
-    def opened(self, stream: "Stream") -> None:
-        """The program accepted; from now on there is a stream."""
-
-    def ready(self) -> None:
-        """There is more `stream.room`, or the program reads no more (`stream.refused`)."""
-
-    def data(self, data: bytes | memoryview) -> None:
-        """Bytes of the program, never more than a window before `stream.consumed`. They stay as they are and may be
-        kept; large pieces are views of what was received, so that nobody copies them. Small packets come joined.
-        """
-
-    def ended(self, note: int) -> None:
-        """The program writes no more."""
-
-    def lost(self) -> None:
-        """The program or the service is gone."""
-
-
 class Door:
-    """Where clients wait until the program accepts them."""
+    """Where clients wait until the program accepts them, and stay while it has no process: see `stay`."""
+
+    __slots__ = ("_places", "_waiting", "kept", "on_return", "on_stay", "origin")
 
     def __init__(self, places: int = ORIGIN_WAITING) -> None:
         self._places = places
         self._waiting: list[Client] = []  # an empty deque takes 760 bytes of every program
         self.origin: Origin | None = None
+        self.kept: dict[int, Client] | None = None  # by number of their streams, from `stay` to the next process
+        self.on_stay: Callable[[Client], None] = _nobody_cares
+        self.on_return: Callable[[Client, Stream], None] = _opened
+
+    def stay(self) -> None:
+        """The program is going to stop and to go on: whoever is connected keeps what it has, and waits."""
+        if self.kept is None:
+            self.kept = {}
+
+    def resolve(self) -> None:
+        """It has gone on, or never will: whoever stayed and has no stream any more is told."""
+        kept, self.kept = self.kept, None
+        for client in (kept or {}).values():
+            client.lost()
+
+    @property
+    def waiting(self) -> tuple[Client, ...]:
+        return tuple(self._waiting)
 
     def connect(self, client: Client) -> bool:
         """False: too many wait already; try again later."""
@@ -78,119 +84,6 @@ class Windows:
 
     streams: int = ORIGIN_STREAMS
     window: int = ORIGIN_WINDOW
-
-
-class Stream:
-    """One connection as the client sees it."""
-
-    __slots__ = ("_client", "_held", "_outlet", "_spent", "_window", "inward", "number", "outward")
-
-    def __init__(self, number: int, outlet: Outlet, client: Client, window: int) -> None:
-        self.number = number
-        self.inward = Sending()  # client -> program
-        self.outward = Receiving(window)  # program -> client
-        self._outlet = outlet
-        self._client = client
-        self._window = window
-        self._held = 0  # bytes the client has, not consumed
-        self._spent = 0  # bytes consumed, not granted again
-
-    @property
-    def room(self) -> int:
-        """Bytes that `feed` takes now."""
-        return 0 if self.inward.ended else min(self.inward.credit, self._outlet.room)
-
-    @property
-    def refused(self) -> bool:
-        """The program reads no more."""
-        return self.inward.refused
-
-    def feed(self, data: bytes) -> None:
-        self.inward.spend(len(data))
-        for at in range(0, len(data), DATA_MAX):
-            self._outlet.data(Chunk(self.number, 0, data[at : at + DATA_MAX]))
-
-    def end(self) -> None:
-        """The client writes no more."""
-        if not self.inward.ended:
-            self.inward.ended = True
-            self._outlet.data(Chunk(self.number, 0, b""))
-
-    def consumed(self, size: int) -> None:
-        """The client is done with so many bytes: the program may send as many again, in steps of a quarter window."""
-        self._held -= size
-        self._spent += size
-        if self.outward.ended:
-            self._stop_when_drained()
-        elif not self.outward.stopped and (self._spent >= self._window // 4 or not self._held):
-            self.outward.grant(self._spent)
-            self._outlet.flow(Change(self.number, self._spent))
-            self._spent = 0
-
-    def settle(self) -> None:
-        """Grants what the client has not consumed, too."""
-        owed = self._held + self._spent
-        if owed and not self.outward.ended and not self.outward.stopped:
-            self.outward.grant(owed)
-            self._outlet.flow(Change(self.number, owed))
-        self._held = self._spent = 0
-
-    def opened(self) -> None:
-        self._client.opened(self)
-
-    def stop(self) -> None:
-        """The client reads no more. What is under way to it is dropped."""
-        if not self.outward.stopped:
-            self.outward.stopped = True
-            self._outlet.flow(Change(self.number, 0))
-
-    def granted(self, value: int) -> None:
-        """A flow entry of the program. Closing its input is answered by the end of the data."""
-        was_refused = self.inward.refused
-        self.inward.grant(value)
-        if self.inward.refused and not was_refused:
-            self.end()
-        if value >= 0:
-            self._client.ready()
-
-    def received(self, chunk: Chunk) -> None:
-        """A data packet of the program. Its end is answered by a closed reader, after the client has consumed
-        everything.
-        """
-        had_ended = self.outward.ended
-        self.outward.accept(len(chunk.data))
-        if chunk.data and not self.outward.stopped:
-            self._held += len(chunk.data)
-            self._client.data(chunk.data)
-        elif self.outward.ended and not had_ended:
-            self._client.ended(chunk.note)
-            self._stop_when_drained()
-
-    def received_run(self, run: Run) -> None:
-        """Several data packets, none of them the end."""
-        if run.size > self.outward.credit or self.outward.ended:
-            for chunk in run.chunks():
-                self.received(chunk)
-            return
-        self.outward.credit -= run.size
-        if not self.outward.stopped:
-            self._held += run.size
-            for piece in run.pieces():
-                self._client.data(piece)
-
-    def wake(self) -> None:
-        self._client.ready()
-
-    def lost(self) -> None:
-        self._client.lost()
-
-    def over(self) -> bool:
-        inward, outward = self.inward, self.outward
-        return inward.ended and outward.ended and inward.refused and outward.stopped
-
-    def _stop_when_drained(self) -> None:
-        if self._held <= 0:
-            self.stop()
 
 
 class Origin(Service):
@@ -247,8 +140,13 @@ class Origin(Service):
 
     def close(self) -> None:
         self._door.origin = None
+        kept = self._door.kept
         for stream in self._streams.values():
-            stream.lost()
+            if kept is None:
+                stream.lost()
+            elif not isinstance(stream.client, Nobody):
+                kept[stream.number] = stream.client
+                self._door.on_stay(stream.client)
         self._streams.clear()
 
     def _open(self, number: int, client: Client) -> None:
@@ -272,22 +170,24 @@ class Origin(Service):
             del self._streams[number]
 
     def pause(self) -> None:
-        """What a client has and has not consumed is its own from now on: the program may send as much again."""
+        """What a client has and has not consumed is its own from now on: the program may send as much again. A client
+        that stays goes on counting.
+        """
+        if self._door.kept is not None:
+            return
         for stream in self._streams.values():
             stream.settle()
 
     def go_on_at_start(self, state: bytes) -> None:
-        """A WASI program that goes on has its streams, with a new client in the place of the old one. Raises
-        StateRefused.
+        """A WASI program that goes on has its streams, with the client that stayed or a new one in the place of the old
+        one. Raises StateRefused.
         """
-        try:
-            _accepts, streams = _restored_untrusted(state)
-        except error:
-            raise StateRefused("The saved state of the service origin is malformed.") from None
-        client = self._door.take()
-        for number, ends, inward, outward in streams:
-            stream = self._kept(number, client or _Nobody(), (ends, inward, outward))
-            stream.opened()
+        for number, *kept in _read_untrusted(state)[1]:
+            if not self._returned(number, kept):
+                client = self._door.take()
+                stream = self._kept(number, client or Nobody(), kept)
+                if client is not None:
+                    self._door.on_return(client, stream)
 
     def save(self) -> bytes:
         """Clients are not saved: who wants to go on with a stream attaches to it again."""
@@ -302,21 +202,23 @@ class Origin(Service):
         """Waiting calls wait on. Streams whose client is gone end both ways, as Gate means it."""
         if not state:
             return
-        try:
-            accepts, streams = _restored_untrusted(state)
-        except error:
-            raise StateRefused("The saved state of the service origin is malformed.") from None
+        accepts, streams = _read_untrusted(state)
         self._accepts.extend(accepts)
-        for number, ends, inward, outward in streams:
-            self._orphan(number, ends, inward, outward)
+        for number, *kept in streams:
+            if not self._returned(number, kept):
+                stream = self._kept(number, Nobody(), kept)
+                stream.end()
+                stream.stop()
         self.arrived()
 
-    def _orphan(self, number: int, ends: int, inward: int, outward: int) -> None:
-        stream = self._kept(number, _Nobody(), (ends, inward, outward))
-        stream.end()
-        stream.stop()
+    def _returned(self, number: int, kept: list[int]) -> bool:
+        """Its client stayed."""
+        client = self._door.kept.pop(number, None) if self._door.kept is not None else None
+        if client is not None:
+            self._door.on_return(client, self._kept(number, client, kept))
+        return client is not None
 
-    def _kept(self, number: int, client: Client, kept: tuple[int, int, int]) -> Stream:
+    def _kept(self, number: int, client: Client, kept: list[int]) -> Stream:
         ends, inward, outward = kept
         stream = Stream(number, self.outlet, client, self._windows.window)
         stream.inward.credit, stream.outward.credit = inward, outward
@@ -332,6 +234,14 @@ def _saved(stream: Stream) -> bytes:
     return _STREAM.pack(stream.number, ends, inward.credit, outward.credit)
 
 
+def _read_untrusted(state: bytes) -> tuple[list[int], list[tuple[int, int, int, int]]]:
+    """Raises StateRefused."""
+    try:
+        return _restored_untrusted(state)
+    except error:
+        raise StateRefused("The saved state of the service origin is malformed.") from None
+
+
 def _restored_untrusted(state: bytes) -> tuple[list[int], list[tuple[int, int, int, int]]]:
     accepts, streams = _COUNTS.unpack_from(state)
     at = _COUNTS.size + accepts * _TICKET.size
@@ -341,20 +251,9 @@ def _restored_untrusted(state: bytes) -> tuple[list[int], list[tuple[int, int, i
     return tickets, list(_STREAM.iter_unpack(state[at:]))
 
 
-class _Nobody:
-    """The client of a stream whose real one is gone."""
+def _nobody_cares(_client: Client) -> None:
+    """Of a program that never stops."""
 
-    def opened(self, stream: Stream) -> None:
-        pass
 
-    def ready(self) -> None:
-        pass
-
-    def data(self, data: bytes | memoryview) -> None:
-        pass
-
-    def ended(self, note: int) -> None:
-        pass
-
-    def lost(self) -> None:
-        pass
+def _opened(client: Client, stream: Stream) -> None:
+    client.opened(stream)

@@ -102,7 +102,7 @@ async def test_a_name_of_no_operation_is_a_bad_request() -> None:
 
 def test_the_table_is_the_policy_s_and_the_document_s() -> None:
     page = Path(__file__).parents[2].joinpath("gatebus/protocol/PROTOCOL.md").read_text()
-    chapter = page.partition("## Operations")[2].partition("## Live state")[0]
+    chapter = page.partition("## Operations")[2].partition("## Errors")[0]
     rows = [line for line in chapter.splitlines() if line.startswith("| `")]
     named = {word.strip(" `") for row in rows for word in row.split("|")[1].split("/")}
     assert set(OPERATION) == set(OPERATIONS) == named

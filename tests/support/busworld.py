@@ -11,7 +11,7 @@ from collections import deque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import count
+from itertools import count, product
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -36,6 +36,7 @@ from gatebus.protocol.messages import (
 from gatebus.protocol.proofs import public_key, sign
 from gatebus.web.link import Link, LinkClosed, Peer
 from gatebus.web.memorylink import MemoryNetwork
+from sandbox.form import Form
 from sandbox.outcome import Cause
 from sandbox.packets import DATA, FLOW, PAIR, encode_data, encode_flow
 from sandbox.testing import Exit, FakeGuest, Script, Trap, open_fake_sandbox
@@ -342,8 +343,8 @@ async def bus_world(
     async with Host(
         config, known=NAMES.get, open_box=lambda: open_fake_sandbox(programs), log=Problems(), **more
     ) as host:
-        for each in programs:
-            await host.parts.box.compile(each)
+        for each, form in product(programs, Form):
+            await host.parts.box.compile(each, form=form)
         network = MemoryNetwork(host.attend, peer)
         async with network.running():
             yield BusWorld(host, network)

@@ -1,0 +1,74 @@
+"""New instances out of what others have left: restored from a snapshot, or copies of one that runs; a wire.
+
+In:  a Leftover (of the store: its parts are untrusted), an id that the client chose. Out: an instance that is paid for
+     and goes on, with an identity of its own; or a Refusal, and then there is nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gatebus.bounds import ORIGIN_STREAMS
+from gatebus.host.busstreams import BusStream
+from gatebus.host.lives.lifetable import Life
+from gatebus.host.lives.streamkeeping import input_untrusted
+from gatebus.host.refusals import Refusal
+from gatebus.host.runorders import Order
+from gatebus.protocol.streams import Flows, Inflow, Outflow
+from sandbox.outcome import Usage
+from sandbox.setup import Setup
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from gatebus.host.hostparts import HostParts
+    from gatebus.host.instances import Instance
+    from gatebus.host.lives.boxgaps import Lifecycle
+    from gatebus.host.lives.manners import Manner
+    from gatebus.host.lives.remains import Described, Leftover
+    from gatebus.host.principals import Principal
+
+
+def order_of(described: Described, principal: Principal, wanted: UUID, module: str, manner: Manner) -> Order:
+    return Order(
+        wanted,
+        principal,
+        module,
+        Setup(),
+        described.limits,
+        tags=described.tags,
+        open=described.open,
+        kept=True,
+        connections=ORIGIN_STREAMS,
+        window=described.window,
+        manner=manner,
+    )
+
+
+def copied(parts: HostParts, order: Order, left: Leftover, how: Lifecycle) -> Instance:
+    """It rests, and is to be woken. Raises Refusal, StateRefused."""
+    if parts.registry.known(order.instance) is not None:
+        raise Refusal("conflict", "There is an instance of this id. Choose another one, at random.")
+    instance = parts.resting(order)
+    live = instance.live
+    assert live is not None
+    live.life, live.how, live.origin = Life.STORED, how, left.saved
+    live.left = replace(left, before=Usage())
+    live.snapshot = left.saved.id
+    input_untrusted(instance, left.streams, parts.turn)
+    if instance.unclaimed is None:
+        _one_connection(instance, parts)
+    return instance
+
+
+def _one_connection(instance: Instance, parts: HostParts) -> None:
+    """Of a program whose original's client was gone: if it has one connection, the next `io` gets it."""
+    stream = BusStream(
+        b"",
+        instance.order.principal,
+        Flows(Outflow(0, instance.order.window), Inflow(instance.order.window)),
+        parts.turn,
+    )
+    stream.instance = instance
+    instance.unclaimed = stream

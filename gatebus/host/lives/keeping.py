@@ -1,0 +1,244 @@
+"""What of the instances is in the snapshot store: stored programs, snapshots, records of who runs; a wire.
+
+Where it stands: behind the life loop and the operations, in front of gatebus.snapshots. In: what a stopped program has
+left. Out: it is durable when a call returns; or what was stored before, of which the parts are parsed once more.
+
+A record says of each launched instance that is not transient whether it runs or is stored, and from which snapshot it
+goes on. It is written together with the snapshot, in one transaction, so that there is never a moment at which a crash
+would find two, or none. That an instance runs is written a little later (RECORD_SECONDS): a crash before that forgets
+an instance that had hardly begun, and nobody waits for a disk when a program starts.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import cbor2
+import trio
+
+from gatebus.accountbounds import RECORD_SECONDS
+from gatebus.faults import GatebusError
+from gatebus.host.lives.boxgaps import changed_of, with_data
+from gatebus.host.lives.lifetable import Life, Step
+from gatebus.host.lives.remains import SavedAs, leftover_untrusted, limits_map, usage_told
+from gatebus.host.lives.streamwords import streams_untrusted
+from gatebus.host.refusals import Refusal, as_refusal
+from gatebus.snapshots.savedwords import RUNNING, STORED, SUSPENDED, Change, Record, Saved
+from sandbox.suspended import Suspended
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from gatebus.host.instances import Instance
+    from gatebus.host.lives.live import Live
+    from gatebus.host.lives.remains import Leftover
+    from gatebus.host.principals import Principal
+    from gatebus.snapshots.savedwords import Kept, SnapshotLine
+    from gatebus.snapshots.snapshotstore import SnapshotStore
+
+
+class Keeping:
+    """`store`: None at a host that keeps nothing. `clock`: seconds since 1970."""
+
+    def __init__(self, store: SnapshotStore | None, clock: Callable[[], float]) -> None:
+        self._store, self._clock = store, clock
+        self.on_trouble: Callable[[GatebusError], None] = lambda trouble: None
+        self._due: dict[bytes, Instance] = {}  # records that are behind
+        self._something = trio.Event()
+        self._busy: dict[bytes, trio.Lock] = {}  # records that are being written
+
+    @property
+    def store(self) -> SnapshotStore:
+        """Raises Refusal."""
+        if self._store is None:
+            raise Refusal("conflict", "This host keeps no snapshots: it was started without a place for them.")
+        return self._store
+
+    # A program that has stopped.
+
+    async def settle(self, instance: Instance, left: Leftover) -> bool:
+        """Whoever wished for a copy has it. True: it was to be stored, and is."""
+        live = _live(instance)
+        for wish in live.take_wishes(store=False):
+            wish.grant(left)
+        if not live.wishes:
+            return False
+        try:
+            await self.rescue(instance, left)
+        except GatebusError as fault:
+            live.refuse_all(as_refusal(fault))
+            return False
+        live.step(Step.STORE)
+        return True
+
+    async def rescue(self, instance: Instance, left: Leftover) -> None:
+        """Stored, and so recorded. Raises GatebusError."""
+        live = _live(instance)
+        former = live.snapshot if live.snapshot not in live.kept else None
+        async with self._alone(instance):
+            await self._save_and_record(instance, left)
+        live.left = None
+        if former is not None and former != live.snapshot:
+            await self.forget(instance, former)
+
+    async def _save_and_record(self, instance: Instance, left: Leftover) -> None:
+        live = _live(instance)
+        self._due.pop(instance.id, None)
+        if left.saved.id is not None:  # it is in the store already: as a snapshot, or as what it went on from
+            live.snapshot = left.saved.id
+            await self._put(instance, STORED)
+            return
+        change = Change(self._record(instance, STORED, left), live.revision) if _is_recorded(instance) else None
+        kept = await self._save(instance, left, self.about(instance, left, SUSPENDED), change)
+        live.snapshot = kept.id
+        live.revision += change is not None
+
+    async def save(self, instance: Instance, left: Leftover, kind: str, tags: Sequence[str] = ()) -> Kept:
+        """As a snapshot of its own. Raises GatebusError."""
+        about = self.about(instance, left, kind) | {"tags": list(tags or instance.order.tags)}
+        return await self._save(instance, left, about, None)
+
+    async def _save(self, instance: Instance, left: Leftover, about: dict[str, object], change: Change | None) -> Kept:
+        live, suspended = _live(instance), left.suspended
+        base, changed = live.origin.id, changed_of(suspended)
+        if base is None:
+            base, changed = live.snapshot, None
+        saved = Saved(suspended.sha256, about, suspended.state, left.parts, with_data(suspended.memory))
+        account = instance.order.principal.account
+        kept = await self.store.save(saved, account=account, base=base, changed=changed, change=change)
+        left.saved.id = kept.id
+        return kept
+
+    def about(self, instance: Instance, left: Leftover, kind: str) -> dict[str, object]:
+        live, order = _live(instance), instance.order
+        return {
+            "instance": instance.id,
+            "owner": instance.owner,
+            "account": order.principal.account,
+            "created": round(instance.created * 1000),
+            "taken": round(self._clock() * 1000),
+            "kind": kind,
+            "tags": list(order.tags),
+            "limits": limits_map(order.limits),
+            "open": order.open,
+            "window": order.window,
+            "policy": live.policy.told(),
+            "usage": usage_told(left.before),
+            "lives": live.lives,
+            "files": live.wants_files,
+            "personality": instance.personality,
+            "parent": live.origin.id or live.snapshot,
+        }
+
+    async def load(self, instance: Instance) -> Leftover:
+        """What a stored one goes on from. Raises GatebusError."""
+        snapshot = _live(instance).snapshot
+        if snapshot is None:
+            raise Refusal("conflict", "Nothing of the instance is stored.")
+        return await self.fetch(snapshot)
+
+    async def fetch(self, snapshot: bytes) -> Leftover:
+        """Raises GatebusError."""
+        saved = await self.store.load(snapshot)
+        suspended = Suspended(saved.module, saved.state, saved.memory)
+        return leftover_untrusted(suspended, saved.parts, saved.about, SavedAs(snapshot))
+
+    async def forget(self, instance: Instance, snapshot: bytes) -> None:
+        """One that nothing goes on from any more. What cannot be forgotten stays, and is no reason to fail."""
+        try:
+            await self.store.drop(instance.order.principal.account, snapshot)
+        except GatebusError as trouble:
+            self.on_trouble(trouble)
+
+    # What a principal has.
+
+    async def own_line(self, principal: Principal, snapshot: bytes) -> SnapshotLine:
+        """Raises Refusal."""
+        found = await self.store.line(snapshot, principal.account)
+        if found.about.get("owner") != principal.id:
+            raise Refusal("not-found", "There is no such snapshot, or it is not yours.")
+        return found
+
+    async def lines(self, principal: Principal) -> list[SnapshotLine]:
+        """The newest first."""
+        return [each for each in await self.store.list(principal.account) if each.about.get("owner") == principal.id]
+
+    async def drop(self, principal: Principal, snapshot: bytes) -> None:
+        """Raises Refusal."""
+        await self.store.drop(principal.account, snapshot)
+
+    # Records.
+
+    def began(self, instance: Instance) -> None:
+        """It runs."""
+        if self._store is not None and _is_recorded(instance):
+            self._due[instance.id] = instance
+            self._something.set()
+
+    def over(self, instance: Instance) -> None:
+        """It has ended, for good. What it went on from is nobody's any more."""
+        live = _live(instance)
+        if self._store is not None and (live.revision or live.snapshot is not None):
+            self._due[instance.id] = instance
+            self._something.set()
+        else:
+            self._due.pop(instance.id, None)
+
+    async def write_records(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._something.wait()
+            self._something = trio.Event()
+            await trio.sleep(RECORD_SECONDS)
+            due, self._due = self._due, {}
+            for instance in due.values():
+                try:
+                    async with self._alone(instance):
+                        await self._catch_up(instance)
+                except GatebusError as trouble:
+                    self.on_trouble(trouble)
+
+    async def _catch_up(self, instance: Instance) -> None:
+        live = _live(instance)
+        if live.life is Life.ENDED:
+            if live.revision:
+                await self.store.records.delete(instance.id, live.revision)
+                live.revision = 0
+            if live.snapshot is not None and live.snapshot not in live.kept:
+                await self.forget(instance, live.snapshot)
+        elif live.life is not Life.STORED:
+            await self._put(instance, RUNNING)
+
+    async def _put(self, instance: Instance, state: str) -> None:
+        live = _live(instance)
+        if _is_recorded(instance):
+            put = await self.store.records.put(self._record(instance, state, live.left), live.revision)
+            live.revision = put.revision
+
+    def _record(self, instance: Instance, state: str, left: Leftover | None) -> Record:
+        about: dict[str, object] = {"resumable": _live(instance).manner.resumable}
+        if left is not None and state == STORED:
+            about["streams"] = [each.name for each in streams_untrusted(left.streams) if each.name]
+        account = instance.order.principal.account
+        return Record(instance.id, instance.owner, account, state, _live(instance).snapshot, cbor2.dumps(about))
+
+    @asynccontextmanager
+    async def _alone(self, instance: Instance) -> AsyncIterator[None]:
+        """Two who write one record take turns."""
+        lock = self._busy.setdefault(instance.id, trio.Lock())
+        try:
+            async with lock:
+                yield
+        finally:
+            if not lock.locked():
+                self._busy.pop(instance.id, None)
+
+
+def _is_recorded(instance: Instance) -> bool:
+    return instance.order.kept and not instance.order.manner.transient
+
+
+def _live(instance: Instance) -> Live:
+    assert instance.live is not None
+    return instance.live

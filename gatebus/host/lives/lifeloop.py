@@ -1,0 +1,205 @@
+"""An instance's task when its program may be stopped: one process after the other, until it ends or rests; a wire.
+
+Where it stands: in the place of Runner's plain run. In: an instance whose turn it is; packets of its program
+(untrusted) through its exchange. Out: its outcome, or True: it rests in the store and has no task any more.
+
+Order of one life: process, board, exchange until its output has ended; then either the outcome, or what it has left.
+Whoever wished for a copy has it at once, and the program goes on while the copy is written down; whoever wished it
+stored is answered when that is durable. Nothing that a stopped program has left is ever thrown away because a new
+process could not be had: then it is stored.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from gatebus.exchange import Exchange
+from gatebus.faults import GatebusError
+from gatebus.host.lives.boards import Boards, prepare_door
+from gatebus.host.lives.lifetable import Life, Step
+from gatebus.host.lives.remains import Leftover, limits_left, usage_sum
+from gatebus.host.lives.streamkeeping import streams_of
+from gatebus.host.refusals import Refusal, as_refusal
+from sandbox.errors import BadState, SandboxError
+from sandbox.form import Form
+from sandbox.outcome import Cause, State, killed
+from sandbox.setup import Setup
+from sandbox.tree import Tree
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from gatebus.host.instances import Instance
+    from gatebus.host.lives.keeping import Keeping
+    from gatebus.host.lives.live import Live
+    from gatebus.host.programs import Programs
+    from gatebus.switchboard import Switchboard
+    from gatebus.turn import Turn
+    from sandbox.box import Running, Sandbox
+    from sandbox.image import Image
+    from sandbox.outcome import Outcome
+    from sandbox.program import Program
+
+
+class Beginning(NamedTuple):
+    """Of one life. `open` gets the program's bytes when they are needed. `owed`: packets that come first."""
+
+    open: Callable[[bytes | None], Running]
+    board: Callable[[], Switchboard]
+    owed: bytes = b""
+
+
+class LifeLoop:
+    """One for all instances of a host. `first_board`: of a program that begins."""
+
+    def __init__(self, box: Sandbox, turn: Turn, programs: Programs, boards: Boards, keeping: Keeping) -> None:
+        self._box, self._turn, self._programs, self._boards = box, turn, programs, boards
+        self.keeping = keeping
+        self.pulse: Callable[[], None] = lambda: None
+
+    async def begin(
+        self, instance: Instance, image: Image, setup: Setup, first_board: Callable[[], Switchboard]
+    ) -> bool:
+        """From the start of its program."""
+        live = _live(instance)
+        live.unsuspendable, live.wants_files = _reasons(image), setup.tree is not None
+        prepare_door(instance)
+        running = self._box.start(image, setup, instance.order.limits, instance=instance.order.instance)
+        return await self._lives(instance, image, Beginning(lambda _bytes: running, first_board))
+
+    async def go_on(self, instance: Instance) -> bool:
+        """From what it has left, here or in the store."""
+        live = _live(instance)
+        prepare_door(instance)
+        try:
+            left = live.left or await self.keeping.load(instance)
+            live.before = left.before
+            image = await self._programs.image(left.suspended.sha256, instance.order.principal, Form.SUSPENDABLE)
+            instance.personality = image.personality
+            beginning = self._beginning(instance, image, left)
+        except (SandboxError, GatebusError) as fault:
+            return await self._stay(instance, fault)
+        live.left = left
+        return await self._lives(instance, image, beginning)
+
+    async def _lives(self, instance: Instance, image: Image, beginning: Beginning) -> bool:
+        live = _live(instance)
+        while True:
+            try:
+                left = await self._one_life(instance, beginning, image)
+            except (SandboxError, GatebusError) as fault:
+                if live.life is Life.RESUMING:
+                    return await self._stay(instance, fault)
+                raise
+            if left is None:
+                return False
+            live.step(Step.STOPPED)
+            live.left, live.before = left, left.before
+            if await self.keeping.settle(instance, left):
+                return True
+            if instance.killed:
+                instance.outcome = killed(Cause.KILLED)
+                return False
+            live.step(Step.GO_ON)
+            try:
+                beginning = self._beginning(instance, image, left)
+            except (SandboxError, GatebusError) as fault:
+                return await self._stay(instance, fault)
+
+    async def _one_life(self, instance: Instance, beginning: Beginning, image: Image) -> Leftover | None:
+        """None: it has ended."""
+        live = _live(instance)
+        async with self._process(beginning, image) as program:
+            with self._turn:
+                exchange = Exchange(program, beginning.board(), self._turn, self.pulse)
+                if beginning.owed:
+                    exchange.owes(beginning.owed)
+                self._began(instance, program, exchange)
+            await exchange.run()
+            outcome = await program.wait()
+            live.lose_process()
+            if outcome.state is State.SUSPENDED:
+                return await self._left(instance, program, exchange)
+        await self._ended(instance, program, exchange, outcome)
+        return None
+
+    @asynccontextmanager
+    async def _process(self, beginning: Beginning, image: Image) -> AsyncIterator[Program]:
+        """Without the program's bytes when what goes on from there is compiled already."""
+        running = beginning.open(None)
+        async with AsyncExitStack() as stack:
+            try:
+                program = await stack.enter_async_context(running)
+            except BadState as bad:
+                if bad.code != "state-program":
+                    raise
+                wasm = await self._programs.bytes_of(image.sha256)
+                program = await stack.enter_async_context(beginning.open(wasm))
+            yield program
+
+    def _began(self, instance: Instance, program: Program, exchange: Exchange) -> None:
+        live = _live(instance)
+        if live.life is Life.RESUMING:
+            live.lives += 1
+            live.failure = None
+        live.step(Step.BEGIN)
+        live.left = None  # the memory of what it was is free again when its process has a copy
+        live.have_process(program, exchange)
+        instance.began(program)
+        instance.forget_setup()
+        self.keeping.began(instance)
+
+    async def _left(self, instance: Instance, program: Program, exchange: Exchange) -> Leftover:
+        suspended = await program.suspend()
+        before = usage_sum(_live(instance).before, program.usage())
+        left = Leftover(suspended, tuple(exchange.saved), exchange.unsent, streams_of(instance), before)
+        instance.paused()
+        return left
+
+    async def _ended(self, instance: Instance, program: Program, exchange: Exchange, outcome: Outcome) -> None:
+        live, tree, fault = _live(instance), program.tree(), exchange.fault
+        if instance.on_tree is not None and tree is not None:
+            instance.files = await instance.on_tree(tree)
+        outcome = replace(outcome, usage=usage_sum(live.before, outcome.usage))
+        instance.outcome = outcome if fault is None else replace(outcome, text=fault.text)
+
+    # Going on.
+
+    def _beginning(self, instance: Instance, image: Image, left: Leftover) -> Beginning:
+        """Raises Refusal."""
+        live, order = _live(instance), instance.order
+        limits = limits_left(order.limits, left.before)
+        if limits is None:
+            raise Refusal("conflict", "The program has used up its time; it cannot go on.")
+        live.origin = left.saved
+        setup = Setup(tree=Tree() if live.wants_files else None, origin_credit=order.window)
+
+        def opened(program: bytes | None) -> Running:
+            return self._box.resume(image, left.suspended, limits, setup, program=program, instance=order.instance)
+
+        return Beginning(opened, lambda: self._boards.again(instance, left), left.unsent)
+
+    async def _stay(self, instance: Instance, fault: SandboxError | GatebusError) -> bool:
+        """It cannot go on now. What it has left is stored, if it is not yet."""
+        live, refusal = _live(instance), as_refusal(fault)
+        if live.left is not None:
+            await self.keeping.rescue(instance, live.left)
+        elif live.snapshot is None:
+            raise refusal
+        live.step(Step.FAIL)
+        live.failure = refusal
+        live.refuse_all(refusal)
+        return True
+
+
+def _live(instance: Instance) -> Live:
+    assert instance.live is not None
+    return instance.live
+
+
+def _reasons(image: Image) -> tuple[str, ...]:
+    if image.suspendable:
+        return ()
+    return image.unsuspendable or ("it was started as a plain program",)

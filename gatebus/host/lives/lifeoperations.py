@@ -1,0 +1,163 @@
+"""Operations on live state: suspend, resume, snapshot, restore, clone, keep, snapshots, drop; a wire.
+
+Where it stands: see operations. In: ids, numbers, policies of clients (untrusted). Out: what Lives and the store make
+of them. All of them wait for something, so each goes on in a task of its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from gatebus.accountbounds import CLONES
+from gatebus.bounds import MODULES_LISTED
+from gatebus.host import requests
+from gatebus.host.lives.manners import last_untrusted, seconds_untrusted
+from gatebus.host.refusals import Refusal
+from gatebus.host.statuses import Map, fitting
+from gatebus.snapshots.savedwords import SNAPSHOT
+
+if TYPE_CHECKING:
+    from gatebus.host.attendant import Line
+    from gatebus.host.hostparts import HostParts
+    from gatebus.host.instances import Instance
+    from gatebus.host.requests import Parameters
+    from gatebus.snapshots.savedwords import SnapshotLine
+
+
+def suspend(parts: HostParts, line: Line, given: Parameters) -> None:
+    instance, depth = _own(parts, line, given), given.get("depth", "stored")
+    if depth not in ("stored", "parked"):
+        raise Refusal("bad-request", "The parameter `depth` must be stored or parked.")
+
+    async def work() -> None:
+        if depth == "parked":
+            await parts.lives.park(instance)
+        else:
+            await parts.lives.store(instance)
+        _answer(parts, line, instance.status())
+
+    parts.answer_later(line, work)
+
+
+def resume(parts: HostParts, line: Line, given: Parameters) -> None:
+    instance = _own(parts, line, given)
+    if "function" in given:
+        raise Refusal("conflict", "Only an instance that has halted and was launched `resumable` runs a function.")
+
+    async def work() -> None:
+        await parts.lives.resume(instance)
+        _answer(parts, line, instance.status())
+
+    parts.answer_later(line, work)
+
+
+def snapshot(parts: HostParts, line: Line, given: Parameters) -> None:
+    instance, tags = _own(parts, line, given), requests.tags_untrusted(given)
+
+    async def work() -> None:
+        left = await parts.lives.copy(instance)
+        kept = await parts.lives.keeping.save(instance, left, SNAPSHOT, tags)
+        parts.events.note("snapshot", instance)
+        _answer(parts, line, {"snapshot": kept.id, "size": kept.size, "written": kept.written})
+
+    parts.answer_later(line, work)
+
+
+def restore(parts: HostParts, line: Line, given: Parameters) -> None:
+    wanted, digest = requests.instance_untrusted(given), requests.digest_untrusted(given, "snapshot")
+    known = parts.registry.known(wanted)
+    if known is not None:
+        _known_before(known, line)
+        return
+
+    async def work() -> None:
+        shown = await parts.lives.keeping.own_line(line.principal, digest)
+        instance = await parts.lives.restored(line.principal, wanted, shown.id, given)
+        await parts.lives.resume(instance)
+        _answer(parts, line, instance.status())
+
+    parts.answer_later(line, work)
+
+
+def _known_before(instance: Instance, line: Line) -> None:
+    if instance.owner != line.principal.id or not instance.order.kept:
+        raise Refusal("conflict", "There is an instance of this id. Choose another one, at random.")
+    line.result(instance.status())
+
+
+def clone(parts: HostParts, line: Line, given: Parameters) -> None:
+    instance, wanted = _own(parts, line, given), _ids_untrusted(given)
+
+    async def work() -> None:
+        told = await parts.lives.cloned(instance, wanted)
+        _answer(parts, line, {"instances": told})
+
+    parts.answer_later(line, work)
+
+
+def _ids_untrusted(given: Parameters) -> list[UUID]:
+    wanted = given.get("instances")
+    ids = wanted if isinstance(wanted, list) else []
+    if not 0 < len(ids) <= CLONES or len({each for each in ids if isinstance(each, bytes)}) < len(ids):
+        raise Refusal("bad-request", f"The parameter `instances` must be 1 to {CLONES} different ids of 16 bytes.")
+    return [UUID(bytes=requests.id_untrusted({"instances": each}, "instances")) for each in ids]
+
+
+def keep(parts: HostParts, line: Line, given: Parameters) -> None:
+    instance = _own(parts, line, given)
+    every, last = seconds_untrusted(given, "every"), last_untrusted(given, "last")
+    parts.lives.keep(instance, every, last)
+    line.result(instance.status())
+
+
+def snapshots(parts: HostParts, line: Line, given: Parameters) -> None:
+    """The newest first; `after` the last one that the client knows. `more`: ask again."""
+    wanted = requests.id_untrusted(given, "instance") if "instance" in given else None
+    after = requests.digest_untrusted(given, "after") if "after" in given else None
+
+    async def work() -> None:
+        found = await parts.lives.keeping.lines(line.principal)
+        found = [each for each in found if wanted in (None, each.instance)]
+        places = [place for place, each in enumerate(found) if each.id == after]
+        found = found[places[0] + 1 :] if places else found
+        shown = fitting([_told(each) for each in found[:MODULES_LISTED]])
+        _answer(parts, line, {"snapshots": shown, "more": len(found) > len(shown)})
+
+    parts.answer_later(line, work)
+
+
+def _told(line: SnapshotLine) -> Map:
+    told: Map = {
+        "snapshot": line.id,
+        "instance": line.instance,
+        "module": bytes.fromhex(line.module),
+        "size": line.size,
+        "taken": line.taken,
+        "kind": line.kind,
+        "tags": line.about.get("tags", []),
+    }
+    parent = line.about.get("parent")
+    return told if parent is None else told | {"parent": parent}
+
+
+def drop(parts: HostParts, line: Line, given: Parameters) -> None:
+    digest = requests.digest_untrusted(given, "snapshot")
+
+    async def work() -> None:
+        await parts.lives.keeping.own_line(line.principal, digest)
+        await parts.lives.keeping.drop(line.principal, digest)
+        _answer(parts, line, {})
+
+    parts.answer_later(line, work)
+
+
+def _own(parts: HostParts, line: Line, given: Parameters) -> Instance:
+    return parts.registry.own_instance(line.principal, requests.instance_untrusted(given))
+
+
+def _answer(parts: HostParts, line: Line, about: Map) -> None:
+    """Unless its link was lost meanwhile."""
+    with parts.turn:
+        if line.open:
+            line.result(about)

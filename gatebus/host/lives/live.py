@@ -1,0 +1,158 @@
+"""What is known of one instance's life beside what every instance has: where in the table it is, who waits for it; a
+wire (it holds events of trio, and does nothing else).
+
+Where it stands: in an Instance, if its program may be stopped; a plain call has none. Changed by gatebus.host.lives
+alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from gatebus.host.lives.boxgaps import Lifecycle
+from gatebus.host.lives.lifetable import ON_ITS_WAY, SUSPENDED, Life, Step, after
+from gatebus.host.lives.remains import SavedAs
+from gatebus.host.refusals import Refusal
+from gatebus.host.statuses import STARTING
+from sandbox.outcome import State, Usage
+
+if TYPE_CHECKING:
+    from gatebus.exchange import Exchange
+    from gatebus.host.busstreams import BusStream
+    from gatebus.host.lives.manners import Manner
+    from gatebus.host.lives.remains import Leftover
+    from gatebus.host.statuses import Map
+    from gatebus.services.origin import Stream
+    from sandbox.program import Program
+
+_DEPTH = {Life.PARKED: "parked", Life.STORED: "stored"}
+
+
+class Wish:
+    """Somebody waits until the program has stopped (`store`: until it is durable)."""
+
+    __slots__ = ("done", "error", "left", "store")
+
+    def __init__(self, *, store: bool) -> None:
+        self.store = store
+        self.done = trio.Event()
+        self.left: Leftover | None = None
+        self.error: Refusal | None = None
+
+    def grant(self, left: Leftover) -> None:
+        self.left = left
+        self.done.set()
+
+    def refuse(self, error: Refusal) -> None:
+        if not self.done.is_set():
+            self.error = error
+            self.done.set()
+
+    async def granted(self) -> Leftover | None:
+        """What was wished for: a copy, or nothing but that it is durable. Raises Refusal."""
+        await self.done.wait()
+        if self.error is not None:
+            raise self.error
+        return self.left
+
+
+class Live:
+    """See the page of the folder."""
+
+    __slots__ = (
+        "_changed", "active_at", "before", "dormant", "exchange", "failure", "how", "kept", "left", "life", "lives",
+        "manner", "moved", "on_io", "on_kill", "origin", "parked", "parks", "policy", "program", "recovered",
+        "revision", "snapshot", "unsuspendable", "wants_files", "wishes",
+    )  # fmt: skip
+
+    def __init__(self, manner: Manner) -> None:
+        self.manner, self.policy = manner, manner.policy
+        self.life = Life.STARTING
+        self.how, self.lives = Lifecycle.STARTED, 0
+        self.unsuspendable: tuple[str, ...] = ()
+        self.program: Program | None = None
+        self.exchange: Exchange | None = None
+        self.wishes: list[Wish] = []
+        self.parks = False  # it was parked when it was stopped for a copy, and is to be parked again
+        self.left: Leftover | None = None  # from which it goes on, when that is at hand
+        self.snapshot: bytes | None = None  # the last one that was stored of it
+        self.origin = SavedAs()  # what its present process went on from
+        self.before = Usage()  # what its earlier lives have cost
+        self.recovered: int | None = None
+        self.revision = 0  # of its record
+        self.kept: list[bytes] = []  # its checkpoints, the oldest first
+        self.dormant = False  # its streams are in the store alone
+        self.failure: Refusal | None = None  # why it could not go on when it last should
+        self.parked: list[tuple[BusStream, Stream]] = []  # whose bytes wait while it is parked
+        self.on_io = self.on_kill = _nothing  # of one that is suspended
+        self.wants_files = False
+        self.moved, self.active_at = 0, 0.0  # bytes and packets when last looked at, and since when they are so many
+        self._changed: trio.Event | None = None
+
+    def step(self, step: Step) -> None:
+        """Raises WrongStep. Whoever waits for a change looks again."""
+        self.life = after(self.life, step)
+        self.on_io = self.on_kill = _nothing
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
+
+    async def changed(self) -> None:
+        if self._changed is None:
+            self._changed = trio.Event()
+        await self._changed.wait()
+
+    async def settled(self) -> None:
+        """Whatever is under way is over."""
+        while self.life in ON_ITS_WAY:
+            await self.changed()
+
+    @property
+    def state(self) -> str:
+        """What a client is told."""
+        if self.life in SUSPENDED:
+            return State.SUSPENDED.name
+        return STARTING if self.life is Life.STARTING else State.RUNNING.name
+
+    def told(self) -> Map:
+        """What a status has besides."""
+        found: Map = {"lives": self.lives, "suspendable": not self.unsuspendable, "policy": self.policy.told()}
+        if self.unsuspendable:
+            found["unsuspendable"] = list(self.unsuspendable)
+        if self.life in _DEPTH:
+            found["depth"] = _DEPTH[self.life]
+        if self.snapshot is not None:
+            found["snapshot"] = self.snapshot
+        if self.recovered is not None:
+            found["recovered"] = self.recovered
+        return found
+
+    def take_wishes(self, *, store: bool) -> list[Wish]:
+        found = [each for each in self.wishes if each.store is store]
+        self.wishes = [each for each in self.wishes if each.store is not store]
+        return found
+
+    def refuse_all(self, error: Refusal) -> None:
+        wishes, self.wishes = self.wishes, []
+        for wish in wishes:
+            wish.refuse(error)
+
+    def have_process(self, program: Program, exchange: Exchange) -> None:
+        self.program, self.exchange = program, exchange
+
+    def lose_process(self) -> None:
+        self.program = self.exchange = None
+
+    def over(self) -> None:
+        """The instance has ended."""
+        if self.life is not Life.ENDED:
+            self.step(Step.END)
+        self.left = None
+        self.lose_process()
+        self.refuse_all(Refusal("conflict", "The instance ended before it had stopped."))
+
+
+def _nothing() -> None:
+    """Of one that is not suspended."""

@@ -1,0 +1,325 @@
+"""What is done to instances that outlive their processes: stopped, parked, woken, copied; a wire.
+
+Where it stands: behind the operations (who may is asked there), in front of the life loop and the store. In: an
+instance, and what is wished for. Out: it is so when a call returns, or a Refusal says why not. Each looks at the table
+of lives first and waits for whatever is under way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+from gatebus.accountbounds import STORED_EACH
+from gatebus.bounds import ORIGIN_STREAMS
+from gatebus.faults import GatebusError
+from gatebus.host import requests
+from gatebus.host.lives import boxgaps
+from gatebus.host.lives.boxgaps import Lifecycle
+from gatebus.host.lives.copies import copied, order_of
+from gatebus.host.lives.lifetable import ON_ITS_WAY, Life, Step
+from gatebus.host.lives.live import Wish
+from gatebus.host.lives.manners import Manner, Wake, policy_untrusted
+from gatebus.host.lives.remains import described_untrusted, limits_map
+from gatebus.host.refusals import Refusal, as_refusal
+from gatebus.host.requests import flag_untrusted
+from sandbox.errors import NotSuspended, SandboxError
+from sandbox.outcome import Cause, killed
+from sandbox.setup import Setup
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from uuid import UUID
+
+    from gatebus.host.hostparts import HostParts
+    from gatebus.host.instances import Instance
+    from gatebus.host.lives.keeping import Keeping
+    from gatebus.host.lives.live import Live
+    from gatebus.host.lives.remains import Leftover
+    from gatebus.host.principals import Principal
+    from gatebus.host.requests import Parameters
+    from gatebus.host.runorders import Order
+    from gatebus.host.statuses import Map
+    from sandbox.program import Program
+
+    Wished = Callable[[Instance], Awaitable[None]]
+
+
+class Lives:
+    """One for a host."""
+
+    def __init__(self, parts: HostParts, keeping: Keeping) -> None:
+        self._parts, self.keeping = parts, keeping
+
+    # Stopping.
+
+    async def store(self, instance: Instance) -> None:
+        """Durable when it returns. Raises Refusal."""
+        live = stoppable(instance)
+        _ = self.keeping.store
+        self._check_stored(instance)
+        while live.life in ON_ITS_WAY - {Life.STOPPING}:
+            await live.changed()
+        if live.life is Life.STORED:
+            return
+        await self._wish(instance, Wish(store=True))
+
+    async def copy(self, instance: Instance) -> Leftover:
+        """What it is now; a program that runs goes on at once. Raises Refusal."""
+        live = stoppable(instance)
+        while live.life in ON_ITS_WAY - {Life.STOPPING}:
+            await live.changed()
+        if live.life is Life.STORED:
+            return await self.keeping.load(instance)
+        left = await self._wish(instance, Wish(store=False))
+        assert left is not None
+        return left
+
+    async def _wish(self, instance: Instance, wish: Wish) -> Leftover | None:
+        live = stoppable(instance)
+        if live.life is Life.ENDED:
+            raise Refusal("conflict", "The instance has ended.")
+        live.wishes.append(wish)
+        self._order_stop(instance)
+        return await wish.granted()
+
+    def _order_stop(self, instance: Instance) -> None:
+        live = stoppable(instance)
+        if live.life is Life.STOPPING:
+            return
+        assert live.program is not None
+        assert live.exchange is not None
+        live.parks = live.life is Life.PARKED and not any(wish.store for wish in live.wishes)
+        if live.life is Life.PARKED:
+            self._release(instance)
+        live.step(Step.STOP)
+        for stream in instance.streams():
+            stream.mark()
+        instance.door.stay()
+        live.exchange.keeps_state = True
+        self._parts.nursery.start_soon(self._stop, live, live.program)
+
+    async def _stop(self, live: Live, program: Program) -> None:
+        try:
+            await program.suspend()
+        except NotSuspended as late:
+            live.refuse_all(as_refusal(late))
+        except SandboxError as fault:  # it ends, and whoever waits hears of it then
+            if not program.ended:
+                live.refuse_all(as_refusal(fault))
+
+    def _check_stored(self, instance: Instance) -> None:
+        account = instance.order.principal.account
+        stored = sum(each.live is not None and each.live.life is Life.STORED for each in self._of(account))
+        if stored >= STORED_EACH:
+            raise Refusal("quota-instances", f"You have {stored} stored instances, the most there can be. Delete some.")
+
+    def _of(self, account: str) -> list[Instance]:
+        return [each for each in self._parts.registry.running() if each.order.principal.account == account]
+
+    def rest(self, instance: Instance) -> None:
+        """It is stored, and has no task any more (Runner.on_rest)."""
+        live = _live(instance)
+        self._parts.rest(instance)
+        live.on_kill = partial(self._end, instance)
+        live.on_io = partial(self._called, instance)
+        for wish in live.take_wishes(store=True):
+            wish.done.set()
+        if instance.killed:
+            self._end(instance)
+        elif any(stream.has_news for stream in instance.streams()):
+            live.on_io()
+
+    def _end(self, instance: Instance) -> None:
+        """A stored one is killed."""
+        instance.outcome = killed(Cause.KILLED)
+        instance.over(trio.current_time())
+
+    # Going on.
+
+    async def resume(self, instance: Instance) -> None:
+        """It runs when it returns. Raises Refusal."""
+        live = _live(instance)
+        while live.life is not Life.RUNNING:
+            if live.life is Life.ENDED:
+                raise Refusal("conflict", "The instance has ended: it cannot go on.")
+            if live.life is Life.PARKED:
+                await self.unpark(instance)
+            elif live.life is Life.STORED:
+                self.wake(instance)
+                await live.settled()
+                if live.failure is not None:
+                    raise live.failure
+            else:
+                await live.changed()
+
+    def wake(self, instance: Instance) -> None:
+        """A stored one wants a process. Raises Refusal."""
+        live = _live(instance)
+        self._parts.take_again(instance)
+        live.failure = None
+        live.step(Step.GO_ON)
+        self._parts.runner.start(instance)
+
+    def _called(self, instance: Instance) -> None:
+        """Bytes for it have come."""
+        live = _live(instance)
+        if live.policy.wake is Wake.NEVER:
+            return
+        live.on_io = _already
+        if live.life is Life.PARKED:
+            self._parts.nursery.start_soon(self._try, self.unpark, instance)
+        elif live.life is Life.STORED:
+            self._parts.nursery.start_soon(self._try, self.resume, instance)
+
+    async def _try(self, what: Wished, instance: Instance) -> None:
+        """Nobody waits for it. What has no room now is called again by the next bytes."""
+        live = _live(instance)
+        try:
+            await what(instance)
+        except GatebusError as fault:
+            self._parts.note("instance-not-woken", instance=instance.id, code=fault.code)
+            if live.life in (Life.STORED, Life.PARKED):
+                live.on_io = partial(self._called, instance)
+
+    def touched(self, instance: Instance) -> None:
+        """Somebody connects or comes back to it."""
+        if instance.live is not None and instance.live.life in (Life.PARKED, Life.STORED):
+            self._called(instance)
+
+    # Parking.
+
+    async def park(self, instance: Instance) -> None:
+        """Raises Refusal."""
+        live = _live(instance)
+        while live.life in ON_ITS_WAY:
+            await live.changed()
+        if live.life is not Life.RUNNING:
+            if live.life is Life.ENDED:
+                raise Refusal("conflict", "The instance has ended.")
+            return
+        assert live.program is not None
+        await boxgaps.park(live.program)
+        if live.life is Life.RUNNING:
+            self._hold(instance)
+            self._parts.events.note("suspended", instance)
+
+    def _hold(self, instance: Instance) -> None:
+        """What comes for it waits here."""
+        live = _live(instance)
+        live.step(Step.PARK)
+        for stream in instance.streams():
+            stream.mark()
+            if (held := stream.rests()) is not None:
+                live.parked.append((stream, held))
+        live.on_io = partial(self._called, instance)
+        if live.policy.wake is Wake.ANY and live.exchange is not None:
+            live.exchange.hold(live.on_io)
+
+    async def unpark(self, instance: Instance) -> None:
+        """Raises Refusal."""
+        live = _live(instance)
+        if live.life is not Life.PARKED or live.program is None:
+            return
+        await boxgaps.unpark(live.program)
+        if live.life is Life.PARKED:
+            live.step(Step.UNPARK)
+            self._release(instance)
+            self._parts.events.note("resumed", instance)
+
+    def _release(self, instance: Instance) -> None:
+        live = _live(instance)
+        parked, live.parked = live.parked, []
+        with self._parts.turn:
+            for stream, held in parked:
+                stream.moves_on(held)
+            if live.exchange is not None:
+                live.exchange.release()
+
+    # Others out of one.
+
+    async def restored(self, principal: Principal, wanted: UUID, snapshot: bytes, given: Parameters) -> Instance:
+        """A new instance that rests. Raises GatebusError."""
+        left = await self.keeping.fetch(snapshot)
+        described = described_untrusted(await self.keeping.store.about(snapshot))
+        manner = Manner(
+            suspendable=True,
+            transient=flag_untrusted(given, "transient"),
+            policy=policy_untrusted(given["policy"]) if "policy" in given else described.policy,
+        )
+        order = order_of(described, principal, wanted, left.suspended.sha256, manner)
+        order = self._as_asked(order, given)
+        instance = copied(self._parts, order, left, Lifecycle.RESTORED)
+        self._enter(instance)
+        return instance
+
+    def _as_asked(self, order: Order, given: Parameters) -> Order:
+        """What the request says goes before what the snapshot says; neither is more than this host allows."""
+        bounds = self._parts.bounds
+        asked = {**limits_map(order.limits), **requests.map_untrusted(given, "limits")}
+        return replace(
+            order,
+            limits=requests.limits_untrusted({"limits": asked}, bounds),
+            tags=requests.tags_untrusted(given) if "tags" in given else order.tags,
+            open=flag_untrusted(given, "open") if "open" in given else order.open,
+        )
+
+    async def cloned(self, instance: Instance, wanted: list[UUID]) -> list[Map]:
+        """One line for each. Raises GatebusError, when there is nothing to copy."""
+        left = await self.copy(instance)
+        order = replace(instance.order, connections=ORIGIN_STREAMS, kept=True, setup=Setup(), stored={})
+        order = replace(order, module=left.suspended.sha256)
+        made = [self._clone(replace(order, instance=each), left) for each in wanted]
+        async with trio.open_nursery() as nursery:
+            for each in made:
+                if not isinstance(each, dict):
+                    nursery.start_soon(self._try, self.resume, each)
+        return [each if isinstance(each, dict) else _said(each) for each in made]
+
+    def _clone(self, order: Order, left: Leftover) -> Instance | Map:
+        try:
+            instance = copied(self._parts, order, left, Lifecycle.CLONED)
+        except GatebusError as fault:
+            return {"instance": order.instance.bytes, "code": as_refusal(fault).code, "text": fault.text}
+        self._enter(instance)
+        self._parts.events.note("cloned", instance)
+        return instance
+
+    def _enter(self, instance: Instance) -> None:
+        live = _live(instance)
+        self._parts.registry.add(instance)
+        live.on_kill = partial(self._end, instance)
+        live.on_io = partial(self._called, instance)
+
+    # Keeping.
+
+    def keep(self, instance: Instance, every: float, last: int) -> None:
+        live = stoppable(instance)
+        live.policy = replace(live.policy, keep_every=every, keep_last=last)
+
+
+def _said(instance: Instance) -> Map:
+    failure = _live(instance).failure
+    told = instance.status()
+    return told if failure is None else told | {"code": failure.code, "text": failure.text}
+
+
+def _live(instance: Instance) -> Live:
+    if instance.live is None:
+        raise Refusal("not-suspendable", "It was started as a plain program: it cannot be stopped and go on.")
+    return instance.live
+
+
+def stoppable(instance: Instance) -> Live:
+    """Raises Refusal."""
+    live = _live(instance)
+    if live.unsuspendable:
+        raise Refusal("not-suspendable", f"It cannot be stopped: {'; '.join(live.unsuspendable[:3])}.")
+    return live
+
+
+def _already() -> None:
+    """It has been called, and is on its way."""
