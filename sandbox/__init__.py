@@ -39,9 +39,13 @@ Sandbox
     Program. Raises StartFailed.
         The request is sent before the body runs (so StartFailed may also come out of wait(), or at the end of the
         body). Leaving the body kills a program that still runs and waits for its end.
-    .resume(image, suspended, limits=Limits(), setup=Setup(), *, program=None, instance=None) -> like start
+    .resume(image, suspended, limits=Limits(), setup=Setup(), *, program=None, instance=None, share=False,
+            lifecycle=Lifecycle.RESUMED, function=None) -> like start
         It goes on where it was stopped, as often as wanted. `program`: its bytes; only what was continued at the same
-        places before does without. Raises BadState, CompileLimit, StartFailed.
+        places before does without. `share`: its memory is not copied but shared with all that go on from it until it
+        is written to. `lifecycle`: what it is told (Gate's flag word of `io`: bit 0, and this number in the next two).
+        `function`: of one that had come to its end (Program.halted), what is called now. Raises BadState,
+        CompileLimit, StartFailed.
     await .frames(suspended, program) -> who its frames are, for a person
     .statistics() -> frozen counts: running, started, ended, compiled, cache hits, pool.
 
@@ -54,6 +58,12 @@ Program
     await .suspend() -> Suspended                 of an image that is suspendable: stopped wherever it is; its process
                                                   is gone then, and wait() says SUSPENDED. Raises NotSuspendable,
                                                   NotSuspended (it runs on), BrokenProgram (it had ended), BadState
+    await .park(); await .unpark()                it takes no step in between; memory, socket and what it is sent wait;
+                                                  its wall time stands still, its clocks do not. For every program.
+                                                  Idempotent; kill and suspend work on a parked one. park of one that
+                                                  has ended raises BrokenProgram
+    .halted() -> Suspended | None                 after wait(), of one started with Setup(keep=True) whose entry
+                                                  function returned: what it left, for another function of it
     .kill(cause=Cause.KILLED)                     at once, idempotent, no checkpoint
     await .wait() -> Outcome                      when its process is gone; needs somebody to read the packets, or the
                                                   program to have ended its output
@@ -68,14 +78,17 @@ Program
 
 Values (frozen)
     Setup(arguments=(), environment={}, function=None, tree=None, debug_log=True, origin_credit=65536,
-        terminal=True)
+        terminal=True, keep=False)
     Tree: what the program's private file system holds at the start, and what it left: an immutable mapping {path:
         Directory | File(bytes) | Link(target)}, with times. The wires are in sandbox.treedisk:
         `from_directory(path, limits, on_skip)` and `write_to(tree, path, on_skip)`; both block.
     Limits: memory, table, stack, cpu_time, wall_time, files, log ... each with default and reason (sandbox/limits.py)
     Image: sha256 (of the program), personality ("wasi" | "gate"), exports, memory and table minimum, code size, key,
         suspendable, unsuspendable (reasons)
-    Suspended: sha256 (of the program), state (bytes), memory; sandbox.statefile has it as a file
+    Suspended: sha256 (of the program), state (bytes), memory (size, read(offset, size), data(): (offset, length),
+        all else is zeros), base and changed (from which memory it went on, and which ranges may be different now;
+        None: not known), halted; sandbox.statefile has it as a file
+    Lifecycle: STARTED, RESUMED, RESTORED, CLONED
     Outcome: state (HALTED | TERMINATED | SUSPENDED | KILLED), cause, result (0..2**32-1), text; .ok; .usage
     Usage: cpu_user, cpu_system (seconds), peak_memory (guest's, bytes), max_rss (process', bytes), bytes_in, bytes_out,
         packets_in, packets_out ("in" is towards the program), log_dropped, wall (seconds)
@@ -108,6 +121,7 @@ from sandbox.form import Form
 from sandbox.image import Image
 from sandbox.keeperprocess import launch_ahead
 from sandbox.layers import Layers
+from sandbox.lifecycle import Lifecycle
 from sandbox.limits import CompileLimits, HostLimits, Limits
 from sandbox.outcome import Cause, Outcome, State, Usage
 from sandbox.program import Program
@@ -130,6 +144,7 @@ __all__ = [
     "HostLimits",
     "Image",
     "Layers",
+    "Lifecycle",
     "Limits",
     "Link",
     "NotSuspendable",

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from sandbox.form import CompileJob
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sandbox.layers import Layers
     from sandbox.limits import CompileLimits, Limits
     from sandbox.outcome import EndRecord
@@ -78,6 +80,10 @@ class Snapshot(Protocol):
 
     def read(self, offset: int, size: int) -> bytes: ...
 
+    def data(self) -> Iterator[tuple[int, int]]:
+        """(offset, length), ascending: the rest is zeros for sure."""
+        ...
+
 
 class Beginning(NamedTuple):
     """From what a program begins, besides its image: from nothing, or where another one stopped."""
@@ -87,6 +93,8 @@ class Beginning(NamedTuple):
     """Bytes of private memory that the process may need for a state, its own or the one it goes on from."""
     memory: Snapshot | None = None
     continuation: Blob | None = None
+    share: bool = False
+    """Nothing of the memory is copied before it is written to, where the back-end can."""
 
 
 PLAIN = Beginning()
@@ -115,6 +123,12 @@ class Started(Protocol):
     def take_memory(self, size: int) -> Snapshot:
         """The first `size` bytes of memory 0 of a program that has ended. Once."""
         ...
+
+    async def park(self) -> None:
+        """It takes no step until `unpark`, and its wall time stands still. Nothing happens to one that has ended."""
+        ...
+
+    async def unpark(self) -> None: ...
 
     def kill(self) -> None:
         """At once, idempotent, no checkpoint. The record then has why=KILL, unless it had ended before."""

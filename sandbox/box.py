@@ -15,17 +15,19 @@ import trio
 
 from sandbox.admission import Admission, Wanted
 from sandbox.backend import Beginning
-from sandbox.control import GO_PACKET, restore_packets, resume_packets, setup_packets, tree_packets
+from sandbox.control import GO_PACKET, function_packet, restore_packets, resume_packets, setup_packets, tree_packets
 from sandbox.errors import BackendUnavailable, BadState, BrokenProgram, SandboxBroken, SandboxClosed, StartFailed
 from sandbox.form import Form
 from sandbox.imagecache import ImageStore, default_directory
 from sandbox.inlet import Inlet
+from sandbox.lifecycle import Lifecycle
 from sandbox.limits import Limits
 from sandbox.program import Program
 from sandbox.settings import Settings
 from sandbox.setup import Setup
 from sandbox.stopping import Stoppable, private_bytes, state_max
 from sandbox.traffic import Traffic, Watch, default_spin
+from sandbox.transport import feed
 from sandbox.tree import check_limits
 
 if TYPE_CHECKING:
@@ -132,7 +134,7 @@ class Sandbox:
             size,
         )
 
-    def resume(
+    def resume(  # noqa: PLR0913 - words with defaults: who resumes says what is special about it
         self,
         image: Image,
         suspended: Suspended,
@@ -141,14 +143,19 @@ class Sandbox:
         *,
         program: bytes | None = None,
         instance: UUID | None = None,
+        share: bool = False,
+        lifecycle: Lifecycle = Lifecycle.RESUMED,
+        function: str | None = None,
     ) -> Running:
         """Like `start`, of a program that goes on where it was stopped; as often as wanted.
 
         `program`: its bytes, without which it can only go on from places where it was continued before (of this
         process or its disk cache). Of the setup counts what the host wants of it: `tree` (not None: its files are
-        wanted back), `debug_log`. Raises BadState, too.
+        wanted back), `debug_log`, `keep`. `share`: its memory is not copied but shared until it is written to, by any
+        number of programs. `lifecycle`: what it is told. `function`: of one that had come to its end
+        (Program.halted), what is called now. Raises BadState, too.
         """
-        origin = Origin(suspended, program)
+        origin = Origin(suspended, program, share, lifecycle, function)
         return Running(self, image, setup or Setup(), limits or Limits(), instance, origin)
 
     async def frames(self, suspended: Suspended, program: bytes) -> list[dict[str, Any]]:
@@ -164,7 +171,7 @@ class Sandbox:
         if setup.tree is None:
             first += GO_PACKET
         beginning = Beginning(image.suspendable, private_bytes(limits) if image.suspendable else 0)
-        program, unsent = await self._begin(image, first, limits, beginning, wants_tree=setup.tree is not None)
+        program, unsent = await self._begin(image, first, limits, beginning, setup)
         program.instance = instance
         if unsent or setup.tree is not None:
             await self._feed(program, _rest_of_setup(setup, unsent))
@@ -174,15 +181,26 @@ class Sandbox:
         self._check_room()
         state = origin.suspended.state
         check_state(image, origin.suspended, limits)
-        continuation = await self._admission.continuation_untrusted(state, image, origin.program)
-        rest = chain(restore_packets(continuation.guide, state), (GO_PACKET,))
-        first = resume_packets(setup, limits, instance) + b"".join(islice(rest, FIRST_PACKETS))
-        private = private_bytes(limits) + STATE_COPIES * (len(state) + len(continuation.guide))
-        beginning = Beginning(image.suspendable, private, origin.suspended.memory, cast("Blob", continuation.handle))
-        program, unsent = await self._begin(image, first, limits, beginning, wants_tree=setup.tree is not None)
+        check_function(origin)
+        handle, guide = await self._continuation(image, origin)
+        rest = chain(restore_packets(guide, state), (GO_PACKET,))
+        first = resume_packets(setup, limits, instance, origin.lifecycle)
+        first += b"" if origin.function is None else function_packet(origin.function)
+        first += b"".join(islice(rest, FIRST_PACKETS))
+        private = private_bytes(limits) + STATE_COPIES * (len(state) + len(guide))
+        beginning = Beginning(image.suspendable, private, origin.suspended.memory, handle, origin.share)
+        program, unsent = await self._begin(image, first, limits, beginning, setup)
         program.instance = instance
         await self._feed(program, chain((unsent,), rest))
         return program
+
+    async def _continuation(self, image: Image, origin: Origin) -> tuple[Blob | None, bytes]:
+        """What goes on from its frames, and its guide; neither for one that has none."""
+        if origin.suspended.halted:
+            return None, b""
+        state = origin.suspended.state
+        made = await self._admission.continuation_untrusted(state, image, origin.program)
+        return cast("Blob", made.handle), made.guide
 
     def _check_room(self) -> None:
         self._check_open()
@@ -190,20 +208,20 @@ class Sandbox:
             raise StartFailed("too-many-programs", "Too many programs run at once. Try again when some have ended.")
 
     async def _begin(
-        self, image: Image, first: bytes, limits: Limits, beginning: Beginning, *, wants_tree: bool
+        self, image: Image, first: bytes, limits: Limits, beginning: Beginning, setup: Setup
     ) -> tuple[Program, bytes]:
         started, unsent = await self._backend.start_process(cast("Blob", image.handle), first, limits, beginning)
         self._started += 1
-        inlet = Inlet(self._scratch, limits, wants_tree=wants_tree)
+        inlet = Inlet(self._scratch, limits, wants_tree=setup.tree is not None)
         program = Program(started, inlet, self._watch or Traffic(self._spin), limits, self._count_end)
         if image.suspendable:
             patience = self._settings.host_limits.suspend_seconds
-            program.make_stoppable(Stoppable(image.sha256, state_max(limits), patience))
+            program.make_stoppable(Stoppable(image.sha256, state_max(limits), patience), keep=setup.keep)
         return program, unsent
 
     async def _feed(self, program: Program, packets: Iterable[Buffer]) -> None:
         try:
-            await program.feed(packets)
+            await feed(program._transport, packets)
         except BaseException:
             await self._end(program)
             raise
@@ -247,11 +265,22 @@ def check_state(image: Image, suspended: Suspended, limits: Limits) -> None:
         )
 
 
+def check_function(origin: Origin) -> None:
+    """Raises BadState."""
+    if origin.suspended.halted and origin.function is None:
+        raise BadState("state-halted", "The program had come to its end; say which function is to be called now.")
+    if origin.function is not None and not origin.suspended.halted:
+        raise BadState("state-not-halted", "The program was stopped on its way: it goes on there, not with a function.")
+
+
 class Origin(NamedTuple):
     """From what a program goes on."""
 
     suspended: Suspended
     program: bytes | None
+    share: bool = False
+    lifecycle: Lifecycle = Lifecycle.RESUMED
+    function: str | None = None
 
 
 class Running:

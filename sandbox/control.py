@@ -12,6 +12,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox.errors import BadSetup, PacketViolation, public_text_untrusted
+from sandbox.lifecycle import Lifecycle
 from sandbox.outcome import Report
 from sandbox.packets import CALL, CODE_CONTROL, CONTENT_MAX, HEADER, HEADER_SIZE, encode
 from sandbox.setup import SETUP_MAX, Setup, encode_text
@@ -30,7 +31,9 @@ BEGIN, ARGUMENT, ENVIRONMENT, FUNCTION, NODE, CONTENT, GO, LOG, REPORT, SUSPEND,
 # u32 version, u32 flags, u64 log_limit, u64 files_limit, u32 nodes_limit, u32 clock_ms, u32 origin_credit, u32
 # reserved, [16] instance id
 BEGIN_LAYOUT = Struct("<IIQQIIII16s")
-FLAG_FILES, FLAG_RESUMED, FLAG_DEBUG_LOG, FLAG_PLAIN_OUTPUT = 1, 2, 4, 8
+FLAG_FILES, FLAG_RESUMED, FLAG_DEBUG_LOG, FLAG_PLAIN_OUTPUT, FLAG_KEEP = 1, 2, 4, 8, 64
+# Bits 4 and 5: the number of the Lifecycle.
+_LIFECYCLE_SHIFT, _LIFECYCLE_MASK = 4, 3
 # u8 type, u8[3] zero, u32 path length, u64 modified
 NODE_LAYOUT = Struct("<B3sIQ")
 TYPE_DIRECTORY, TYPE_FILE, TYPE_LINK = 3, 4, 7
@@ -54,7 +57,7 @@ def setup_packets(setup: Setup, limits: Limits, instance: bytes) -> bytes:
     packets += [_control(ARGUMENT, encode_text(each)) for each in setup.arguments]
     packets += [_control(ENVIRONMENT, encode_text(f"{name}={value}")) for name, value in setup.environment.items()]
     if setup.function is not None:
-        packets.append(_control(FUNCTION, encode_text(setup.function)))
+        packets.append(function_packet(setup.function))
     whole = b"".join(packets)
     if len(whole) + len(GO_PACKET) > SETUP_MAX:
         raise BadSetup(
@@ -64,12 +67,21 @@ def setup_packets(setup: Setup, limits: Limits, instance: bytes) -> bytes:
     return whole
 
 
-def resume_packets(setup: Setup, limits: Limits, instance: bytes) -> bytes:
-    """BEGIN of a program that goes on from a state: `restore_packets` and GO follow, nothing else. Arguments,
-    environment, function and files are in the state; of the setup only count what the host wants to have of the
-    program (tree, debug log) and how its output looks.
+def lifecycle_of(flags: int) -> Lifecycle:
+    """What the flags of a BEGIN say."""
+    return Lifecycle(flags >> _LIFECYCLE_SHIFT & _LIFECYCLE_MASK)
+
+
+def resume_packets(setup: Setup, limits: Limits, instance: bytes, lifecycle: Lifecycle) -> bytes:
+    """BEGIN of a program that goes on from a state: `restore_packets` and GO follow, nothing else, before them the
+    FUNCTION of one that had come to its end. Arguments, environment and files are in the state; of the setup only
+    count what the host wants to have of the program (tree, debug log, keep) and how its output looks.
     """
-    return _control(BEGIN, _begin(setup, limits, instance, FLAG_RESUMED))
+    return _control(BEGIN, _begin(setup, limits, instance, FLAG_RESUMED | lifecycle << _LIFECYCLE_SHIFT))
+
+
+def function_packet(function: str) -> bytes:
+    return _control(FUNCTION, encode_text(function))
 
 
 def restore_packets(guide: bytes, state: Buffer) -> Iterator[bytes]:
@@ -82,7 +94,7 @@ def restore_packets(guide: bytes, state: Buffer) -> Iterator[bytes]:
 
 def _begin(setup: Setup, limits: Limits, instance: bytes, flags: int = 0) -> bytes:
     flags |= (FLAG_FILES if setup.tree is not None else 0) | (FLAG_DEBUG_LOG if setup.debug_log else 0)
-    flags |= 0 if setup.terminal else FLAG_PLAIN_OUTPUT
+    flags |= (0 if setup.terminal else FLAG_PLAIN_OUTPUT) | (FLAG_KEEP if setup.keep else 0)
     return BEGIN_LAYOUT.pack(
         VERSION,
         flags,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from array import array
+from collections import deque
 from typing import TYPE_CHECKING
 
 import trio
@@ -16,7 +17,7 @@ import trio
 from sandbox import keeperwire
 from sandbox.background import background_tasks
 from sandbox.errors import BackendUnavailable, SandboxBroken
-from sandbox.keeperwire import Ended, Failed, Ready
+from sandbox.keeperwire import Ended, Failed, Parked, Ready
 from sandbox.outcome import EndRecord, Why
 
 if TYPE_CHECKING:
@@ -34,12 +35,19 @@ class KeeperGone(SandboxBroken):
 class Job:
     """One request: a program or a compilation. `answer` is there when `done` is set; a lost keeper answers LOST."""
 
-    __slots__ = ("answer", "done", "identity")
+    __slots__ = ("answer", "done", "identity", "wishes")
 
     def __init__(self, identity: int) -> None:
         self.identity = identity
         self.answer: Ended | Failed | None = None
         self.done = trio.Event()
+        # Of those wishes to park it or to let it go on that the keeper has not answered: oldest first.
+        self.wishes: deque[trio.Event] = deque()
+
+    def end(self) -> None:
+        self.done.set()
+        while self.wishes:
+            self.wishes.popleft().set()
 
     async def ended(self) -> EndRecord | Failed:
         await self.done.wait()
@@ -123,15 +131,20 @@ class Keeper:
         if isinstance(answer, Ready):
             self.ready = answer
             return
+        if isinstance(answer, Parked):
+            parked = self._jobs.get(answer.identity)
+            if parked is not None and parked.wishes:
+                parked.wishes.popleft().set()
+            return
         job = self._jobs.pop(answer.identity, None)
         if job is not None:  # a kill may cross the end of its program and be answered by FAILED
             job.answer = answer
-            job.done.set()
+            job.end()
 
     def _lose(self) -> None:
         self.lost = True
         for job in self._jobs.values():
-            job.done.set()
+            job.end()
         self._jobs.clear()
 
     def new_job(self) -> Job:
@@ -205,6 +218,27 @@ class Keeper:
         except OSError:
             return True  # it is gone, and with it every program
         return True
+
+    async def park(self, job: Job) -> None:
+        """When it is back the program stands still, or has ended."""
+        await self._wish(job, keeperwire.park(job.identity))
+
+    async def unpark(self, job: Job) -> None:
+        await self._wish(job, keeperwire.unpark(job.identity))
+
+    async def _wish(self, job: Job, datagram: bytes) -> None:
+        with contextlib.suppress(OSError, trio.ClosedResourceError):  # it is gone, and with it every program
+            while not self.lost and not job.done.is_set():
+                try:
+                    self._socket.send(datagram)
+                except BlockingIOError:
+                    await self._room()
+                else:
+                    answered = trio.Event()
+                    job.wishes.append(answered)
+                    await answered.wait()
+                    return
+        await trio.lowlevel.checkpoint()
 
     def ask_status(self) -> None:
         """The answer arrives in `ready`."""

@@ -1,7 +1,7 @@
 """Words: datagrams between host and keeper (PROTOCOL.md section A).
 
-Out: START, KILL, COMPILE, STATUS, SHARE as bytes (descriptors travel beside them, native.py). In: READY, ENDED, FAILED,
-from the keeper, which is our own process but holds untrusted ones: its datagrams are checked, and only
+Out: START, KILL, COMPILE, STATUS, SHARE, PARK as bytes (descriptors travel beside them). In: READY, ENDED, FAILED,
+PARKED from the keeper, which is our own process but holds untrusted ones: its datagrams are checked, and only
 SandboxBroken comes out of it.
 """
 
@@ -18,8 +18,8 @@ from sandbox.outcome import EndRecord, Why
 
 VERSION = 1
 
-START, KILL, COMPILE, STATUS, SHARE = 1, 2, 3, 4, 5
-READY, ENDED, FAILED = 16, 17, 18
+START, KILL, COMPILE, STATUS, SHARE, PARK = 1, 2, 3, 4, 5, 6
+READY, ENDED, FAILED, PARKED = 16, 17, 18, 19
 
 # u32 kind, u32 id
 _HEAD = Struct("<II")
@@ -28,6 +28,8 @@ _HEAD = Struct("<II")
 _START = Struct("<IIQQIIIIII")
 # head, u32 account
 _SHARE = Struct("<III")
+# head, u32 0 or 1: it goes on or stands still (the wish, and the answer)
+_PARK = Struct("<III")
 # head, u64 memory_limit, u64 max_code, u32 cpu_ms, u32 wall_ms, u32 flags, u32 job
 _COMPILE = Struct("<IIQQIIII")
 # head, u32 version, layers on, layers missing, cgroup mode, u64 fingerprint, u32 pool ready, pool size, programs,
@@ -88,6 +90,13 @@ class Failed(NamedTuple):
         return FAIL_TEXTS.get(self.reason, FAIL_TEXTS[1])
 
 
+class Parked(NamedTuple):
+    """The program stands still from now on, or goes on."""
+
+    identity: int
+    parked: bool
+
+
 def start(identity: int, limits: Limits, image_size: int, control_bytes: int = 0) -> bytes:
     """`image_size`: of all images, which are mapped privately: the kernel counts them as data of the process. What
     is needed besides for a state is counted there, too.
@@ -116,11 +125,19 @@ def share(identity: int, account: int) -> bytes:
     return _SHARE.pack(SHARE, identity, account)
 
 
+def park(identity: int) -> bytes:
+    return _PARK.pack(PARK, identity, 1)
+
+
+def unpark(identity: int) -> bytes:
+    return _PARK.pack(PARK, identity, 0)
+
+
 def status(identity: int) -> bytes:
     return _HEAD.pack(STATUS, identity)
 
 
-def decode_untrusted(datagram: bytes) -> Ready | Ended | Failed:
+def decode_untrusted(datagram: bytes) -> Ready | Ended | Failed | Parked:
     """Raises SandboxBroken."""
     try:
         kind, identity = _HEAD.unpack_from(datagram)
@@ -130,6 +147,8 @@ def decode_untrusted(datagram: bytes) -> Ready | Ended | Failed:
             return Ended(identity, _end_record(_ENDED.unpack(datagram)[2:]))
         if kind == FAILED:
             return Failed(identity, *_FAILED.unpack(datagram)[2:])
+        if kind == PARKED:
+            return Parked(identity, bool(_PARK.unpack(datagram)[2]))
     except (struct.error, ValueError):
         raise _malformed() from None
     raise _malformed()

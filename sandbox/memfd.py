@@ -12,6 +12,7 @@ import os
 from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxBroken
+from sandbox.snapshotfile import written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,17 +54,8 @@ class MemfdSnapshot:
         return os.pread(self.fd, min(size, self.size - offset), offset)
 
     def data(self) -> Iterator[tuple[int, int]]:
-        """(offset, length) of what was ever written; the rest is zeros."""
-        at = 0
-        while at < self.size:
-            try:
-                start = os.lseek(self.fd, at, os.SEEK_DATA)
-            except OSError:
-                return  # nothing but a hole is left
-            end = min(os.lseek(self.fd, start, os.SEEK_HOLE), self.size)
-            if start < end:
-                yield start, end - start
-            at = max(end, start + 1)
+        """What was ever written; the rest is zeros."""
+        return written(self.fd, self.size)
 
     def copy_to(self, fd: int) -> None:
         for start, length in self.data():

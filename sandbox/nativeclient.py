@@ -86,6 +86,12 @@ class NativeProcess:
         taken, self._memory = MemfdSnapshot(self._memory, min(size, os.fstat(self._memory).st_size)), -1
         return taken
 
+    async def park(self) -> None:
+        await self._keeper.park(self.job)
+
+    async def unpark(self) -> None:
+        await self._keeper.unpark(self.job)
+
     def kill(self) -> None:
         self._keeper.kill(self.job)
 

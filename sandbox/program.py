@@ -21,10 +21,11 @@ from sandbox.errors import BadState, BrokenProgram, NotSuspendable, NotSuspended
 from sandbox.onetask import OneTask
 from sandbox.outcome import Cause, EndRecord, Outcome, State, Usage, Why, Wish, decide, killed
 from sandbox.packets import PacketCounter
+from sandbox.parking import Parking
 from sandbox.stopping import LATE, Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from sandbox.backend import Started
     from sandbox.inlet import Inlet
@@ -44,9 +45,11 @@ class Program:
         "_counter",
         "_failure",
         "_inlet",
+        "_kept",
         "_limits",
         "_on_ended",
         "_outcome",
+        "_parking",
         "_receiving",
         "_record",
         "_sending",
@@ -74,6 +77,7 @@ class Program:
         self._receiving, self._sending = OneTask("receiving from"), OneTask("sending to")
         self._watch = watch
         self._counter, self._bytes_in = PacketCounter(), 0
+        self._parking = Parking(started)
         self._wish = Wish()
         self._record: EndRecord | None = None
         self._outcome: Outcome | None = None
@@ -81,6 +85,7 @@ class Program:
         self._started_at, self._stopped_at = trio.current_time(), 0.0
         self._stoppable: Stoppable | None = None
         self._stop: Stop | None = None
+        self._kept: Stop | None = None
         self._suspended: Suspended | None = None
 
     @property
@@ -192,27 +197,22 @@ class Program:
     def _broken(self) -> NoReturn:
         raise BrokenProgram("program-gone", "The program has ended; nothing can be sent to it.")
 
-    async def feed(self, packets: Iterable[Buffer]) -> None:
-        """Send the rest of the setup. A program that ends meanwhile is no error here: its outcome says why."""
-        try:
-            for packet in packets:
-                rest = memoryview(packet)
-                while rest:
-                    rest = rest[self._feed_some(rest) :]
-                    if rest:
-                        await self._transport.wait_writable()
-        except (BrokenPipeError, ConnectionResetError):
-            return
+    async def park(self) -> None:
+        """It takes no step until `unpark`; its memory and what it is sent wait. Its wall time stands still, its clocks
+        do not. Idempotent. Raises BrokenProgram when it has ended. Cancelled, it may be parked or not: say it again.
+        """
+        if self._outcome is not None:
+            self._broken()
+        if self._stop is None:  # one that is to stop must be able to
+            await self._parking.park()
 
-    def _feed_some(self, data: memoryview) -> int:
-        try:
-            return self._transport.send(data)
-        except BlockingIOError:
-            return 0
+    async def unpark(self) -> None:
+        """It goes on. Idempotent, also for one that has ended."""
+        await self._parking.unpark()
 
     async def suspend(self) -> Suspended:
-        """Stop it where it is, and take its state. Its process is gone then, and wait() says SUSPENDED; what it had
-        sent before can still be received. Asked again, it waits for the same stop.
+        """Stop it where it is, parked or not, and take its state. Its process is gone then, and wait() says SUSPENDED;
+        what it had sent before can still be received. Asked again, it waits for the same stop.
 
         Raises NotSuspendable; NotSuspended: not yet (it computes something that cannot be left), it runs on and stops
         later; BrokenProgram: it ended by itself, or was killed; BadState: its process was not what it should be.
@@ -221,6 +221,7 @@ class Program:
         if self._suspended is None:
             patience = self._order_to_stop()
             with trio.move_on_after(patience) as waiting:
+                await self._parking.unpark()
                 await self._tell_to_stop()
                 await self._read_to_the_end()
                 await self.wait()
@@ -232,7 +233,7 @@ class Program:
         if self._stoppable is None or not self._started.can_stop:
             raise NotSuspendable("not-suspendable", "The program was not compiled in the form that can be stopped.")
         if self._stop is None and self._outcome is None:
-            self._stop = Stop(self._stoppable)
+            self._stop = self._kept or Stop(self._stoppable)
             self._inlet.on_state = self._stop.add_untrusted
             self._started.request_stop()
         return self._stoppable.patience
@@ -324,19 +325,19 @@ class Program:
             self._record, self._stopped_at = record, trio.current_time()
             self._drain()
             bare = decide(record, self._inlet.report, self._wish, self._limits.cpu_time)
-            if bare.state is State.SUSPENDED:
-                bare = self._keep_memory(bare)
+            if bare.state is State.SUSPENDED or (self._kept and self._kept.told_all(bare)):
+                bare = self._keep_memory(bare, self._stop or self._kept)
             self._transport.close()
             self._started.close()
             self._outcome = replace(bare, usage=self.usage())
             self._on_ended()
         return self._outcome
 
-    def _keep_memory(self, bare: Outcome) -> Outcome:
-        if self._stop is None:
+    def _keep_memory(self, bare: Outcome, stop: Stop | None) -> Outcome:
+        if stop is None or (bare.state is State.SUSPENDED and self._stop is None):
             return killed(Cause.INTERNAL, "The program's process stopped although nobody had asked it to.")
         try:
-            self._stop.memory = self._started.take_memory(self._stop.memory_bytes_untrusted())
+            stop.memory = self._started.take_memory(stop.memory_bytes_untrusted())
         except BadState as bad:
             return killed(Cause.INTERNAL, bad.text)
         return bare
@@ -347,9 +348,17 @@ class Program:
         except PacketViolation as violation:
             self._wish_for(Cause.ABI_VIOLATION, violation.text)
 
-    def make_stoppable(self, plan: Stoppable) -> None:
-        """Of a program whose image can be suspended; called before anybody has it."""
+    def make_stoppable(self, plan: Stoppable, *, keep: bool = False) -> None:
+        """Of a program whose image can be suspended; called before anybody has it. `keep`: its end is kept, too."""
         self._stoppable = plan
+        if keep:
+            self._kept = Stop(plan)
+            self._inlet.on_state = self._kept.add_untrusted
+
+    def halted(self) -> Suspended | None:
+        """After wait(): what it left when its entry function returned, if it was started with Setup(keep=True)."""
+        kept = self._kept
+        return kept.kept_untrusted() if kept is not None and kept.told_all(self._outcome) else None
 
     @property
     def ended(self) -> bool:
@@ -362,7 +371,7 @@ class Program:
 
     def usage(self) -> Usage:
         """Bytes and packets so far; CPU and peaks are 0 or a lower bound until the program has ended."""
-        end, inlet = self._record, self._inlet
+        end, inlet, now = self._record, self._inlet, self._stopped_at or trio.current_time()
         return Usage(
             cpu_user=end.user_us / 1e6 if end else 0.0,
             cpu_system=end.system_us / 1e6 if end else 0.0,
@@ -373,7 +382,7 @@ class Program:
             packets_in=self._counter.packets,
             packets_out=inlet.packets,
             log_dropped=inlet.report.log_dropped if inlet.report else 0,
-            wall=(self._stopped_at or trio.current_time()) - self._started_at,
+            wall=now - self._started_at - self._parking.seconds(now),
         )
 
     def _peak_memory(self) -> int:

@@ -31,7 +31,8 @@ class Setup:
     `arguments` is argv with argv[0]. `function`: the entry function's name, None for the personality's own. `tree`:
     files that it finds, None: an empty file system that nobody wants back. `origin_credit`: bytes a WASI program
     may write to its origin at once. `terminal`: its output looks like one, so that C libraries write every line at
-    once; otherwise they write whole blocks, as into a pipe.
+    once; otherwise they write whole blocks, as into a pipe. `keep`: when its entry function has returned, its state is
+    kept (Program.halted), so that another function of it can be called; only of a suspendable image.
     """
 
     arguments: tuple[str, ...] = ()
@@ -41,6 +42,7 @@ class Setup:
     debug_log: bool = True
     origin_credit: int = ORIGIN_CREDIT
     terminal: bool = True
+    keep: bool = False
 
     def __post_init__(self) -> None:
         self._check_kinds()

@@ -6,10 +6,12 @@ each program that goes on: all of them have memory of their own.
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from sandbox.backend import Snapshot
@@ -29,8 +31,30 @@ class SnapshotFile:
         with self.path.open("rb") as file:
             return os.pread(file.fileno(), min(size, self.size - offset), offset)
 
+    def data(self) -> Iterator[tuple[int, int]]:
+        with self.path.open("rb") as file:
+            yield from written(file.fileno(), self.size)
+
     def __del__(self) -> None:
         self.path.unlink(missing_ok=True)
+
+
+def written(fd: int, size: int) -> Iterator[tuple[int, int]]:
+    """(offset, length) of what of the first `size` bytes of a file was ever written; the rest is holes, which read as
+    zeros.
+    """
+    at = 0
+    while at < size:
+        try:
+            start = os.lseek(fd, at, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # no such question here
+                yield at, size - at
+            return  # nothing but a hole is left
+        end = min(os.lseek(fd, start, os.SEEK_HOLE), size)
+        if start < end:
+            yield start, end - start
+        at = max(end, start + 1)
 
 
 def make_memory_file(path: Path, size: int, content: Snapshot | None) -> None:
@@ -44,10 +68,11 @@ def make_memory_file(path: Path, size: int, content: Snapshot | None) -> None:
 def copy_snapshot(snapshot: Snapshot, fd: int) -> None:
     """Into a file of zeros: zeros stay holes. Blocks. Raises OSError."""
     zeros = bytes(_CHUNK)
-    for at in range(0, snapshot.size, _CHUNK):
-        piece = snapshot.read(at, _CHUNK)
-        if piece != zeros[: len(piece)]:
-            _write_all(fd, piece, at)
+    for start, length in snapshot.data():
+        for at in range(start, start + length, _CHUNK):
+            piece = snapshot.read(at, min(_CHUNK, start + length - at))
+            if piece != zeros[: len(piece)]:
+                _write_all(fd, piece, at)
 
 
 def _write_all(fd: int, data: bytes, at: int) -> None:

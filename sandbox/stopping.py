@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sandbox.errors import BrokenProgram, PacketViolation
+from sandbox.errors import BadState, BrokenProgram, PacketViolation
 from sandbox.limits import STATE_MAX
 from sandbox.outcome import Cause, Outcome, State
 from sandbox.statewords import PAGE, look_untrusted, named
@@ -67,8 +67,18 @@ class Stop:
 
     def result_untrusted(self, outcome: Outcome) -> Suspended:
         """Raises BrokenProgram: it ended otherwise. BadState: its process was not what it should be."""
-        if outcome.state is not State.SUSPENDED or self.memory is None:
+        if outcome.state is not State.SUSPENDED:
             raise BrokenProgram("program-ended", _ended(outcome))
+        return self.kept_untrusted()
+
+    def told_all(self, outcome: Outcome | None) -> bool:
+        """It came to its end and told its state before."""
+        return outcome is not None and outcome.state is State.HALTED and bool(self._state)
+
+    def kept_untrusted(self) -> Suspended:
+        """Raises BadState."""
+        if self.memory is None:
+            raise BadState("state-broken", "The program's process told no state.")
         look_untrusted(self._state)
         return Suspended(self._plan.sha256, named(self._state, self._plan.sha256), self.memory)
 

@@ -7,6 +7,9 @@
         image = await box.compile(b"greeter")
         async with box.start(image) as program: ...
 
+A function whose image was compiled with Form.SUSPENDABLE can be stopped where it waits, and is called again, from its
+beginning, when it goes on: `guest.memory` is what a stop keeps of it, `guest.resumed` tells.
+
 Programs are Python functions that speak packets; everything else (admission, Program, outcomes, usage, limits of
 queues) is the real thing. Works with trio's simulated clock: nothing here is a thread, a process or a socket. It
 protects from nothing: never give it a real program.
@@ -25,42 +28,29 @@ import trio
 from sandbox.backend import PLAIN, Beginning, Compiled
 from sandbox.background import background_tasks
 from sandbox.box import Sandbox
-from sandbox.control import (
-    ARGUMENT,
-    BEGIN,
-    CONTENT,
-    ENVIRONMENT,
-    FUNCTION,
-    GO,
-    LOG,
-    NODE,
-    REPORT,
-    LeftContent,
-    LeftNode,
-    TreeCollector,
-    decode_untrusted,
-    tree_packets,
-)  # fmt: skip
+from sandbox.control import REPORT, STATE, tree_packets
 from sandbox.errors import CompileLimit, StartFailed
+from sandbox.fakeguest import EndOfInput, FakeGuest, FakeTransport
 from sandbox.form import CompileJob
 from sandbox.imagecache import ImageStore
 from sandbox.layers import Layers
-from sandbox.outcome import EXIT_CAUSES, SIGKILL, Cause, EndRecord, Why
-from sandbox.packets import CALL, CODE_CONTROL, HEADER, HEADER_SIZE, Packet, encode, padded
+from sandbox.outcome import EXIT_CAUSES, SIGKILL, STATUS_SUSPENDED, Cause, EndRecord, Why
+from sandbox.packets import CALL, CODE_CONTROL, CONTENT_MAX, encode
 from sandbox.settings import Settings
-from sandbox.tree import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
-    from sandbox.backend import Snapshot
     from sandbox.limits import CompileLimits, Limits
-    from sandbox.packets import Buffer
     from sandbox.traffic import Watch
 
-# What a Unix socket holds in one direction by default; full pipes must be met in tests.
-PIPE_SIZE = 208 << 10
+__all__ = [
+    "EndOfInput", "Exit", "FakeBackend", "FakeBlob", "FakeGuest", "FakeMemory", "FakeProcess", "FakeTransport",
+    "Script", "Trap", "fake_facts", "open_fake_backend", "open_fake_sandbox",
+]  # fmt: skip
 
+# Facts of one that can be stopped: it has one place, number 0, whose frames have one word.
+_SUSPENDABLE = {"suspendable": True, "sites": "0100"}
 
 class Exit(Exception):
     """Raised by a fake program: proc_exit."""
@@ -74,150 +64,6 @@ class Trap(Exception):
 
     def __init__(self, cause: Cause, text: str = "") -> None:
         self.cause, self.text = cause, text
-
-
-class EndOfInput(Exception):
-    """The host closed the connection."""
-
-
-class _Pipe:
-    """One direction.
-
-    `closed` by the writer: the reader gets the rest, then b"". Broken by the reader: the writer is told.
-    """
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-        self.closed = self.broken = False
-        self._changed = trio.lowlevel.ParkingLot()
-
-    def write(self, data: Buffer) -> int:
-        if self.broken or self.closed:
-            raise BrokenPipeError
-        room = PIPE_SIZE - len(self.data)
-        if room <= 0:
-            raise BlockingIOError
-        self.data += data[:room]
-        self.wake()
-        return min(room, len(data))
-
-    def read_into(self, buffer: memoryview) -> int:
-        if not self.data:
-            if self.closed or self.broken:
-                return 0
-            raise BlockingIOError
-        count = min(len(buffer), len(self.data))
-        buffer[:count] = self.data[:count]
-        del self.data[:count]
-        self.wake()
-        return count
-
-    def wake(self) -> None:
-        self._changed.unpark_all()
-
-    async def readable(self) -> None:
-        while not self.data and not self.closed and not self.broken:
-            await self._changed.park()
-
-    async def writable(self) -> None:
-        while len(self.data) >= PIPE_SIZE and not self.closed and not self.broken:
-            await self._changed.park()
-
-
-class FakeTransport:
-    """Implements backend.Transport in memory: the host's end."""
-
-    def __init__(self) -> None:
-        self.to_guest, self.to_host = _Pipe(), _Pipe()
-
-    def recv_into(self, buffer: memoryview) -> int:
-        return self.to_host.read_into(buffer)
-
-    def send(self, data: Buffer) -> int:
-        return self.to_guest.write(data)
-
-    def fileno(self) -> int:
-        return -1
-
-    async def wait_readable(self) -> None:
-        await trio.lowlevel.checkpoint()  # as waiting for a socket does, also when there is something
-        await self.to_host.readable()
-
-    async def wait_writable(self) -> None:
-        await self.to_guest.writable()
-
-    def close(self) -> None:
-        self.to_host.broken = True
-        self.to_host.wake()
-        self.end_input()
-
-    def end_input(self) -> None:
-        self.to_guest.closed = True
-        self.to_guest.wake()
-
-
-class FakeGuest:
-    """What a fake program sees."""
-
-    def __init__(self, transport: FakeTransport, limits: Limits) -> None:
-        self._transport = transport
-        self.limits = limits
-        self.arguments: list[str] = []
-        self.environment: dict[str, str] = {}
-        self.function: str | None = None
-        self.tree = Tree()
-        self.instance = b""
-        self.wants_tree = False
-
-    async def receive(self) -> Packet:
-        """The next packet from the host. Raises EndOfInput."""
-        size, code, domain, index = HEADER.unpack(await self._exactly(HEADER_SIZE))
-        content = await self._exactly(padded(size) - HEADER_SIZE)
-        return Packet(code, domain, content[: size - HEADER_SIZE], index)
-
-    async def _exactly(self, count: int) -> bytes:
-        collected = bytearray()
-        while len(collected) < count:
-            await self._transport.to_guest.readable()
-            piece = bytearray(count - len(collected))
-            got = self._transport.to_guest.read_into(memoryview(piece))
-            if not got:
-                raise EndOfInput
-            collected += piece[:got]
-        return bytes(collected)
-
-    async def send(self, data: Buffer) -> None:
-        """Raw bytes: also those that are no packet."""
-        rest = memoryview(data)
-        while rest:
-            await self._transport.to_host.writable()
-            rest = rest[self._transport.to_host.write(rest) :]
-        await trio.lowlevel.checkpoint()
-
-    async def log(self, data: bytes, stream: int = 2) -> None:
-        await self.send(encode(CODE_CONTROL, CALL, bytes([stream]) + data, LOG))
-
-    async def read_setup(self) -> None:
-        collector = TreeCollector(self.limits.files, self.limits.nodes)
-        while (packet := await self.receive()).place != GO:
-            self._setup(packet, collector)
-        self.tree = collector.tree_untrusted()
-
-    def _setup(self, packet: Packet, collector: TreeCollector) -> None:
-        text = packet.content
-        if packet.place == BEGIN:
-            self.instance, self.wants_tree = text[-16:], bool(text[4] & 1)
-        elif packet.place == ARGUMENT:
-            self.arguments.append(text.decode("utf-8", "surrogateescape"))
-        elif packet.place == ENVIRONMENT:
-            name, _, value = text.decode("utf-8", "surrogateescape").partition("=")
-            self.environment[name] = value
-        elif packet.place == FUNCTION:
-            self.function = text.decode()
-        elif packet.place in (NODE, CONTENT):
-            part = decode_untrusted(encode(packet.code, packet.domain, text, packet.place))
-            assert isinstance(part, LeftNode | LeftContent)
-            collector.add_untrusted(part)
 
 
 Script: TypeAlias = Callable[[FakeGuest], Awaitable[int | None]]
@@ -234,27 +80,48 @@ class FakeBlob:
         return self.program
 
 
+class FakeMemory:
+    """Implements backend.Snapshot."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.size = len(data)
+
+    def read(self, offset: int, size: int) -> bytes:
+        return self._data[offset : offset + size]
+
+    def data(self) -> Iterator[tuple[int, int]]:
+        if self.size:
+            yield 0, self.size
+
+
 class FakeProcess:
     """Implements backend.Started: one fake program's task."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, beginning: Beginning = PLAIN) -> None:
         self.transport = FakeTransport()
         self.peak_memory = 0
         self._limits = limits
+        self._beginning = beginning
         self.shares: list[int] = []  # what it was told
-        self._scope = trio.CancelScope()
+        self._scope, self._script = trio.CancelScope(), trio.CancelScope()
+        self._wall = trio.CancelScope()
+        self._wall_left: float | None = None
         self._done = trio.Event()
         self._record: EndRecord | None = None
         self.guest = FakeGuest(self.transport, limits)
+        if (memory := beginning.memory) is not None:
+            self.guest.memory += memory.read(0, memory.size)
 
     async def run(self, script: Script) -> None:
         """The task. A wall time is simulated; CPU time and memory are not."""
         wall = self._limits.wall_time
+        self._wall.deadline = trio.current_time() + wall if wall is not None else float("inf")
         self._record = EndRecord(None, SIGKILL, Why.KILL)
         try:
-            with self._scope, trio.move_on_after(wall if wall is not None else float("inf")) as timer:
+            with self._scope, self._wall:
                 self._record = await self._run(script)
-            if timer.cancelled_caught:
+            if self._wall.cancelled_caught:
                 self._record = EndRecord(None, SIGKILL, Why.WALL)
         finally:
             self._end()  # also when the whole sandbox is cancelled: whoever waits in a shield must be told
@@ -270,8 +137,14 @@ class FakeProcess:
         text, result = b"", 0
         try:
             await self.guest.read_setup()
-            result = await script(self.guest) or 0
+            with self._script:
+                result = await script(self.guest) or 0
             status = 1 if result else 0
+            if self._script.cancelled_caught:
+                status = STATUS_SUSPENDED
+                await self._tell(await self.guest.stopped())
+            elif self.guest.kept:
+                await self._tell(self.guest.halted())
         except Exit as ending:
             result, status = ending.result, 3 if ending.result else 2
         except Trap as trap:
@@ -281,23 +154,42 @@ class FakeProcess:
         await self._report(status, result, text)
         return EndRecord(status, None)
 
+    async def _tell(self, state: bytes) -> None:
+        for at in range(0, len(state), CONTENT_MAX):
+            await self.guest.send(encode(CODE_CONTROL, CALL, state[at : at + CONTENT_MAX], STATE))
+
     async def _report(self, status: int, result: int, text: bytes) -> None:
         content = status.to_bytes(4, "little") + (result & 0xFFFFFFFF).to_bytes(4, "little") + bytes(16) + text[:200]
         try:
-            if self.guest.wants_tree and status < 4:
+            if self.guest.wants_tree and status < STATUS_SUSPENDED:
                 for packet in tree_packets(self.guest.tree):
                     await self.guest.send(packet)
             await self.guest.send(encode(CODE_CONTROL, CALL, content, REPORT))
         except BrokenPipeError:
             return
 
-    can_stop = False
+    @property
+    def can_stop(self) -> bool:
+        return self._beginning.suspendable
 
     def request_stop(self) -> None:
-        return
+        self._script.cancel()
 
-    def take_memory(self, size: int) -> Snapshot:
-        raise NotImplementedError
+    async def park(self) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.guest.running.is_set():
+            self.guest.running = trio.Event()
+            self._wall_left = self._wall.deadline - trio.current_time()
+            self._wall.deadline = float("inf")
+
+    async def unpark(self) -> None:
+        await trio.lowlevel.checkpoint()
+        if self._wall_left is not None:
+            self._wall.deadline, self._wall_left = trio.current_time() + self._wall_left, None
+            self.guest.running.set()
+
+    def take_memory(self, size: int) -> FakeMemory:
+        return FakeMemory(bytes(self.guest.memory).ljust(size, b"\0"))
 
     def kill(self) -> None:
         self._scope.cancel()
@@ -349,26 +241,29 @@ class FakeBackend:
             await trio.sleep(self.compile_seconds)
         finally:
             self.compiling -= 1
+        if job is CompileJob.CONTINUE:
+            program = wasm[8:]  # one site, as all states of fake programs have
+            return Compiled(FakeBlob(program), json.dumps(fake_facts(program) | {"guide": "00"}).encode())
         if wasm not in self._scripts:
             return Compiled(None, b'{"ok": false, "code": "malformed", "text": "This is no program."}')
         facts = fake_facts(wasm, self.personality)
         if job is CompileJob.SUSPENDABLE and self.refuse_rewriting is not None:
             raise self.refuse_rewriting
         if job is CompileJob.SUSPENDABLE and not self.forget_the_form:
-            facts |= {"unsuspendable": list(self.unsuspendable)} if self.unsuspendable else {"suspendable": True}
+            facts |= {"unsuspendable": list(self.unsuspendable)} if self.unsuspendable else _SUSPENDABLE
         return Compiled(FakeBlob(wasm), json.dumps(facts).encode())
 
     def blob(self, data: bytes) -> FakeBlob:
         return FakeBlob(data)
 
     async def start_process(
-        self, image: object, setup: bytes, limits: Limits, _beginning: Beginning = PLAIN
+        self, image: object, setup: bytes, limits: Limits, beginning: Beginning = PLAIN
     ) -> tuple[FakeProcess, bytes]:
         if self.fail_starts:
             self.fail_starts -= 1
             raise StartFailed("no-process", "No process could be made.")
         assert isinstance(image, FakeBlob)
-        process = FakeProcess(limits)
+        process = FakeProcess(limits, beginning)
         sent = process.transport.send(setup)
         self._nursery.start_soon(process.run, self._scripts[image.program])
         return process, setup[sent:]

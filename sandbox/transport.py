@@ -13,7 +13,9 @@ import trio
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Iterable
 
+    from sandbox.backend import Transport
     from sandbox.packets import Buffer
 
 
@@ -58,3 +60,23 @@ class SocketTransport:
         if self._socket.fileno() >= 0:
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()
+
+
+async def feed(transport: Transport, packets: Iterable[Buffer]) -> None:
+    """Send the rest of a setup. A program that ends meanwhile is no error here: its outcome says why."""
+    try:
+        for packet in packets:
+            rest = memoryview(packet)
+            while rest:
+                rest = rest[_send_some(transport, rest) :]
+                if rest:
+                    await transport.wait_writable()
+    except (BrokenPipeError, ConnectionResetError):
+        return
+
+
+def _send_some(transport: Transport, data: memoryview) -> int:
+    try:
+        return transport.send(data)
+    except BlockingIOError:
+        return 0

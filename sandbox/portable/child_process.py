@@ -86,6 +86,18 @@ class ChildEnd:
         if self._result is None and self._process.returncode is None:
             _kill(self._process)
 
+    def stand_still(self) -> None:
+        self._signal("SIGSTOP")
+
+    def go_on(self) -> None:
+        self._signal("SIGCONT")
+
+    def _signal(self, name: str) -> None:
+        """Windows has no such signals, and this back-end no Windows yet."""
+        if self._result is None and self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, getattr(signal, name))
+
     async def wait(self) -> EndOfChild:
         if self._result is None and self._descriptor is not None:
             await trio.lowlevel.wait_readable(self._descriptor)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn
 
 from sandbox.packets import PACKET_MAX
-from sandbox.portable.gate_world import PACKET_FD, STATUS_DEFICIENCY
+from sandbox.portable.gate_world import PACKET_FD, STARTED, STATUS_DEFICIENCY
 from sandbox.portable.guest_errno import CallError, Errno, GuestEnd
 from sandbox.portable.guest_time import MONOTONIC, PROCESS_TIME, THREAD_TIME
 from sandbox.portable.wasi_layout import FDSTAT
@@ -75,7 +75,7 @@ def gate_io(  # noqa: PLR0913 - the ABI's
     if nsent:
         world.memory.write_u32(nsent, done_out)
     if flags:
-        world.memory.write_u64(flags, int(world.started_unread))
+        world.memory.write_u64(flags, STARTED | world.lifecycle << 1 if world.started_unread else 0)
         world.started_unread = False
 
 

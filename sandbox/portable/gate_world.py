@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from sandbox.portable.packet_pipe import PacketPipe
 
 PACKET_FD = 4
+# Of the flag word of `io`; the next two bits are how it came to run (sandbox/lifecycle.py).
+STARTED = 1
 SEED = 16  # bytes of randomness in one run; more is a deficiency
 # When one more LOG packet is to wait: two full pieces, so that one call of the guest always fits when nothing waits,
 # behind what two packets of the guest's may have left.
@@ -45,6 +47,7 @@ class GateWorld:
     random: Callable[[int], bytes]
     seed_left: int = SEED
     started_unread: bool = True
+    lifecycle: int = 0
     stopped: StoppedWait = field(default_factory=StoppedWait)
     inbox: GateInbox = field(init=False)
     outbox: GateOutbox = field(init=False)

@@ -35,6 +35,7 @@ from sandbox.control import (
     TYPE_FILE,
     TYPE_LINK,
     VERSION,
+    lifecycle_of,
 )
 from sandbox.packets import CALL, CODE_CONTROL, CONTENT_MAX, encode
 from sandbox.portable.descriptor_table import MAXIMUM_DESCRIPTORS
@@ -78,6 +79,10 @@ class GuestSetup:
     @property
     def resumed(self) -> bool:
         return bool(self.begin.flags & FLAG_RESUMED)
+
+    @property
+    def lifecycle(self) -> int:
+        return int(lifecycle_of(self.begin.flags))
 
     @property
     def debug_log(self) -> bool:

@@ -2,8 +2,8 @@
 
 In: a stranger's module, limits, setup packets. Out: images, processes with a packet stream, records of how they ended.
 Order of a start: the child is made with the other end of a socket as its descriptor 0, and may read the setup at once;
-a task of the back-end's own waits for its end. The child enforces the limits itself (child.py); this side is the
-back-stop: it kills a child that is still there a second after its wall time.
+a task of the back-end's own waits for its end. The child enforces its limits itself (child.py), but for the wall time,
+which stands still while it is parked: that is this side's.
 
 What lost: one child for many programs (a broken engine would give one the memory of the others).
 """
@@ -49,8 +49,6 @@ if TYPE_CHECKING:
     from sandbox.limits import CompileLimits, Limits
     from sandbox.settings import Settings
 
-# How long a child may take beyond its wall time to say so itself (it counts from its own start).
-WALL_GRACE = 1.0
 # A killed process is gone within milliseconds; a machine that swaps may need longer.
 KILL_DEADLINE = 10.0
 # How the engine ends a process that gets no memory; nothing else in a compile worker aborts.
@@ -92,6 +90,8 @@ class ChildProgram:
         self._end = ChildEnd(process)
         self._why = Why.ITSELF
         self._ended = trio.Event()
+        self._wall = trio.CancelScope()
+        self._wall_left: float | None = None  # of one that is parked
 
     @property
     def transport(self) -> SocketTransport:
@@ -115,6 +115,19 @@ class ChildProgram:
         memory = self._stopping.memory
         memory.size = min(size, memory.size)
         return memory
+
+    async def park(self) -> None:
+        await trio.lowlevel.checkpoint()
+        if self._wall_left is None:
+            self._wall_left = self._wall.deadline - trio.current_time()
+            self._wall.deadline = float("inf")
+            self._end.stand_still()
+
+    async def unpark(self) -> None:
+        await trio.lowlevel.checkpoint()
+        if self._wall_left is not None:
+            self._wall.deadline, self._wall_left = trio.current_time() + self._wall_left, None
+            self._end.go_on()
 
     def kill(self) -> None:
         self._kill(Why.KILL)
@@ -144,7 +157,8 @@ class ChildProgram:
     async def watch(self, wall: float | None) -> None:
         """The task that owns the process. However it ends, the process ends before."""
         try:
-            with trio.move_on_after(float("inf") if wall is None else wall + WALL_GRACE):
+            self._wall.deadline = float("inf") if wall is None else trio.current_time() + wall
+            with self._wall:
                 await self._end.wait()
             self._kill(Why.WALL)
         finally:
@@ -278,7 +292,7 @@ def _program_orders(image: ImageFile, limits: Limits) -> ProgramOrders:
         table=limits.table,
         stack=limits.stack,
         cpu_ms=limits.cpu_ms,
-        wall_ms=limits.wall_ms,
+        wall_ms=0,
         data=limits.data + limits.memory,
     )
 

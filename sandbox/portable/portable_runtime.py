@@ -362,6 +362,7 @@ def _make_worlds(guest: Guest, saved: bytes | None) -> Callable[[str], object]:
 def _gate_world(guest: Guest, memory: GuestMemory) -> GateWorld:
     tick = gate_tick(guest.setup.begin.resolution)
     world = GateWorld(memory, guest.pipe, guest.log, _clock(tick, masked=True), os.urandom)
+    world.lifecycle = guest.setup.lifecycle
     world.inbox.push(guest.reader.rest())
     guest.gate = world
     return world

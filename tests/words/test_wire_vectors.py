@@ -51,8 +51,11 @@ def test_begin_is_written_from_limits_and_setup(vector: Vector) -> None:
     limits = Limits(log=fields["log_limit"], nodes=fields["nodes_limit"], clock_resolution=fields["clock_ms"])
     terminal = not fields["flags"] & control.FLAG_PLAIN_OUTPUT
     setup = Setup(tree=Tree(), debug_log=True, origin_credit=fields["origin_credit"], terminal=terminal)
-    written = control.resume_packets if fields["flags"] & control.FLAG_RESUMED else control.setup_packets
-    data = bytearray(written(setup, limits, bytes.fromhex(fields["instance"])))
+    instance = bytes.fromhex(fields["instance"])
+    if fields["flags"] & control.FLAG_RESUMED:
+        data = bytearray(control.resume_packets(setup, limits, instance, control.lifecycle_of(fields["flags"])))
+    else:
+        data = bytearray(control.setup_packets(setup, limits, instance))
     data[24:32] = fields["files_limit"].to_bytes(8, "little")
     assert data.hex() == vector["hex"]
 
@@ -111,6 +114,8 @@ def test_requests_have_the_same_bytes() -> None:
     assert keeperwire.status(by_name["STATUS"]["id"]).hex() == by_name["STATUS"]["hex"]
     shared = by_name["SHARE"]
     assert keeperwire.share(shared["id"], shared["fields"]["account"]).hex() == shared["hex"]
+    assert keeperwire.park(by_name["PARK"]["id"]).hex() == by_name["PARK"]["hex"]
+    assert keeperwire.unpark(by_name["UNPARK"]["id"]).hex() == by_name["UNPARK"]["hex"]
 
 
 @pytest.mark.parametrize("vector", [vector for vector in VECTORS["requests"] if vector["name"] == "START"])
@@ -158,6 +163,8 @@ def test_answers_are_read_alike(vector: Vector) -> None:
         case keeperwire.Failed():
             assert (said.reason, said.errno) == (fields["reason"], fields["errno"])
             assert all(said.code_and_text)
+        case keeperwire.Parked():
+            assert said.parked is fields["parked"]
 
 
 def test_layers_have_the_same_bits() -> None:

@@ -87,7 +87,7 @@ impl Gate {
             inbox: Inbox::new(setup.link),
             outbox: Outbox::default(),
             waiting_since: None,
-            flags: crate::gate_io::FLAG_STARTED,
+            flags: crate::gate_io::FLAG_STARTED | u64::from(setup.words.begin.lifecycle()) << 1,
             seed_used: 0,
         }
     }

@@ -5,7 +5,7 @@
 
 use crate::descriptors::{Received, close_range, place, receive};
 use crate::landlock;
-use crate::signals::Timers;
+use crate::signals::Timer;
 use crate::sys::{Failure, check, exit_group, syscall};
 use crate::workload::{CompileDescriptors, FACTS, IMAGE, PACKET, ProgramDescriptors, StackClass, WASM, Workload};
 use crate::{container, rlimits, seccomp, signals};
@@ -61,15 +61,17 @@ impl ProgramFilter {
 /// The life of a child. `descriptors`: its private socket, then its `cgroup.procs`.
 pub(crate) fn live<W: Workload>(workload: &mut W, class: Class, descriptors: Vec<OwnedFd>, from: &Inheritance) -> ! {
     prepare(class, descriptors, from);
-    let timers = or_exit(Step::Timers, Timers::new());
+    let timer = or_exit(Step::Timers, Timer::new());
     if let Some(stack) = stack_class(class) {
         workload.warm(stack);
     }
     let (request, descriptors) = wait_for_work();
     match request {
-        Request::Start(start) => run_program(workload, &start, descriptors, from, &timers),
-        Request::Compile(job) => run_compile(workload, &job, descriptors, from, &timers),
-        Request::Kill | Request::Status | Request::Share(_) => exit_group(status::jail_step(Step::Request as u8)),
+        Request::Start(start) => run_program(workload, &start, descriptors, from, &timer),
+        Request::Compile(job) => run_compile(workload, &job, descriptors, from, &timer),
+        Request::Kill | Request::Status | Request::Share(_) | Request::Park(_) => {
+            exit_group(status::jail_step(Step::Request as u8))
+        }
     }
 }
 
@@ -159,7 +161,7 @@ fn run_program<W: Workload>(
     start: &Start,
     descriptors: Vec<OwnedFd>,
     from: &Inheritance,
-    timers: &Timers,
+    timer: &Timer,
 ) -> ! {
     let mut descriptors = descriptors;
     let continuation = descriptors.drain(3.min(descriptors.len())..).next();
@@ -171,7 +173,7 @@ fn run_program<W: Workload>(
     if from.layers.has(Layers::RLIMITS) {
         or_exit(Step::Limits, rlimits::limit_program(start));
     }
-    or_exit(Step::Timers, timers.start(start.cpu_ms, start.wall_ms));
+    or_exit(Step::Timers, timer.start(start.cpu_ms));
     let lock = ProgramLock { layers: from.layers, filter: &from.filter };
     workload.run_program(start, ProgramDescriptors { packet: PACKET, image, memory, continuation }, lock)
 }
@@ -181,7 +183,7 @@ fn run_compile<W: Workload>(
     job: &Compile,
     descriptors: Vec<OwnedFd>,
     from: &Inheritance,
-    timers: &Timers,
+    timer: &Timer,
 ) -> ! {
     for (descriptor, number) in descriptors.iter().zip([WASM, IMAGE, FACTS]) {
         or_exit(Step::Request, place(descriptor.as_raw_fd(), number));
@@ -191,7 +193,7 @@ fn run_compile<W: Workload>(
     if from.layers.has(Layers::RLIMITS) {
         or_exit(Step::Limits, rlimits::limit_compile(job));
     }
-    or_exit(Step::Timers, timers.start(job.cpu_ms, 0));
+    or_exit(Step::Timers, timer.start(job.cpu_ms));
     let lock = CompileLock { layers: from.layers };
     workload.run_compile(job, CompileDescriptors { wasm: WASM, image: IMAGE, facts: FACTS }, lock)
 }

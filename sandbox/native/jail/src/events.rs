@@ -47,6 +47,10 @@ pub(crate) enum Action {
     Answer(u32, Answer),
     /// Answer a datagram that is nobody's request; whatever is kept for the id stays.
     Refuse(u32, Reason, i32),
+    /// This child stands still from now on, or goes on.
+    Park(u32, bool),
+    /// Answer the host about a request that goes on.
+    Tell(u32, Answer),
     /// This child computes on this account's share; 0: on nobody's.
     Share(u32, u32),
     /// Answer STATUS.

@@ -93,6 +93,7 @@ struct Child {
     pidfd: Option<OwnedFd>,
     group: Option<Group>,
     kill_when_born: bool,
+    parked: bool,
     /// When it was given its program.
     since_ms: u64,
     /// Found when its CPU time is looked at first.
@@ -277,6 +278,8 @@ impl Keeper {
                 }
                 Action::Status(id) => self.say_ready(id),
                 Action::Share(token, account) => self.share(token, account),
+                Action::Park(token, parked) => self.park(token, parked),
+                Action::Tell(id, answer) => self.answer(id, &answer),
                 Action::Forget(token) => self.forget(token),
                 Action::GiveUp => {
                     let text = self.broken.take().unwrap_or_else(|| "the container does not stay up".to_owned());
@@ -312,8 +315,12 @@ impl Keeper {
 }
 
 fn kill(pidfd: &OwnedFd) {
+    signal(pidfd, libc::SIGKILL);
+}
+
+fn signal(pidfd: &OwnedFd, number: libc::c_int) {
     // SAFETY: a call with numbers only; a process that is gone already is no matter.
-    unsafe { syscall!(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), libc::SIGKILL, 0, 0) };
+    unsafe { syscall!(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), number, 0, 0) };
 }
 
 /// Waits for a spawner that has been killed or has hung up: its end does not depend on anybody.

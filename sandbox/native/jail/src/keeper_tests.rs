@@ -16,7 +16,15 @@ fn keeper_with_a_child() -> (Keeper, u32, OwnedFd) {
     let token = asked.expect("a child is wanted");
     keeper.children.insert(
         token,
-        Child { container: 0, pidfd: None, group: None, kill_when_born: false, since_ms: 0, clock: None },
+        Child {
+            container: 0,
+            pidfd: None,
+            group: None,
+            kill_when_born: false,
+            parked: false,
+            since_ms: 0,
+            clock: None,
+        },
     );
     (keeper, token, host)
 }

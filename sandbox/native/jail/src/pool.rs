@@ -13,15 +13,17 @@ use gatebus_wire::keeper::{Answer, Ended, Reason, Request, Why};
 use gatebus_wire::spawner::{Class, Usage};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
+#[path = "parking.rs"]
+mod parking;
 #[path = "supply.rs"]
 mod supply;
+
+use parking::{Left, deadline};
 
 /// Descriptors of a request that waits or was just given: packet socket, image, memory, a continuation, and the child's.
 const WAITING_COST: u64 = 5;
 /// Descriptors of a running program: its pidfd.
 const RUNNING_COST: u64 = 1;
-/// After its wall time a program has this long for its own timer to end it.
-const WALL_GRACE_MS: u64 = 1000;
 /// How long the pool's filling is put off: a start has answered after a third of a millisecond, with two processors that
 /// were asleep after one.
 pub(crate) const REFILL_MS: u64 = 2;
@@ -44,6 +46,8 @@ struct Child {
     phase: Phase,
     why: Why,
     deadline: Option<u64>,
+    /// Of one that is parked: what is left of its wall time.
+    parked: Option<Left>,
 }
 
 #[derive(Debug)]
@@ -72,6 +76,8 @@ pub(crate) struct Pool {
     requests: HashMap<u32, Place>,
     /// Of requests that wait for a child.
     shares: HashMap<u32, u32>,
+    /// Requests that wait for a child and are to stand still when they have one.
+    parked: BTreeSet<u32>,
     waiting: BTreeMap<Class, VecDeque<u32>>,
     ready: BTreeMap<Class, VecDeque<u32>>,
     preparing: BTreeMap<Class, usize>,
@@ -147,6 +153,7 @@ impl Pool {
         match request {
             Request::Status => self.actions.push(Action::Status(id)),
             Request::Share(account) => self.share(id, account),
+            Request::Park(parked) => self.park(now_ms, id, parked),
             Request::Kill => self.kill(id),
             Request::Start(start) => match Class::of_stack(start.stack_class) {
                 Some(class) => self.admit(now_ms, id, request, class),
@@ -192,6 +199,10 @@ impl Pool {
                 self.deadlines.insert((deadline, token));
             }
             self.requests.insert(id, Place::With(token));
+            if self.parked.remove(&id) {
+                self.stop_clock(now_ms, token, true);
+                self.actions.push(Action::Park(token, true));
+            }
             self.actions.push(Action::Forward(token, id, request));
             if let Some(account) = self.shares.remove(&id) {
                 self.actions.push(Action::Share(token, account));
@@ -282,6 +293,9 @@ impl Pool {
         if let Some(deadline) = child.deadline.take() {
             self.deadlines.remove(&(deadline, token));
         }
+        if child.parked.take().is_some() {
+            self.parked.insert(id);
+        }
         self.kill_child(token, Why::Kill);
         self.requests.insert(id, Place::Waiting(request));
         self.waiting.entry(class).or_default().push_front(id);
@@ -347,16 +361,8 @@ impl Pool {
     fn answer(&mut self, id: u32, answer: Answer) {
         self.requests.remove(&id);
         self.shares.remove(&id);
+        self.parked.remove(&id);
         self.actions.push(Action::Answer(id, answer));
-    }
-}
-
-/// The keeper's own limit: a program's timer comes first, a compile worker has none for wall time.
-fn deadline(now_ms: u64, request: &Request) -> Option<u64> {
-    match request {
-        Request::Start(start) if start.wall_ms > 0 => Some(now_ms + u64::from(start.wall_ms) + WALL_GRACE_MS),
-        Request::Compile(job) if job.wall_ms > 0 => Some(now_ms + u64::from(job.wall_ms)),
-        _ => None,
     }
 }
 

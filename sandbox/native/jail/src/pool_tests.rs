@@ -258,18 +258,66 @@ fn out_of_memory_is_told_apart_from_a_kill() {
 }
 
 #[test]
-fn wall_time_is_enforced_a_second_late_for_programs_and_at_once_for_workers() {
-    for (request, late) in [(small(500), 1500), (compile(500), 500)] {
+fn wall_time_is_enforced_to_the_millisecond() {
+    for request in [small(500), compile(500)] {
         let mut scene = Scene::full(1);
         let token = scene.start(7, request);
-        assert_eq!(scene.pool.next_deadline(), Some(1000 + late));
-        scene.now += late - 1;
+        scene.moment();
+        assert_eq!(scene.pool.next_deadline(), Some(1500));
+        scene.now = 1499;
         assert_eq!(scene.event(Event::Tick), []);
         scene.now += 1;
         assert_eq!(scene.event(Event::Tick), [Action::Kill(token)]);
         assert_eq!(scene.pool.next_deadline(), None);
         assert_eq!(ended(&scene.gone(token, 9), 7).map(|end| end.why), Some(Why::Wall));
     }
+}
+
+#[test]
+fn the_wall_time_of_a_parked_program_does_not_pass() {
+    let mut scene = Scene::full(1);
+    let token = scene.start(7, small(500));
+    scene.moment();
+    let parked = [Action::Park(token, true), Action::Tell(7, Answer::Parked(true))];
+    assert_eq!(scene.event(Event::Asked(7, Request::Park(true))), parked);
+    assert_eq!(scene.pool.next_deadline(), None);
+    scene.now += 5_000;
+    assert_eq!(scene.event(Event::Tick), []);
+    assert_eq!(scene.event(Event::Asked(7, Request::Park(true))), parked, "said twice it is obeyed once");
+    let left = 1_500 - (scene.now - 5_000);
+    scene.event(Event::Asked(7, Request::Park(false)));
+    assert_eq!(scene.pool.next_deadline(), Some(scene.now + left));
+    scene.event(Event::Asked(7, Request::Park(false)));
+    assert_eq!(scene.pool.next_deadline(), Some(scene.now + left));
+    scene.now += left;
+    assert_eq!(scene.event(Event::Tick), [Action::Kill(token)]);
+}
+
+#[test]
+fn a_parked_program_can_be_killed_and_leaves_nothing_behind() {
+    let mut scene = Scene::full(1);
+    let token = scene.start(7, small(500));
+    scene.moment();
+    scene.event(Event::Asked(7, Request::Park(true)));
+    assert_eq!(scene.event(Event::Asked(7, Request::Kill)), [Action::Kill(token)]);
+    assert_eq!(ended(&scene.gone(token, 9), 7).map(|end| end.why), Some(Why::Kill));
+    assert_eq!(scene.event(Event::Asked(7, Request::Park(false))), [], "it is gone");
+    scene.moment();
+    assert_eq!(scene.pool.next_deadline(), None);
+}
+
+#[test]
+fn who_is_parked_before_he_has_a_process_stands_still_before_he_gets_his_program() {
+    let mut scene = Scene::full(0);
+    scene.event(Event::Asked(7, small(500)));
+    assert_eq!(scene.event(Event::Asked(7, Request::Park(true))), [Action::Tell(7, Answer::Parked(true))]);
+    let (token, _, _) = *scene.asked.back().unwrap();
+    let actions = scene.event(Event::Prepared(token));
+    assert_eq!(actions[..2], [Action::Park(token, true), Action::Forward(token, 7, small(500))]);
+    let actions = scene.event(Event::NotForwarded(token, small(500)));
+    assert!(!actions.contains(&Action::Tell(7, Answer::Parked(true))), "one answer each");
+    let (other, _, _) = *scene.asked.back().unwrap();
+    assert!(scene.event(Event::Prepared(other)).contains(&Action::Park(other, true)));
 }
 
 #[test]

@@ -15,16 +15,13 @@ extern "C" fn cpu_time_used(_: c_int, _: *mut siginfo_t, _: *mut c_void) {
     exit_group(status::CPU_TIME)
 }
 
-extern "C" fn wall_time_used(_: c_int, _: *mut siginfo_t, _: *mut c_void) {
-    exit_group(status::WALL_TIME)
-}
-
 extern "C" fn child_ended(_: c_int, _: *mut siginfo_t, _: *mut c_void) {}
 
 /// For signals that end the process. SA_ONSTACK: the guest's stack may be used up when the signal comes.
 const LAST: c_int = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
-/// For SIGCHLD. Not nested: a thousand children that end together would fill any stack with frames of the handler.
-const ORDINARY: c_int = libc::SA_SIGINFO;
+/// For SIGCHLD. Not nested: a thousand children that end together would fill any stack with frames of the handler. Not for
+/// children that are only parked.
+const ORDINARY: c_int = libc::SA_SIGINFO | libc::SA_NOCLDSTOP;
 
 fn handle(
     signal: c_int,
@@ -48,7 +45,6 @@ pub(crate) fn install_crash_handlers() -> Result<(), Failure> {
         handle(signal, crashed, LAST)?;
     }
     handle(libc::SIGPROF, cpu_time_used, LAST)?;
-    handle(libc::SIGALRM, wall_time_used, LAST)?;
     // SAFETY: SIG_IGN has no code of ours. A write to a socket without reader is an error, not an end.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
     Ok(())
@@ -88,49 +84,39 @@ pub(crate) fn wait_readable_or_child(socket: c_int) -> bool {
     ready > 0
 }
 
-/// The two clocks of a program, made before its limits are known. Their handlers end it with a status of its own.
+/// The clock of a program's CPU time, made before its limit is known. Its handler ends it with a status of its own. Wall time
+/// is the keeper's: a program that is parked cannot stop a timer, and may not set it again.
 #[derive(Debug)]
-pub(crate) struct Timers {
+pub(crate) struct Timer {
     cpu: i32,
-    wall: i32,
 }
 
-impl Timers {
-    /// The CPU timer counts what the process really ran. (ITIMER_PROF counts ticks of the kernel: 87 ms for 100.)
-    pub(crate) fn new() -> Result<Timers, Failure> {
-        Ok(Timers {
-            cpu: make_timer(libc::CLOCK_PROCESS_CPUTIME_ID, libc::SIGPROF)?,
-            wall: make_timer(libc::CLOCK_MONOTONIC, libc::SIGALRM)?,
-        })
+impl Timer {
+    /// It counts what the process really ran. (ITIMER_PROF counts ticks of the kernel: 87 ms for 100.)
+    pub(crate) fn new() -> Result<Timer, Failure> {
+        let mut cpu = 0i32;
+        // SAFETY: an all-zero sigevent is valid, and everything that the kernel reads or writes is a local. Raw: the C
+        // library's timer is another thing (it may start a thread).
+        unsafe {
+            let mut event: libc::sigevent = std::mem::zeroed();
+            event.sigev_notify = libc::SIGEV_SIGNAL;
+            event.sigev_signo = libc::SIGPROF;
+            let clock = libc::CLOCK_PROCESS_CPUTIME_ID;
+            check("timer_create", syscall!(libc::SYS_timer_create, clock, &raw const event, &raw mut cpu))?;
+        }
+        Ok(Timer { cpu })
     }
 
     /// Zero is no limit.
-    pub(crate) fn start(&self, cpu_ms: u32, wall_ms: u32) -> Result<(), Failure> {
-        start_timer(self.cpu, cpu_ms)?;
-        start_timer(self.wall, wall_ms)
+    pub(crate) fn start(&self, cpu_ms: u32) -> Result<(), Failure> {
+        if cpu_ms == 0 {
+            return Ok(());
+        }
+        let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        let once = libc::timespec { tv_sec: i64::from(cpu_ms / 1000), tv_nsec: i64::from(cpu_ms % 1000) * 1_000_000 };
+        let setting = libc::itimerspec { it_interval: never, it_value: once };
+        // SAFETY: what the kernel reads is a local.
+        let result = unsafe { syscall!(libc::SYS_timer_settime, self.cpu, 0, &raw const setting, 0) };
+        check("timer_settime", result).map(|_| ())
     }
-}
-
-fn make_timer(clock: libc::clockid_t, signal: c_int) -> Result<i32, Failure> {
-    let mut timer = 0i32;
-    // SAFETY: an all-zero sigevent is valid, and everything that the kernel reads or writes is a local. Raw: the C
-    // library's timer is another thing (it may start a thread).
-    unsafe {
-        let mut event: libc::sigevent = std::mem::zeroed();
-        event.sigev_notify = libc::SIGEV_SIGNAL;
-        event.sigev_signo = signal;
-        check("timer_create", syscall!(libc::SYS_timer_create, clock, &raw const event, &raw mut timer))?;
-    }
-    Ok(timer)
-}
-
-fn start_timer(timer: i32, ms: u32) -> Result<(), Failure> {
-    if ms == 0 {
-        return Ok(());
-    }
-    let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    let once = libc::timespec { tv_sec: i64::from(ms / 1000), tv_nsec: i64::from(ms % 1000) * 1_000_000 };
-    let setting = libc::itimerspec { it_interval: never, it_value: once };
-    // SAFETY: what the kernel reads is a local.
-    check("timer_settime", unsafe { syscall!(libc::SYS_timer_settime, timer, 0, &raw const setting, 0) }).map(|_| ())
 }

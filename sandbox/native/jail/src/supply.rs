@@ -127,7 +127,8 @@ impl Pool {
         for _ in 0..missing {
             let token = self.next_child;
             self.next_child = self.next_child.wrapping_add(1);
-            let child = Child { container, class, phase: Phase::Preparing, why: Why::Itself, deadline: None };
+            let child =
+                Child { container, class, phase: Phase::Preparing, why: Why::Itself, deadline: None, parked: None };
             self.children.insert(token, child);
             if let Some(container) = self.containers.get_mut(&container) {
                 container.starts += 1;

@@ -60,7 +60,7 @@ fn crashes_panics_and_deep_recursion_have_a_status_of_their_own() {
 }
 
 #[test]
-fn cpu_time_and_wall_time_end_a_program_with_their_status() {
+fn cpu_time_and_wall_time_end_a_program() {
     let mut host = host(&[]);
     let (_, ended) = host.run(gatebus_wire::Start { cpu_ms: 100, ..start(SPIN) });
     assert_eq!(end(&ended), 60);
@@ -68,19 +68,17 @@ fn cpu_time_and_wall_time_end_a_program_with_their_status() {
     assert!((70_000..900_000).contains(&(ended.user_us + ended.system_us)), "{ended:?}");
     let begin = Instant::now();
     let (_, ended) = host.run(gatebus_wire::Start { wall_ms: 100, ..start(WAIT) });
-    assert_eq!(end(&ended), 61);
+    assert_eq!((end(&ended), ended.why), (-libc::SIGKILL, Why::Wall));
     assert!(begin.elapsed() >= Duration::from_millis(100));
     let (_, ended) = host.run(gatebus_wire::Start { wall_ms: 0, cpu_ms: 0, ..start(HELLO) });
     assert_eq!(end(&ended), 0, "zero is no limit");
 }
 
 #[test]
-fn a_program_that_blocks_its_timer_is_ended_by_the_keeper_a_second_later() {
+fn a_program_that_blocks_every_signal_ends_with_its_wall_time_all_the_same() {
     let mut host = host(&["--without", "seccomp"]);
-    let begin = Instant::now();
     let (_, ended) = host.run(gatebus_wire::Start { wall_ms: 50, ..start(STUBBORN) });
     assert_eq!((end(&ended), ended.why), (-libc::SIGKILL, Why::Wall));
-    assert!(begin.elapsed().as_secs_f64() >= 1.0);
 }
 
 #[test]

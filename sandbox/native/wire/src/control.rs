@@ -17,7 +17,13 @@ pub const FLAG_RESUMED: u32 = 2;
 pub const FLAG_DEBUG_LOG: u32 = 4;
 /// BEGIN flag: nobody reads the output line by line, so it need not look like a terminal.
 pub const FLAG_PLAIN_OUTPUT: u32 = 8;
-const FLAGS: u32 = FLAG_FILES | FLAG_RESUMED | FLAG_DEBUG_LOG | FLAG_PLAIN_OUTPUT;
+/// BEGIN flag: when the entry function has returned, the state comes before the report.
+pub const FLAG_KEEP: u32 = 64;
+/// BEGIN flags, bits 4 and 5: how the program came to run: 0 from its beginning, 1 resumed, 2 restored, 3 a copy.
+const LIFECYCLE_SHIFT: u32 = 4;
+const LIFECYCLE_MASK: u32 = 3;
+const FLAGS: u32 =
+    FLAG_FILES | FLAG_RESUMED | FLAG_DEBUG_LOG | FLAG_PLAIN_OUTPUT | FLAG_KEEP | LIFECYCLE_MASK << LIFECYCLE_SHIFT;
 /// Longest text in REPORT; it is shown to a person in one line.
 pub const REPORT_TEXT_MAX: usize = 200;
 /// Most bytes of a file in one CONTENT packet.
@@ -95,6 +101,11 @@ pub struct Begin {
 }
 
 impl Begin {
+    /// How the program came to run.
+    pub fn lifecycle(&self) -> u32 {
+        self.flags >> LIFECYCLE_SHIFT & LIFECYCLE_MASK
+    }
+
     /// Content of the packet.
     pub fn encode(&self) -> Vec<u8> {
         let head = Writer::default().u32(VERSION).u32(self.flags).u64(self.log_limit).u64(self.files_limit);

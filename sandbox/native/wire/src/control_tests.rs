@@ -46,7 +46,7 @@ fn begin_with_another_version_flag_or_resolution_is_refused() {
         Begin::decode_untrusted(&bytes).expect_err("corrupt").0
     };
     assert_eq!(corrupt(0, 2), "unknown version of the setup");
-    assert_eq!(corrupt(4, 16), "unknown flag in the setup");
+    assert_eq!(corrupt(4, 128), "unknown flag in the setup");
     assert_eq!(corrupt(7, 128), "unknown flag in the setup");
     assert_eq!(corrupt(39, 1), "the resolution of clocks below a millisecond is a millisecond or more");
     let finest = Begin { clock_ms: 0, clock_ns: 999_999, ..begin() };

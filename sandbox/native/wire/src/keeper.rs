@@ -73,6 +73,8 @@ pub enum Request {
     Compile(Compile),
     /// Say READY again.
     Status,
+    /// The program stands still from now on, or goes on; its wall time too.
+    Park(bool),
     /// While others want the processors too, this program computes on the share of this account; 0: no longer.
     Share(u32),
 }
@@ -153,6 +155,8 @@ pub enum Answer {
     Ended(Ended),
     /// The only word about a program; `errno` or 0.
     Failed(Reason, i32),
+    /// A program stands still, or goes on: PARK was obeyed.
+    Parked(bool),
 }
 
 /// A request that is not one, with its id as far as there is one.
@@ -169,9 +173,11 @@ const KILL: u32 = 2;
 const COMPILE: u32 = 3;
 const STATUS: u32 = 4;
 const SHARE: u32 = 5;
+const PARK: u32 = 6;
 const READY: u32 = 16;
 const ENDED: u32 = 17;
 const FAILED: u32 = 18;
+const PARKED: u32 = 19;
 
 impl Request {
     /// It is about a process to be: descriptors come with it, and its id stays taken until that one has ended.
@@ -184,7 +190,7 @@ impl Request {
         match self {
             Request::Start(_) => 3..=4,
             Request::Compile(_) => 3..=3,
-            Request::Kill | Request::Status | Request::Share(_) => 0..=0,
+            Request::Kill | Request::Status | Request::Share(_) | Request::Park(_) => 0..=0,
         }
     }
 
@@ -204,6 +210,7 @@ impl Request {
             }
             Request::Status => head(STATUS).done(),
             Request::Share(account) => head(SHARE).u32(account).done(),
+            Request::Park(parked) => head(PARK).u32(parked.into()).done(),
         }
     }
 
@@ -244,10 +251,19 @@ fn request_untrusted(kind: u32, mut fields: Reader<'_>) -> Result<Request, Malfo
         KILL => Request::Kill,
         STATUS => Request::Status,
         SHARE => Request::Share(fields.u32()?),
+        PARK => Request::Park(flag_untrusted(fields.u32()?)?),
         _ => return Err(Malformed("unknown kind of request")),
     };
     fields.end()?;
     Ok(request)
+}
+
+fn flag_untrusted(number: u32) -> Result<bool, Malformed> {
+    match number {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Malformed("neither yes nor no")),
+    }
 }
 
 fn job_untrusted(number: u32) -> Result<Job, Malformed> {
@@ -273,6 +289,7 @@ impl Answer {
                 let head = head(ENDED).i32(ended.wait_status).u32(ended.why as u32);
                 head.u64(ended.user_us).u64(ended.system_us).u64(ended.max_rss).done()
             }
+            Answer::Parked(parked) => head(PARKED).u32(parked.into()).done(),
             Answer::Failed(reason, errno) => head(FAILED).u32(reason as u32).i32(errno).done(),
         }
     }
@@ -290,6 +307,7 @@ impl Answer {
                 system_us: fields.u64()?,
                 max_rss: fields.u64()?,
             }),
+            PARKED => Answer::Parked(flag_untrusted(fields.u32()?)?),
             FAILED => Answer::Failed(reason_untrusted(fields.u32()?)?, fields.i32()?),
             _ => return Err(Malformed("unknown kind of answer")),
         };

@@ -13,7 +13,7 @@ fn requests() -> Vec<Request> {
     };
     let job = Compile { memory_limit: 1 << 35, max_code: 2, cpu_ms: 3, wall_ms: 4, flags: 5, job: Job::Plain };
     let jobs = [Job::Plain, Job::Suspendable, Job::Continue, Job::Show].map(|kind| Compile { job: kind, ..job });
-    let mut all = vec![Request::Start(start), Request::Kill, Request::Status, Request::Share(9)];
+    let mut all = vec![Request::Start(start), Request::Kill, Request::Status, Request::Share(9), Request::Park(true)];
     all.extend(jobs.map(Request::Compile));
     all
 }
@@ -30,7 +30,7 @@ fn answers() -> Vec<Answer> {
         generation: 9,
     };
     let ended = Ended { wait_status: 0x1f, why: Why::Memory, user_us: 1 << 40, system_us: 2, max_rss: 3 };
-    vec![Answer::Ready(ready), Answer::Ended(ended), Answer::Failed(Reason::NoStackClass, -5)]
+    vec![Answer::Ready(ready), Answer::Ended(ended), Answer::Failed(Reason::NoStackClass, -5), Answer::Parked(true)]
 }
 
 #[test]
@@ -79,10 +79,13 @@ fn a_request_with_another_number_of_descriptors_is_refused() {
 
 #[test]
 fn unknown_kinds_and_jobs_are_refused() {
-    for kind in [0u32, 6, 15, 16, 17, 18, u32::MAX] {
+    for kind in [0u32, 7, 15, 16, 17, 18, u32::MAX] {
         let bytes = [kind.to_le_bytes(), 3u32.to_le_bytes()].concat();
         assert_eq!(Request::decode_untrusted(&bytes, 0), Err(BadRequest { id: 3, text: "unknown kind of request" }));
     }
+    let mut bytes = Request::Park(true).encode(1);
+    bytes[8] = 2;
+    assert_eq!(Request::decode_untrusted(&bytes, 0).expect_err("park").text, "neither yes nor no");
     let mut bytes = Request::Compile(Compile::default()).encode(1);
     for job in [4, 255] {
         let at = bytes.len() - 4;
@@ -106,10 +109,11 @@ fn answers_of_another_length_kind_or_number_are_refused() {
         bytes[at] = value;
         Answer::decode_untrusted(&bytes).expect_err("corrupt").0
     };
-    let [ready, ended, failed] = answers().try_into().expect("three");
+    let [ready, ended, failed, parked] = answers().try_into().expect("four");
     assert_eq!(corrupt(ready, 0, 1), "unknown kind of answer");
     assert_eq!(corrupt(ready, 8, 2), "unknown version of the keeper");
     assert_eq!(corrupt(ended, 12, 4), "unknown why");
     assert_eq!(corrupt(failed, 8, 0), "unknown reason");
     assert_eq!(corrupt(failed, 8, 6), "unknown reason");
+    assert_eq!(corrupt(parked, 8, 2), "neither yes nor no");
 }

@@ -113,6 +113,8 @@ fn request_rows() -> Vec<Value> {
         ("KILL", Request::Kill, json!({})),
         ("STATUS", Request::Status, json!({})),
         ("SHARE", Request::Share(70_000), json!({"account": 70_000})),
+        ("PARK", Request::Park(true), json!({"parked": true})),
+        ("UNPARK", Request::Park(false), json!({"parked": false})),
     ];
     for job in [Job::Plain, Job::Suspendable, Job::Continue, Job::Show] {
         let (cpu_ms, wall_ms) = (60_000, 90_000);
@@ -155,6 +157,10 @@ fn answer_rows() -> Vec<Value> {
         rows.push(
             json!({"name": "FAILED", "id": 9, "fields": fields, "hex": hex(&Answer::Failed(reason, 11).encode(9))}),
         );
+    }
+    for parked in [true, false] {
+        let bytes = hex(&Answer::Parked(parked).encode(9));
+        rows.push(json!({"name": "PARKED", "id": 9, "fields": {"parked": parked}, "hex": bytes}));
     }
     rows
 }

@@ -1,0 +1,49 @@
+"""Wire: whether one program's process is stopped where it stands, and for how long it was.
+
+In:  the wish of its host. Out: a process that takes no step, or goes on. Its memory and its socket stay: what it is
+sent waits there until the buffer is full. Two wishes at once are obeyed in the order in which they came.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from sandbox.backend import Started
+
+
+class Parking:
+    """Of one program."""
+
+    __slots__ = ("_since", "_started", "_total", "_turn")
+
+    def __init__(self, started: Started) -> None:
+        self._started = started
+        self._turn = trio.Lock()
+        self._since: float | None = None
+        self._total = 0.0
+
+    @property
+    def parked(self) -> bool:
+        return self._since is not None
+
+    async def park(self) -> None:
+        """Idempotent. Cancelled, it may be parked or not: say it again, or the other."""
+        async with self._turn:
+            if self._since is None:
+                self._since = trio.current_time()
+                await self._started.park()
+
+    async def unpark(self) -> None:
+        """Idempotent."""
+        async with self._turn:
+            if self._since is not None:
+                await self._started.unpark()
+                self._total += trio.current_time() - self._since
+                self._since = None
+
+    def seconds(self, until: float) -> float:
+        """How long it has been parked in all."""
+        return self._total + (until - self._since if self._since is not None else 0.0)
