@@ -94,3 +94,6 @@ MEMORY_NEAR = 0.9
 RECORD_SECONDS = 1.0
 """Until it is written down that an instance runs, or has ended: most of those that end at once are never written, and
 many are written together."""
+
+RECOVERED_AT_ONCE = 8
+"""Instances that a host stores at its stop, or wakes at its start, at the same time: as many as disks like."""

@@ -21,7 +21,7 @@ from gatebus.accountbounds import ENDED_EACH, LEFTOVER_BYTES
 from gatebus.bounds import ENDED_INSTANCES, STREAM_SHARE, STREAM_WINDOW_LEAST, STREAM_WINDOW_MOST
 from gatebus.host.busstreams import BusStream, Verdict
 from gatebus.host.endedstreams import Leftovers
-from gatebus.host.lives.lifetable import SUSPENDED
+from gatebus.host.lives.lifetable import SUSPENDED, Life
 from gatebus.host.principals import Kind, Principal
 from gatebus.host.refusals import Refusal
 from gatebus.host.statuses import error_map
@@ -50,6 +50,7 @@ class Registry:
         self._ended: OrderedDict[bytes, Instance] = OrderedDict()
         self._ended_of: dict[str, OrderedDict[bytes, Instance]] = {}  # the same, by account
         self._leftovers = Leftovers()
+        self._asleep: dict[bytes, Instance] = {}  # by names of streams that are in the store alone
         self._weights: dict[str, int] = {}  # account -> connections that its running instances may have
 
     # Instances.
@@ -85,6 +86,10 @@ class Registry:
 
     def running(self) -> Iterator[Instance]:
         return (each for each in tuple(self._instances.values()) if each.ended_at is None)
+
+    def active(self) -> Iterator[Instance]:
+        """Those that have a process, or want one."""
+        return (each for each in self.running() if each.live is None or each.live.life is not Life.STORED)
 
     def over(self, instance: Instance) -> None:
         """It has ended. A call's end is its stream's to tell, and what never ran nobody need remember."""
@@ -133,6 +138,25 @@ class Registry:
 
     # Streams.
 
+    def sleep(self, instance: Instance, streams: list[bytes]) -> None:
+        """Of an instance of an earlier run: nobody has asked for these yet."""
+        for name in streams:
+            self._asleep[name] = instance
+
+    def asleep(self, name: bytes) -> Instance | None:
+        """Whose stream is that?"""
+        return self._asleep.get(name)
+
+    def awake(self, instance: Instance, streams: list[BusStream]) -> None:
+        """They are here now, and wait for their clients."""
+        for name in [name for name, each in self._asleep.items() if each is instance]:
+            del self._asleep[name]
+        for stream in streams:
+            if stream.name not in self._streams:
+                stream.keeper = self
+                self._streams[stream.name] = stream
+                self.left(stream)
+
     def enter(self, stream: BusStream) -> None:
         """It has a link."""
         self._streams[stream.name] = stream
@@ -140,7 +164,7 @@ class Registry:
         self._left_over(stream)
 
     def check_free(self, name: bytes) -> None:
-        if name in self._streams:
+        if name in self._streams or name in self._asleep:
             raise Refusal("stream-exists", "There is a stream of this name: attach to it, or choose another name.")
 
     def own_stream(self, principal: Principal, name: bytes) -> BusStream:

@@ -24,6 +24,7 @@ from gatebus.host.statuses import error_map
 from gatebus.protocol.streams import Flows, Inflow, Outflow
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from uuid import UUID
 
     from gatebus.host.attendant import Line
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
 
 _ELSEWHERE = MappingProxyType(
     error_map("attached-elsewhere", "Another connection has taken this stream over, as it does after a lost one.")
+)
+
+_WENT_BACK = (
+    "The host ended unexpectedly and went back to what it had stored of the program; you have had more of its bytes "
+    "than it has written by then. Open another stream."
 )
 
 
@@ -89,9 +95,17 @@ def _launched(line: Line, instance: Instance) -> None:
 
 def io(parts: HostParts, line: Line, given: Parameters) -> None:
     """The program goes on without it: whoever lets go only leaves."""
+    parts.registry.check_free(requests.id_untrusted(given, "stream"))
+    instance = parts.registry.open_instance(line.principal, requests.instance_untrusted(given))
+    if instance.live is not None and instance.live.dormant:
+        _roused(parts, line, instance, partial(_connect, parts, line, instance, given))
+    else:
+        _connect(parts, line, instance, given)
+
+
+def _connect(parts: HostParts, line: Line, instance: Instance, given: Parameters) -> None:
     name = requests.id_untrusted(given, "stream")
     parts.registry.check_free(name)
-    instance = parts.registry.open_instance(line.principal, requests.instance_untrusted(given))
     stream = instance.claim()
     claimed = stream is not None
     if stream is None:
@@ -123,8 +137,31 @@ def _leave(stream: BusStream) -> None:
 
 def attach(parts: HostParts, line: Line, given: Parameters) -> None:
     """The stream goes on over this link; an older one loses it."""
+    asleep = parts.registry.asleep(requests.id_untrusted(given, "stream"))
+    if asleep is None:
+        _attach(parts, line, given)
+    else:
+        _roused(parts, line, asleep, partial(_attach, parts, line, given))
+
+
+def _roused(parts: HostParts, line: Line, instance: Instance, then: Callable[[], None]) -> None:
+    """Its streams are in the store alone: they are fetched first."""
+
+    async def work() -> None:
+        await parts.lives.rouse(instance)
+        with parts.turn:
+            if line.open:
+                then()
+
+    parts.answer_later(line, work)
+
+
+def _attach(parts: HostParts, line: Line, given: Parameters) -> None:
     stream = parts.registry.own_stream(line.principal, requests.id_untrusted(given, "stream"))
     taken = requests.count_untrusted(given, "taken")
+    recovered = stream.instance.live is not None and stream.instance.live.recovered is not None
+    if recovered and taken > stream.flows.out.sent:
+        raise Refusal("conflict", _WENT_BACK)
     if not stream.flows.out.holds(taken):
         raise Refusal("bad-request", f"The stream cannot go on at byte {taken}: it is gone, or was never sent.")
     if stream.carrier is not None:

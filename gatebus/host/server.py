@@ -39,6 +39,7 @@ from gatebus.host.lives.boards import Boards
 from gatebus.host.lives.keeping import Keeping
 from gatebus.host.lives.lifeloop import LifeLoop
 from gatebus.host.lives.lives import Lives
+from gatebus.host.lives.recovering import put_away, recover
 from gatebus.host.modulestore import open_module_store
 from gatebus.host.programs import Programs
 from gatebus.host.quotas import Quotas
@@ -180,7 +181,9 @@ class Host:
         self._parts.lives = Lives(self._parts, keeping)
         runner.loop = LifeLoop(box, turn, programs, Boards(runner.make_world, lambda: runner.services), keeping)
         runner.loop.pulse, runner.on_rest = self.lookout.pulse, self._parts.lives.rest
+        runner.loop.on_loaded = self._parts.lives.loaded
         nursery.start_soon(keeping.write_records)
+        await recover(self._parts)
         self._desk = FrontDesk(self._parts, self._seed, self._known)
         nursery.start_soon(self._sweep)
         nursery.start_soon(self._keep_fair)
@@ -270,8 +273,9 @@ class Host:
             with parts.turn:
                 attendant.farewell("The host is about to stop.", within)
         with trio.move_on_after(within):
+            await put_away(parts)
             await self._until_idle()
-        for instance in parts.registry.running():
+        for instance in parts.registry.active():
             instance.kill(_STOPPED)
         with trio.move_on_after(FAREWELL_SECONDS):
             await self._until_idle()
@@ -281,7 +285,7 @@ class Host:
 
     async def _until_idle(self) -> None:
         """One after the other: the last one's end is what is waited for, in any order."""
-        for instance in self.parts.registry.running():
+        for instance in self.parts.registry.active():
             if instance.ended_at is None:
                 over = trio.Event()
                 instance.on_end[partial(_set, over)] = None

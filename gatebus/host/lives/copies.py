@@ -7,7 +7,7 @@ In:  a Leftover (of the store: its parts are untrusted), an id that the client c
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gatebus.bounds import ORIGIN_STREAMS
 from gatebus.host.busstreams import BusStream
@@ -46,15 +46,25 @@ def order_of(described: Described, principal: Principal, wanted: UUID, module: s
     )
 
 
-def copied(parts: HostParts, order: Order, left: Leftover, how: Lifecycle) -> Instance:
+class Copy(NamedTuple):
+    """Of what, and what it is told of that."""
+
+    left: Leftover
+    how: Lifecycle
+    personality: str
+
+
+def copied(parts: HostParts, order: Order, copy: Copy) -> Instance:
     """It rests, and is to be woken. Raises Refusal, StateRefused."""
     if parts.registry.known(order.instance) is not None:
         raise Refusal("conflict", "There is an instance of this id. Choose another one, at random.")
     instance = parts.resting(order)
     live = instance.live
     assert live is not None
-    live.life, live.how, live.origin = Life.STORED, how, left.saved
+    left = copy.left
+    live.life, live.how, live.origin = Life.STORED, copy.how, left.saved
     live.left = replace(left, before=Usage())
+    instance.personality = copy.personality
     live.snapshot = left.saved.id
     input_untrusted(instance, left.streams, parts.turn)
     if instance.unclaimed is None:

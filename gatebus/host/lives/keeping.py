@@ -87,7 +87,7 @@ class Keeping:
         self._due.pop(instance.id, None)
         if left.saved.id is not None:  # it is in the store already: as a snapshot, or as what it went on from
             live.snapshot = left.saved.id
-            await self._put(instance, STORED)
+            await self._put(instance, STORED, left)
             return
         change = Change(self._record(instance, STORED, left), live.revision) if _is_recorded(instance) else None
         kept = await self._save(instance, left, self.about(instance, left, SUSPENDED), change)
@@ -210,18 +210,27 @@ class Keeping:
         elif live.life is not Life.STORED:
             await self._put(instance, RUNNING)
 
-    async def _put(self, instance: Instance, state: str) -> None:
+    async def _put(self, instance: Instance, state: str, left: Leftover | None = None) -> None:
         live = _live(instance)
         if _is_recorded(instance):
-            put = await self.store.records.put(self._record(instance, state, live.left), live.revision)
+            put = await self.store.records.put(self._record(instance, state, left), live.revision)
             live.revision = put.revision
 
+    async def delete(self, record: Record) -> None:
+        """Of an instance that is gone. A store in trouble is told of."""
+        try:
+            await self.store.records.delete(record.instance, record.revision)
+        except GatebusError as trouble:
+            self.on_trouble(trouble)
+
     def _record(self, instance: Instance, state: str, left: Leftover | None) -> Record:
-        about: dict[str, object] = {"resumable": _live(instance).manner.resumable}
-        if left is not None and state == STORED:
+        live, account = _live(instance), instance.order.principal.account
+        about: dict[str, object] = {"resumable": live.manner.resumable}
+        if left is not None:
             about["streams"] = [each.name for each in streams_untrusted(left.streams) if each.name]
-        account = instance.order.principal.account
-        return Record(instance.id, instance.owner, account, state, _live(instance).snapshot, cbor2.dumps(about))
+        if live.again and state == STORED:
+            about["stopped"], state = True, RUNNING
+        return Record(instance.id, instance.owner, account, state, live.snapshot, cbor2.dumps(about))
 
     @asynccontextmanager
     async def _alone(self, instance: Instance) -> AsyncIterator[None]:

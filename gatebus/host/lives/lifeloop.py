@@ -58,6 +58,7 @@ class LifeLoop:
         self._box, self._turn, self._programs, self._boards = box, turn, programs, boards
         self.keeping = keeping
         self.pulse: Callable[[], None] = lambda: None
+        self.on_loaded: Callable[[Instance, Leftover], None] = lambda instance, left: None
 
     async def begin(
         self, instance: Instance, image: Image, setup: Setup, first_board: Callable[[], Switchboard]
@@ -76,8 +77,11 @@ class LifeLoop:
         try:
             left = live.left or await self.keeping.load(instance)
             live.before = left.before
+            self.on_loaded(instance, left)
             image = await self._programs.image(left.suspended.sha256, instance.order.principal, Form.SUSPENDABLE)
             instance.personality = image.personality
+            if instance.personality != "wasi":
+                instance.unclaimed = None
             beginning = self._beginning(instance, image, left)
         except (SandboxError, GatebusError) as fault:
             return await self._stay(instance, fault)
@@ -145,6 +149,7 @@ class LifeLoop:
             live.lives += 1
             live.failure = None
         live.step(Step.BEGIN)
+        live.again = False
         live.left = None  # the memory of what it was is free again when its process has a copy
         live.have_process(program, exchange)
         instance.began(program)

@@ -62,8 +62,8 @@ class Live:
     """See the page of the folder."""
 
     __slots__ = (
-        "_changed", "active_at", "before", "dormant", "exchange", "failure", "how", "kept", "left", "life", "lives",
-        "manner", "moved", "on_io", "on_kill", "origin", "parked", "parks", "policy", "program", "recovered",
+        "_changed", "active_at", "again", "before", "dormant", "exchange", "failure", "how", "kept", "left", "life",
+        "lives", "manner", "moved", "on_io", "on_kill", "origin", "parked", "parks", "policy", "program", "recovered",
         "revision", "snapshot", "unsuspendable", "wants_files", "wishes",
     )  # fmt: skip
 
@@ -82,6 +82,7 @@ class Live:
         self.before = Usage()  # what its earlier lives have cost
         self.recovered: int | None = None
         self.revision = 0  # of its record
+        self.again = False  # it was stored because the host stops
         self.kept: list[bytes] = []  # its checkpoints, the oldest first
         self.dormant = False  # its streams are in the store alone
         self.failure: Refusal | None = None  # why it could not go on when it last should

@@ -19,11 +19,12 @@ from gatebus.faults import GatebusError
 from gatebus.host import requests
 from gatebus.host.lives import boxgaps
 from gatebus.host.lives.boxgaps import Lifecycle
-from gatebus.host.lives.copies import copied, order_of
+from gatebus.host.lives.copies import Copy, copied, order_of
 from gatebus.host.lives.lifetable import ON_ITS_WAY, Life, Step
 from gatebus.host.lives.live import Wish
 from gatebus.host.lives.manners import Manner, Wake, policy_untrusted
 from gatebus.host.lives.remains import described_untrusted, limits_map
+from gatebus.host.lives.streamkeeping import connect_again_untrusted
 from gatebus.host.refusals import Refusal, as_refusal
 from gatebus.host.requests import flag_untrusted
 from sandbox.errors import NotSuspended, SandboxError
@@ -56,8 +57,8 @@ class Lives:
 
     # Stopping.
 
-    async def store(self, instance: Instance) -> None:
-        """Durable when it returns. Raises Refusal."""
+    async def store(self, instance: Instance, *, again: bool = False) -> None:
+        """Durable when it returns. `again`: it is to run when the host is there again. Raises Refusal."""
         live = stoppable(instance)
         _ = self.keeping.store
         self._check_stored(instance)
@@ -65,6 +66,7 @@ class Lives:
             await live.changed()
         if live.life is Life.STORED:
             return
+        live.again = again
         await self._wish(instance, Wish(store=True))
 
     async def copy(self, instance: Instance) -> Leftover:
@@ -120,6 +122,11 @@ class Lives:
     def _of(self, account: str) -> list[Instance]:
         return [each for each in self._parts.registry.running() if each.order.principal.account == account]
 
+    def loaded(self, instance: Instance, left: Leftover) -> None:
+        """It goes on from what was in the store (LifeLoop.on_loaded). Raises StateRefused."""
+        with self._parts.turn:
+            self._rouse(instance, left)
+
     def rest(self, instance: Instance) -> None:
         """It is stored, and has no task any more (Runner.on_rest)."""
         live = _live(instance)
@@ -167,15 +174,15 @@ class Lives:
     def _called(self, instance: Instance) -> None:
         """Bytes for it have come."""
         live = _live(instance)
-        if live.policy.wake is Wake.NEVER:
+        if live.policy.wake is Wake.NEVER or self._parts.stopping:
             return
         live.on_io = _already
         if live.life is Life.PARKED:
-            self._parts.nursery.start_soon(self._try, self.unpark, instance)
+            self._parts.nursery.start_soon(self.try_to, self.unpark, instance)
         elif live.life is Life.STORED:
-            self._parts.nursery.start_soon(self._try, self.resume, instance)
+            self._parts.nursery.start_soon(self.try_to, self.resume, instance)
 
-    async def _try(self, what: Wished, instance: Instance) -> None:
+    async def try_to(self, what: Wished, instance: Instance) -> None:
         """Nobody waits for it. What has no room now is called again by the next bytes."""
         live = _live(instance)
         try:
@@ -184,6 +191,20 @@ class Lives:
             self._parts.note("instance-not-woken", instance=instance.id, code=fault.code)
             if live.life in (Life.STORED, Life.PARKED):
                 live.on_io = partial(self._called, instance)
+
+    async def rouse(self, instance: Instance) -> None:
+        """Its streams are in the store alone: now they are here. Raises GatebusError."""
+        live = _live(instance)
+        if live.dormant:
+            left = await self.keeping.load(instance)
+            with self._parts.turn:
+                self._rouse(instance, left)
+
+    def _rouse(self, instance: Instance, left: Leftover) -> None:
+        live = _live(instance)
+        if live.dormant:
+            live.dormant = False
+            self._parts.registry.awake(instance, connect_again_untrusted(instance, left.streams, self._parts.turn))
 
     def touched(self, instance: Instance) -> None:
         """Somebody connects or comes back to it."""
@@ -252,8 +273,8 @@ class Lives:
         )
         order = order_of(described, principal, wanted, left.suspended.sha256, manner)
         order = self._as_asked(order, given)
-        instance = copied(self._parts, order, left, Lifecycle.RESTORED)
-        self._enter(instance)
+        instance = copied(self._parts, order, Copy(left, Lifecycle.RESTORED, described.personality))
+        self.enter(instance)
         return instance
 
     def _as_asked(self, order: Order, given: Parameters) -> Order:
@@ -272,23 +293,24 @@ class Lives:
         left = await self.copy(instance)
         order = replace(instance.order, connections=ORIGIN_STREAMS, kept=True, setup=Setup(), stored={})
         order = replace(order, module=left.suspended.sha256)
-        made = [self._clone(replace(order, instance=each), left) for each in wanted]
+        copy = Copy(left, Lifecycle.CLONED, instance.personality)
+        made = [self._clone(replace(order, instance=each), copy) for each in wanted]
         async with trio.open_nursery() as nursery:
             for each in made:
                 if not isinstance(each, dict):
-                    nursery.start_soon(self._try, self.resume, each)
+                    nursery.start_soon(self.try_to, self.resume, each)
         return [each if isinstance(each, dict) else _said(each) for each in made]
 
-    def _clone(self, order: Order, left: Leftover) -> Instance | Map:
+    def _clone(self, order: Order, copy: Copy) -> Instance | Map:
         try:
-            instance = copied(self._parts, order, left, Lifecycle.CLONED)
+            instance = copied(self._parts, order, copy)
         except GatebusError as fault:
             return {"instance": order.instance.bytes, "code": as_refusal(fault).code, "text": fault.text}
-        self._enter(instance)
+        self.enter(instance)
         self._parts.events.note("cloned", instance)
         return instance
 
-    def _enter(self, instance: Instance) -> None:
+    def enter(self, instance: Instance) -> None:
         live = _live(instance)
         self._parts.registry.add(instance)
         live.on_kill = partial(self._end, instance)

@@ -91,6 +91,7 @@ class Described:
     open: bool
     window: int
     files: bool
+    personality: str
 
 
 def described_untrusted(about: Mapping[str, object]) -> Described:
@@ -104,6 +105,7 @@ def described_untrusted(about: Mapping[str, object]) -> Described:
             _of(bool, about, "open", otherwise=False),
             min(max(STREAM_WINDOW_LEAST, _of(int, about, "window", STREAM_WINDOW_LEAST)), STREAM_WINDOW_MOST),
             _of(bool, about, "files", otherwise=False),
+            _of(str, about, "personality", ""),
         )
     except (BadSetup, Refusal, TypeError):
         raise StateRefused("What the snapshot says of its instance is malformed.") from None

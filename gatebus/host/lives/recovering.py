@@ -1,0 +1,142 @@
+"""What a host finds of the instances of its last run, and how it leaves them at its end; a wire.
+
+Where it stands: in a host's opening, before anybody can ask, and in its stopping. In: records and snapshots of its own
+store. Out: instances as they were: stored ones rest, those that ran run again from what was stored of them last, of the
+others it is said that they are gone. A record that cannot be understood is left alone and told of.
+
+What is in the store of an instance's streams is read when somebody asks for one of them, or it goes on: ten thousand
+instances that rest cost a start nothing but their lines.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import cbor2
+import trio
+
+from gatebus.accountbounds import RECOVERED_AT_ONCE
+from gatebus.faults import GatebusError
+from gatebus.host.lives.copies import order_of
+from gatebus.host.lives.lifetable import Life
+from gatebus.host.lives.manners import Manner
+from gatebus.host.lives.remains import SavedAs, described_untrusted, usage_untrusted
+from gatebus.host.principals import Kind, Principal
+from gatebus.host.runorders import Order
+from gatebus.snapshots.savedwords import CHECKPOINT, RUNNING
+from sandbox.limits import Limits
+from sandbox.outcome import Cause, killed
+from sandbox.setup import Setup
+
+if TYPE_CHECKING:
+    from gatebus.host.hostparts import HostParts
+    from gatebus.host.instances import Instance
+    from gatebus.snapshots.savedwords import Record, SnapshotLine
+
+_LOST = "The host ended unexpectedly while the program ran, and nothing of it had been stored."
+
+
+async def recover(parts: HostParts) -> None:
+    """Once, at the start. What is to run again is woken as soon as the host's nursery runs."""
+    keeping = parts.lives.keeping
+    again = []
+    for record in await keeping.store.records.list():
+        try:
+            instance = await _found(parts, record)
+        except GatebusError as trouble:
+            keeping.on_trouble(trouble)
+            continue
+        if instance is not None and record.state == RUNNING:
+            again.append(instance)
+    parts.nursery.start_soon(_run_again, parts, again)
+
+
+async def _found(parts: HostParts, record: Record) -> Instance | None:
+    """None: it is gone, and that is said."""
+    if record.snapshot is None:
+        _lost(parts, record)
+        return None
+    line = await parts.lives.keeping.store.line(record.snapshot)
+    instance = _resting(parts, record, line)
+    parts.note("instance-recovered", instance=instance.id, principal=instance.owner, state=record.state)
+    return instance
+
+
+def _resting(parts: HostParts, record: Record, line: SnapshotLine) -> Instance:
+    described, about = described_untrusted(line.about), _about(record)
+    manner = Manner(
+        suspendable=True, transient=False, resumable=about.get("resumable") is True, policy=described.policy
+    )
+    order = order_of(described, _principal(record), UUID(bytes=record.instance), line.module, manner)
+    instance = parts.resting(order)
+    live = instance.live
+    assert live is not None
+    live.life, live.snapshot, live.origin = Life.STORED, line.id, SavedAs(line.id)
+    live.revision, live.dormant, live.before = record.revision, True, usage_untrusted(line.about.get("usage"))
+    live.lives, live.wants_files = _count(line.about.get("lives")), described.files
+    instance.created = _count(line.about.get("created")) / 1000
+    if record.state == RUNNING and about.get("stopped") is not True:
+        live.recovered = line.taken
+    if line.kind == CHECKPOINT:
+        live.kept.append(line.id)
+    instance.personality = described.personality
+    parts.lives.enter(instance)
+    names = about.get("streams")
+    known = names if isinstance(names, list) else []
+    parts.registry.sleep(instance, [each for each in known if isinstance(each, bytes)])
+    return instance
+
+
+def _lost(parts: HostParts, record: Record) -> None:
+    """As if it had just been killed."""
+    order = Order(UUID(bytes=record.instance), _principal(record), "", Setup(), Limits(), kept=True)
+    instance = parts.resting(order)
+    parts.registry.add(instance)
+    instance.outcome = killed(Cause.KILLED, _LOST)
+    instance.over(trio.current_time())
+    parts.nursery.start_soon(parts.lives.keeping.delete, record)
+
+
+async def _run_again(parts: HostParts, instances: list[Instance]) -> None:
+    room = trio.CapacityLimiter(RECOVERED_AT_ONCE)
+
+    async def one(instance: Instance) -> None:
+        async with room:
+            await parts.lives.try_to(parts.lives.resume, instance)
+
+    async with trio.open_nursery() as nursery:
+        for each in instances:
+            nursery.start_soon(one, each)
+
+
+async def put_away(parts: HostParts) -> None:
+    """At a graceful stop: what runs and is not transient is stored, and runs again after the start."""
+    room = trio.CapacityLimiter(RECOVERED_AT_ONCE)
+
+    async def one(instance: Instance) -> None:
+        async with room:
+            await parts.lives.try_to(partial(parts.lives.store, again=True), instance)
+
+    async with trio.open_nursery() as nursery:
+        for each in parts.registry.running():
+            if each.live is not None and not each.live.unsuspendable and not each.order.manner.transient:
+                nursery.start_soon(one, each)
+
+
+def _principal(record: Record) -> Principal:
+    kind = Kind.KEY if record.owner.startswith("key:") else Kind.LOCAL
+    return Principal(kind, record.owner)
+
+
+def _about(record: Record) -> dict[str, object]:
+    try:
+        about = cbor2.loads(record.about)
+    except cbor2.CBORDecodeError:
+        return {}
+    return about if isinstance(about, dict) else {}
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and value >= 0 else 0

@@ -1,0 +1,178 @@
+"""A host that ends, in good order or not, and is there again: its instances and their streams."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
+import trio
+from liveworld import CHAIN, chained, digest, live_world
+from test_live_instances import ONE, TWO, connect, ended, launch
+
+from gatebus.host.lives.recovering import put_away
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from busworld import BusWorld, Talker
+
+T = TypeVar("T")
+
+pytestmark = pytest.mark.usefixtures("native")
+
+
+async def graceful(world: BusWorld) -> None:
+    """What Host.stopped does with its programs; its farewells are tested elsewhere."""
+    world.host.parts.stopping = True
+    await put_away(world.host.parts)
+
+
+async def recorded(world: BusWorld, instance: bytes, state: str) -> None:
+    """What is written a little later is written."""
+    records = world.host.parts.lives.keeping.store.records
+    await eventually(lambda: records.get(instance), lambda record: record is not None and record.state == state)
+
+
+async def until(bus: Talker, instance: bytes, **wanted: object) -> dict[str, Any]:
+    return await eventually(lambda: bus.ask("status", instance=instance), lambda told: wanted.items() <= told.items())
+
+
+async def eventually(ask: Callable[[], Awaitable[T]], holds: Callable[[T], object]) -> T:
+    """Asked again and again; what never holds is the test's time limit to notice."""
+    while True:
+        found = await ask()
+        if holds(found):
+            return found
+        await trio.sleep(0.01)
+
+
+async def test_a_stored_program_and_its_stream_outlive_the_host(image_directory: Path, tmp_path: Path) -> None:
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        stream = await launch(bus, tags=["mine"])
+        stored = await bus.ask("suspend", instance=ONE)
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        found = await bus.ask("status", instance=ONE)
+        for name in ("state", "depth", "snapshot", "tags", "created", "usage", "policy"):
+            assert found[name] == stored[name]
+        stream = await bus.attach(stream).until(lambda each: each.accepted)
+        stream.write(b" world")
+        assert await ended(stream) == chained(b"hello world")
+
+
+async def test_bytes_that_had_come_for_a_stored_program_and_those_that_had_not_arrive_once(
+    image_directory: Path, tmp_path: Path
+) -> None:
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        stream = await launch(bus, policy={"wake": "never"})
+        await bus.ask("suspend", instance=ONE)
+        stream.write(b" before")  # in the host's memory alone: the client has them, too
+        await bus.ask("status", instance=ONE)
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        stream = await bus.attach(stream).until(lambda each: each.accepted)
+        stream.write(b" after")
+        await bus.ask("resume", instance=ONE)
+        assert await ended(stream) == chained(b"hello before after")
+
+
+async def test_at_a_graceful_stop_what_runs_is_stored_and_runs_again(image_directory: Path, tmp_path: Path) -> None:
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        stream = await launch(bus)
+        await graceful(world)
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        status = await until(bus, ONE, state="RUNNING")
+        assert "recovered" not in status
+        stream = await bus.attach(stream).until(lambda each: each.accepted)
+        stream.write(b" world")
+        assert await ended(stream) == chained(b"hello world")
+
+
+async def test_one_that_was_suspended_is_suspended_after_a_graceful_stop(image_directory: Path, tmp_path: Path) -> None:
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        await launch(bus)
+        await bus.ask("suspend", instance=ONE)
+        await graceful(world)
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        assert (await bus.ask("status", instance=ONE))["state"] == "SUSPENDED"
+
+
+async def test_a_transient_one_is_not_stored_at_a_graceful_stop(image_directory: Path, tmp_path: Path) -> None:
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        await launch(bus, transient=True)
+        await graceful(world)
+        assert (await bus.ask("status", instance=ONE))["state"] == "RUNNING"
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        assert (await bus.open("status", {"instance": ONE}).error()).code == "not-found"
+
+
+async def test_after_a_crash_what_ran_goes_back_to_what_was_stored_of_it(image_directory: Path, tmp_path: Path) -> None:
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        stream = await launch(bus)
+        await bus.ask("suspend", instance=ONE)
+        await bus.ask("resume", instance=ONE)
+        await recorded(world, ONE, "running")
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        status = await until(bus, ONE, state="RUNNING")
+        assert status["recovered"] > 0
+        stream = await bus.attach(stream).until(lambda each: each.accepted)
+        stream.write(b" world")
+        assert await ended(stream) == chained(b"hello world")
+
+
+async def test_a_client_that_knows_more_than_the_stored_program_is_told_so(
+    image_directory: Path, tmp_path: Path
+) -> None:
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        stream = await launch(bus)
+        await bus.ask("suspend", instance=ONE)
+        stream.write(b" world")
+        await stream.until(lambda each: len(each.data) == 11)
+        await recorded(world, ONE, "running")
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        await until(bus, ONE, state="RUNNING")
+        error = await bus.attach(stream).error()
+        assert error.code == "conflict"
+        assert error.text.startswith("The host ended unexpectedly and went back to what it had stored of the program;")
+
+
+async def test_after_a_crash_one_of_which_nothing_was_stored_is_said_to_be_gone(
+    image_directory: Path, tmp_path: Path
+) -> None:
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        await launch(bus)
+        await recorded(world, ONE, "running")
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        status = await bus.ask("status", instance=ONE)
+        assert (status["state"], status["cause"]) == ("KILLED", "KILLED")
+        assert status["text"].startswith("The host ended unexpectedly while the program ran")
+
+
+async def test_one_that_has_ended_leaves_nothing_in_the_store(image_directory: Path, tmp_path: Path) -> None:
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        stream = await launch(bus)
+        await bus.ask("suspend", instance=ONE)
+        await ended(stream)
+        store = world.host.parts.lives.keeping.store
+        await eventually(store.records.list, lambda records: not records)
+        assert (await bus.ask("snapshots"))["snapshots"] == []
+        assert (await bus.ask("status", instance=ONE))["state"] == "HALTED"
+
+
+async def test_a_restored_and_a_copied_one_outlive_the_host_too(image_directory: Path, tmp_path: Path) -> None:
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        await launch(bus)
+        await bus.ask("clone", instance=ONE, instances=[TWO])
+        await bus.ask("suspend", instance=TWO)
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        assert (await bus.ask("status", instance=TWO))["state"] == "SUSPENDED"
+        two = await connect(bus, TWO, b" two")
+        assert await ended(two) == chained(b"hello two")[5:]
+
+
+async def test_a_program_whose_module_nobody_pinned_is_there_as_long_as_it_is_stored(
+    image_directory: Path, tmp_path: Path
+) -> None:
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        await launch(bus)
+        await bus.ask("suspend", instance=ONE)
+        assert await world.host.parts.lives.keeping.store.needed(digest(CHAIN).hex())
