@@ -48,8 +48,8 @@ class WebsocketLink:
 
     __slots__ = (
         "_batch", "_cork", "_drained", "_ended", "_fair", "_fed", "_kind", "_left", "_life", "_masked", "_more",
-        "_most", "_need", "_nursery", "_open", "_outbox", "_partial", "_protocol", "_read_most", "_scratch", "_tail", "_take",
-        "_transport", "_turn", "last_heard", "peer", "receiving",
+        "_most", "_need", "_nursery", "_open", "_outbox", "_partial", "_protocol", "_read_most", "_scratch", "_tail",
+        "_take", "_transport", "_turn", "last_heard", "peer", "receiving",
     )  # fmt: skip
     takes_text: ClassVar[bool] = False
 

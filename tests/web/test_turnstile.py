@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import trio
@@ -51,7 +52,7 @@ async def test_between_two_pieces_the_loop_goes_round() -> None:
             for _ in range(50):
                 nursery.start_soon(piece)
         looking.cancel_scope.cancel()
-    assert all(later - before >= OPENING_PASSES for before, later in zip(done, done[1:], strict=False))
+    assert all(later - before >= OPENING_PASSES for before, later in pairwise(done))
 
 
 async def test_one_source_with_many_connections_has_one_place_among_the_others() -> None:
