@@ -26,6 +26,8 @@ At a host:
   gatebus call MODULE [ARGUMENT ...]  run a program there and talk to it; `launch`: one that goes on without you
   gatebus ps | status | wait | kill | rm | io INSTANCE   see, end and connect to what you launched
   gatebus push FILE | modules | pin | unpin   keep modules there
+  gatebus suspend | resume | snapshot | clone INSTANCE   stop it anywhere, keep it, copy it; `keep`: again and again
+  gatebus snapshots | restore | show | diff | drop | export | import   what was kept; `warm`: begin where it is ready
   gatebus events | usage | features   what happens, what you use, what the host can
   gatebus login NAME ADDRESS          remember a host; `login` alone lists them, `login --forget NAME` forgets one
 
@@ -53,6 +55,15 @@ BUS = {
         (*("launch", "ps", "status", "wait", "kill", "rm"), *("push", "modules", "pin", "unpin"), "events", "usage"),
         "bus_commands:ask",
     ),
+    **dict.fromkeys(
+        (
+            *("suspend", "resume", "snapshot", "restore", "clone", "keep"),
+            *("snapshots", "drop", "show", "diff"),
+            "warm",
+        ),
+        "bus_commands:ask",
+    ),
+    **dict.fromkeys(("export", "import"), "bus_commands:ask"),
     "features": "bus_commands:ask",
     "login": "login_command",
 }
@@ -113,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _dispatch(command: str, rest: list[str]) -> int:
     if command == "run":
         return _run(rest)
-    if command in COMMANDS:
+    if command in COMMANDS and not (command in BUS and _at_host(rest)):
         return _command(COMMANDS[command], rest)
     if command in BUS:
         return _bus(command, rest)
@@ -139,6 +150,12 @@ def _command(places: tuple[str, str], arguments: list[str]) -> int:
     (words, parse), (module, run) = (place.split(":") for place in places)
     options = getattr(quickly_imported(f"gatebus.cli.{words}"), parse)(arguments)
     return int(getattr(quickly_imported(f"gatebus.cli.{module}"), run)(options))
+
+
+def _at_host(rest: list[str]) -> bool:
+    """`show`: of something that is no file here, a host is asked."""
+    named = [each for each in rest if not each.startswith("-")]
+    return bool(named) and not any(map(os.path.exists, named))
 
 
 def _bus(command: str, arguments: list[str]) -> int:

@@ -27,6 +27,7 @@ from gatebus.cli.busprogram import Order, read_order
 from gatebus.cli.connecting_host import Connection, about_file, ready, told, upload_with_bar, with_host
 from gatebus.cli.hostbookfile import target
 from gatebus.cli.ipfs_options import ipfs_options as content_options
+from gatebus.cli.live_commands import WORK as LIVE_WORK
 from gatebus.cli.surroundings import check_module, read_checked_module
 from gatebus.cli.wording import Result
 from gatebus.client import Module
@@ -211,5 +212,6 @@ _WORK: Mapping[str, Work] = MappingProxyType(
         "events": _events,
         "usage": _usage,
         "features": _features,
+        **LIVE_WORK,
     }
 )

@@ -8,24 +8,27 @@ Everything behind MODULE belongs to the program, options too.
 
 import argparse
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
+from gatebus.cli.command_words import CALL_NOTES, INSTANCE_NOTES, Command, add_tags
+from gatebus.cli.live_options import (
+    LIVE_COMMANDS,
+    NO_LIVE_OPTIONS,
+    LiveOptions,
+    add_call_life,
+    add_life,
+    life_of_program,
+    live_options,
+)
 from gatebus.cli.options import Copied, command_parser, directory, flag, limit, range_of
 from gatebus.faults import UsageError
 from sandbox.limits import Limits, written
 
 BUS_NOTES = """Which host: --host NAME (of `gatebus login`), --host ADDRESS (ws://, wss://, unix:PATH, or HOST:PORT), or
 GATEBUS_HOST; otherwise the default of `gatebus login`, the unix socket of this machine, or 127.0.0.1:6473."""
-
-CALL_NOTES = """Options stand before MODULE; everything after it is the program's.
-MODULE is a file, as for `gatebus run`; a module that the host has: its SHA-256, or of your own ones
-(`gatebus modules`) the first digits of it, or a tag; or an address such as ipfs://CID that the host fetches. Where
-there is a file of that name, it is the file. A file is uploaded once; the host knows it then.
-exit codes: as `gatebus run`; 125 also when the host refuses or cannot be reached; 130 Ctrl-C, which ends the program
-of `call`."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _ID = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}")
@@ -44,6 +47,7 @@ class ProgramOptions:
     config: str | None
     limits: Mapping[str, float | None]
     usage: bool = False
+    life: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +66,7 @@ class BusOptions:
     host_key: str | None = None
     default: bool = False
     forget: bool = False
-
-
-Add = Callable[[argparse.ArgumentParser], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """`takes`: how the arguments are written; `count`: least and most of them."""
-
-    takes: str
-    help: str
-    count: tuple[int, int] = (0, 0)
-    notes: str = ""
-    add: tuple[Add, ...] = ()
-    program: bool = False
-
-
-def _add_tags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tag", action="append", default=[], metavar="TAG", help="repeatable")
+    live: LiveOptions = NO_LIVE_OPTIONS
 
 
 def _add_open(parser: argparse.ArgumentParser) -> None:
@@ -124,43 +110,40 @@ Your key is made if there is none; --key anonymous: without one. Without argumen
 _MODULE_NOTES = """MODULE is a SHA-256, or of your own modules (`gatebus modules`) its first digits, at least four, or a
 tag. `pin MODULE TAG` and `pin --tag TAG MODULE` are the same."""
 
-_INSTANCE_NOTES = """INSTANCE is an id as `gatebus launch` printed it, its first digits, at least four, or a tag
-that only one of your instances has (`gatebus ps`)."""
-
 COMMANDS: Mapping[str, Command] = MappingProxyType(
     {
         "call": Command(
             "[OPTION ...] MODULE [ARGUMENT ...]",
             "Run a program at a host and talk to it: stdin, stdout, stderr and the exit code are the program's.",
             notes=CALL_NOTES,
-            add=(_add_out,),
+            add=(_add_out, add_call_life),
             program=True,
         ),
         "launch": Command(
             "[OPTION ...] MODULE [ARGUMENT ...]",
             "Start a program at a host that goes on without you; prints its id.",
             notes=CALL_NOTES,
-            add=(_add_tags, _add_open),
+            add=(add_tags, _add_open, add_life),
             program=True,
         ),
         "io": Command(
             "INSTANCE",
             "Connect to a running program: stdin and stdout are a new stream to it.",
             (1, 1),
-            _INSTANCE_NOTES,
+            INSTANCE_NOTES,
         ),
         "ps": Command("", "List your instances."),
-        "status": Command("INSTANCE ...", "Say how instances are.", (1, 100), _INSTANCE_NOTES),
+        "status": Command("INSTANCE ...", "Say how instances are.", (1, 100), INSTANCE_NOTES),
         "wait": Command(
-            "INSTANCE", "Wait for the end of an instance; the exit code is the program's.", (1, 1), _INSTANCE_NOTES
+            "INSTANCE", "Wait for the end of an instance; the exit code is the program's.", (1, 1), INSTANCE_NOTES
         ),
-        "kill": Command("INSTANCE ...", "Kill instances.", (1, 100), _INSTANCE_NOTES),
-        "rm": Command("INSTANCE ...", "Forget instances that have ended.", (1, 100), _INSTANCE_NOTES),
+        "kill": Command("INSTANCE ...", "Kill instances.", (1, 100), INSTANCE_NOTES),
+        "rm": Command("INSTANCE ...", "Forget instances that have ended.", (1, 100), INSTANCE_NOTES),
         "push": Command(
             "FILE ...",
             "Upload modules and pin them; prints the SHA-256 of each.",
             (1, 100),
-            add=(_add_tags, _add_loose, _add_ipfs),
+            add=(add_tags, _add_loose, _add_ipfs),
         ),
         "modules": Command("", "List your modules at the host."),
         "pin": Command(
@@ -168,15 +151,16 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             "Keep a module that the host has, or that it fetches by its address (ipfs://CID[/path]); tags are added.",
             (1, 33),
             _MODULE_NOTES,
-            add=(_add_tags,),
+            add=(add_tags,),
         ),
         "unpin": Command(
             "MODULE [TAG ...]",
             "Take tags off; without TAG, or with the last one, let it expire.",
             (1, 33),
             _MODULE_NOTES,
-            add=(_add_tags,),
+            add=(add_tags,),
         ),
+        **LIVE_COMMANDS,
         "events": Command("", "Print what happens to your instances, until Ctrl-C.", add=(_add_since,)),
         "usage": Command("", "Say what you use at the host, and what you may."),
         "features": Command("", "Say what the host is and can, and what you may do there."),
@@ -253,6 +237,7 @@ def bus_options(name: str, arguments: Sequence[str]) -> BusOptions:
         getattr(given, "host_key", None),
         getattr(given, "default", False),
         getattr(given, "forget", False),
+        live_options(given),
     )
 
 
@@ -281,6 +266,7 @@ def _program(name: str, given: argparse.Namespace) -> ProgramOptions:
         given.config,
         {each: limit(each, text) for each, text in asked.items() if text is not None},
         getattr(given, "usage", False),
+        life_of_program(given),
     )
 
 

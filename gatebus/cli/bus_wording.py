@@ -15,7 +15,7 @@ from uuid import UUID
 from gatebus.cli.bus_options import value_text
 from gatebus.cli.options import flag
 from gatebus.cli.wording import KILLED, LARGEST, OURS, Result, size_text
-from gatebus.client.answers import Event, Module, Outcome, Status, Usage
+from gatebus.client.answers import Event, Live, Module, Outcome, Status, Usage
 from sandbox.errors import public_text_untrusted
 
 _ID_SHOWN, _DIGEST_SHOWN = 8, 12  # enough to know one again among a thousand
@@ -95,7 +95,7 @@ def usage_lines(usage: Usage) -> str:
     ]
     if usage.log_dropped:
         rows.append(("log", f"{size_text(usage.log_dropped)} were too much and dropped"))
-    return _pairs(rows)
+    return pairs(rows)
 
 
 def milliseconds(value: float) -> str:
@@ -114,7 +114,7 @@ def _instance_row(status: Status, now: float) -> tuple[str, ...]:
     over = status.state in _OVER
     return (
         str(status.instance)[:_ID_SHOWN],
-        text(status.state),
+        _state(status),
         text(status.cause) if over else "-",
         "-" if status.result is None else str(status.result),
         age(status.created, now),
@@ -128,7 +128,7 @@ def _instance_row(status: Status, now: float) -> tuple[str, ...]:
 def status_lines(status: Status, now: float) -> str:
     rows = [
         ("instance", str(status.instance)),
-        ("state", text(status.state)),
+        ("state", _state(status)),
         ("module", text(status.module, 100)),
         ("age", age(status.created, now)),
         ("tags", words(status.tags)),
@@ -136,8 +136,25 @@ def status_lines(status: Status, now: float) -> str:
     if status.state in _OVER:
         result = "-" if status.result is None else str(status.result)
         rows += [("cause", text(status.cause)), ("result", result), ("why", text(status.text, _WHY_SHOWN))]
-    lines = _pairs([(name, value) for name, value in rows if value != "-"])
+    rows += _life_rows(status.live) if status.live is not None else []
+    lines = pairs([(name, value) for name, value in rows if value != "-"])
     return f"{lines}\n{usage_lines(status.usage)}" if status.state in _OVER else lines
+
+
+def _state(status: Status) -> str:
+    """With how deep it sleeps."""
+    depth = f" {text(status.live.depth)}" if status.live is not None and status.live.depth else ""
+    return f"{text(status.state)}{depth}"
+
+
+def _life_rows(live: Live) -> list[tuple[str, str]]:
+    why = "; ".join(text(each, _WHY_SHOWN) for each in live.unsuspendable) or "launched as one that cannot"
+    return [
+        ("stops", "anywhere" if live.suspendable else f"never: {why}"),
+        ("went on", f"{live.lives} times" if live.lives else "-"),
+        ("snapshot", live.snapshot.hex() if live.snapshot is not None else "-"),
+        ("recovered", "from an older state, after a crash of the host" if live.recovered is not None else "-"),
+    ]
 
 
 def modules_table(modules: Iterable[Module]) -> str:
@@ -173,7 +190,7 @@ def features_lines(features: Mapping[str, Any]) -> str:
         ("missing", words(layers.get("missing"))),
         ("you may", words(features.get("operations"))),
     ]
-    return _pairs(rows)
+    return pairs(rows)
 
 
 def event_line(event: Event) -> str:
@@ -194,7 +211,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _pairs(rows: Iterable[tuple[str, str]]) -> str:
+def pairs(rows: Iterable[tuple[str, str]]) -> str:
     return "\n".join(f"{name:<10} {value}" for name, value in rows)
 
 

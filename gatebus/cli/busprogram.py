@@ -72,6 +72,7 @@ def read_order(options: BusOptions) -> Order:
         asked.out is not None,
         options.tags,
         options.open,
+        **asked.life,
     )
     return Order(program, content, tuple(notes), name)
 

@@ -20,7 +20,7 @@ from gatebus.cli.bus_options import BusOptions, digest, instance_id
 from gatebus.cli.bus_wording import progress_line, text
 from gatebus.cli.busprogram import Order
 from gatebus.cli.hostbook import Target
-from gatebus.cli.naming import INSTANCES, MODULES, Named, meant, none_is_meant
+from gatebus.cli.naming import INSTANCES, MODULES, SNAPSHOTS, Named, meant, none_is_meant
 from gatebus.cli.running import alone
 from gatebus.cli.signing import signer
 from gatebus.cli.surroundings import FileNotFound
@@ -60,6 +60,27 @@ class Connection:
         if found is None:
             raise UsageError(none_is_meant(typed, INSTANCES))
         return UUID(found)
+
+    async def snapshot(self, typed: str) -> bytes:
+        """By its name, the beginning of it, or a tag. Raises UsageError."""
+        found = await self._snapshot_or_none(typed)
+        if found is None:
+            raise UsageError(none_is_meant(typed, SNAPSHOTS))
+        return found
+
+    async def snapshot_or_instance(self, typed: str) -> bytes | UUID:
+        """Raises UsageError."""
+        whole = instance_id(typed)
+        found = UUID(bytes=whole) if whole is not None else await self._snapshot_or_none(typed)
+        return found if found is not None else await self.instance(typed)
+
+    async def _snapshot_or_none(self, typed: str) -> bytes | None:
+        whole = digest(typed)
+        if whole is not None:
+            return whole
+        there = [Named(each.snapshot.hex(), each.tags) for each in await self.bus.snapshots()]
+        found = meant(typed, SNAPSHOTS, there)
+        return bytes.fromhex(found) if found else None
 
     async def module(self, typed: str) -> bytes:
         """By its hash, the beginning of it, or a tag. Raises UsageError."""

@@ -35,6 +35,7 @@ class Kind(NamedTuple):
 
 MODULES = Kind("modules", "gatebus modules")
 INSTANCES = Kind("instances", "gatebus ps")
+SNAPSHOTS = Kind("snapshots", "gatebus snapshots")
 
 
 def meant(typed: str, kind: Kind, there: Iterable[Named]) -> str | None:

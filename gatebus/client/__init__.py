@@ -12,15 +12,15 @@ Where it stands: between a person's program (or gatebus.cli) and gatebus.protoco
 is made again, and every stream goes on where it was; what cannot is an error by whose fault it is (complaints).
 
 Which module has what:
-    words     complaints (errors), answers (what a host says), orders (what it is asked to run), backoff, knownhosts,
-              agentwords (ssh-agent), signers
+    words     complaints (errors), answers, liveanswers (what a host says), orders (what it is asked to run), backoff,
+              knownhosts, agentwords (ssh-agent), signers
     wires     handshake (greeting), hostline (one link), lifeline (the next one), clientstream (a stream), transfers
-    (upload, download), watching (events), bus (all operations), agentsocket, trustfile
+    (upload, download), watching (events), asking, livebus, bus (all operations), agentsocket, trustfile
     assembly  connecting (connect), sync
 """
 
 from gatebus.client.agentsocket import AgentSigner, agent_keys
-from gatebus.client.answers import Event, Module, Outcome, Result, Status, Stored, Uploaded, Usage
+from gatebus.client.answers import Event, Live, Module, Outcome, Result, Status, Stored, Uploaded, Usage
 from gatebus.client.bus import Bus
 from gatebus.client.clientstream import Running
 from gatebus.client.complaints import (
@@ -40,6 +40,7 @@ from gatebus.client.complaints import (
     TooMuchOutput,
 )
 from gatebus.client.connecting import Manner, connect
+from gatebus.client.liveanswers import Difference, Imported, Shown, Snapshot, Taken
 from gatebus.client.orders import Program
 from gatebus.client.signers import SeedSigner
 from gatebus.client.transfers import file_source
@@ -50,14 +51,17 @@ __all__ = [
     "Bus",
     "BusError",
     "Denied",
+    "Difference",
     "Event",
     "ExactKey",
     "HostError",
     "HostNonsense",
     "HostTrouble",
+    "Imported",
     "KeyUnusable",
     "KnownHostsFile",
     "LinkLost",
+    "Live",
     "Manner",
     "Module",
     "NotTrusted",
@@ -68,11 +72,14 @@ __all__ = [
     "Result",
     "Running",
     "SeedSigner",
+    "Shown",
+    "Snapshot",
     "SoftwareFault",
     "Status",
     "Stored",
     "StreamLost",
     "StreamStopped",
+    "Taken",
     "TooMuchOutput",
     "Uploaded",
     "Usage",

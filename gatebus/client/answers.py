@@ -4,13 +4,17 @@ In:  maps of results and events (untrusted: a host may be wrong, or false). Out:
 or HostNonsense. Unknown keys are ignored, so a host may say more.
 """
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from gatebus.client.complaints import HostNonsense
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 T = TypeVar("T")
 
@@ -39,6 +43,21 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Live:
+    """Of an instance that can be stopped, or was asked to be. `depth`: "parked", "stored", or "" while it runs;
+    `lives`: how often it has gone on; `unsuspendable`: why it cannot be stopped; `snapshot`: the last one that was
+    stored; `recovered`: milliseconds since 1970 of what the host went back to after a crash."""
+
+    depth: str = ""
+    lives: int = 0
+    suspendable: bool = False
+    unsuspendable: tuple[str, ...] = ()
+    snapshot: bytes | None = None
+    recovered: int | None = None
+    policy: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """One instance. `cause` is empty until it has ended; `result` is None unless it has by itself. `created`: seconds
     since 1970."""
@@ -52,6 +71,7 @@ class Status:
     tags: tuple[str, ...] = ()
     text: str = ""
     usage: Usage = field(default_factory=Usage)
+    live: Live | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,24 +127,24 @@ class Result:
 
 def outcome_untrusted(about: Mapping[str, Any]) -> Outcome:
     """Of a map that has the outcome in it, or is one."""
-    told = _get(about, "outcome", dict, about)
+    told = typed_untrusted(about, "outcome", dict, about)
     return Outcome(
-        _get(told, "state", str),
-        _get(told, "cause", str, ""),
+        typed_untrusted(told, "state", str),
+        typed_untrusted(told, "cause", str, ""),
         _result(told),
-        _get(told, "text", str, ""),
-        usage_untrusted(_get(told, "usage", dict, {})),
+        typed_untrusted(told, "text", str, ""),
+        usage_untrusted(typed_untrusted(told, "usage", dict, {})),
     )
 
 
 def usage_untrusted(told: Mapping[str, Any]) -> Usage:
     return Usage(
         _whole(told, "cpu_ms"),
-        _get(told, "peak_memory", int, 0),
-        _get(told, "bytes_in", int, 0),
-        _get(told, "bytes_out", int, 0),
+        typed_untrusted(told, "peak_memory", int, 0),
+        typed_untrusted(told, "bytes_in", int, 0),
+        typed_untrusted(told, "bytes_out", int, 0),
         _whole(told, "wall_ms"),
-        _get(told, "log_dropped", int, 0),
+        typed_untrusted(told, "log_dropped", int, 0),
     )
 
 
@@ -132,36 +152,51 @@ def status_untrusted(told: Mapping[str, Any]) -> Status:
     module = told.get("module", "")
     return Status(
         instance_untrusted(told),
-        _get(told, "state", str),
-        _get(told, "cause", str, ""),
+        typed_untrusted(told, "state", str),
+        typed_untrusted(told, "cause", str, ""),
         _result(told),
-        module.hex() if isinstance(module, bytes) else _get(told, "module", str, ""),
+        module.hex() if isinstance(module, bytes) else typed_untrusted(told, "module", str, ""),
         _whole(told, "created"),
-        _texts(told, "tags"),
-        _get(told, "text", str, ""),
-        usage_untrusted(_get(told, "usage", dict, {})),
+        texts_untrusted(told, "tags"),
+        typed_untrusted(told, "text", str, ""),
+        usage_untrusted(typed_untrusted(told, "usage", dict, {})),
+        live_untrusted(told) if "suspendable" in told else None,
+    )
+
+
+def live_untrusted(told: Mapping[str, Any]) -> Live:
+    return Live(
+        typed_untrusted(told, "depth", str, ""),
+        typed_untrusted(told, "lives", int, 0),
+        typed_untrusted(told, "suspendable", bool),
+        texts_untrusted(told, "unsuspendable"),
+        None if told.get("snapshot") is None else digest_untrusted(told, "snapshot"),
+        None if told.get("recovered") is None else typed_untrusted(told, "recovered", int),
+        typed_untrusted(told, "policy", dict, {}),
     )
 
 
 def instance_untrusted(told: Mapping[str, Any]) -> UUID:
-    identity = _get(told, "instance", bytes)
+    identity = typed_untrusted(told, "instance", bytes)
     if len(identity) != 16:
         raise HostNonsense("The host named an instance by something that is no id.")
     return UUID(bytes=identity)
 
 
 def module_untrusted(told: Mapping[str, Any]) -> Module:
-    pinned = _get(told, "pinned", bool, default=False)
-    return Module(digest_untrusted(told, "module"), _get(told, "size", int), _texts(told, "tags"), pinned)
+    pinned = typed_untrusted(told, "pinned", bool, default=False)
+    return Module(
+        digest_untrusted(told, "module"), typed_untrusted(told, "size", int), texts_untrusted(told, "tags"), pinned
+    )
 
 
 def uploaded_untrusted(told: Mapping[str, Any]) -> Uploaded:
-    known = _get(told, "known", bool, default=False)
-    return Uploaded(digest_untrusted(told, "module"), _get(told, "size", int), known)
+    known = typed_untrusted(told, "known", bool, default=False)
+    return Uploaded(digest_untrusted(told, "module"), typed_untrusted(told, "size", int), known)
 
 
 def digest_untrusted(told: Mapping[str, Any], name: str) -> bytes:
-    digest = _get(told, name, bytes)
+    digest = typed_untrusted(told, name, bytes)
     if len(digest) != 32:
         raise HostNonsense("The host named a file by something that is no SHA-256.")
     return digest
@@ -170,30 +205,31 @@ def digest_untrusted(told: Mapping[str, Any], name: str) -> bytes:
 def event_untrusted(told: object) -> Event:
     if not isinstance(told, dict):
         raise HostNonsense("The host sent an event that is no map.")
-    return Event(_get(told, "number", int, 0), _get(told, "event", str), told)
+    return Event(typed_untrusted(told, "number", int, 0), typed_untrusted(told, "event", str), told)
 
 
 def files_untrusted(about: Mapping[str, Any]) -> dict[str, bytes | Stored]:
     """Files that a program left: content, or where it is."""
     found: dict[str, bytes | Stored] = {}
-    for path, content in _get(about, "files", dict, {}).items():
+    for path, content in typed_untrusted(about, "files", dict, {}).items():
         if isinstance(content, bytes):
             found[path] = content
         elif isinstance(content, dict):
-            found[path] = Stored(digest_untrusted(content, "sha256"), _get(content, "size", int, 0))
+            found[path] = Stored(digest_untrusted(content, "sha256"), typed_untrusted(content, "size", int, 0))
         else:
             raise HostNonsense("The host left a file that has no content.")
     return found
 
 
 def rows_untrusted(about: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:
-    rows = _get(about, name, list)
+    rows = typed_untrusted(about, name, list)
     if not all(isinstance(row, dict) for row in rows):
         raise HostNonsense(f"The host's list of {name} has something else in it.")
     return rows
 
 
-def _get(told: Mapping[str, Any], name: str, kind: type[T], default: Any = None) -> T:
+def typed_untrusted(told: Mapping[str, Any], name: str, kind: type[T], default: Any = None) -> T:
+    """Raises HostNonsense."""
     value = told.get(name, default)
     if type(value) is not kind:
         raise HostNonsense(f"The host's answer has no {name}, or a wrong one.")
@@ -201,7 +237,7 @@ def _get(told: Mapping[str, Any], name: str, kind: type[T], default: Any = None)
 
 
 def _result(told: Mapping[str, Any]) -> int | None:
-    return None if told.get("result") is None else _get(told, "result", int)
+    return None if told.get("result") is None else typed_untrusted(told, "result", int)
 
 
 def _whole(told: Mapping[str, Any], name: str) -> int:
@@ -214,8 +250,8 @@ def _whole(told: Mapping[str, Any], name: str) -> int:
     return round(value)
 
 
-def _texts(told: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    texts = _get(told, name, list, [])
+def texts_untrusted(told: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    texts = typed_untrusted(told, name, list, [])
     if not all(type(text) is str for text in texts):
         raise HostNonsense(f"The host's answer has wrong {name}.")
     return tuple(texts)

@@ -7,9 +7,9 @@ is lost, and each is made so that twice is the same as once: streams and instanc
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gatebus.bounds import STREAM_WINDOW
 from gatebus.client import transfers
@@ -24,14 +24,14 @@ from gatebus.client.answers import (
     instance_untrusted,
     module_untrusted,
     outcome_untrusted,
-    rows_untrusted,
     status_untrusted,
 )
 from gatebus.client.clientstream import Running, Stream
-from gatebus.client.complaints import BusError, HostError, HostNonsense, TooMuchOutput
+from gatebus.client.complaints import BusError, HostError, TooMuchOutput
+from gatebus.client.livebus import LiveBus
 from gatebus.client.orders import Program, check_fits, is_content, module_name, parameters
 from gatebus.client.watching import Watching
-from gatebus.clientbounds import CALL_LOG_BYTES, CALL_OUTPUT_BYTES, INLINE_FILES, LISTED_ROWS, MODULES_REMEMBERED
+from gatebus.clientbounds import CALL_LOG_BYTES, CALL_OUTPUT_BYTES, INLINE_FILES, MODULES_REMEMBERED
 from sandbox.background import background_tasks
 
 if TYPE_CHECKING:
@@ -42,17 +42,15 @@ if TYPE_CHECKING:
     from gatebus.client.transfers import Source
     from gatebus.protocol import Flows
 
+T = TypeVar("T")
 
-class Bus:
-    """Made by gatebus.client.connect. `dice(n)` gives n fresh random bytes."""
+
+class Bus(LiveBus):
+    """Made by gatebus.client.connect."""
 
     def __init__(self, lifeline: Lifeline, dice: Callable[[int], bytes]) -> None:
-        self.lifeline = lifeline
-        self._dice = dice
+        super().__init__(lifeline, dice)
         self._sent: dict[bytes, None] = {}  # modules that the host has had from us
-
-    async def _ask(self, operation: str, **given: Any) -> Mapping[str, Any]:
-        return await transfers.ask(self.lifeline, operation, given)
 
     # Programs.
 
@@ -85,16 +83,29 @@ class Bus:
 
     async def launch(self, program: Program) -> UUID:
         """Start a program that goes on without us. Its id."""
-        program = await self._with_files(program)
-        given, supply = await self._module(program)
-        given["instance"] = self._dice(16)
+        instance = self._name()
+
+        async def launched(given: dict[str, Any]) -> UUID:
+            return instance_untrusted(await self._ask("launch", **given, instance=instance))
+
+        return await self._with_module(program, launched)
+
+    async def warm(self, program: Program) -> bytes:
+        """Run it until it waits for input for the first time, and keep that: a call with `warm` begins there. The name
+        of the snapshot.
+        """
+        return await self._with_module(program, self._warm)
+
+    async def _with_module(self, program: Program, ask: Callable[[dict[str, Any]], Awaitable[T]]) -> T:
+        """Asked again when the host has let go of the module meanwhile."""
+        given, supply = await self._module(await self._with_files(program))
         try:
-            return instance_untrusted(await self._ask("launch", **given))
+            return await ask(given)
         except HostError as fault:
             if fault.code != "not-found" or supply is None:
                 raise
         await supply()
-        return instance_untrusted(await self._ask("launch", **given))
+        return await ask(given)
 
     @asynccontextmanager
     async def io(self, instance: UUID, *, window: int = STREAM_WINDOW) -> AsyncIterator[Running]:
@@ -119,9 +130,6 @@ class Bus:
             finally:
                 running.let_go()
 
-    def _name(self) -> bytes:
-        return self._dice(16)
-
     async def _module(self, program: Program) -> tuple[dict[str, Any], Callable[[], Awaitable[None]] | None]:
         """Parameters, and how to supply the module again when the host has let go of it.
 
@@ -137,7 +145,7 @@ class Bus:
             if len(self._sent) > MODULES_REMEMBERED:
                 del self._sent[next(iter(self._sent))]
 
-        digest = program.digest()
+        digest = hashlib.sha256(content).digest()
         if digest not in self._sent:
             await supply()
         return parameters(program, digest), supply
@@ -155,7 +163,7 @@ class Bus:
                 break
             sizes -= len(content)
             files[path] = {"sha256": (await self.upload(content)).sha256}
-        return replace(program, files=files)
+        return Program(**{**{name: getattr(program, name) for name in program.__slots__}, "files": files})
 
     # Instances.
 
@@ -166,21 +174,6 @@ class Bus:
             status = status_untrusted(row)
             found[status.instance] = status
         return [*found.values()]
-
-    async def _pages(self, operation: str, rows: str, key: str, **given: Any) -> AsyncIterator[Mapping[str, Any]]:
-        """Rows of one answer after the other; each is asked for by the last row of the one before."""
-        count = 0
-        while True:
-            answer = await self._ask(operation, **given)
-            page = rows_untrusted(answer, rows)
-            for row in page:
-                yield row
-            count += len(page)
-            if not page or not answer.get("more"):
-                return
-            if count > LISTED_ROWS:
-                raise HostNonsense(f"The host's list of {rows} does not end.")
-            given["after"] = page[-1].get(key)
 
     async def status(self, instance: UUID) -> Status:
         return status_untrusted(await self._ask("status", instance=instance.bytes))

@@ -90,7 +90,7 @@ class QuotaReached(HostError):
 
 
 class ProgramRefused(HostError):
-    """The program's fault: it is not run. `details["reason"]` has the sandbox's code."""
+    """The program's fault: it is not run, or cannot be stopped. `details["reason"]` has the sandbox's code."""
 
 
 class SoftwareFault(HostError):

@@ -6,7 +6,6 @@ or UsageError with what is wrong, before anything is sent.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Any
 
 import cbor2
@@ -26,6 +25,10 @@ _DIGEST = 32  # bytes of a SHA-256
 class Program:
     """One run. `files`: content by path, or `{"sha256": ...}` of an upload. `want_files`: give back what it left.
     `limits`: by name; None is none at all, where a host allows that.
+
+    Of a program that outlives its process (docs/live-programs.md): `suspendable`, `transient`: as the host has it for
+    `launch` and `call` unless said; `resumable`: another function can run on what it leaves; `policy`: when it is
+    stored, kept, woken; `warm`: of `call`, from a clone of what Bus.warm has made.
     """
 
     module: bytes | str
@@ -37,14 +40,11 @@ class Program:
     want_files: bool = False
     tags: Sequence[str] = ()
     open: bool = False
-    _digest: bytes = field(default=b"", init=False, repr=False, compare=False)
-
-    def digest(self) -> bytes:
-        """Of a module that is given as bytes: hashed once (1 ms for a megabyte), however often it is run."""
-        if not self._digest:
-            assert isinstance(self.module, bytes)
-            object.__setattr__(self, "_digest", sha256(self.module).digest())
-        return self._digest
+    suspendable: bool | None = None
+    transient: bool | None = None
+    resumable: bool = False
+    policy: Mapping[str, str | float] = field(default_factory=dict)
+    warm: bool = False
 
 
 def is_content(module: bytes | str) -> bool:
@@ -86,8 +86,13 @@ def parameters(program: Program, module: bytes | str) -> dict[str, Any]:
         "want_files": program.want_files,
         "tags": list(program.tags),
         "open": program.open,
+        "resumable": program.resumable,
+        "policy": dict(program.policy),
+        "warm": program.warm,
     }
-    told = {"module": module, **{name: value for name, value in given.items() if value}}
+    told: dict[str, Any] = {"module": module, **{name: value for name, value in given.items() if value}}
+    said = {"suspendable": program.suspendable, "transient": program.transient}
+    told.update((name, value) for name, value in said.items() if value is not None)
     if _least_size(program) > _SURELY_FITS:
         _check_size(len(cbor2.dumps(told)))
     return told

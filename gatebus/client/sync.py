@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from gatebus.client.bus import Bus
     from gatebus.client.clientstream import Running
     from gatebus.client.connecting import Manner
+    from gatebus.client.liveanswers import Difference, Imported, Shown, Snapshot, Taken
     from gatebus.client.orders import Program
     from gatebus.client.signers import Signer
     from gatebus.client.watching import Watching
@@ -119,6 +120,48 @@ class SyncBus:
 
     def launch(self, program: Program) -> UUID:
         return self._portal.run(self._bus.launch, program)
+
+    def warm(self, program: Program) -> bytes:
+        return self._portal.run(self._bus.warm, program)
+
+    def suspend(self, instance: UUID, depth: str = "stored") -> Status:
+        return self._portal.run(self._bus.suspend, instance, depth)
+
+    def resume(self, instance: UUID, function: str | None = None) -> Status:
+        return self._portal.run(self._bus.resume, instance, function)
+
+    def snapshot(self, instance: UUID, tags: Sequence[str] = ()) -> Taken:
+        return self._portal.run(self._bus.snapshot, instance, tags)
+
+    def restore(
+        self, snapshot: bytes, *, tags: Sequence[str] = (), limits: Mapping[str, float | None] | None = None
+    ) -> UUID:
+        return self._portal.run(self._bus.restore, snapshot, tags=tags, limits=limits)
+
+    def clone(self, instance: UUID, count: int = 1) -> Sequence[Status | Mapping[str, Any]]:
+        return self._portal.run(self._bus.clone, instance, count)
+
+    def keep(self, instance: UUID, every: float, last: int = 1) -> Status:
+        return self._portal.run(self._bus.keep, instance, every, last)
+
+    def snapshots(self, instance: UUID | None = None) -> Sequence[Snapshot]:
+        return self._portal.run(self._bus.snapshots, instance)
+
+    def drop(self, snapshot: bytes) -> None:
+        self._portal.run(self._bus.drop, snapshot)
+
+    def show(self, what: UUID | bytes) -> Shown:
+        return self._portal.run(self._bus.show, what)
+
+    def diff(self, first: bytes, second: bytes) -> Difference:
+        return self._portal.run(self._bus.diff, first, second)
+
+    def export(self, snapshot: bytes, write: Callable[[bytes], object], form: str = "file") -> int:
+        """`write` is called in the thread of ours."""
+        return self._portal.run(self._bus.export, snapshot, write, form)
+
+    def import_snapshot(self, content: bytes, progress: Callable[[int, int], None] | None = None) -> Imported:
+        return self._portal.run(self._bus.import_snapshot, content, progress)
 
     def list(self) -> list[Status]:
         return self._portal.run(self._bus.list)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import trio
 
-from gatebus.client.answers import Uploaded, uploaded_untrusted
+from gatebus.client.answers import Uploaded, digest_untrusted, uploaded_untrusted
 from gatebus.client.backoff import Losses
 from gatebus.client.complaints import BusError, HostNonsense, TooMuchOutput, host_error
 from gatebus.clientbounds import READ_PIECE
@@ -171,15 +171,22 @@ async def ask(lifeline: Lifeline, operation: str, parameters: Mapping[str, Any])
 
 async def upload(lifeline: Lifeline, source: Source, progress: Callable[[int, int], None] | None = None) -> Uploaded:
     """Skipped when the host has it; resumed where the host is. `progress(bytes that the host has, size)`."""
+    return uploaded_untrusted(await send(lifeline, "upload", source, progress))
+
+
+async def send(
+    lifeline: Lifeline, operation: str, source: Source, progress: Callable[[int, int], None] | None = None
+) -> Mapping[str, Any]:
+    """Bytes to the host, by an operation that takes them like `upload`. Its answer."""
     show = progress or _nobody
 
-    async def send(line: HostLine, number: int, channel: Channel) -> None:
+    async def converse(line: HostLine, number: int, channel: Channel) -> None:
         await _send_source(line, number, channel, source, show)
 
-    order = Order("upload", {"sha256": source.sha256, "size": source.size})
-    uploaded = uploaded_untrusted(await _attempts(lifeline, order, send))
+    order = Order(operation, {"sha256": source.sha256, "size": source.size})
+    answer = await _attempts(lifeline, order, converse)
     show(source.size, source.size)
-    return uploaded
+    return answer
 
 
 async def _send_source(
@@ -212,32 +219,70 @@ async def download(lifeline: Lifeline, sha256: bytes, most: int) -> bytes:
     """Content by its hash, which is checked. Raises TooMuchOutput beyond `most` bytes."""
     received = bytearray()
 
-    async def receive(line: HostLine, number: int, channel: Channel) -> None:
-        await _receive(line, number, channel, received, most)
+    def take(data: bytes | memoryview) -> None:
+        received.extend(data)
+        if len(received) > most:
+            raise TooMuchOutput(f"The file has more than {most} bytes.")
 
-    await _attempts(lifeline, Order("download", {"sha256": sha256}, READ_PIECE), receive)
+    await _fetch(lifeline, Order("download", {"sha256": sha256}, READ_PIECE), take)
     if hashlib.sha256(received).digest() != sha256:
         raise HostNonsense("The host sent other bytes than those that the hash names.")
     return bytes(received)
 
 
-async def _receive(line: HostLine, number: int, channel: Channel, received: bytearray, most: int) -> None:
-    """The bytes of one attempt; what earlier ones have is skipped."""
-    skip = len(received)
-    while True:
-        while channel.came:
-            data = channel.came.popleft()
-            skipped = min(skip, len(data))
-            skip -= skipped
-            received += data[skipped:]
-            if len(received) > most:
-                raise TooMuchOutput(f"The file has more than {most} bytes.")
-            if not channel.over:
-                line.flows(number).into.consume(len(data))
-                line.pump(number)
-        if channel.over:
-            return
-        await channel.change()
+async def export(lifeline: Lifeline, order: Order, write: Callable[[bytes], object]) -> int:
+    """Bytes that the host makes for us, checked at the end by the hash that it told at the beginning. How many."""
+    digest, size, told = hashlib.sha256(), 0, b""
+
+    def take(data: bytes | memoryview) -> None:
+        nonlocal size
+        digest.update(data)
+        size += len(data)
+        write(bytes(data))
+
+    def accepted(about: Mapping[str, Any]) -> None:
+        nonlocal told
+        before, told = told, digest_untrusted(about, "sha256")
+        if before not in (b"", told):
+            raise HostNonsense("The host makes other bytes of it than before the link was lost. Ask again.")
+
+    await _fetch(lifeline, order, take, accepted)
+    if digest.digest() != told:
+        raise HostNonsense("The host sent other bytes than it had promised.")
+    return size
+
+
+async def _fetch(
+    lifeline: Lifeline,
+    order: Order,
+    take: Callable[[bytes | memoryview], None],
+    accepted: Callable[[Mapping[str, Any]], None] | None = None,
+) -> None:
+    """Each byte once, over as many lines as it takes."""
+    had = 0
+
+    async def receive(line: HostLine, number: int, channel: Channel) -> None:
+        nonlocal had
+        skip, begun = had, False
+        while True:
+            if channel.accepted is not None and not begun:
+                begun = True
+                if accepted is not None:
+                    accepted(channel.accepted)
+            while channel.came:
+                data = channel.came.popleft()
+                skipped = min(skip, len(data))
+                skip -= skipped
+                had += len(data) - skipped
+                take(data[skipped:])
+                if not channel.over:
+                    line.flows(number).into.consume(len(data))
+                    line.pump(number)
+            if channel.over:
+                return
+            await channel.change()
+
+    await _attempts(lifeline, order, receive)
 
 
 def _nobody(_done: int, _size: int) -> None:

@@ -251,7 +251,7 @@ async def test_a_list_of_several_pages_is_asked_for_page_by_page(autojump_clock:
 async def test_a_list_that_a_false_host_never_ends_is_given_up(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gatebus.client.bus.LISTED_ROWS", 10)
+    monkeypatch.setattr("gatebus.client.asking.LISTED_ROWS", 10)
     host = FakeHost(
         answers={
             "modules": {"modules": [module_row(1), module_row(2)], "more": True},

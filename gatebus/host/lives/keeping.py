@@ -24,7 +24,7 @@ from gatebus.host.lives.lifetable import Life, Step
 from gatebus.host.lives.remains import SavedAs, leftover_untrusted, limits_map, usage_told
 from gatebus.host.lives.streamwords import streams_untrusted
 from gatebus.host.refusals import Refusal, as_refusal
-from gatebus.snapshots.savedwords import RUNNING, STORED, SUSPENDED, Change, Record, Saved
+from gatebus.snapshots.savedwords import RUNNING, SNAPSHOT, STORED, SUSPENDED, WARM, Change, Record, Saved
 from sandbox.suspended import Suspended
 
 if TYPE_CHECKING:
@@ -145,9 +145,13 @@ class Keeping:
         return leftover_untrusted(suspended, saved.parts, saved.about, SavedAs(snapshot))
 
     async def forget(self, instance: Instance, snapshot: bytes) -> None:
-        """One that nothing goes on from any more. What cannot be forgotten stays, and is no reason to fail."""
+        """One that nothing goes on from any more. What a person has kept stays, and so does what cannot be forgotten,
+        which is no reason to fail.
+        """
+        account = instance.order.principal.account
         try:
-            await self.store.drop(instance.order.principal.account, snapshot)
+            if (await self.store.line(snapshot, account)).about.get("kind") not in (SNAPSHOT, WARM):
+                await self.store.drop(account, snapshot)
         except GatebusError as trouble:
             self.on_trouble(trouble)
 

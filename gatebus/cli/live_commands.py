@@ -1,0 +1,176 @@
+"""The commands about stopped programs at a host; assembly.
+
+In:  options; what the host says (untrusted). Out: lines, tables or JSON on stdout; files that appear whole or not at
+all. bus_commands has the way there and back.
+"""
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from types import MappingProxyType
+
+from gatebus.cli.bus_wording import as_json, status_map
+from gatebus.cli.busprogram import read_order
+from gatebus.cli.connecting_host import Bar, Connection, about_file, ready
+from gatebus.cli.live_wording import difference_lines, failed_copy, shown_lines, snapshots_table
+from gatebus.cli.wording import Result
+from gatebus.client import Status, file_source
+from gatebus.faults import UsageError
+
+Work = Callable[[Connection], Awaitable[Result]]
+_BAR_FROM = 256 * 1024
+
+
+def _say(connection: Connection, value: object, line: str) -> Result:
+    text = as_json(value) if connection.options.json else line
+    if text:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    return Result(0)
+
+
+async def _suspend(connection: Connection) -> Result:
+    depth = "parked" if connection.options.live.park else "stored"
+    for each in connection.options.arguments:
+        status = await connection.bus.suspend(await connection.instance(each), depth)
+        _say(connection, status_map(status), "")
+    return Result(0)
+
+
+async def _resume(connection: Connection) -> Result:
+    for each in connection.options.arguments:
+        status = await connection.bus.resume(await connection.instance(each), connection.options.live.function)
+        _say(connection, status_map(status), "")
+    return Result(0)
+
+
+async def _snapshot(connection: Connection) -> Result:
+    options = connection.options
+    taken = await connection.bus.snapshot(await connection.instance(options.arguments[0]), options.tags)
+    return _say(connection, taken, taken.snapshot.hex())
+
+
+async def _restore(connection: Connection) -> Result:
+    options = connection.options
+    name = await connection.snapshot(options.arguments[0])
+    instance = await connection.bus.restore(name, tags=options.tags, limits=options.live.limits)
+    return _say(connection, {"instance": instance}, str(instance))
+
+
+async def _clone(connection: Connection) -> Result:
+    """What was refused is said on stderr, by whose fault it is; the others run."""
+    options = connection.options
+    copies = await connection.bus.clone(await connection.instance(options.arguments[0]), options.live.count)
+    refused = [each for each in copies if not isinstance(each, Status)]
+    for each in copies:
+        if isinstance(each, Status):
+            _say(connection, status_map(each), str(each.instance))
+    return failed_copy(refused, len(copies)) if refused else Result(0)
+
+
+async def _keep(connection: Connection) -> Result:
+    options = connection.options
+    instance = await connection.instance(options.arguments[0])
+    status = await connection.bus.keep(instance, options.live.every or 0, options.live.last)
+    return _say(connection, status_map(status), "")
+
+
+async def _snapshots(connection: Connection) -> Result:
+    named = connection.options.arguments
+    found = await connection.bus.snapshots(await connection.instance(named[0]) if named else None)
+    return _say(connection, list(found), snapshots_table(found, time.time()))
+
+
+async def _drop(connection: Connection) -> Result:
+    for each in connection.options.arguments:
+        name = await connection.snapshot(each)
+        await connection.bus.drop(name)
+        _say(connection, {"snapshot": name}, "")
+    return Result(0)
+
+
+async def _show(connection: Connection) -> Result:
+    shown = await connection.bus.show(await connection.snapshot_or_instance(connection.options.arguments[0]))
+    return _say(connection, shown, shown_lines(shown))
+
+
+async def _diff(connection: Connection) -> Result:
+    first, second = [await connection.snapshot(each) for each in connection.options.arguments]
+    difference = await connection.bus.diff(first, second)
+    return _say(connection, difference, difference_lines(difference))
+
+
+async def _export(connection: Connection) -> Result:
+    options, live = connection.options, connection.options.live
+    name = await connection.snapshot(options.arguments[0])
+    out = live.out or "-"
+    if out == "-":
+        await connection.bus.export(name, sys.stdout.buffer.write, live.form)
+        sys.stdout.buffer.flush()
+        return Result(0)
+    with _new_file(out) as write:
+        size = await connection.bus.export(name, write, live.form)
+    return _say(connection, {"snapshot": name, "file": out, "size": size}, "") if options.json else Result(0)
+
+
+@contextlib.contextmanager
+def _new_file(path: str) -> Iterator[Callable[[bytes], object]]:
+    """It is there whole, or not at all; all of a program's memory is in it, so only its owner reads it. UsageError."""
+    if os.path.lexists(path):
+        raise UsageError("--out: there is such a file already. Name a new one.")
+    unfinished = os.path.join(os.path.dirname(path), f".{os.urandom(8).hex()}.unfinished")
+    try:
+        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            yield file.write
+        os.rename(unfinished, path)
+    except OSError as problem:
+        raise UsageError(f"--out: the file cannot be written: {problem.strerror}.") from problem
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(unfinished)
+
+
+async def _import(connection: Connection) -> Result:
+    name = connection.options.arguments[0]
+    with about_file(name):
+        try:
+            source = await file_source(name)
+        except OSError as problem:
+            raise UsageError(f"it cannot be read: {problem.strerror}.") from problem
+        bar = Bar(name, source.size) if sys.stderr is not None and os.isatty(2) and source.size >= _BAR_FROM else None
+        try:
+            found = await connection.bus.import_snapshot(source, bar.show if bar else None)
+        finally:
+            if bar:
+                bar.clear()
+    return _say(connection, found, found.snapshot.hex())
+
+
+async def _warm(connection: Connection) -> Result:
+    program = connection.options.program
+    assert program is not None
+    with about_file(program.module):
+        order = read_order(connection.options)
+    name = await connection.bus.warm(await ready(connection, order))
+    return _say(connection, {"snapshot": name}, name.hex())
+
+
+WORK: Mapping[str, Work] = MappingProxyType(
+    {
+        "suspend": _suspend,
+        "resume": _resume,
+        "snapshot": _snapshot,
+        "restore": _restore,
+        "clone": _clone,
+        "keep": _keep,
+        "snapshots": _snapshots,
+        "drop": _drop,
+        "show": _show,
+        "diff": _diff,
+        "export": _export,
+        "import": _import,
+        "warm": _warm,
+    }
+)

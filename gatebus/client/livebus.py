@@ -1,0 +1,115 @@
+"""Wire: what can be asked of a host about programs that are stopped, copied and go on (level 4 of PROTOCOL.md).
+
+In:  instances and snapshots by their names. Out: frozen answers; errors by whose fault. As everything of a bus, each
+may be cancelled, and is asked again on another link when its own is lost: new instances are named here, so that asking
+twice is asking once; a snapshot may then have been taken twice, and the second one is told.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from gatebus.client import transfers
+from gatebus.client.answers import Status, digest_untrusted, instance_untrusted, status_untrusted
+from gatebus.client.asking import Asking
+from gatebus.client.liveanswers import (
+    Difference,
+    Imported,
+    Shown,
+    Snapshot,
+    Taken,
+    difference_untrusted,
+    ids_untrusted,
+    imported_untrusted,
+    shown_untrusted,
+    snapshot_untrusted,
+    taken_untrusted,
+)
+from gatebus.clientbounds import READ_PIECE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from gatebus.client.transfers import Source
+
+
+class LiveBus(Asking):
+    """A part of Bus."""
+
+    async def suspend(self, instance: UUID, depth: str = "stored") -> Status:
+        """Stop it wherever it is. "stored": its state is durable on the host's disk when this returns, and its process
+        is gone; "parked": the process waits, and `resume` takes about a millisecond.
+        """
+        return status_untrusted(await self._ask("suspend", instance=instance.bytes, depth=depth))
+
+    async def resume(self, instance: UUID, function: str | None = None) -> Status:
+        """It goes on. `function`: of one that has halted and was launched `resumable`, the next one to run."""
+        given = {} if function is None else {"function": function}
+        return status_untrusted(await self._ask("resume", instance=instance.bytes, **given))
+
+    async def snapshot(self, instance: UUID, tags: Sequence[str] = ()) -> Taken:
+        """Of a running or stopped one, which does not notice; durable when this returns."""
+        return taken_untrusted(await self._ask("snapshot", instance=instance.bytes, **_tagged(tags)))
+
+    async def restore(
+        self, snapshot: bytes, *, tags: Sequence[str] = (), limits: Mapping[str, float | None] | None = None
+    ) -> UUID:
+        """A new instance that goes on from there; its id."""
+        given = {"snapshot": snapshot, "instance": self._name(), **_tagged(tags)}
+        if limits:
+            given["limits"] = dict(limits)
+        return instance_untrusted(await self._ask("restore", **given))
+
+    async def clone(self, instance: UUID, count: int = 1) -> list[Status | Mapping[str, Any]]:
+        """Copies that go on from where it is now. What the host refused is a map with its `code` and `text`."""
+        names = [self._name() for _ in range(count)]
+        rows = ids_untrusted(await self._ask("clone", instance=instance.bytes, instances=names))
+        return [row if "code" in row else status_untrusted(row) for row in rows]
+
+    async def keep(self, instance: UUID, every: float, last: int = 1) -> Status:
+        """A checkpoint every so many seconds, of which the `last` ones stay; 0: no longer."""
+        return status_untrusted(await self._ask("keep", instance=instance.bytes, every=every, last=last))
+
+    async def snapshots(self, instance: UUID | None = None) -> Sequence[Snapshot]:
+        """Ours, or those of one instance; the newest first."""
+        given: dict[str, Any] = {} if instance is None else {"instance": instance.bytes}
+        found: dict[bytes, Snapshot] = {}
+        async for row in self._pages("snapshots", "snapshots", "snapshot", **given):
+            line = snapshot_untrusted(row)
+            found[line.snapshot] = line
+        return [*found.values()]
+
+    async def drop(self, snapshot: bytes) -> None:
+        """Forget a snapshot."""
+        await self._ask("drop", snapshot=snapshot)
+
+    async def show(self, what: UUID | bytes) -> Shown:
+        """A stored instance by its id, or a snapshot by its 32 bytes."""
+        given = {"instance": what.bytes} if isinstance(what, UUID) else {"snapshot": what}
+        return shown_untrusted(await self._ask("show", **given))
+
+    async def diff(self, first: bytes, second: bytes) -> Difference:
+        return difference_untrusted(await self._ask("diff", a=first, b=second))
+
+    async def export(self, snapshot: bytes, write: Callable[[bytes], object], form: str = "file") -> int:
+        """Its bytes, in order, to `write`; how many. "file": everything, for `import_snapshot` at any host; "wasm": one
+        module that other runtimes run, too.
+        """
+        order = transfers.Order("export", {"snapshot": snapshot, "form": form}, READ_PIECE)
+        return await transfers.export(self.lifeline, order, write)
+
+    async def import_snapshot(
+        self, source: bytes | Source, progress: Callable[[int, int], None] | None = None
+    ) -> Imported:
+        """What `export` has written, or `gatebus run --state` here."""
+        if isinstance(source, bytes):
+            source = transfers.BytesSource(source)
+        return imported_untrusted(await transfers.send(self.lifeline, "import", source, progress))
+
+    async def _warm(self, given: Mapping[str, Any]) -> bytes:
+        return digest_untrusted(await self._ask("warm", **given), "snapshot")
+
+
+def _tagged(tags: Sequence[str]) -> dict[str, Any]:
+    return {"tags": list(tags)} if tags else {}

@@ -1,0 +1,90 @@
+"""Programs that outlive their process, as a person at a terminal has them: the commands against a real host."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from commandworld import World, command_world
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with command_world(tmp_path_factory.mktemp("person")) as there:
+        yield there
+
+
+@pytest.fixture
+def instance(world: World) -> Iterator[str]:
+    """One that waits for input."""
+    identity = world.says("launch", "--wall-time", "none", "--tag", "waits", str(world.cat)).strip()
+    yield identity
+    world.run("kill", identity)
+    world.run("rm", identity)
+
+
+def told(world: World, *line: str) -> dict[str, object]:
+    answer: dict[str, object] = json.loads(world.says(*line))
+    return answer
+
+
+def state(world: World, instance: str) -> tuple[str, str]:
+    (status,) = json.loads(world.says("status", "--json", instance))
+    return status["state"], status["live"]["depth"]
+
+
+def test_a_program_is_stored_goes_on_and_answers_as_if_nothing_had_been(world: World, instance: str) -> None:
+    assert world.says("suspend", "waits") == ""
+    assert state(world, instance) == ("SUSPENDED", "stored")
+    assert "SUSPENDED stored" in world.says("ps")
+    assert world.says("resume", instance) == ""
+    assert state(world, instance) == ("RUNNING", "")
+    assert world.run("io", instance, stdin=b"hello\n").stdout == b"hello\n"
+
+
+def test_whoever_connects_to_a_stored_program_wakes_it(world: World, instance: str) -> None:
+    world.says("suspend", instance)
+    assert world.run("io", instance, stdin=b"hello\n").stdout == b"hello\n"
+
+
+def test_a_snapshot_is_named_listed_restored_and_dropped(world: World, instance: str) -> None:
+    name = world.says("snapshot", "--tag", "mine", instance).strip()
+    assert state(world, instance) == ("RUNNING", "")
+    listed = json.loads(world.says("snapshots", "--json", instance))
+    assert [(each["snapshot"], each["kind"], each["tags"]) for each in listed] == [(name, "snapshot", ["mine"])]
+    assert name[:12] in world.says("snapshots")
+    restored = world.says("restore", "mine").strip()
+    assert restored != instance
+    assert world.run("io", restored, stdin=b"again\n").stdout == b"again\n"
+    world.says("rm", restored)
+    assert world.says("drop", name[:8]) == ""
+    assert json.loads(world.says("snapshots", "--json", instance)) == []
+
+
+def test_copies_are_instances_of_their_own(world: World, instance: str) -> None:
+    copies = world.says("clone", "-n", "2", instance).split()
+    assert len({instance, *copies}) == 3
+    for number, copy in enumerate(copies):
+        line = f"copy {number}\n".encode()
+        assert world.run("io", copy, stdin=line).stdout == line
+        world.says("rm", copy)
+
+
+def test_a_plain_program_says_that_it_cannot_be_stopped(world: World) -> None:
+    plain = world.says("launch", "--plain", "--wall-time", "none", str(world.cat)).strip()
+    done = world.run("suspend", plain)
+    assert (done.returncode, done.stdout) == (125, b"")
+    assert done.stderr.startswith(b"gatebus: ")
+    world.run("kill", plain)
+
+
+def test_a_snapshot_that_nobody_has_taken_is_said_with_the_command_that_lists_them(world: World) -> None:
+    done = world.run("restore", "abcdef")
+    assert (done.returncode, done.stderr) == (
+        125,
+        b"gatebus: None of your snapshots begins with abcdef, or has it as a tag. `gatebus snapshots` lists them.\n",
+    )
