@@ -188,8 +188,8 @@ PROBLEM_TEXT = 200
 LINK_SCRATCH_BYTES = 256 * 1024
 """One read from a socket: about four full messages. All links of a server share one such buffer."""
 
-LINK_CORK_BYTES = 64 * 1024
-"""Written messages are sent together up to here; more in one send gained nothing."""
+LINK_CORK_BYTES = 256 * 1024
+"""Written messages are sent together up to here: what one read of a program brings at most."""
 
 LINK_UNCOPIED_BYTES = 16 * 1024
 """A part of a message from here on goes to the kernel without a copy; below, joining is cheaper than sendmsg."""
@@ -227,6 +227,13 @@ get their turn. Nobody honest sends that many in a row."""
 LINK_CONTROL_PASSES = 4
 """The event loop goes round so often between two such portions, of all links of a server together: a flood of pings
 over any number of links costs a call one or two of them."""
+
+OPENING_PASSES = 3
+"""The event loop goes round so often between two pieces of work for connections that are being opened (a head is 0.1
+ms, a step of TLS up to 1): a call passes through some five turns, so a flood of connections costs it two of them."""
+
+LINK_FLOOD_READ = 4 * 1024
+"""One read of a link that had a portion of control frames: what is left of a read is copied for each portion."""
 
 # The bus (gatebus.protocol, gatebus.client, gatebus.host)
 
@@ -297,7 +304,7 @@ HTTP_HEAD_BYTES = 64 * 1024
 """Of a request's head: browsers and servers agree on 8 to 64 KiB."""
 
 HTTP_HEAD_SECONDS = 10.0
-"""For the handshake of TLS, and again for the first head of a connection."""
+"""For the handshake of TLS and the first head of a connection together."""
 
 HTTP_IDLE_SECONDS = 30.0
 """Until the next request on a connection that is kept alive."""
@@ -381,3 +388,9 @@ FAREWELL_SECONDS = 5.0
 
 GC_THRESHOLD = 50_000
 """New objects between two looks of the garbage collector: a host makes few cycles. The default, 700, costs 8 %."""
+
+FREED_KEPT = 16 * 1024 * 1024
+"""Freed bytes that the C library may keep instead of giving them back: sixteen full windows of streams."""
+
+LARGE_PIECE = 1024 * 1024
+"""From here on a piece of memory is a mapping of its own, which is given back at once: above what one read brings."""

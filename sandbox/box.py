@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from sandbox.packets import Buffer
     from sandbox.suspended import Suspended
 
+# Of a setup that is in the socket before the process asks for it; also one send of the rest. Half of what a socket's
+# buffer takes of large packets.
+FIRST_BYTES = 64 << 10
 # Packets of a state that are in the socket before the process asks for them: what a socket buffer takes at once.
 FIRST_PACKETS = 3
 # Of a state that a process goes on from: as it came, taken apart, and put to its place.
@@ -167,14 +170,13 @@ class Sandbox:
         self._check_room()
         if setup.tree is not None:
             check_limits(setup.tree, limits.files, limits.nodes)
-        first = setup_packets(setup, limits, instance)
-        if setup.tree is None:
-            first += GO_PACKET
+        packets = _all_packets(setup, limits, instance)
+        first = _joined(packets, FIRST_BYTES)
         beginning = Beginning(image.suspendable, private_bytes(limits) if image.suspendable else 0)
         program, unsent = await self._begin(image, first, limits, beginning, setup)
         program.instance = instance
         if unsent or setup.tree is not None:
-            await self._feed(program, _rest_of_setup(setup, unsent))
+            await self._feed(program, _pieces(unsent, packets))
         return program
 
     async def _relaunch(self, image: Image, setup: Setup, limits: Limits, instance: bytes, origin: Origin) -> Program:
@@ -241,11 +243,30 @@ class Sandbox:
             raise SandboxBroken("kill-late", "A killed program did not end; the sandbox is stuck. Start it again.")
 
 
-def _rest_of_setup(setup: Setup, unsent: bytes) -> Iterator[Buffer]:
-    yield unsent
+def _all_packets(setup: Setup, limits: Limits, instance: bytes) -> Iterator[bytes]:
+    yield setup_packets(setup, limits, instance)
     if setup.tree is not None:
         yield from tree_packets(setup.tree)
-        yield GO_PACKET
+    yield GO_PACKET
+
+
+def _joined(packets: Iterator[bytes], most: int) -> bytes:
+    """The next ones, up to about so many bytes."""
+    pieces: list[bytes] = []
+    for packet in packets:
+        pieces.append(packet)
+        most -= len(packet)
+        if most <= 0:
+            break
+    return b"".join(pieces)
+
+
+def _pieces(unsent: bytes, packets: Iterator[bytes]) -> Iterator[bytes]:
+    """The rest, many small files in one send: each send wakes the program."""
+    if unsent:
+        yield unsent
+    while piece := _joined(packets, FIRST_BYTES):
+        yield piece
 
 
 def check_state(image: Image, suspended: Suspended, limits: Limits) -> None:

@@ -7,8 +7,8 @@ is lost, and each is made so that twice is the same as once: streams and instanc
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gatebus.bounds import STREAM_WINDOW
@@ -145,7 +145,7 @@ class Bus(LiveBus):
             if len(self._sent) > MODULES_REMEMBERED:
                 del self._sent[next(iter(self._sent))]
 
-        digest = hashlib.sha256(content).digest()
+        digest = program.digest()
         if digest not in self._sent:
             await supply()
         return parameters(program, digest), supply
@@ -163,7 +163,7 @@ class Bus(LiveBus):
                 break
             sizes -= len(content)
             files[path] = {"sha256": (await self.upload(content)).sha256}
-        return Program(**{**{name: getattr(program, name) for name in program.__slots__}, "files": files})
+        return replace(program, files=files)
 
     # Instances.
 

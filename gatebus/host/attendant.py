@@ -170,7 +170,8 @@ class Attendant:
         self._lines: dict[int, Line] = {}
         self._waiting: dict[int, Line] = {}  # for room on the link
         self._answered: deque[BusStream] | None = None
-        self._dirty = self._flooding = False
+        self._dirty = False
+        self._flooding = True  # the first words of those who come take turns: each is answered with a signature
         self._ending = 0  # the close code, when the link is to end
 
     async def run(self) -> None:

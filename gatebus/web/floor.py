@@ -1,15 +1,37 @@
-"""Wire: whose turn it is among the links of a server that send what only the library can take apart.
+"""Wire: whose turn it is among those of a server who cost more than they say: new connections, and links that send
+what only the library can take apart.
 
-Where it stands: beside websocketlink. In: a link that has had its portion of control frames or fragments. Out: the
-link goes on after everybody else had several turns, and after the other links that do the same.
+Where it stands: beside front and websocketlink. In: a connection that has sent a piece of its opening; a link that has
+had its portion of control frames or fragments. Out: it goes on after everybody else had several turns, and after the
+others that do the same.
 """
 
 from __future__ import annotations
 
+from weakref import WeakValueDictionary
+
 import trio
 
-from gatebus.bounds import LINK_CONTROL_PASSES, LINK_SCRATCH_BYTES
+from gatebus.bounds import LINK_CONTROL_PASSES, LINK_SCRATCH_BYTES, OPENING_PASSES
 from gatebus.web.frames import Scratch
+
+
+class Turnstile:
+    """Of all openings of a server: one piece of work at a time, sources in turn, and the event loop goes round several
+    times between two of them.
+    """
+
+    def __init__(self) -> None:
+        self._next = trio.Lock()
+        self._of: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()  # of sources that open something now
+
+    async def turn(self, source: str) -> None:
+        """What the caller does when this returns, before it waits again, is its piece."""
+        if (own := self._of.get(source)) is None:
+            own = self._of[source] = trio.Lock()
+        async with own, self._next:  # at most one of each source waits for the next place
+            for _ in range(OPENING_PASSES):
+                await trio.lowlevel.checkpoint()
 
 
 class SharedScratch(Scratch):

@@ -8,6 +8,7 @@ came. Until it is a link, a connection may be evicted by newer ones (crowd).
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -16,7 +17,7 @@ from gatebus import bounds
 from gatebus.web.bytetransport import linger, send_all
 from gatebus.web.crowd import Capacity
 from gatebus.web.entry import Terms, enter_untrusted
-from gatebus.web.floor import SharedScratch
+from gatebus.web.floor import SharedScratch, Turnstile
 from gatebus.web.httploop import HttpLoop, Upgrade
 from gatebus.web.keepalive import Keepalive
 from gatebus.web.link import LinkClosed, Peer
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from gatebus.web.crowd import Seat
     from gatebus.web.link import Link
     from gatebus.web.pages import Lender, Page
+
+    Turn = Callable[[], Awaitable[None]]
 
 
 def ignore(peer: Peer, error: Exception) -> None:
@@ -62,13 +65,17 @@ class Reception:
         self.nursery = nursery
         self.keepalive = Keepalive()
         self.scratch = SharedScratch()
+        self._turnstile = Turnstile()
 
     async def receive(self, transport: Transport, peer: Peer, seat: Seat, context: ssl.SSLContext | None) -> None:
         """To the end of the connection. Raises nothing but Cancelled."""
+        until = trio.current_time() + bounds.HTTP_HEAD_SECONDS
+        source = f"user {peer.uid}" if peer.transport == "unix" else seat.source
+        turn = partial(self._turnstile.turn, source)
         try:
             if context is not None:
-                transport = await _secured(transport, context)
-            link = await self._open(transport, peer)
+                transport = await _secured(transport, context, until, turn)
+            link = await self._open(transport, peer, until, turn)
             if link is not None:
                 seat.settle()
                 await self._attend(link)
@@ -77,9 +84,9 @@ class Reception:
         finally:
             transport.close()
 
-    async def _open(self, transport: Transport, peer: Peer) -> WebsocketLink | None:
+    async def _open(self, transport: Transport, peer: Peer, until: float, turn: Turn) -> WebsocketLink | None:
         """What a link does not need is gone when this returns. None: it was pages, or a refusal."""
-        upgrade = await self._converse(transport, peer)
+        upgrade = await self._converse(transport, peer, until, turn)
         if upgrade is None:
             return None
         entry = enter_untrusted(upgrade.head, self.front.terms)
@@ -92,10 +99,10 @@ class Reception:
         make = self.front.link_class
         return make(transport, entry.protocol, peer, self.scratch, rest=upgrade.rest, nursery=self.nursery)
 
-    async def _converse(self, transport: Transport, peer: Peer) -> Upgrade | None:
-        loop = HttpLoop(transport, self.front.pages, self.front.terms.path, self.front.lender)
+    async def _converse(self, transport: Transport, peer: Peer, until: float, turn: Turn) -> Upgrade | None:
+        loop = HttpLoop(transport, self.front.pages, self.front.terms.path, self.front.lender, turn)
         try:
-            return await loop.converse()
+            return await loop.converse(until)
         except (OSError, trio.ClosedResourceError):
             raise
         except Exception as error:  # a page's trouble is its reader's alone
@@ -113,8 +120,8 @@ class Reception:
             self.front.report(link.peer, error)
 
 
-async def _secured(transport: Transport, context: ssl.SSLContext) -> TlsTransport:
+async def _secured(transport: Transport, context: ssl.SSLContext, until: float, turn: Turn) -> TlsTransport:
     secured = TlsTransport(transport, context)
-    with trio.fail_after(bounds.HTTP_HEAD_SECONDS):
-        await secured.handshake()
+    with trio.fail_at(until):
+        await secured.handshake(turn)
     return secured

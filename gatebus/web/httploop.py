@@ -22,7 +22,7 @@ from gatebus.web.bytetransport import linger, receive_some, send_all
 from gatebus.web.pages import Answer, Lent, answer_untrusted, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from gatebus.web.bytetransport import Transport
     from gatebus.web.pages import Lender, Page
@@ -39,8 +39,16 @@ class Upgrade:
 class HttpLoop:
     """Made for one connection. `converse` raises OSError or trio.ClosedResourceError when it breaks."""
 
-    def __init__(self, transport: Transport, pages: Mapping[str, Page], bus: str, lender: Lender | None = None) -> None:
-        self._transport = transport
+    def __init__(
+        self,
+        transport: Transport,
+        pages: Mapping[str, Page],
+        bus: str,
+        lender: Lender | None = None,
+        turn: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
+    ) -> None:
+        """`turn`: waited for before what came is taken apart."""
+        self._transport, self._turn = transport, turn
         self._pages = pages
         self._bus = bus.encode()
         self._lender = lender
@@ -48,11 +56,11 @@ class HttpLoop:
         self._raw = bytearray()  # of the request that is being read
         self._head_only = False
 
-    async def converse(self) -> Upgrade | None:
-        """None: the conversation is over."""
-        seconds = bounds.HTTP_HEAD_SECONDS
+    async def converse(self, until: float | None = None) -> Upgrade | None:
+        """None: the conversation is over. `until`: when the first head must be there; HTTP_HEAD_SECONDS from now."""
+        until = trio.current_time() + bounds.HTTP_HEAD_SECONDS if until is None else until
         for left in range(bounds.HTTP_REQUESTS, 0, -1):
-            request = await self._hear(seconds)
+            request = await self._hear(until)
             if request is None:
                 break
             if self._wants_the_bus(request):
@@ -62,14 +70,14 @@ class HttpLoop:
                 break
             self._http.start_next_cycle()
             self._raw = bytearray(self._http.trailing_data[0])
-            seconds = bounds.HTTP_IDLE_SECONDS
+            until = trio.current_time() + bounds.HTTP_IDLE_SECONDS
         await linger(self._transport)
         return None
 
-    async def _hear(self, seconds: float) -> h11.Request | None:
+    async def _hear(self, until: float) -> h11.Request | None:
         """A whole request, its body dropped; None when there is none, which has been answered."""
         try:
-            with trio.move_on_after(seconds):
+            with trio.move_on_at(until):
                 return await self._request()
         except h11.RemoteProtocolError as error:
             await self._complain(error.error_status_hint)
@@ -86,6 +94,7 @@ class HttpLoop:
                     return request  # the answer comes instead
                 case h11.NEED_DATA:
                     data = await receive_some(self._transport)
+                    await self._turn()
                     if request is None:
                         self._raw += data
                     self._http.receive_data(data)

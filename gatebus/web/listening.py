@@ -41,7 +41,7 @@ _REASONS = {
 }
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 FULL = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\nRetry-After: 5\r\n\r\n"
-ACCEPTED_AT_ONCE = 16  # before others get their turn
+ACCEPTED_AT_ONCE = 4  # before others get their turn
 BREATH_SECONDS = 0.1  # when the machine has no descriptor left
 
 
@@ -118,6 +118,9 @@ async def _accept(listener: Listener, reception: Reception, crowd: Crowd, connec
                     await _not_accepted(error, crowd)
                     break
                 _welcome(sock, listener, reception, crowd, connections)
+            else:
+                for _ in range(bounds.OPENING_PASSES):
+                    await trio.lowlevel.checkpoint()
 
 
 async def _not_accepted(error: OSError, crowd: Crowd) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from gatebus.web.bytetransport import Piece, Transport
 
@@ -32,10 +32,14 @@ class TlsTransport:
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=name is None, server_hostname=name)
         self._rest = memoryview(b"")
 
-    async def handshake(self) -> None:
-        """OSError (ssl.SSLError is one): there is no connection. Cancelled: close the transport."""
+    async def handshake(self, turn: Callable[[], Awaitable[None]] | None = None) -> None:
+        """OSError (ssl.SSLError is one): there is no connection. Cancelled: close the transport. `turn`: waited for
+        before what came is taken apart.
+        """
         done = False
         while not done:
+            if turn is not None and self._incoming.pending:
+                await turn()
             try:
                 self._tls.do_handshake()
                 done = True

@@ -47,23 +47,10 @@ class WebsocketLink:
     run, which must last longer than the link (a server's: 3 KiB less for each link); None: the link opens its own."""
 
     __slots__ = (
-        *("_batch", "_cork", "_drained", "_ended", "_fair", "_fed", "_kind", "_left", "_life", "_masked", "_more"),
-        *(
-            "_most",
-            "_need",
-            "_nursery",
-            "_open",
-            "_outbox",
-            "_partial",
-            "_protocol",
-            "_scratch",
-            "_tail",
-            "_take",
-            "_transport",
-            "_turn",
-        ),
-        *("last_heard", "peer", "receiving"),
-    )
+        "_batch", "_cork", "_drained", "_ended", "_fair", "_fed", "_kind", "_left", "_life", "_masked", "_more",
+        "_most", "_need", "_nursery", "_open", "_outbox", "_partial", "_protocol", "_read_most", "_scratch", "_tail",
+        "_take", "_transport", "_turn", "last_heard", "peer", "receiving",
+    )  # fmt: skip
     takes_text: ClassVar[bool] = False
 
     def __init__(
@@ -101,6 +88,7 @@ class WebsocketLink:
         self._ended = False  # the peer's half of the stream
         self._nursery = nursery
         self._fed = 0  # frames that the library took apart since others had their turn
+        self._read_most = len(scratch.bytes)
         self._life: AbstractAsyncContextManager[None] | None = None
         self._turn: trio.Event | None = None  # the closer waits for the reader to leave
         if rest:
@@ -119,7 +107,7 @@ class WebsocketLink:
             if not self._open:
                 raise self._closed()
             if self._fed >= bounds.LINK_CONTROL_FRAMES:
-                self._fed = 0
+                self._fed, self._read_most = 0, bounds.LINK_FLOOD_READ
                 await let_others(self._scratch)
             if self._more:
                 await trio.lowlevel.checkpoint()
@@ -141,7 +129,7 @@ class WebsocketLink:
             else:
                 await self._take_turns()
             kept = len(self._tail)
-            size = self._transport.receive_into(self._scratch.view[kept:])
+            size = self._transport.receive_into(self._scratch.view[kept : self._read_most + kept])
         except BlockingIOError:
             self._drained = True
             return
@@ -156,7 +144,8 @@ class WebsocketLink:
             self._end()
             return
         self.last_heard = trio.current_time()
-        self._drained = size < len(self._scratch.bytes) - kept
+        self._drained = size < min(self._read_most, len(self._scratch.bytes) - kept)
+        self._read_most = len(self._scratch.bytes)
         self._join(kept, kept + size)
 
     async def _take_turns(self) -> None:

@@ -6,6 +6,7 @@ process. A compilation copies its source to the image; `compile-...` names what 
 
 import array
 import ctypes
+import fcntl
 import json
 import os
 import select
@@ -13,6 +14,7 @@ import signal
 import socket
 import struct
 import sys
+import termios
 from hashlib import sha256
 
 START, KILL, COMPILE, STATUS, READY, ENDED, FAILED = 1, 2, 3, 4, 16, 17, 18
@@ -44,6 +46,8 @@ def end(sock, status, result=0, text=b""):
 
 def run(name, sock, memory):
     arguments = []
+    there = array.array("i", [0])
+    fcntl.ioctl(sock, termios.FIONREAD, there)
     while True:
         _code, _domain, kind, content = read_packet(sock)
         if kind == 1:
@@ -56,6 +60,9 @@ def run(name, sock, memory):
             sock.sendall(packet(code, domain, content, index))
     elif name == "arguments":
         sock.sendall(packet(0, 0, b"|".join(arguments)))
+        end(sock, 2)
+    elif name == "there":
+        sock.sendall(packet(0, 0, str(there[0]).encode()))
         end(sock, 2)
     elif name == "hang":
         signal.pause()

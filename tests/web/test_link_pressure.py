@@ -16,6 +16,7 @@ from gatebus.bounds import (
     LINK_CONTROL_FRAMES,
     LINK_CONTROL_PASSES,
     LINK_FAIR_OPERATIONS,
+    LINK_FLOOD_READ,
     LINK_HIGH_WATER,
     LINK_OUTBOX_BYTES,
     LINK_PING_SECONDS,
@@ -24,6 +25,7 @@ from gatebus.bounds import (
 )
 from gatebus.web.bytetransport import send_all
 from gatebus.web.floor import SharedScratch
+from gatebus.web.frames import Scratch
 from gatebus.web.keepalive import SWEEP_SECONDS, Keepalive
 from gatebus.web.link import LinkClosed
 from gatebus.web.memorylink import MemoryPair, Wires, memory_links
@@ -247,6 +249,30 @@ async def test_links_that_flood_with_what_only_the_library_reads_take_turns_on_o
     assert turns >= links * (frames // LINK_CONTROL_FRAMES - 1) * LINK_CONTROL_PASSES
 
 
+async def test_a_link_that_floods_is_read_in_small_pieces_until_it_stops() -> None:
+    """What is left of a read is copied for every portion."""
+    peer = RawPeer(Wires(capacity=1 << 30), Wires(capacity=1 << 30))
+    peer.pair.host._scratch = Scratch(4 * LINK_FLOOD_READ)
+    asked: list[int] = []
+    receive_into = peer.pair.host_end.receive_into
+
+    def counted(buffer: memoryview) -> int:
+        asked.append(len(buffer))
+        return receive_into(buffer)
+
+    peer.pair.host_end.receive_into = counted  # type: ignore[method-assign]
+    async with peer.host:
+        peer.send(masked(Opcode.PING) * 8_000 + masked(Opcode.BINARY, b"calm"))
+        assert await receive(peer.host, 1) == [b"calm"]
+        assert asked[0] == 4 * LINK_FLOOD_READ
+        assert set(asked[1:]) == {LINK_FLOOD_READ}
+        for word in (b"once", b"again"):
+            peer.send(masked(Opcode.BINARY, word))
+            assert await receive(peer.host, 1) == [word]
+        assert asked[-1] == 4 * LINK_FLOOD_READ
+        peer.end.finish()
+
+
 async def test_what_is_written_together_leaves_together() -> None:
     peer = RawPeer()
     sends: list[int] = []
@@ -263,8 +289,10 @@ async def test_what_is_written_together_leaves_together() -> None:
         peer.host.flush()
         assert sends == [50 * 12]
         peer.host.write(b"small")
-        peer.host.write(FULL)  # leaves at once, with what was before it
-        assert sends == [600, 7 + 10 + len(FULL)]
+        for _ in range(4):
+            assert sends == [600]
+            peer.host.write(FULL)  # the fourth one leaves at once, with what was before it
+        assert sends == [600, 7 + 4 * (10 + len(FULL))]
         peer.end.finish()
 
 

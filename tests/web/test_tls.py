@@ -14,7 +14,7 @@ from stepwise import cancelled_at
 from webparts import all_messages, echo, receive
 
 from gatebus.bounds import HTTP_HEAD_SECONDS
-from gatebus.web.bytetransport import receive_some, send_all
+from gatebus.web.bytetransport import LINGER_SECONDS, receive_some, send_all
 from gatebus.web.crowd import Capacity, Crowd
 from gatebus.web.dialling import Caller, dial, shake_hands
 from gatebus.web.front import Front, Reception
@@ -207,6 +207,29 @@ async def test_a_handshake_that_comes_byte_by_byte_is_ended_in_time(
         await Reception(Front(echo)).receive(theirs, Peer("tls"), seat, server_side)
         nursery.cancel_scope.cancel()
     assert trio.current_time() - began == pytest.approx(HTTP_HEAD_SECONDS)
+    assert theirs.is_closed
+
+
+async def test_one_deadline_holds_for_handshake_and_head_together(
+    server_side: ssl.SSLContext, client_side: ssl.SSLContext, autojump_clock: trio.testing.MockClock
+) -> None:
+    mine, theirs = memory_transports(Wires(), Wires())
+    seat = Crowd(Capacity()).enter("192.0.2.1", theirs.close)
+    assert seat is not None
+
+    async def late() -> None:
+        await trio.sleep(HTTP_HEAD_SECONDS * 0.9)
+        client = TlsTransport(mine, client_side, "localhost")
+        await client.handshake()
+        await send_all(client, b"GET / HTTP/1.1\r\n")
+
+    began = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(late)
+        await Reception(Front(echo)).receive(theirs, Peer("tls"), seat, server_side)
+        waited = trio.current_time() - began
+        nursery.cancel_scope.cancel()
+    assert HTTP_HEAD_SECONDS <= waited <= HTTP_HEAD_SECONDS + LINGER_SECONDS
     assert theirs.is_closed
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import re
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -308,6 +310,14 @@ def test_only_what_was_given_is_sent() -> None:
         "tags": ["t"],
         "open": True,
     }
+
+
+def test_a_program_knows_its_modules_hash_and_is_equal_to_one_that_was_not_asked() -> None:
+    asked, other = orders.Program(b"module", ["a"]), orders.Program(b"module", ["a"])
+    assert asked.digest() == asked.digest() == sha256(b"module").digest()
+    assert asked == other
+    assert repr(asked) == repr(other)
+    assert replace(asked, module=b"another").digest() == sha256(b"another").digest()
 
 
 # Pauses and complaints.
