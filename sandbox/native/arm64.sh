@@ -78,7 +78,28 @@ try_portable() {
         "$python/usr/bin/python3.11" "$@")
 }
 
+# One program's whole state, made here, goes on there and comes back, two legs each: what the test `moves` does between two engines. Each leg is a process, with the
+# runtime's whole chain (setup, engine, world, state) but the jail.
+travel() {
+    local folder; folder=$(mktemp -d)
+    say "moving a stopped program between x86-64 and arm64"
+    export GATEBUS_MOVES=$folder
+    local turn=0
+    while [ ! -e "$folder/said" ]; do
+        if [ $((turn / 2 % 2)) = 0 ]; then
+            (unset RUSTC; CARGO_TARGET_DIR=$1 cargo test --quiet --release --workspace --locked --test moves -- a_journey >/dev/null)
+        else
+            $tested --quiet --test moves -p gatebus-sandbox -- a_journey >/dev/null
+        fi
+        turn=$((turn + 1))
+    done
+    unset GATEBUS_MOVES
+    rm -rf "$folder"
+    say "its $turn legs gave what it gives without a stop"
+}
+
 main() {
+    local own_target=${CARGO_TARGET_DIR:-$cache/target}
     [ "$(uname -m)" = x86_64 ] || { say "this script cross-builds from x86-64; on arm64 use make test"; exit 1; }
     install_packages
     unpack_compiler
@@ -92,11 +113,13 @@ main() {
     cargo build --release --locked --target aarch64-unknown-linux-gnu -p gatebus-sandbox
     say "running the engine-side tests under qemu-user"
     # Without doc tests: cargo would run them with the machine's own rustdoc, which has no arm64 library.
-    local tested="cargo test --release --locked --target aarch64-unknown-linux-gnu --lib --bins"
+    tested="cargo test --release --locked --target aarch64-unknown-linux-gnu --lib --bins"
     $tested --tests -p gatebus-wire -p gatebus-files -p gatebus-abi
     # Not `chain` and `text`: they start the keeper, and qemu-user has no namespaces.
     # Not the one that asks `mincore` about closed memory: qemu-user answers for its own pages, with an error.
-    $tested --test programs --test admission -p gatebus-sandbox -- --skip a_closed_range_is_neither
+    $tested --test programs --test admission --test moves -p gatebus-sandbox -- --skip a_closed_range_is_neither
+    $tested --tests -p gatebus-module
+    travel "$own_target"
     try_portable -m pytest -q -p no:cacheprovider "${portable_tests[@]}"
 }
 
