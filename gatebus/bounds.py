@@ -34,6 +34,10 @@ ORIGIN_WAITING = 64
 ORIGIN_WINDOW = 64 * 1024
 """Bytes a program may have on the way to one client: a full packet, so that it need not wait for each small one."""
 
+STOP_OUTPUT_SECONDS = 2.0
+"""A program of `gatebus run` has stopped, and its reader takes nothing for so long: what is left goes into its state.
+Whoever reads at all, however slowly, takes 4 KiB within that."""
+
 TERMINAL_WINDOW = 16 * 65_520
 """The same for the one connection of `gatebus run`: sixteen full data packets of 65,520 bytes, about 1 MiB, so that
 writing and computing overlap."""

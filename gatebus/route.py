@@ -198,6 +198,14 @@ class Route:
         return saved[end:]
 
 
+def service_state_untrusted(saved: bytes) -> bytes:
+    """The same of a file that may come from anyone. Raises StateRefused."""
+    try:
+        return service_state(saved)
+    except error:
+        raise StateRefused("The saved calls of a service are malformed.") from None
+
+
 def service_state(saved: bytes) -> bytes:
     """Of what Route.save() wrote, the service's own part."""
     _next, unanswered = _HEAD.unpack_from(saved)

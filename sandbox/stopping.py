@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sandbox.limits import Limits
 
 # Frames (gatebus-module: twice the larger stack), and what no limit names: arguments, buffers, globals, lengths.
-_FRAMES, _FIXED = 16 << 20, 4 << 20
+_FRAMES, _FIXED = 16 << 20, 12 << 20
 # A node of the tree besides its content: path, times, the places that name it.
 _NODE = 8_192
 

@@ -19,8 +19,9 @@ from sandbox.limits import Limits, Range, parse, parse_time, written
 RUN_HELP = """Run a WebAssembly program in a sandbox. It gets stdin, stdout and stderr, its arguments, and nothing
 else of this machine: no files but copies of those that you name, no network, no other process."""
 
-RUN_NOTES = """exit codes: the program's own (255 for larger ones); 125 refused, or an error of ours; 126 killed (the
-last line says why); 127 no such file; 130 Ctrl-C, 143 terminated, 141 nobody reads its output any more.
+RUN_NOTES = """exit codes: the program's own (255 for larger ones); 124 stopped by --suspend-after, its state is in
+--state; 125 refused (also a state), or an error of ours; 126 killed (the last line says why); 127 no such file;
+130 Ctrl-C, 143 terminated, 141 nobody reads its output any more.
 FILE is a module (.wasm, or .wat as text), or a file that the configuration has a module for, such as .js; `-` is a
 module that comes through stdin. It may be ipfs://CID or ipfs://CID/path: then it is fetched, and every byte of it
 verified (`gatebus ipfs --help`).

@@ -41,6 +41,7 @@ from gatebus.cli.wording import (
     ended,
     failed,
     not_found,
+    put_aside,
     refused,
     result_json,
     state_refused,
@@ -74,7 +75,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from sandbox.statefile import Stored
-    from sandbox.suspended import Suspended
 
 # Signals that end the command, and with it the program.
 _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -103,8 +103,9 @@ class Run(Ending):
     image: Image | None = None
     program: Program | None = None
     outcome: Outcome | None = None
-    suspended: "Suspended | None" = None
-    stops: bool = False
+    state: str | None = None
+    """The file, once the stopped program's state is in it."""
+    on_end: Callable[[], None] = lambda: None
     notes: list[str] = field(default_factory=list)
 
 
@@ -206,6 +207,8 @@ async def _execute(plan: Plan, run: Run) -> Result:
         run.outcome = await run.program.wait()
     if run.problem:
         raise UsageError(run.problem)
+    if run.state is not None and run.outcome is not None:
+        return put_aside(run.state, run.outcome)
     if run.signal or run.outcome is None:
         return stopped(run.signal, run.outcome)
     return ended(plan.options.file, run.outcome, plan.options.limits, run.image)
@@ -233,7 +236,7 @@ async def _start(plan: Plan, box: Sandbox, run: Run) -> None:
         return
     run.image = image = await box.compile(plan.wasm, principal="local")
     check_entry(image, plan.setup.function)
-    instance = _instance(image)
+    instance = instance_of(image)
     async with box.start(image, plan.setup, plan.options.limits, instance=instance) as program:
         run.program = program
         await attend(program, _switchboard(image, instance), run)
@@ -242,7 +245,7 @@ async def _start(plan: Plan, box: Sandbox, run: Run) -> None:
             run.notes += write_out(plan.options.out, left)
 
 
-def _instance(image: Image) -> "UUID | None":
+def instance_of(image: Image) -> "UUID | None":
     """Only a Gate program can ask for its name; whoever runs another one does not pay for the import."""
     if image.personality != "gate":
         return None
@@ -263,13 +266,26 @@ def check_entry(image: Image, name: str | None) -> None:
         raise UsageError(f"Nothing ran: it exports no {_ENTRY}. {calls}")
 
 
-async def attend(program: Program, board: Callable[[Terminal], Switchboard], run: Run) -> Exchange:
+async def attend(program: Program, board: Callable[[Terminal], Switchboard], run: Run) -> None:
     """Until the program has ended and its output is written."""
     output, log = Sink(1), Sink(2)
     terminal = Terminal(Source(0), output)
-    program.on_log = lambda _stream, data: log.put(data)
     exchange = Exchange(program, board(terminal))
-    exchange.keeps_state = run.stops
+    await attend_with(program, exchange, Ends(terminal, output, log), run)
+
+
+class Ends(NamedTuple):
+    """What stands at the other side of a program that was started by hand."""
+
+    terminal: Terminal
+    output: Sink
+    log: Sink
+
+
+async def attend_with(program: Program, exchange: Exchange, ends: Ends, run: Run) -> None:
+    """`run.on_end` is told when the program has ended and its output may still be to be written."""
+    terminal, output, log = ends
+    program.on_log = lambda _stream, data: log.put(data)
     async with trio.open_nursery() as nursery:
         output.on_broken = run.cannot_write
         reading = trio.CancelScope()
@@ -280,10 +296,10 @@ async def attend(program: Program, board: Callable[[Terminal], Switchboard], run
         run.outcome = await program.wait()
         if exchange.fault is not None:
             run.outcome = replace(run.outcome, text=exchange.fault.text)
+        run.on_end()
         reading.cancel()
         terminal.lost()
         log.end()
-    return exchange
 
 
 async def _within(scope: trio.CancelScope, function: Callable[[], Awaitable[None]]) -> None:
@@ -296,13 +312,20 @@ def _switchboard(image: Image, instance: "UUID | None") -> Callable[[Terminal], 
 
 
 def board_of(image: Image, instance: "UUID | None", terminal: Terminal) -> Switchboard:
-    """A WASI program can reach nothing but its origin, and whoever runs one does not pay for the other services."""
-    door, windows = Door(), Windows(window=TERMINAL_WINDOW)
+    door = Door()
     door.connect(terminal)
+    board = offering(image, instance, door)
+    if image.personality == "wasi":
+        cast("Origin", board.open("origin")).open_at_start()
+    return board
+
+
+def offering(image: Image, instance: "UUID | None", door: Door) -> Switchboard:
+    """A WASI program can reach nothing but its origin, and whoever runs one does not pay for the other services."""
+    windows = Windows(window=TERMINAL_WINDOW)
     board = Switchboard({})
     if image.personality == "wasi":
         board.publish("origin", Offer("0", lambda outlet: Origin(outlet, door, windows)))
-        cast("Origin", board.open("origin")).open_at_start()
         return board
     from gatebus.services.identity import Identities
     from gatebus.services.service_table import World, offers

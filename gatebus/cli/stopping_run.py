@@ -2,41 +2,47 @@
 
 In:  the plan of a run; a state file (untrusted). Out: a state file; the rest of the program's output.
 
-Output that the program had written before the stop is written out here. Input that it had not read and that we had
-read for it is in the state; what we had not read stays with the terminal. What lost: reading on until the stop is
-complete, which would take a pipe's data away from whoever reads it next.
+Output that the program had written before the stop is written out here; what nobody takes is in the state. Input that
+it had not read and that we had read for it is in the state; what we had not read stays with the terminal. What lost:
+reading on until the stop is complete, which would take a pipe's data away from whoever reads it next; waiting for a
+reader of the output, which may never come while the state is only in memory.
 """
 
 import os
-import struct
 from functools import partial
-from typing import cast
+from shlex import quote
+from typing import TYPE_CHECKING, cast
 
 import trio
 
-from gatebus.bounds import TERMINAL_WINDOW
+from gatebus.bounds import STOP_OUTPUT_SECONDS, TERMINAL_WINDOW
+from gatebus.cli.keptservices import Kept, encode_kept, kept_untrusted
 from gatebus.cli.options import RunOptions, range_of, with_defaults
-from gatebus.cli.running import Plan, Run, attend, board_of, check_entry
+from gatebus.cli.running import Ends, Plan, Run, attend_with, board_of, check_entry, instance_of, offering
 from gatebus.cli.statecommand import check_state, read_state, suspended_untrusted, write_state
 from gatebus.cli.surroundings import check_out, write_out
-from gatebus.cli.terminal import Terminal
+from gatebus.cli.terminal import CountingSink, Source, Terminal
 from gatebus.exchange import Exchange
 from gatebus.faults import StateRefused, UsageError
-from gatebus.route import service_state
-from gatebus.services.base import Offer
-from gatebus.services.origin import Door, Origin, Windows
+from gatebus.route import service_state_untrusted
+from gatebus.services.origin import Door
 from gatebus.switchboard import Switchboard
 from sandbox.box import Running, Sandbox
 from sandbox.errors import BadState, SandboxError
 from sandbox.form import Form
 from sandbox.image import Image
-from sandbox.packets import PacketCounter
+from sandbox.outcome import State
 from sandbox.program import Program
 from sandbox.setup import Setup
 from sandbox.statefile import Stored
+from sandbox.suspended import Suspended
 from sandbox.tree import Tree
 
-_LENGTH = struct.Struct("<I")
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from gatebus.services.origin import Origin
+
 # Linux's longest name; a state from elsewhere may claim any.
 _NAME_MAX = 255
 # Limits that a program was started with and needs again, unless they are named.
@@ -76,24 +82,50 @@ async def start_to_be_stopped(plan: Plan, box: Sandbox, run: Run) -> None:
     """Raises UsageError, and what the sandbox raises."""
     run.image = image = await box.compile(plan.wasm, principal="local", form=Form.SUSPENDABLE)
     _check(image, plan)
-    run.stops = True
-    running, unsent = _running(plan, box, image)
-    async with running as program, trio.open_nursery() as nursery:
+    kept = None if plan.stored is None else kept_untrusted(plan.stored.services)
+    instance = instance_of(image)
+    ends = _ends(kept)
+    board = _board(image, instance, ends.terminal, kept)
+    async with _running(plan, box, image, instance) as program, trio.open_nursery() as nursery:
         run.program = program
-        if unsent:
-            await program.send(unsent)
+        run.on_end = partial(_hurry, run, ends)
+        exchange = Exchange(program, board)
+        exchange.keeps_state = True
+        if kept is not None and kept.unsent:
+            exchange.owes(kept.unsent)
         if plan.options.suspend_after is not None:
             nursery.start_soon(_suspend_later, program, plan.options.suspend_after, run)
-        exchange = await attend(program, _board(plan, image), run)
-        await _store(plan, run, exchange)
+        await attend_with(program, exchange, ends, run)
+        if run.outcome is not None and run.outcome.state is State.SUSPENDED:
+            services = _what_is_kept(exchange, ends, kept)
+            await _store(plan, run, await program.suspend(), services)
         nursery.cancel_scope.cancel()
-        if plan.options.out is not None and run.suspended is None:
-            run.notes += write_out(plan.options.out, program.tree())
+        if plan.options.out is not None:
+            run.notes += _files(plan.options.out, program, run)
+
+
+def _ends(kept: Kept | None) -> Ends:
+    """What nobody took before the stop is written first."""
+    output, owed = CountingSink(1), b"" if kept is None else kept.output
+    if owed:
+        output.put(owed)
+    return Ends(Terminal(Source(0), output, len(owed)), output, CountingSink(2))
+
+
+def _hurry(run: Run, ends: Ends) -> None:
+    """A program that has stopped does not wait for readers that take nothing: what they have not is in its state."""
+    if run.outcome is not None and run.outcome.state is State.SUSPENDED:
+        for sink in (ends.output, ends.log):
+            cast("CountingSink", sink).hurry(STOP_OUTPUT_SECONDS)
+
+
+def _files(out: str, program: Program, run: Run) -> list[str]:
+    if run.state is not None:
+        return [f"gatebus: nothing is in {quote(out)} yet: the program's files are in its state until it ends."]
+    return write_out(out, program.tree())
 
 
 def _check(image: Image, plan: Plan) -> None:
-    if image.personality != "wasi":
-        raise UsageError("So far only WASI programs can be stopped here; this one speaks with services.")
     if not image.suspendable:
         reasons = "; ".join(image.unsuspendable[:3])
         if plan.stored is not None:
@@ -101,77 +133,68 @@ def _check(image: Image, plan: Plan) -> None:
         raise UsageError(f"It cannot be stopped: {reasons}. Without --suspend-after it runs.")
 
 
-def _running(plan: Plan, box: Sandbox, image: Image) -> tuple[Running, bytes]:
-    """The program, and what it must be sent first."""
+def _running(plan: Plan, box: Sandbox, image: Image, instance: "UUID | None") -> Running:
     options = plan.options
     if plan.stored is None:
         check_entry(image, plan.setup.function)
-        return box.start(image, plan.setup, options.limits), b""
+        return box.start(image, plan.setup, options.limits, instance=instance)
     suspended = suspended_untrusted(plan.stored)
-    running = box.resume(image, suspended, options.limits, plan.setup, program=plan.wasm)
-    return running, services_untrusted(plan.stored)[1]
+    return box.resume(image, suspended, options.limits, plan.setup, program=plan.wasm, instance=instance)
 
 
-def _board(plan: Plan, image: Image) -> "partial[Switchboard]":
-    if plan.stored is None:
-        return partial(board_of, image, None)
-    return partial(_board_again, services_untrusted(plan.stored)[0])
-
-
-def _board_again(state: bytes, terminal: Terminal) -> Switchboard:
-    door, windows = Door(), Windows(window=TERMINAL_WINDOW)
-    door.connect(terminal)
-    board = Switchboard({})
-    board.publish("origin", Offer("0", lambda outlet: Origin(outlet, door, windows)))
+def _board(image: Image, instance: "UUID | None", terminal: Terminal, kept: Kept | None) -> Switchboard:
+    """Raises BadState."""
+    if kept is None:
+        return board_of(image, instance, terminal)
     try:
-        cast("Origin", board.open("origin")).go_on_at_start(state)
+        return _board_again(image, instance, terminal, kept)
     except StateRefused as refused:
         raise BadState("state-services", refused.text) from None
+
+
+def _board_again(image: Image, instance: "UUID | None", terminal: Terminal, kept: Kept) -> Switchboard:
+    """The terminal takes the place of the one that the program was connected with."""
+    door = Door()
+    door.stay()
+    board = offering(image, instance, door)
+    if kept.accepted:
+        door.kept = {0: terminal}
+    if image.personality == "wasi":
+        origin = cast("Origin", board.open("origin"))
+        state = next((service_state_untrusted(state) for name, state in kept.services if name == "origin"), b"")
+        if state:
+            origin.go_on_at_start(state)
+    else:
+        board.restore(list(kept.services))
+    door.resolve()
+    if not kept.accepted:
+        door.connect(terminal)
     return board
 
 
 async def _suspend_later(program: Program, seconds: float, run: Run) -> None:
     await trio.sleep(seconds)
     try:
-        run.suspended = await program.suspend()
+        await program.suspend()
     except SandboxError as fault:
         if not program.ended:  # who ended before has nothing to store, and says so itself
             run.problem = fault.text
             program.kill()
 
 
-async def _store(plan: Plan, run: Run, exchange: Exchange) -> None:
+def _what_is_kept(exchange: Exchange, ends: Ends, before: Kept | None) -> bytes:
+    accepted = ends.terminal.accepted or (before is not None and before.accepted)
+    output = cast("CountingSink", ends.output).unwritten
+    return encode_kept(Kept(accepted, tuple(exchange.saved), output, exchange.unsent))
+
+
+async def _store(plan: Plan, run: Run, suspended: Suspended, services: bytes) -> None:
     """In a thread: it may be a gigabyte."""
-    if run.suspended is None:
-        return
     limits = {name: getattr(plan.options.limits, name) for name in _KEPT}
     file = plan.options.file if plan.stored is None else str(plan.stored.description.get("file", ""))
     description = {"file": os.path.basename(file)[:_NAME_MAX], "limits": limits}
-    origin = next((service_state(saved) for name, saved in exchange.saved if name == "origin"), b"")
-    services = _LENGTH.pack(len(origin)) + origin + exchange.unsent
-    state = cast("str", plan.options.state)
-    store = partial(write_state, state, run.suspended, plan.wasm, description, services)
-    await trio.to_thread.run_sync(store)
-    run.notes.append(f"gatebus: stopped; `gatebus run --resume {state}` goes on.")
-
-
-def services_untrusted(stored: Stored) -> tuple[bytes, bytes]:
-    """(state of the origin, packets that are still to be sent). Raises BadState."""
-    data = stored.services
-    try:
-        (length,) = _LENGTH.unpack_from(data)
-    except struct.error:
-        raise BadState("state-services", "The state does not say what its streams were doing.") from None
-    origin, unsent = data[_LENGTH.size : _LENGTH.size + length], data[_LENGTH.size + length :]
-    if not _whole_packets_untrusted(unsent):
-        raise BadState("state-services", "What the state has for the program is no packet.")
-    return origin, unsent
-
-
-def _whole_packets_untrusted(data: bytes) -> bool:
-    counter = PacketCounter()
-    try:
-        counter.count(data)
-    except ValueError:
-        return False
-    return counter.between
+    run.state = state = cast("str", plan.options.state)
+    await trio.to_thread.run_sync(partial(write_state, state, suspended, plan.wasm, description, services))
+    left = len(kept_untrusted(services).output)
+    if left:
+        run.notes.append(f"gatebus: {left} bytes of its output were not read; they come first when it goes on.")

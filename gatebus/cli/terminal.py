@@ -108,6 +108,41 @@ class Sink:
             await trio.to_thread.run_sync(_write_blocking, self._descriptor, data, abandon_on_cancel=True)
 
 
+class CountingSink(Sink):
+    """Of a program that may be stopped: it is always known what was written, and a reader that takes nothing is not
+    waited for any more once the program has stopped. Small pieces, which no thread holds: a fifth of the speed.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor)
+        self._patience = float("inf")
+        self._scope = trio.CancelScope()
+
+    def hurry(self, seconds: float) -> None:
+        """From now on the reader has so long for each piece."""
+        self._patience = seconds
+        self._scope.deadline = trio.current_time() + seconds
+
+    @property
+    def unwritten(self) -> bytes:
+        """After `run`: nothing, unless nobody took it."""
+        return b"" if self.broken else bytes(self._queue)
+
+    async def run(self) -> None:
+        while self._queue or not self._ended:
+            if not self._queue:
+                self._changed = trio.Event()
+                await self._changed.wait()
+                continue
+            piece = bytes(self._queue[:_PIPE_ATOMIC])
+            with trio.move_on_after(self._patience) as self._scope:
+                await self._write(piece)
+            if self._scope.cancelled_caught:
+                return
+            del self._queue[: len(piece)]
+            self.on_written(len(piece))
+
+
 def _write_blocking(descriptor: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
@@ -135,9 +170,12 @@ def _not_told(_problem: OSError) -> None:
 
 
 class Terminal:
-    """The origin of a program that was started by hand (services.origin.Client)."""
+    """The origin of a program that was started by hand (services.origin.Client). `owed`: bytes of an earlier time that
+    are in the sink already: no stream counts them.
+    """
 
-    def __init__(self, source: Source, sink: Sink) -> None:
+    def __init__(self, source: Source, sink: Sink, owed: int = 0) -> None:
+        self._owed = owed
         self._source = source
         self._sink = sink
         self._stream: Stream | None = None
@@ -165,8 +203,16 @@ class Terminal:
         self._sink.end()
         self._changed.set()
 
+    @property
+    def accepted(self) -> bool:
+        """The program has taken the connection."""
+        return self._stream is not None
+
     def _written(self, size: int) -> None:
-        if self._stream is not None and not self._lost:
+        owed = min(size, self._owed)
+        self._owed -= owed
+        size -= owed
+        if size and self._stream is not None and not self._lost:
             self._stream.consumed(size)
 
     # What the person types.

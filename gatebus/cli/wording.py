@@ -5,6 +5,7 @@ In:  outcomes and errors of the sandbox. Out: numbers and texts; nothing is prin
 
 import json
 from dataclasses import asdict
+from shlex import quote
 from typing import NamedTuple
 
 from gatebus.cli.options import flag, range_of
@@ -13,6 +14,8 @@ from sandbox.image import Image
 from sandbox.limits import STACK_LARGE, Limits, written
 from sandbox.outcome import Cause, Outcome, State, Usage
 
+# As timeout(1) has it: its time was over, and it had not ended.
+SUSPENDED = 124
 OURS, KILLED, NOT_FOUND = 125, 126, 127
 # As shells count a command that a signal ended; nothing is said about it, like there.
 BY_SIGNAL = 128
@@ -84,6 +87,12 @@ def not_found(file: str, elsewhere: str = "") -> Result:
     """`elsewhere`: where else it was looked for."""
     more = f", {public_text_untrusted(elsewhere, LINE_MAX)}" if elsewhere else ""
     return Result(NOT_FOUND, f"gatebus: {_named(file)}: there is no such file{more}. Check the name.", "not-found")
+
+
+def put_aside(state: str, outcome: Outcome) -> Result:
+    """Of a program that was stopped and whose state is in that file. The line can be pasted into a shell."""
+    line = f"gatebus: stopped; `gatebus run --resume {quote(state)}` goes on."
+    return Result(SUSPENDED, line, outcome=outcome)
 
 
 def stopped(number: int, outcome: Outcome | None) -> Result:

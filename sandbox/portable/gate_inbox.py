@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # Whatever the guest waits for, its packets are taken in meanwhile, or the word to stop could not come; a few times what
 # a socket holds on its way (200 KiB by default) and whatever the largest ones hold.
 RECEIVED_MAX = 4 << 20
+# Of a program that stops: also what was on its way in front of the word to stop.
+SAVED_MAX = 2 * RECEIVED_MAX
 READ_SIZE = 65_536
 
 
@@ -29,6 +31,7 @@ class GateInbox:
         self.unread = bytearray()
         self.begun = 0
         self.asked_to_stop = False
+        self._limit = RECEIVED_MAX
         # bytes from the first unread one on whose packets have a header that was looked at; some may be still to come
         self._cleared = 0
 
@@ -39,7 +42,11 @@ class GateInbox:
 
     @property
     def has_room(self) -> bool:
-        return len(self.unread) < RECEIVED_MAX
+        return len(self.unread) < self._limit
+
+    def look_for_a_stop(self) -> None:
+        """Whoever has left the guest takes everything in until the word is there."""
+        self._limit = SAVED_MAX
 
     def push(self, data: bytes) -> None:
         """These bytes have come."""
@@ -55,11 +62,11 @@ class GateInbox:
         self.begun = self._cleared = begun
         self.push(unread)
         whole = self._cleared == len(self.unread) and not self.asked_to_stop
-        return whole and begun < PACKET_MAX and len(unread) <= RECEIVED_MAX
+        return whole and begun < PACKET_MAX and len(unread) <= SAVED_MAX
 
     def fill(self) -> bool:
         """Take in what has come, once, without blocking. False: nothing has."""
-        data = self._pipe.receive(min(READ_SIZE, RECEIVED_MAX - len(self.unread)))
+        data = self._pipe.receive(min(READ_SIZE, self._limit - len(self.unread)))
         self.push(data)
         return bool(data)
 

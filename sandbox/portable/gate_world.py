@@ -85,6 +85,7 @@ class GateWorld:
 
     def drain_until_suspend(self) -> None:
         """Take in everything that the host says before its word to stop, and send everything that is ready. Blocks."""
+        self.inbox.look_for_a_stop()
         while not self.inbox.asked_to_stop:
             if not self.inbox.has_room:
                 raise GuestEnd(STATUS_INTERNAL, text="too much input to be saved")

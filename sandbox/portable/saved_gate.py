@@ -45,6 +45,7 @@ def restore_gate_untrusted(world: GateWorld, state: bytes) -> None:
         raise BadWorld("output that does not begin a packet")
     fields.end()
     inbox.push(later)
+    inbox.asked_to_stop = world.inbox.asked_to_stop  # the word itself is not among its bytes
     world.inbox, world.outbox = inbox, outbox
     world.seed_left, world.started_unread = SEED, True
 

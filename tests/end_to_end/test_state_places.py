@@ -2,15 +2,17 @@
 
 import contextlib
 import os
+import struct
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gatebus.cli.keptservices import Kept, encode_kept, kept_untrusted
 from gatebus.cli.options import run_options
 from gatebus.cli.statecommand import check_state, read_state
-from gatebus.cli.stopping_run import limits_untrusted, prepare_to_go_on, services_untrusted
+from gatebus.cli.stopping_run import limits_untrusted, prepare_to_go_on
 from gatebus.faults import UsageError
 from sandbox.errors import BadState
 from sandbox.packets import HEADER_SIZE
@@ -80,19 +82,41 @@ def test_limits_that_no_program_can_have_are_left_to_the_defaults() -> None:
 PACKET = HEADER_SIZE.to_bytes(4, "little") + bytes(HEADER_SIZE - 4)
 
 
-def test_what_services_keep_is_a_state_and_whole_packets() -> None:
-    assert services_untrusted(stored({}, b"\2\0\0\0ab" + PACKET * 2)) == (b"ab", PACKET * 2)
-    for wrong in (b"", b"\0\0\0", b"\0\0\0\0" + PACKET[:-1], b"\0\0\0\0" + bytes(8), b"\0\0\0\0" + b"\xff" * 8):
-        with pytest.raises(BadState) as caught:
-            services_untrusted(stored({}, wrong))
-        assert caught.value.code == "state-services"
+KEPT = Kept(True, (("origin", b"ab"), ("\udcff", b"")), b"left", PACKET * 2)
+
+
+def test_what_services_keep_comes_back_and_begins_as_the_page_says() -> None:
+    data = encode_kept(KEPT)
+    assert kept_untrusted(data) == KEPT
+    assert data[:17] == b"\1\0\0\0\2\0\0\0\6origin\2\0"
+    assert kept_untrusted(encode_kept(Kept(False, (), b"", b""))) == (False, (), b"", b"")
+
+
+def test_what_services_keep_is_whole_or_refused() -> None:
+    data = encode_kept(KEPT)
+    for at in range(len(data)):
+        if (len(data) - at) % len(PACKET) or at < len(data) - 2 * len(PACKET):  # else it ends between two packets
+            with pytest.raises(BadState) as caught:
+                kept_untrusted(data[:at])
+            assert caught.value.code == "state-services"
+    many = struct.pack("<BBBBI", 0, 0, 0, 0, 257) + b"\1a\0\0\0\0" * 257 + bytes(4)
+    for wrong in (b"\2" + data[1:], b"\1\1" + data[2:], data + bytes(8), many, data[:8] + b"\0" + data[15:]):
+        with pytest.raises(BadState):
+            kept_untrusted(wrong)
+
+
+@given(st.integers(0, 45), st.integers(0, 255))
+def test_every_byte_of_what_services_keep_is_read_as_it_stands_or_refused(at: int, byte: int) -> None:
+    data = bytearray(encode_kept(KEPT))
+    data[at] = byte
+    with contextlib.suppress(BadState):
+        assert encode_kept(kept_untrusted(bytes(data))) == data
 
 
 @given(st.binary(max_size=64))
 def test_any_bytes_of_services_are_packets_or_refused(data: bytes) -> None:
     with contextlib.suppress(BadState):
-        origin, unsent = services_untrusted(stored({}, data))
-        assert data.endswith(origin + unsent)
+        assert encode_kept(kept_untrusted(data)) == data
 
 
 def test_a_wrong_place_for_the_next_state_is_said_before_the_program_goes_on(tmp_path: Path) -> None:

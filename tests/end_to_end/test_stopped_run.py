@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import command_programs as programs
@@ -26,15 +27,35 @@ WAITS = programs.program("""
     (call $proc_exit (i32.const 7)))""")
 
 
+# Writes 400 pieces of a KiB, waits for a line and ends with 7.
+WRITES = programs.program("""
+  (func $all (param $at i32) (param $end i32)
+    (loop $more
+      (call $write (i32.const 1) (local.get $at) (i32.sub (local.get $end) (local.get $at)))
+      (br_if $more (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.load (i32.const 8)))) (local.get $end)))))
+  (func (export "_start") (local $n i32)
+    (loop $pieces
+      (memory.fill (i32.const 2048) (i32.add (i32.const 48) (i32.and (local.get $n) (i32.const 63))) (i32.const 1024))
+      (call $all (i32.const 2048) (i32.const 3072))
+      (br_if $pieces (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 400))))
+    (i32.store (i32.const 0) (i32.const 2048)) (i32.store (i32.const 4) (i32.const 100))
+    (drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+    (call $proc_exit (i32.const 7)))""")
+WRITTEN = b"".join(bytes([48 + n % 64]) * 1024 for n in range(400))
+
+
+def surroundings(folder: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(folder / "config")}
+
+
 def run(folder: Path, *words: str, stdin: int | None = None, text: bytes = b"") -> Ended:
-    surroundings = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(folder / "config")}
     with subprocess.Popen(
         words,
         stdin=subprocess.PIPE if stdin is None else stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=folder,
-        env=surroundings,
+        env=surroundings(folder),
     ) as process:
         out, err = process.communicate(text if stdin is None else None, timeout=PATIENCE)
     return Ended(process.returncode, out, err.decode())
@@ -56,10 +77,10 @@ def stop(folder: Path, open_input: int, *what: str, state: str = "it.state") -> 
 def test_a_program_is_stopped_twice_and_one_state_goes_on_twice(tmp_path: Path, open_input: int) -> None:
     (tmp_path / "it.wat").write_text(WAITS)
     first = stop(tmp_path, open_input, "it.wat")
-    assert (first.code, first.err) == (0, "gatebus: stopped; `gatebus run --resume it.state` goes on.\n")
+    assert (first.code, first.err) == (124, "gatebus: stopped; `gatebus run --resume it.state` goes on.\n")
     assert (tmp_path / "it.state").stat().st_mode & 0o777 == 0o600
     second = stop(tmp_path, open_input, "--resume", "it.state", state="again.state")
-    assert second.code == 0
+    assert second.code == 124
     for line in (b"one\n", b"two\n"):
         gone_on = run(tmp_path, *command("--resume", "again.state"), text=line)
         assert (gone_on.code, gone_on.err) == (7, "")
@@ -97,8 +118,80 @@ def test_the_example_is_stopped_while_it_counts_shown_and_goes_on(tmp_path: Path
     example = ROOT / "examples/5_stop_and_go/primes.wat"
     words = command("--suspend-after", "100ms", "--state", "primes.state", str(example))
     stopped = run(tmp_path, *words, stdin=open_input)
-    assert (stopped.code, stopped.out) == (0, b"")
+    assert (stopped.code, stopped.out) == (124, b"")
     shown = show(tmp_path, "primes.state")
     assert "count_primes" in shown.out.decode()
     gone_on = run(tmp_path, *command("--resume", "primes.state"))
     assert (gone_on.code, gone_on.out, gone_on.err) == (0, b"348513\n", "")
+
+
+def test_a_reader_that_takes_nothing_is_not_waited_for_and_gets_the_rest_when_it_goes_on(
+    tmp_path: Path, open_input: int
+) -> None:
+    (tmp_path / "it.wat").write_text(WRITES)
+    words = command("--suspend-after", "500ms", "--state", "it.state", "it.wat")
+    environment, pipe = surroundings(tmp_path), subprocess.PIPE
+    with subprocess.Popen(words, stdin=open_input, stdout=pipe, stderr=pipe, cwd=tmp_path, env=environment) as process:
+        assert process.wait(PATIENCE) == 124  # its output is read by nobody until here
+        assert process.stdout is not None
+        assert process.stderr is not None
+        first, said = process.stdout.read(), process.stderr.read().decode()
+    # A pipe holds 64 KiB; who was stopped before it was full had nothing left to be read.
+    full = len(first) == 64 << 10
+    assert full == (" bytes of its output were not read; they come first when it goes on.\n" in said)
+    assert full or len(first) < 64 << 10
+    for _ in range(2):
+        gone_on = run(tmp_path, *command("--resume", "it.state"), text=b"\n")
+        assert (gone_on.code, gone_on.err) == (7, "")
+        assert first + gone_on.out == WRITTEN
+
+
+def test_the_line_for_the_shell_is_quoted_files_are_said_to_come_later_and_json_says_suspended(
+    tmp_path: Path, open_input: int
+) -> None:
+    (tmp_path / "it.wat").write_text(WAITS)
+    done = stop(tmp_path, open_input, "--json", "--out", "left over", "it.wat", state="it's.state")
+    first, second = done.err.splitlines()
+    assert first == "gatebus: nothing is in 'left over' yet: the program's files are in its state until it ends."
+    told = json.loads(second)
+    assert (done.code, told["exit"], told["state"], told["error"]) == (124, 124, "SUSPENDED", None)
+    assert told["text"] == """stopped; `gatebus run --resume 'it'"'"'s.state'` goes on."""
+    gone_on = run(tmp_path, *command("--out", "left over", "--resume", "it's.state"), text=b"x")
+    assert (gone_on.code, gone_on.out, gone_on.err) == (7, b"x", "")
+    assert (tmp_path / "left over").is_dir()
+
+
+ECHO = ROOT / "build/guests/3_echo_stream.wasm"
+
+
+@pytest.mark.parametrize("backend", [(), ("--backend", "portable")], ids=["native", "portable"])
+def test_a_program_that_speaks_with_services_is_stopped_with_its_stream_and_goes_on(
+    tmp_path: Path, backend: tuple[str, ...]
+) -> None:
+    """Wherever it is stopped: before it has its stream, in the middle, or waiting for more."""
+    reader, writer = os.pipe()
+    os.write(writer, b"first\n")
+    first = stop(tmp_path, reader, str(ECHO))
+    second = stop(tmp_path, reader, *backend, "--resume", "it.state", state="again.state")
+    os.close(writer)
+    assert (first.code, second.code) == (124, 124), first.err + second.err
+    last = run(tmp_path, *command(*backend, "--resume", "again.state"), stdin=reader)
+    os.close(reader)
+    assert (last.code, last.err) == (0, "")
+    assert first.out + second.out + last.out == b"first\nsent back 6 bytes\n"
+
+
+def test_a_state_that_is_forged_is_refused_with_its_part_and_nobody_is_sent_to_the_author(
+    tmp_path: Path, open_input: int
+) -> None:
+    (tmp_path / "it.wat").write_text(WAITS)
+    stop(tmp_path, open_input, "it.wat")
+    data = bytearray((tmp_path / "it.state").read_bytes())
+    lengths = [int.from_bytes(data[8:12], "little"), int.from_bytes(data[16:24], "little")]
+    data[80 + sum(lengths) + 36] = 1  # the phase of the state: `_initialize`, which the program does not have
+    data[48:80] = sha256(data[80:]).digest()
+    (tmp_path / "it.state").write_bytes(data)
+    for done in (run(tmp_path, *command("--resume", "it.state")), show(tmp_path, "it.state")):
+        assert done.code == 125
+        assert "the entry cannot have left any of these frames" in done.err or "does not have the entry" in done.err
+        assert done.err.endswith("Ask whoever gave you the state for another copy.\n")

@@ -267,3 +267,12 @@ def test_a_bad_world_ends_the_program_with_its_own_status() -> None:
     bad = BadWorld("why")
     assert isinstance(bad, GuestEnd)
     assert (bad.status, bad.text) == (77, "why")
+
+
+def test_a_word_to_stop_that_came_before_the_state_was_read_is_not_forgotten() -> None:
+    caller, pipe = gate_caller()
+    state = stop(caller, pipe)
+    other, _ = gate_caller()
+    other.world.inbox.push(SUSPEND_PACKET)
+    restore_gate_untrusted(other.world, state)
+    assert other.world.inbox.asked_to_stop

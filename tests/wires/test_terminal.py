@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from gatebus.cli.terminal import Sink, Source, Terminal
+from gatebus.cli.terminal import CountingSink, Sink, Source, Terminal
 from gatebus.flow import Change, Chunk
 from gatebus.services.origin import Stream
 
@@ -217,3 +217,51 @@ async def test_the_program_gets_credit_back_when_its_output_is_written(pipe: tup
         mine.lost()
     assert os.read(pipe[0], 100) == b"hello"
     assert outlet.sent == [Change(0, 5)]
+
+
+async def test_a_counting_sink_knows_what_nobody_took(
+    pipe: tuple[int, int], autojump_clock: trio.testing.MockClock
+) -> None:
+    sink, taken = CountingSink(pipe[1]), [0]
+    sink.on_written = taken.append
+    sent = bytes(range(256)) * 1000
+    sink.put(sent)
+    sink.end()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sink.run)
+        await trio.testing.wait_all_tasks_blocked()
+        sink.hurry(2)
+    assert trio.current_time() >= 2
+    assert sink.unwritten == sent[sum(taken) :] != b""
+    assert os.read(pipe[0], len(sent)) == sent[: sum(taken)]
+
+
+async def test_a_counting_sink_waits_for_whoever_reads_at_all(
+    pipe: tuple[int, int], autojump_clock: trio.testing.MockClock
+) -> None:
+    sink, got = CountingSink(pipe[1]), b""
+    sent = bytes(range(256)) * 1000
+    sink.put(sent)
+    sink.end()
+    sink.hurry(2)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sink.run)
+        while len(got) < len(sent):
+            await trio.sleep(1)
+            got += os.read(pipe[0], 8192)
+    assert (got, sink.unwritten) == (sent, b"")
+
+
+async def test_output_of_an_earlier_time_is_counted_by_no_stream(pipe: tuple[int, int]) -> None:
+    sink, outlet = CountingSink(pipe[1]), Outlet()
+    sink.put(b"owed")
+    terminal = Terminal(Source(pipe[0]), sink, len(b"owed"))
+    assert not terminal.accepted
+    stream = Stream(0, outlet, terminal, 8)
+    terminal.opened(stream)
+    stream.outward.credit = 8
+    stream.received(Chunk(0, 0, b"news"))
+    sink.end()
+    await sink.run()
+    assert os.read(pipe[0], 100) == b"owednews"
+    assert outlet.sent == [Change(0, 4)]

@@ -11,6 +11,8 @@ use crate::{Channel, Exit};
 /// Bytes that wait here at most. Whatever the guest waits for, its packets are taken in meanwhile, or the word to stop could
 /// not come; a few times what a socket holds on its way (200 KiB by default) and whatever the largest ones hold.
 pub(crate) const RECEIVED_MAX: usize = 4 << 20;
+/// Of a program that stops: also what was on its way in front of the word to stop.
+pub(crate) const SAVED_MAX: usize = 2 * RECEIVED_MAX;
 
 /// Packets for the guest.
 #[derive(Debug)]
@@ -39,7 +41,7 @@ impl Inbox {
         inbox.look_untrusted().ok()?;
         let whole = inbox.cleared == unread.len() && !inbox.asked_to_stop;
         inbox.link.push(later.unread());
-        (whole && unread.len() <= RECEIVED_MAX).then_some(inbox)
+        (whole && unread.len() <= SAVED_MAX).then_some(inbox)
     }
 
     /// What [`Inbox::restore_untrusted`] takes.
@@ -50,6 +52,12 @@ impl Inbox {
     /// Whoever would wait now must not.
     pub(crate) fn is_asked_to_stop(&self) -> bool {
         self.asked_to_stop
+    }
+
+    /// Whoever has left the guest takes everything in until the word is there.
+    pub(crate) fn look_for_a_stop(&mut self) -> Result<(), Exit> {
+        self.link.set_limit(SAVED_MAX);
+        self.look_untrusted()
     }
 
     /// May more be taken in?

@@ -170,6 +170,8 @@ impl Gate {
 
     /// Takes in everything that the host says before its word to stop, and sends everything that is ready. Blocks.
     pub fn drain_until_suspend(&mut self, channel: &mut dyn Channel) -> Result<(), Exit> {
+        // The word may have come with the setup already.
+        self.inbox.look_for_a_stop()?;
         while !self.inbox.is_asked_to_stop() {
             if !self.inbox.has_room() {
                 return Err(Exit::because(u32::from(status::PANIC), "too much input to be saved"));

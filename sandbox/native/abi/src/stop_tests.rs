@@ -3,7 +3,11 @@
 use gatebus_wire::packets::packet;
 
 use crate::errno::Errno;
-use crate::testing::{BOOT, Event, Fake, MS, SECOND, World, ask, begin, call, data, exit, flow, suspend, suspended};
+use crate::gate_inbox::Inbox;
+use crate::link::Link;
+use crate::testing::{
+    BOOT, Event, Fake, MS, SECOND, World, ask, begin, call, data, exit, flow, receive, suspend, suspended,
+};
 use crate::{Answer, Gate, Setup, Wasi};
 use gatebus_wire::control::Begin;
 
@@ -251,4 +255,27 @@ fn a_stop_sends_what_is_ready_and_keeps_what_is_not() {
     assert_eq!(world.channel.packets().len(), 1);
     assert_eq!(world.guest.outbox.unfinished(), &info()[..5]);
     assert_eq!(world.guest.inbox.saved(), (0, &info()[..]));
+}
+
+#[test]
+fn a_word_that_came_with_the_setup_is_found_when_the_guest_was_left_at_once() {
+    let mut world = World::fine();
+    world.guest.inbox = Inbox::new(Link::holding([info(), suspend()].concat()));
+    world.guest.drain_until_suspend(&mut world.channel).expect("the word is there");
+    assert_eq!((world.guest.inbox.saved(), world.channel.now), ((0, &info()[..]), BOOT));
+}
+
+#[test]
+fn more_input_than_a_guest_may_leave_unread_is_taken_in_in_front_of_the_word() {
+    let mut world = World::fine();
+    let one = packet(0, 3, 0, &[0; 65_528]).expect("fits");
+    let many = 100;
+    for step in 1..=many {
+        world.channel.later(step * MS, Event::Bring(one.clone()));
+    }
+    world.channel.later((many + 1) * MS, Event::Bring(suspend()));
+    world.guest.drain_until_suspend(&mut world.channel).expect("the host is there");
+    let state = world.guest.save(&mut world.channel);
+    let again = Gate::restore_untrusted(receive(&mut Fake::new(), &begin(), &[]), &state).map_err(|bad| bad.0);
+    assert_eq!(again.map(|gate| gate.inbox.saved().1.len()), Ok(many as usize * one.len()));
 }
