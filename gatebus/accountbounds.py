@@ -97,3 +97,15 @@ many are written together."""
 
 RECOVERED_AT_ONCE = 8
 """Instances that a host stores at its stop, or wakes at its start, at the same time: as many as disks like."""
+
+FRAMES_TOLD = 64
+"""Frames of one snapshot that `show` tells, the innermost first: with their values they fit one answer."""
+
+RANGES_TOLD = 256
+"""Places in which two snapshots differ that `diff` tells."""
+
+IMPORT_BYTES = 256 * 1024**2
+"""Of a file with a snapshot: it is held whole while it is taken apart."""
+
+IMPORTS_AT_ONCE = 2
+"""... by so many at a time: half a GiB."""

@@ -83,6 +83,8 @@ class HostParts:
         self.contest.began(instance, instance.order.principal.account, trio.current_time())
         instance.on_end[self._over] = None
         self.events.note("started", instance)
+        if instance.live is not None and instance.live.policy.acts:
+            self.lives.minding.mind(instance)
         if instance.order.kept:
             self.note("instance-launched", instance=instance.id, principal=instance.owner, module=_named(instance))
         self.runner.start(instance)

@@ -44,6 +44,7 @@ EVENTS: Mapping[str, tuple[str, frozenset[str]]] = MappingProxyType(
         "instance-ended": ("info", frozenset({"cause"})),
         "instance-stored": ("info", frozenset()),
         "instance-not-woken": ("warning", frozenset({"code"})),
+        "instance-not-kept": ("warning", frozenset({"code"})),
         "instance-recovered": ("info", frozenset({"state"})),
         "call-ended": ("debug", frozenset({"cause"})),
         "store-broken": ("error", frozenset({"code", "text"})),

@@ -122,7 +122,7 @@ class Programs:
         image = await self._box.compile(wasm, principal=order.principal.account, form=order.form)
         self._remember(module, image.sha256)
         if image.suspendable:
-            await self._put(order.principal, wasm)  # it goes on from there, when its source may be gone
+            await self.keep(order.principal, wasm)  # it goes on from there, when its source may be gone
         return image
 
     def _remember(self, source: str, digest: str) -> None:
@@ -140,7 +140,7 @@ class Programs:
         self._source.check_keeping(address)
         checked = tags_untrusted(tags)
         wasm = await self._source.fetch(address, self._size, principal.account)
-        digest = await self._put(principal, wasm)
+        digest = await self.keep(principal, wasm)
         async with self._pinning:
             held = await self._store.pin(digest, principal, checked)
             await self._source.keep(address, digest)
@@ -187,11 +187,11 @@ class Programs:
 
     async def _keep(self, principal: Principal, content: bytes) -> Map:
         try:
-            return {"sha256": await self._put(principal, content), "size": len(content)}
+            return {"sha256": await self.keep(principal, content), "size": len(content)}
         except Refusal as refusal:
             return {"size": len(content), "code": refusal.code}
 
-    async def _put(self, principal: Principal, content: bytes) -> bytes:
+    async def keep(self, principal: Principal, content: bytes) -> bytes:
         """Into the module store, drawing on the principal's quota. Its hash."""
         digest = sha256(content).digest()
         upload = await self._store.upload(digest, len(content), principal)

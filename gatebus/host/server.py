@@ -190,8 +190,9 @@ class Host:
         self._parts.lives = Lives(self._parts, keeping)
         runner.loop = LifeLoop(box, turn, programs, Boards(runner.make_world, lambda: runner.services), keeping)
         runner.loop.pulse, runner.on_rest = self.lookout.pulse, self._parts.lives.rest
-        runner.loop.on_loaded = self._parts.lives.loaded
+        runner.loop.on_loaded, runner.loop.on_parked = self._parts.lives.loaded, self._parts.lives.park_again
         nursery.start_soon(keeping.write_records)
+        nursery.start_soon(self._parts.lives.minding.run)
         await recover(self._parts)
         self._desk = FrontDesk(self._parts, self._seed, self._known)
         nursery.start_soon(self._sweep)
@@ -343,11 +344,17 @@ def _world(neighbourhood: Neighbourhood, instance: Instance) -> World:
     return World(
         trio.current_time,
         os.urandom,
-        Identities(identity_text(principal), name),
+        Identities(identity_text(principal), name, *_lived(instance)),
         door=instance.door,
         windows=Windows(window=instance.order.window),
         resident=neighbourhood.admit(principal.id, name),
     )
+
+
+def _lived(instance: Instance) -> tuple[int, int]:
+    """How it came to run, and how often it has gone on."""
+    live = instance.live
+    return (0, 0) if live is None else (live.told_how, live.lives)
 
 
 def settle_memory() -> None:

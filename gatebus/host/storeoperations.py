@@ -133,13 +133,13 @@ def download(parts: HostParts, line: Line, given: Parameters) -> None:
                 if not line.open:
                     return
                 line.accept({"taken": 0}, 0)
-            if await _send(line, transfer, read, size):
+            if await send(line, transfer, read, size):
                 _answer(parts, line, {"size": size})
 
     parts.answer_later(line, work)
 
 
-async def _send(line: Line, transfer: Transfer, read: Callable[[int], Awaitable[bytes]], left: int) -> bool:
+async def send(line: Line, transfer: Transfer, read: Callable[[int], Awaitable[bytes]], left: int) -> bool:
     """False: its client is gone."""
     out = line.flows.out
     while not (out.end_sent or out.stopped):

@@ -228,3 +228,40 @@ async def test_the_clock_of_a_program_that_was_stopped_runs_on_its_time_only(ima
             status = await bus.ask("resume", instance=ONE)
         assert status["usage"]["bytes_in"] > 0
         assert status["usage"]["wall_ms"] < 60_000
+
+
+async def test_a_parked_program_waits_and_goes_on(image_directory: Path) -> None:
+    async with live_world(image_directory) as world, world.talker() as bus:
+        stream = await launch(bus, policy={"wake": "never"})
+        status = await bus.ask("suspend", instance=ONE, depth="parked")
+        assert (status["state"], status["depth"]) == ("SUSPENDED", "parked")
+        stream.write(b" world")
+        assert (await bus.ask("resume", instance=ONE))["lives"] == 0
+        assert await ended(stream) == chained(b"hello world")
+
+
+async def test_bytes_wake_a_parked_program(image_directory: Path) -> None:
+    async with live_world(image_directory) as world, world.talker() as bus:
+        stream = await launch(bus)
+        await bus.ask("suspend", instance=ONE, depth="parked")
+        stream.write(b" world")
+        assert await ended(stream) == chained(b"hello world")
+
+
+async def test_a_parked_program_is_stored_and_copied_and_stays_what_it_is(image_directory: Path) -> None:
+    async with live_world(image_directory) as world, world.talker() as bus:
+        stream = await launch(bus)
+        await bus.ask("suspend", instance=ONE, depth="parked")
+        await bus.ask("clone", instance=ONE, instances=[TWO])
+        two = await connect(bus, TWO, b" two")
+        assert await ended(two) == chained(b"hello two")[5:]
+        assert (await bus.ask("suspend", instance=ONE))["depth"] == "stored"
+        stream.write(b" world")
+        assert await ended(stream) == chained(b"hello world")
+
+
+async def test_a_parked_program_is_killed(image_directory: Path) -> None:
+    async with live_world(image_directory) as world, world.talker() as bus:
+        await launch(bus)
+        await bus.ask("suspend", instance=ONE, depth="parked")
+        assert (await bus.ask("kill", instance=ONE))["state"] == "KILLED"

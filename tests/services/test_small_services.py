@@ -243,3 +243,8 @@ def test_a_scope_restricted_to_nothing_is_saved_too() -> None:
     fresh = Scope(frozenset({"a"}))
     ScopeService(Answers(), fresh).restore(service.save())
     assert fresh.granted == frozenset()
+
+
+def test_identity_tells_how_its_program_came_to_run() -> None:
+    told = answer(Identity(Answers(), Identities("local", "uuid", 3, 1)), b"\2")
+    assert told == b"\3\0\0\0\1\0\0\0uuid"

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from gatebus.host.hostparts import HostParts
     from gatebus.host.instances import Instance
-    from gatebus.host.lives.boxgaps import Lifecycle
     from gatebus.host.lives.manners import Manner
     from gatebus.host.lives.remains import Described, Leftover
     from gatebus.host.principals import Principal
+    from sandbox.lifecycle import Lifecycle
 
 
 def order_of(described: Described, principal: Principal, wanted: UUID, module: str, manner: Manner) -> Order:

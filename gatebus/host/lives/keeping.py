@@ -19,12 +19,11 @@ import trio
 
 from gatebus.accountbounds import RECORD_SECONDS
 from gatebus.faults import GatebusError
-from gatebus.host.lives.boxgaps import changed_of, with_data
 from gatebus.host.lives.lifetable import Life, Step
 from gatebus.host.lives.remains import SavedAs, leftover_untrusted, limits_map, usage_told
 from gatebus.host.lives.streamwords import streams_untrusted
 from gatebus.host.refusals import Refusal, as_refusal
-from gatebus.snapshots.savedwords import RUNNING, SNAPSHOT, STORED, SUSPENDED, WARM, Change, Record, Saved
+from gatebus.snapshots.savedwords import CHECKPOINT, RUNNING, SNAPSHOT, STORED, SUSPENDED, WARM, Change, Record, Saved
 from sandbox.suspended import Suspended
 
 if TYPE_CHECKING:
@@ -94,6 +93,23 @@ class Keeping:
         live.snapshot = kept.id
         live.revision += change is not None
 
+    async def checkpoint(self, instance: Instance, left: Leftover) -> None:
+        """From here a host that crashes goes on. Raises GatebusError."""
+        live = _live(instance)
+        former = live.snapshot
+        async with self._alone(instance):
+            if live.life in (Life.ENDED, Life.STORED):
+                return
+            change = Change(self._record(instance, RUNNING, left), live.revision) if _is_recorded(instance) else None
+            kept = await self._save(instance, left, self.about(instance, left, CHECKPOINT), change)
+            live.snapshot = kept.id
+            live.revision += change is not None
+        if former is not None and former not in live.kept:
+            await self.forget(instance, former)
+        live.kept.append(kept.id)
+        while len(live.kept) > live.policy.keep_last:
+            await self.forget(instance, live.kept.pop(0))
+
     async def save(self, instance: Instance, left: Leftover, kind: str, tags: Sequence[str] = ()) -> Kept:
         """As a snapshot of its own. Raises GatebusError."""
         about = self.about(instance, left, kind) | {"tags": list(tags or instance.order.tags)}
@@ -101,10 +117,10 @@ class Keeping:
 
     async def _save(self, instance: Instance, left: Leftover, about: dict[str, object], change: Change | None) -> Kept:
         live, suspended = _live(instance), left.suspended
-        base, changed = live.origin.id, changed_of(suspended)
+        base, changed = live.origin.id, suspended.changed
         if base is None:
             base, changed = live.snapshot, None
-        saved = Saved(suspended.sha256, about, suspended.state, left.parts, with_data(suspended.memory))
+        saved = Saved(suspended.sha256, about, suspended.state, left.parts, suspended.memory)
         account = instance.order.principal.account
         kept = await self.store.save(saved, account=account, base=base, changed=changed, change=change)
         left.saved.id = kept.id

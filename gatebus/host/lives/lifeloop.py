@@ -24,6 +24,7 @@ from gatebus.host.lives.streamkeeping import streams_of
 from gatebus.host.refusals import Refusal, as_refusal
 from sandbox.errors import BadState, SandboxError
 from sandbox.form import Form
+from sandbox.lifecycle import Lifecycle
 from sandbox.outcome import Cause, State, killed
 from sandbox.setup import Setup
 from sandbox.tree import Tree
@@ -58,6 +59,7 @@ class LifeLoop:
         self._box, self._turn, self._programs, self._boards = box, turn, programs, boards
         self.keeping = keeping
         self.pulse: Callable[[], None] = lambda: None
+        self.on_parked: Callable[[Instance], None] = lambda instance: None
         self.on_loaded: Callable[[Instance, Leftover], None] = lambda instance, left: None
 
     async def begin(
@@ -117,6 +119,7 @@ class LifeLoop:
         live = _live(instance)
         async with self._process(beginning, image) as program:
             with self._turn:
+                live.lives += live.life is Life.RESUMING
                 exchange = Exchange(program, beginning.board(), self._turn, self.pulse)
                 if beginning.owed:
                     exchange.owes(beginning.owed)
@@ -145,9 +148,7 @@ class LifeLoop:
 
     def _began(self, instance: Instance, program: Program, exchange: Exchange) -> None:
         live = _live(instance)
-        if live.life is Life.RESUMING:
-            live.lives += 1
-            live.failure = None
+        live.failure = None
         live.step(Step.BEGIN)
         live.again = False
         live.left = None  # the memory of what it was is free again when its process has a copy
@@ -155,6 +156,9 @@ class LifeLoop:
         instance.began(program)
         instance.forget_setup()
         self.keeping.began(instance)
+        if live.parks:
+            live.parks = False
+            self.on_parked(instance)
 
     async def _left(self, instance: Instance, program: Program, exchange: Exchange) -> Leftover:
         suspended = await program.suspend()
@@ -179,10 +183,20 @@ class LifeLoop:
         if limits is None:
             raise Refusal("conflict", "The program has used up its time; it cannot go on.")
         live.origin = left.saved
+        how = live.how if live.lives == 0 and live.how is not Lifecycle.STARTED else Lifecycle.RESUMED
         setup = Setup(tree=Tree() if live.wants_files else None, origin_credit=order.window)
 
         def opened(program: bytes | None) -> Running:
-            return self._box.resume(image, left.suspended, limits, setup, program=program, instance=order.instance)
+            return self._box.resume(
+                image,
+                left.suspended,
+                limits,
+                setup,
+                program=program,
+                instance=order.instance,
+                share=how is Lifecycle.CLONED,
+                lifecycle=how,
+            )
 
         return Beginning(opened, lambda: self._boards.again(instance, left), left.unsent)
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from gatebus.host.lives.boxgaps import Lifecycle
 from gatebus.host.lives.lifetable import ON_ITS_WAY, SUSPENDED, Life, Step, after
 from gatebus.host.lives.remains import SavedAs
 from gatebus.host.refusals import Refusal
 from gatebus.host.statuses import STARTING
+from sandbox.lifecycle import Lifecycle
 from sandbox.outcome import State, Usage
 
 if TYPE_CHECKING:
@@ -116,6 +116,14 @@ class Live:
         if self.life in SUSPENDED:
             return State.SUSPENDED.name
         return STARTING if self.life is Life.STARTING else State.RUNNING.name
+
+    @property
+    def told_how(self) -> Lifecycle:
+        """What the program of its present process is told."""
+        if self.lives == 0:
+            return Lifecycle.STARTED
+        first = self.lives == 1 and self.how is not Lifecycle.STARTED
+        return self.how if first else Lifecycle.RESUMED
 
     def told(self) -> Map:
         """What a status has besides."""

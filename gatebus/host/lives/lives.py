@@ -17,17 +17,17 @@ from gatebus.accountbounds import STORED_EACH
 from gatebus.bounds import ORIGIN_STREAMS
 from gatebus.faults import GatebusError
 from gatebus.host import requests
-from gatebus.host.lives import boxgaps
-from gatebus.host.lives.boxgaps import Lifecycle
 from gatebus.host.lives.copies import Copy, copied, order_of
 from gatebus.host.lives.lifetable import ON_ITS_WAY, Life, Step
 from gatebus.host.lives.live import Wish
 from gatebus.host.lives.manners import Manner, Wake, policy_untrusted
+from gatebus.host.lives.minding import Minding
 from gatebus.host.lives.remains import described_untrusted, limits_map
 from gatebus.host.lives.streamkeeping import connect_again_untrusted
 from gatebus.host.refusals import Refusal, as_refusal
 from gatebus.host.requests import flag_untrusted
-from sandbox.errors import NotSuspended, SandboxError
+from sandbox.errors import BrokenProgram, NotSuspended, SandboxError
+from sandbox.lifecycle import Lifecycle
 from sandbox.outcome import Cause, killed
 from sandbox.setup import Setup
 
@@ -54,6 +54,7 @@ class Lives:
 
     def __init__(self, parts: HostParts, keeping: Keeping) -> None:
         self._parts, self.keeping = parts, keeping
+        self.minding = Minding(parts)
 
     # Stopping.
 
@@ -223,10 +224,17 @@ class Lives:
                 raise Refusal("conflict", "The instance has ended.")
             return
         assert live.program is not None
-        await boxgaps.park(live.program)
+        try:
+            await live.program.park()
+        except BrokenProgram as ended:
+            raise as_refusal(ended) from None
         if live.life is Life.RUNNING:
             self._hold(instance)
             self._parts.events.note("suspended", instance)
+
+    def park_again(self, instance: Instance) -> None:
+        """It was parked when somebody wanted a copy (LifeLoop.on_parked)."""
+        self._parts.nursery.start_soon(self.try_to, self.park, instance)
 
     def _hold(self, instance: Instance) -> None:
         """What comes for it waits here."""
@@ -236,6 +244,7 @@ class Lives:
             stream.mark()
             if (held := stream.rests()) is not None:
                 live.parked.append((stream, held))
+        self.minding.mind(instance)
         live.on_io = partial(self._called, instance)
         if live.policy.wake is Wake.ANY and live.exchange is not None:
             live.exchange.hold(live.on_io)
@@ -245,7 +254,7 @@ class Lives:
         live = _live(instance)
         if live.life is not Life.PARKED or live.program is None:
             return
-        await boxgaps.unpark(live.program)
+        await live.program.unpark()
         if live.life is Life.PARKED:
             live.step(Step.UNPARK)
             self._release(instance)
@@ -313,6 +322,8 @@ class Lives:
     def enter(self, instance: Instance) -> None:
         live = _live(instance)
         self._parts.registry.add(instance)
+        if live.policy.acts:
+            self.minding.mind(instance)
         live.on_kill = partial(self._end, instance)
         live.on_io = partial(self._called, instance)
 
@@ -321,6 +332,14 @@ class Lives:
     def keep(self, instance: Instance, every: float, last: int) -> None:
         live = stoppable(instance)
         live.policy = replace(live.policy, keep_every=every, keep_last=last)
+        self.minding.mind(instance)
+
+    async def checkpoint(self, instance: Instance) -> None:
+        """What it goes back to after a crash; older ones go. Raises GatebusError."""
+        live = _live(instance)
+        if live.life is Life.RUNNING:
+            await self.keeping.checkpoint(instance, await self.copy(instance))
+            self._parts.events.note("snapshot", instance)
 
 
 def _said(instance: Instance) -> Map:

@@ -65,19 +65,23 @@ def leftover_untrusted(suspended: Suspended, parts: Parts, about: Mapping[str, o
     services = tuple((name.removeprefix(_SERVICE), state) for name, state in parts if name.startswith(_SERVICE))
     others = {name: content for name, content in parts if not name.startswith(_SERVICE)}
     unsent = others.get(_UNSENT, b"")
-    if len(services) + len(others) != len(parts) or not _whole_packets_untrusted(unsent):
+    if len(services) + len(others) != len(parts):
         raise StateRefused("What the snapshot has for its program is malformed.")
+    unsent = packets_untrusted(unsent)
     usage = usage_untrusted(about.get("usage"))
     return Leftover(suspended, services, unsent, others.get(_STREAMS, b""), usage, saved)
 
 
-def _whole_packets_untrusted(data: bytes) -> bool:
+def packets_untrusted(data: bytes) -> bytes:
+    """Whole ones. Raises StateRefused."""
     counter = PacketCounter()
     try:
         counter.count(data)
     except ValueError:
-        return False
-    return counter.between
+        raise StateRefused("What the snapshot has for its program is no packet.") from None
+    if not counter.between:
+        raise StateRefused("What the snapshot has for its program is no packet.")
+    return data
 
 
 @dataclass(frozen=True, slots=True)
