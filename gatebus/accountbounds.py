@@ -109,3 +109,12 @@ IMPORT_BYTES = 256 * 1024**2
 
 IMPORTS_AT_ONCE = 2
 """... by so many at a time: half a GiB."""
+
+WARM_SECONDS = 60.0
+"""A program that is warmed wants input by then: an interpreter's start-up with a large library."""
+
+WARM_OUTPUT = 32 * 1024
+"""Bytes that it may write before: a greeting and a prompt. Kept with what describes the snapshot, which has 64 KiB."""
+
+WARMED = 64
+"""Warm programs whose memory is at hand; others are fetched from the store for the call after next."""

@@ -199,5 +199,6 @@ OPERATION: Mapping[str, Operation] = MappingProxyType(
         "keep": Operation(4, lifeoperations.keep),
         "snapshots": Operation(4, lifeoperations.snapshots),
         "drop": Operation(4, lifeoperations.drop),
+        "warm": Operation(4, lifeoperations.warm, starts=True),
     }
 )

@@ -41,6 +41,7 @@ OPERATIONS: Mapping[str, str] = MappingProxyType(
         "keep": "have snapshots taken again and again",
         "snapshots": "list snapshots",
         "drop": "forget a snapshot",
+        "warm": "keep a program warm",
     }
 )
 EVERYTHING = frozenset(OPERATIONS)

@@ -57,7 +57,9 @@ def call(parts: HostParts, line: Line, given: Parameters) -> None:
     instance.connect(stream)
     stream.on_cancelled = stream.on_abandoned = _kill
     _mount(parts, line, stream)
-    if parts.runner.is_ready(instance):
+    if manner.warm and parts.lives.warming.begin(instance, stream):
+        instance.on_start.append(lambda _instance: _accept(line, stream))
+    elif parts.runner.is_ready(instance):
         _accept(line, stream)  # with those of other calls that came in the same batch
     else:
         instance.on_start.append(lambda _instance: _accept(line, stream))

@@ -82,3 +82,11 @@ def _one_connection(instance: Instance, parts: HostParts) -> None:
     )
     stream.instance = instance
     instance.unclaimed = stream
+
+
+def fresh_connection(instance: Instance, stream: BusStream) -> None:
+    """Of a copy whose original had one connection: it is this one from the first moment on."""
+    instance.door.leave(stream)
+    instance.door.stay()
+    assert instance.door.kept is not None
+    instance.door.kept[0] = stream

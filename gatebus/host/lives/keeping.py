@@ -12,6 +12,7 @@ an instance that had hardly begun, and nobody waits for a disk when a program st
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import cbor2
@@ -27,7 +28,7 @@ from gatebus.snapshots.savedwords import CHECKPOINT, RUNNING, SNAPSHOT, STORED, 
 from sandbox.suspended import Suspended
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from gatebus.host.instances import Instance
     from gatebus.host.lives.live import Live
@@ -110,9 +111,11 @@ class Keeping:
         while len(live.kept) > live.policy.keep_last:
             await self.forget(instance, live.kept.pop(0))
 
-    async def save(self, instance: Instance, left: Leftover, kind: str, tags: Sequence[str] = ()) -> Kept:
-        """As a snapshot of its own. Raises GatebusError."""
-        about = self.about(instance, left, kind) | {"tags": list(tags or instance.order.tags)}
+    async def save(
+        self, instance: Instance, left: Leftover, kind: str, *, extra: Mapping[str, object] = MappingProxyType({})
+    ) -> Kept:
+        """As a snapshot of its own, described by something more. Raises GatebusError."""
+        about = self.about(instance, left, kind) | dict(extra)
         return await self._save(instance, left, about, None)
 
     async def _save(self, instance: Instance, left: Leftover, about: dict[str, object], change: Change | None) -> Kept:

@@ -7,13 +7,14 @@ of them. All of them wait for something, so each goes on in a task of its own.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from gatebus.accountbounds import CLONES
 from gatebus.bounds import MODULES_LISTED
 from gatebus.host import requests
-from gatebus.host.lives.manners import last_untrusted, seconds_untrusted
+from gatebus.host.lives.manners import Manner, last_untrusted, seconds_untrusted
 from gatebus.host.refusals import Refusal
+from gatebus.host.runorders import Order
 from gatebus.host.statuses import Map, fitting
 from gatebus.snapshots.savedwords import SNAPSHOT
 
@@ -57,7 +58,8 @@ def snapshot(parts: HostParts, line: Line, given: Parameters) -> None:
 
     async def work() -> None:
         left = await parts.lives.copy(instance)
-        kept = await parts.lives.keeping.save(instance, left, SNAPSHOT, tags)
+        shown = {"tags": list(tags or instance.order.tags)}
+        kept = await parts.lives.keeping.save(instance, left, SNAPSHOT, extra=shown)
         parts.events.note("snapshot", instance)
         _answer(parts, line, {"snapshot": kept.id, "size": kept.size, "written": kept.written})
 
@@ -147,7 +149,24 @@ def drop(parts: HostParts, line: Line, given: Parameters) -> None:
     async def work() -> None:
         await parts.lives.keeping.own_line(line.principal, digest)
         await parts.lives.keeping.drop(line.principal, digest)
+        parts.lives.warming.forget(digest)
         _answer(parts, line, {})
+
+    parts.answer_later(line, work)
+
+
+def warm(parts: HostParts, line: Line, given: Parameters) -> None:
+    """The program's own instance is nobody's, and gone when this is answered."""
+    window = parts.registry.window(line.principal.account, 1)
+    request = requests.run_untrusted(given, parts.bounds, window)
+    if request.setup.tree is not None or request.stored:
+        raise Refusal("bad-request", "A program that is warmed has no files: they would be the same for all calls.")
+    manner = Manner(suspendable=True, warm=True)
+    order = Order(uuid4(), line.principal, request.module, request.setup, request.limits, window=window, manner=manner)
+
+    async def work() -> None:
+        kept = await parts.lives.warming.warm(order)
+        _answer(parts, line, {"snapshot": kept.id, "size": kept.size, "written": kept.written})
 
     parts.answer_later(line, work)
 

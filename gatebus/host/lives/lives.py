@@ -24,6 +24,7 @@ from gatebus.host.lives.manners import Manner, Wake, policy_untrusted
 from gatebus.host.lives.minding import Minding
 from gatebus.host.lives.remains import described_untrusted, limits_map
 from gatebus.host.lives.streamkeeping import connect_again_untrusted
+from gatebus.host.lives.warming import Warming
 from gatebus.host.refusals import Refusal, as_refusal
 from gatebus.host.requests import flag_untrusted
 from sandbox.errors import BrokenProgram, NotSuspended, SandboxError
@@ -54,7 +55,7 @@ class Lives:
 
     def __init__(self, parts: HostParts, keeping: Keeping) -> None:
         self._parts, self.keeping = parts, keeping
-        self.minding = Minding(parts)
+        self.minding, self.warming = Minding(parts), Warming(parts)
 
     # Stopping.
 

@@ -79,6 +79,7 @@ _SAID = frozenset({"suspendable", "transient", "resumable", "warm", "policy"})
 
 
 def _manner(given: Parameters, *, suspendable: bool, transient: bool) -> Manner:
+    suspendable = suspendable or flag_untrusted(given, "warm")  # what goes on from something warm can be stopped
     return Manner(
         flag_untrusted({"suspendable": suspendable, **given}, "suspendable"),
         flag_untrusted({"transient": transient, **given}, "transient"),

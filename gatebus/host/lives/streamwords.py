@@ -117,7 +117,7 @@ def _counted(kept: StreamKept) -> bool:
     return (
         kept.taken <= kept.sent <= written
         and len(kept.kept) <= kept.bound <= STREAM_WINDOW_MOST
-        and kept.told <= kept.taken
+        and kept.told <= written
         and not (kept.unread and kept.kept)
         and kept.consumed <= kept.received
         and 0 <= kept.given <= len(kept.pending) <= 2 * STREAM_WINDOW_MOST

@@ -1,0 +1,179 @@
+"""Programs that have begun already: run up to their first read, kept, and copied for each call; a wire.
+
+In:  an order without files (checked, paid for). Out: a snapshot of kind "warm"; later a Leftover for a call of the same
+     module, function, arguments, environment and limits by the same account.
+
+A program is at its first read when it gives credit for input and nothing is there. What it has written until then is
+kept, and every copy's caller gets it. What each caller's copy has in common with the others' is all that the program
+knew by then: a program whose secrets are made before its first read must not be warmed (docs/live-state.md).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import cbor2
+import trio
+
+from gatebus.accountbounds import WARM_OUTPUT, WARM_SECONDS, WARMED
+from gatebus.faults import GatebusError
+from gatebus.host.lives.copies import fresh_connection
+from gatebus.host.lives.lifetable import Life
+from gatebus.host.lives.remains import limits_map
+from gatebus.host.refusals import Refusal
+from gatebus.snapshots.savedwords import WARM
+from sandbox.lifecycle import Lifecycle
+from sandbox.outcome import Usage
+
+if TYPE_CHECKING:
+    from gatebus.host.busstreams import BusStream, Verdict
+    from gatebus.host.hostparts import HostParts
+    from gatebus.host.instances import Instance
+    from gatebus.host.lives.remains import Leftover
+    from gatebus.host.runorders import Order
+    from gatebus.services.origin import Stream
+    from gatebus.snapshots.savedwords import Kept
+
+Key = tuple[str, bytes]
+
+
+def key_of(order: Order) -> Key:
+    """Account, and what makes two orders the same run until their first read."""
+    setup = order.setup
+    words = [order.module, setup.function, list(setup.arguments), sorted(setup.environment.items())]
+    told = cbor2.dumps([*words, sorted(limits_map(order.limits).items())])
+    return order.principal.account, sha256(told).digest()
+
+
+class Warmer:
+    """An instances.Connection that writes nothing, keeps what comes, and knows when input is wanted."""
+
+    def __init__(self) -> None:
+        self.out = bytearray()
+        self.reads = trio.Event()
+        self.verdict: Verdict | None = None
+        self._stream: Stream | None = None
+
+    def opened(self, stream: Stream) -> None:
+        self._stream = stream
+        self.ready()
+
+    def ready(self) -> None:
+        if self._stream is not None and self._stream.inward.credit > 0:
+            self.reads.set()
+
+    def data(self, data: bytes | memoryview) -> None:
+        self.out += data[: max(0, WARM_OUTPUT + 1 - len(self.out))]
+        if self._stream is not None:
+            self._stream.consumed(len(data))
+
+    def ended(self, note: int) -> None:
+        pass
+
+    def lost(self) -> None:
+        self._stream = None
+
+    def log(self, source: int, data: bytes) -> bool:
+        return True
+
+    def conclude(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+        self.reads.set()
+
+    def let_go(self) -> None:
+        pass
+
+
+class Warming:
+    """One for a host."""
+
+    def __init__(self, parts: HostParts) -> None:
+        self._parts = parts
+        self._known: OrderedDict[Key, Warmed] = OrderedDict()
+
+    async def warm(self, order: Order) -> Kept:
+        """Raises GatebusError, SandboxError."""
+        instance, warmer = self._parts.ordered(order), Warmer()
+        live = instance.live
+        assert live is not None
+        instance.call = warmer
+        instance.connect(warmer)
+        self._parts.run(instance)
+        try:
+            with trio.move_on_after(WARM_SECONDS):
+                await warmer.reads.wait()
+            self._check(warmer)
+            left = await self._parts.lives.copy(instance)
+            self._check(warmer)
+            left = replace(left, before=Usage(), streams=b"")
+            key = key_of(order)
+            extra = {"key": key[1], "output": bytes(warmer.out), "account": key[0]}
+            kept = await self._parts.lives.keeping.save(instance, left, WARM, extra=extra)
+        finally:
+            instance.kill()
+        self._remember(key, Warmed(left, bytes(warmer.out), instance.personality))
+        return kept
+
+    def _check(self, warmer: Warmer) -> None:
+        if warmer.verdict is not None:
+            raise Refusal("conflict", "The program ended before it wanted any input: there is nothing to keep warm.")
+        if not warmer.reads.is_set():
+            raise Refusal("conflict", f"The program wanted no input within {WARM_SECONDS:.0f} seconds.")
+        if len(warmer.out) > WARM_OUTPUT:
+            raise Refusal("conflict", f"It wrote more than {WARM_OUTPUT >> 10} KiB before it wanted any input.")
+
+    def _remember(self, key: Key, warmed: Warmed) -> None:
+        self._known[key] = warmed
+        self._known.move_to_end(key)
+        while len(self._known) > WARMED:
+            self._known.popitem(last=False)
+
+    # Calls.
+
+    def begin(self, instance: Instance, stream: BusStream) -> bool:
+        """It goes on from what is warm. False: there is nothing warm for it, and it starts as ever."""
+        key = key_of(instance.order)
+        warmed = self._known.get(key)
+        if warmed is None:
+            self._parts.nursery.start_soon(self._look, key)
+            return False
+        self._known.move_to_end(key)
+        live = instance.live
+        assert live is not None
+        live.life, live.how, live.left = Life.RESUMING, Lifecycle.CLONED, warmed.left
+        live.origin = warmed.left.saved
+        instance.personality = warmed.personality
+        fresh_connection(instance, stream)
+        stream.flows.out.append(warmed.output)
+        stream.goes_on(b"", len(warmed.output))
+        return True
+
+    async def _look(self, key: Key) -> None:
+        """Of an earlier run of this host: for the next call."""
+        keeping = self._parts.lives.keeping
+        try:
+            lines = [each for each in await keeping.store.list(key[0]) if each.kind == WARM]
+            found = next((each for each in lines if each.about.get("key") == key[1]), None)
+            if found is not None:
+                output, personality = found.about.get("output"), found.about.get("personality")
+                if isinstance(output, bytes) and isinstance(personality, str):
+                    self._remember(key, Warmed(await keeping.fetch(found.id), output, personality))
+        except GatebusError as trouble:
+            keeping.on_trouble(trouble)
+
+    def forget(self, snapshot: bytes) -> None:
+        """It was dropped."""
+        for key in [key for key, each in self._known.items() if each.left.saved.id == snapshot]:
+            del self._known[key]
+
+
+class Warmed:
+    """`output`: what it had written."""
+
+    __slots__ = ("left", "output", "personality")
+
+    def __init__(self, left: Leftover, output: bytes, personality: str) -> None:
+        self.left, self.output, self.personality = left, output, personality
