@@ -14,11 +14,12 @@ import trio
 
 from gatebus.accountbounds import STORE_TASKS_EACH
 from gatebus.bounds import STORE_TASKS
-from gatebus.faults import GatebusError
+from gatebus.faults import GatebusError, StateRefused
 from gatebus.host.instances import Instance, Order, Runner
 from gatebus.host.quotas import Amounts
-from gatebus.host.refusals import Refusal
-from gatebus.host.statuses import error_map
+from gatebus.host.refusals import Refusal, as_refusal
+from gatebus.host.statuses import error_map, sandbox_error_map
+from sandbox.errors import BadSetup, CompileLimit, Refused, SandboxError, TooBusy
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -123,7 +124,7 @@ class HostParts:
         account = line.principal.account
         for there, most in ((self._tasks.total(), STORE_TASKS), (self._tasks[account], STORE_TASKS_EACH)):
             if there >= most:
-                raise Refusal("busy", f"{there} requests to the module store are under way. Try again later.")
+                raise Refusal("busy", f"{there} requests that wait for a disk or program are under way. Try again.")
         self._tasks[account] += 1
         self.nursery.start_soon(self._answer, line, work)
 
@@ -131,20 +132,26 @@ class HostParts:
         account = line.principal.account
         try:
             await work()
+        except StateRefused as fault:
+            self._refuse(line, error_map("bad-state", fault.text))
         except GatebusError as fault:
-            self._refuse(line, fault.code if isinstance(fault, Refusal) else "internal", fault.text)
+            self._refuse(line, error_map(fault.code if isinstance(fault, Refusal) else "internal", fault.text))
+        except (BadSetup, Refused, CompileLimit, TooBusy) as fault:
+            self._refuse(line, sandbox_error_map(fault))
+        except SandboxError as fault:
+            self._refuse(line, error_map(as_refusal(fault).code, fault.text))
         except Exception as bug:
             self.on_problem(bug)
-            self._refuse(line, "internal", "The host failed. Please report it.")
+            self._refuse(line, error_map("internal", "The host failed. Please report it."))
         finally:
             self._tasks[account] -= 1
             if not self._tasks[account]:
                 del self._tasks[account]
 
-    def _refuse(self, line: Line, code: str, text: str) -> None:
+    def _refuse(self, line: Line, error: Map) -> None:
         with self.turn:
             if line.open:
-                line.error(error_map(code, text))
+                line.error(error)
 
 
 def _named(instance: Instance) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gatebus.bounds import LISTED_INSTANCES
 from gatebus.host import requests, runoperations, storeoperations
 from gatebus.host.attendant import Nobody
-from gatebus.host.lives import lifeoperations
+from gatebus.host.lives import filedoperations, lifeoperations
 from gatebus.host.refusals import Refusal
 from gatebus.host.statuses import fitting, sandbox_error_map
 from sandbox.errors import SandboxError
@@ -200,5 +200,9 @@ OPERATION: Mapping[str, Operation] = MappingProxyType(
         "snapshots": Operation(4, lifeoperations.snapshots),
         "drop": Operation(4, lifeoperations.drop),
         "warm": Operation(4, lifeoperations.warm, starts=True),
+        "show": Operation(4, filedoperations.show),
+        "diff": Operation(4, filedoperations.diff),
+        "export": Operation(4, filedoperations.export),
+        "import": Operation(4, filedoperations.bring_in, starts=True),
     }
 )

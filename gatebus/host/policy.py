@@ -42,6 +42,10 @@ OPERATIONS: Mapping[str, str] = MappingProxyType(
         "snapshots": "list snapshots",
         "drop": "forget a snapshot",
         "warm": "keep a program warm",
+        "show": "look into a snapshot",
+        "diff": "compare snapshots",
+        "export": "get a snapshot as a file",
+        "import": "bring in a snapshot",
     }
 )
 EVERYTHING = frozenset(OPERATIONS)

@@ -285,7 +285,7 @@ async def test_a_wrong_parameter_is_one_channel_s_error_with_a_public_text(opera
             for value in VALUES:
                 given = {**good, "taken": 0, "stream": os.urandom(16), "instance": os.urandom(16), name: value}
                 asked = bus.open(operation, given)
-                if operation in ("events", "upload"):
+                if operation in ("events", "upload", "import"):
                     asked.cancel()
                 await asked.until(lambda each: each.answer)
                 if isinstance(asked.answer, Error):

@@ -9,7 +9,7 @@ import pytest
 from busworld import BOB, BusWorld, Talker, bus_world, busy, module
 
 from gatebus.host.operations import OPERATION
-from gatebus.host.policy import OPERATIONS
+from gatebus.host.policy import OPERATIONS, STRANGERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,11 +18,19 @@ INSTANCE = b"i" * 16
 MISSING = b"?" * 16
 
 # Operations on an instance -> what they are asked with, for an instance of this id.
-ON_INSTANCES: Mapping[str, Callable[[bytes], dict[str, object]]] = {
-    name: lambda instance: {"instance": instance} for name in ("status", "wait", "kill", "delete")
-} | {"io": lambda instance: {"instance": instance, "stream": b"x" * 16}}
+ON_INSTANCES: Mapping[str, Callable[[bytes], dict[str, object]]] = (
+    {
+        name: lambda instance: {"instance": instance}
+        for name in ("status", "wait", "kill", "delete", "suspend", "resume", "snapshot", "show")
+    }
+    | {
+        "clone": lambda instance: {"instance": instance, "instances": [b"c" * 16]},
+        "keep": lambda instance: {"instance": instance, "every": 1},
+    }
+    | {"io": lambda instance: {"instance": instance, "stream": b"x" * 16}}
+)
 # Operations that a stranger may not ask for at all.
-NOT_STRANGERS = ("launch", "pin", "unpin", "modules", "list", "status", "wait", "kill", "delete", "usage", "events")
+NOT_STRANGERS = sorted(set(OPERATION) - STRANGERS)
 
 
 async def launched(world: BusWorld, bus: Talker) -> None:
@@ -39,6 +47,27 @@ async def test_another_s_instance_is_answered_exactly_like_one_that_does_not_exi
         missing = await bob.open(operation, ask(MISSING)).error()
         assert (others.code, others.text) == ("not-found", missing.text)
         assert (await bus.ask("status", instance=INSTANCE))["state"] == "RUNNING"
+
+
+ON_SNAPSHOTS: Mapping[str, Callable[[bytes], dict[str, object]]] = {
+    name: lambda snapshot: {"snapshot": snapshot} for name in ("drop", "show", "export")
+} | {
+    "restore": lambda snapshot: {"snapshot": snapshot, "instance": b"r" * 16},
+    "diff": lambda snapshot: {"a": snapshot, "b": snapshot},
+}
+
+
+@pytest.mark.parametrize("operation", ON_SNAPSHOTS)
+async def test_another_s_snapshot_is_answered_exactly_like_one_that_does_not_exist(operation: str) -> None:
+    ask = ON_SNAPSHOTS[operation]
+    async with bus_world() as world, world.talker() as bus, world.talker(BOB) as bob:
+        await launched(world, bus)
+        own = (await bus.ask("snapshot", instance=INSTANCE))["snapshot"]
+        others = await bob.open(operation, ask(own)).error()
+        missing = await bob.open(operation, ask(b"?" * 32)).error()
+        assert (others.code, others.text) == ("not-found", missing.text)
+        assert own in [each["snapshot"] for each in (await bus.ask("snapshots"))["snapshots"]]
+        assert (await bob.ask("snapshots"))["snapshots"] == []
 
 
 @pytest.mark.parametrize("operation", NOT_STRANGERS)

@@ -89,7 +89,7 @@ def test_the_catalog_fits_a_packet_and_says_when_it_left_something_out(count: in
 
 @pytest.mark.parametrize(
     ("content", "expected"),
-    [(b"\0", b"ed25519:abc"), (b"\1", b"123-456"), (b"\2", b""), (b"", b""), (b"\0rest", b"ed25519:abc")],
+    [(b"\0", b"ed25519:abc"), (b"\1", b"123-456"), (b"\3", b""), (b"", b""), (b"\0rest", b"ed25519:abc")],
 )
 def test_identity_tells_principal_and_instance(content: bytes, expected: bytes) -> None:
     assert answer(Identity(Answers(), Identities("ed25519:abc", "123-456")), content) == expected

@@ -67,13 +67,13 @@ def copied(parts: HostParts, order: Order, copy: Copy) -> Instance:
     instance.personality = copy.personality
     live.snapshot = left.saved.id
     input_untrusted(instance, left.streams, parts.turn)
-    if instance.unclaimed is None:
+    if instance.unclaimed is None and instance.personality == "wasi":
         _one_connection(instance, parts)
     return instance
 
 
 def _one_connection(instance: Instance, parts: HostParts) -> None:
-    """Of a program whose original's client was gone: if it has one connection, the next `io` gets it."""
+    """Of a program whose original's client was gone: the next `io` gets it."""
     stream = BusStream(
         b"",
         instance.order.principal,
@@ -82,6 +82,7 @@ def _one_connection(instance: Instance, parts: HostParts) -> None:
     )
     stream.instance = instance
     instance.unclaimed = stream
+    instance.door.connect(stream)
 
 
 def fresh_connection(instance: Instance, stream: BusStream) -> None:

@@ -17,6 +17,7 @@ from gatebus.accountbounds import STORED_EACH
 from gatebus.bounds import ORIGIN_STREAMS
 from gatebus.faults import GatebusError
 from gatebus.host import requests
+from gatebus.host.lives.carrying import Importing
 from gatebus.host.lives.copies import Copy, copied, order_of
 from gatebus.host.lives.lifetable import ON_ITS_WAY, Life, Step
 from gatebus.host.lives.live import Wish
@@ -55,7 +56,7 @@ class Lives:
 
     def __init__(self, parts: HostParts, keeping: Keeping) -> None:
         self._parts, self.keeping = parts, keeping
-        self.minding, self.warming = Minding(parts), Warming(parts)
+        self.minding, self.warming, self.importing = Minding(parts), Warming(parts), Importing(parts)
 
     # Stopping.
 

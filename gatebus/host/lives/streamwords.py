@@ -62,7 +62,9 @@ def streams_bytes(streams: list[StreamKept]) -> bytes:
 
 
 def streams_untrusted(data: bytes) -> list[StreamKept]:
-    """Raises StateRefused."""
+    """b"": there are none. Raises StateRefused."""
+    if not data:
+        return []
     try:
         rows = decode_untrusted(data)
     except (RemoteFault, RecursionError):

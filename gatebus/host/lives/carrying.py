@@ -1,0 +1,161 @@
+"""Snapshots that leave a host as one file, and files that come in; a wire.
+
+In:  a snapshot of the store, or a file of a client (untrusted: as in sandbox/STATE.md, the format of `gatebus run
+     --state`). Out: the other. A file carries its program; what its parts mean is checked in the jail when it goes on.
+
+A file says nothing of owners, streams or hosts: whoever brings it in owns what becomes of it. It is not signed: an
+operation's policy (`import`) says who may bring any in.
+"""
+
+from __future__ import annotations
+
+import struct
+from functools import partial
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import cbor2
+import trio
+
+from gatebus.accountbounds import IMPORT_BYTES, IMPORTS_AT_ONCE
+from gatebus.bounds import STREAM_WINDOW
+from gatebus.faults import StateRefused
+from gatebus.host.lives.remains import limits_map, packets_untrusted
+from gatebus.host.refusals import Refusal, as_refusal
+from gatebus.protocol.breaches import RemoteFault
+from gatebus.protocol.strictcbor import decode_untrusted as cbor_untrusted
+from gatebus.route import service_state
+from gatebus.snapshots.savedwords import SNAPSHOT, Saved
+from sandbox.errors import BadSetup, BadState
+from sandbox.limits import Limits
+from sandbox.statefile import PIECE, Stored, decode_untrusted, encode, places_untrusted
+from sandbox.statewords import PAGE, look_untrusted, program_of_untrusted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from gatebus.host.hostparts import HostParts
+    from gatebus.host.lives.remains import Leftover, Parts
+    from gatebus.host.principals import Principal
+    from gatebus.snapshots.savedwords import SnapshotLine
+
+_LENGTH = struct.Struct("<I")
+_ROUTE = struct.Struct("<IH")
+# What services keep of a program that speaks with services; one with one connection has a shorter form (`gatebus run`).
+_PARTS = b"GBPARTS1"
+
+
+async def file_of(parts: HostParts, line: SnapshotLine) -> bytes:
+    """Raises GatebusError, SandboxError."""
+    left = await parts.lives.keeping.fetch(line.id)
+    program = await parts.programs.bytes_of(line.module)
+    about = {name: line.about.get(name) for name in ("limits", "personality", "window")}
+    make = partial(encode, left.suspended, program, about, _services(left, line.about))
+    return await trio.to_thread.run_sync(make)
+
+
+def _services(left: Leftover, about: Mapping[str, object]) -> bytes:
+    if about.get("personality") == "wasi":
+        origin = next((service_state(saved) for name, saved in left.services if name == "origin"), b"")
+        return _LENGTH.pack(len(origin)) + origin + left.unsent
+    return _PARTS + cbor2.dumps([[name, state] for name, state in left.parts if name != "streams"])
+
+
+class Importing:
+    """How many files are taken apart at once is bounded: each is held whole."""
+
+    def __init__(self, parts: HostParts) -> None:
+        self._parts = parts
+        self._room = trio.CapacityLimiter(IMPORTS_AT_ONCE)
+
+    def check(self, size: int) -> None:
+        """Raises Refusal."""
+        if not 0 < size <= IMPORT_BYTES:
+            raise Refusal("bad-request", f"A file of a snapshot has at most {IMPORT_BYTES >> 20} MiB here.")
+        if not self._room.available_tokens:
+            raise Refusal("busy", "Other snapshots are being brought in. Try again later.")
+
+    async def take(self, data: bytes, digest: bytes, principal: Principal) -> tuple[bytes, bytes]:
+        """(snapshot, module). Raises GatebusError, SandboxError."""
+        async with self._room:
+            try:
+                stored, saved = await trio.to_thread.run_sync(partial(self._read_untrusted, data, digest, principal))
+            except (BadState, StateRefused) as bad:
+                raise as_refusal(bad) from None
+            module = await self._parts.programs.keep(principal, stored.program)
+            kept = await self._parts.lives.keeping.store.save(saved, account=principal.account)
+            return kept.id, module
+
+    def _read_untrusted(self, data: bytes, digest: bytes, principal: Principal) -> tuple[Stored, Saved]:
+        """In a thread. Raises BadState, StateRefused, Refusal."""
+        if sha256(data).digest() != digest:
+            raise Refusal("bad-request", "What came has another SHA-256 than was announced.")
+        stored = decode_untrusted(data)
+        parts, personality = _parts_untrusted(stored.services)
+        about = {
+            "instance": uuid4().bytes,
+            "owner": principal.id,
+            "account": principal.account,
+            "taken": round(self._parts.clock() * 1000),
+            "kind": SNAPSHOT,
+            "tags": ["imported"],
+            "limits": limits_map(_limits_untrusted(stored.description)),
+            "personality": personality,
+            "window": STREAM_WINDOW,
+        }
+        memory = PieceMemory(stored)
+        return stored, Saved(program_of_untrusted(stored.state), about, bytes(stored.state), parts, memory)
+
+
+def _parts_untrusted(services: bytes) -> tuple[Parts, str]:
+    """And its personality. Raises StateRefused."""
+    if services.startswith(_PARTS):
+        return _named_untrusted(services[len(_PARTS) :]), "gate"
+    try:
+        (length,) = _LENGTH.unpack_from(services)
+    except struct.error:
+        raise StateRefused("The file does not say what its streams were doing.") from None
+    origin, unsent = services[_LENGTH.size :][:length], services[_LENGTH.size + length :]
+    return (("service:origin", _ROUTE.pack(0, 0) + origin), ("unsent", packets_untrusted(unsent))), "wasi"
+
+
+def _named_untrusted(data: bytes) -> Parts:
+    try:
+        rows = cbor_untrusted(data)
+    except (RemoteFault, RecursionError):
+        rows = None
+    if not isinstance(rows, list) or not all(_is_named(row) for row in rows):
+        raise StateRefused("What the file says of its services is malformed.")
+    return tuple((name, state) for name, state in rows)
+
+
+def _is_named(row: object) -> bool:
+    return isinstance(row, list) and [type(each) for each in row] == [str, bytes]
+
+
+def _limits_untrusted(description: Mapping[str, Any]) -> Limits:
+    """Those that it had; what no program can have is left to the defaults."""
+    told = description.get("limits")
+    try:
+        return Limits(**told) if isinstance(told, dict) else Limits()
+    except (BadSetup, TypeError):
+        return Limits()
+
+
+class PieceMemory:
+    """Memory 0 as a file has it."""
+
+    def __init__(self, stored: Stored) -> None:
+        self.size = look_untrusted(stored.state).pages * PAGE
+        self._pieces = dict(places_untrusted(stored))
+
+    def read(self, offset: int, size: int) -> bytes:
+        zeros = bytes(PIECE)
+        first, end = offset // PIECE, min(offset + size, self.size)
+        whole = b"".join(bytes(self._pieces.get(place, zeros)) for place in range(first, -(-end // PIECE)))
+        return whole[offset - first * PIECE :][: end - offset]
+
+    def data(self) -> Iterator[tuple[int, int]]:
+        for place in sorted(self._pieces):
+            yield place * PIECE, PIECE

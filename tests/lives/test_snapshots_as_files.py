@@ -1,0 +1,116 @@
+"""What is in snapshots, in what they differ, and how they leave a host and come in."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import pytest
+from busworld import BOB
+from liveworld import CHAIN, chained, digest, live_world
+from test_live_instances import ONE, TWO, connect, ended, launch
+
+from sandbox.statefile import decode_untrusted
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from busworld import Talker
+
+pytestmark = pytest.mark.usefixtures("native")
+
+
+async def taken(bus: Talker) -> bytes:
+    return (await bus.ask("snapshot", instance=ONE))["snapshot"]
+
+
+async def exported(bus: Talker, snapshot: bytes) -> bytes:
+    channel = bus.open("export", {"snapshot": snapshot})
+    result = await channel.result()
+    assert (result["size"], result["sha256"]) == (len(channel.data), sha256(channel.data).digest())
+    return bytes(channel.data)
+
+
+async def brought(bus: Talker, data: bytes, **said: object) -> dict[str, object]:
+    given = {"size": len(data), "sha256": sha256(data).digest(), **said}
+    channel = await bus.open("import", given).until(lambda each: each.accepted or each.answer)
+    if channel.answer is None:
+        for at in range(0, len(data), 60_000):
+            channel.write(data[at : at + 60_000])
+        channel.end()
+    return await channel.result()
+
+
+async def test_a_snapshot_leaves_as_a_file_and_goes_on_at_another_host(image_directory: Path, tmp_path: Path) -> None:
+    async with live_world(image_directory) as world, world.talker() as bus:
+        await launch(bus)
+        data = await exported(bus, await taken(bus))
+    assert decode_untrusted(data).program == CHAIN
+    nothing = b'(module (memory (export "memory") 1) (func (export "_start")))'
+    async with live_world(image_directory, tmp_path, nothing) as world, world.talker(BOB) as bob:
+        came = await brought(bob, data)
+        assert came["module"] == digest(CHAIN)
+        assert (await bob.ask("restore", snapshot=came["snapshot"], instance=TWO))["state"] == "RUNNING"
+        two = await connect(bob, TWO, b" there")
+        assert await ended(two) == chained(b"hello there")[5:]
+
+
+@pytest.mark.parametrize("at", [0, 60, 200, -1])
+async def test_a_damaged_file_is_refused(at: int, image_directory: Path) -> None:
+    async with live_world(image_directory) as world, world.talker() as bus:
+        await launch(bus)
+        data = bytearray(await exported(bus, await taken(bus)))
+        data[at] ^= 1
+        given = {"size": len(data), "sha256": sha256(data).digest()}
+        channel = await bus.open("import", given).until(lambda each: each.accepted)
+        channel.write(bytes(data[:100_000]))
+        channel.end()
+        assert (await channel.error()).code == "bad-state"
+
+
+async def test_what_is_not_what_was_announced_is_refused(image_directory: Path) -> None:
+    async with live_world(image_directory) as world, world.talker() as bus:
+        channel = await bus.open("import", {"size": 10, "sha256": bytes(32)}).until(lambda each: each.accepted)
+        channel.write(b"0123456789")
+        assert (await channel.error()).text == "What came has another SHA-256 than was announced."
+        too_large = await bus.open("import", {"size": 1 << 40, "sha256": bytes(32)}).error()
+        assert too_large.text == "A file of a snapshot has at most 256 MiB here."
+
+
+async def test_a_person_is_shown_where_a_stored_program_stands(image_directory: Path) -> None:
+    async with live_world(image_directory) as world, world.talker() as bus:
+        await launch(bus)
+        await bus.ask("suspend", instance=ONE)
+        told = await bus.ask("show", instance=ONE)
+        assert told["module"] == digest(CHAIN)
+        assert told["frames"][0]["place"]
+        assert told["memory"]["pages"] == 2
+        assert told["sizes"]["state"] > told["sizes"]["frames"] > 0
+        assert "account" not in told["about"]
+
+
+async def test_two_snapshots_differ_where_the_program_wrote(image_directory: Path) -> None:
+    async with live_world(image_directory) as world, world.talker() as bus:
+        stream = await launch(bus)
+        first = await taken(bus)
+        stream.write(b" world")
+        await stream.until(lambda each: len(each.data) == 11)
+        second = await taken(bus)
+        told = await bus.ask("diff", a=first, b=second)
+        assert told["ranges"]
+        assert sum(length for _, length in told["ranges"]) == told["changed"] * 4096 <= 3 * 4096
+        assert (await bus.ask("diff", a=first, b=first))["changed"] == 0
+
+
+async def test_another_s_snapshots_are_not_looked_into(image_directory: Path) -> None:
+    async with live_world(image_directory) as world, world.talker() as bus, world.talker(BOB) as bob:
+        await launch(bus)
+        own = await taken(bus)
+        for operation, given in {
+            "show": {"snapshot": own},
+            "diff": {"a": own, "b": own},
+            "export": {"snapshot": own},
+        }.items():
+            missing = dict.fromkeys(given, b"?" * 32)
+            theirs, none = await bob.open(operation, given).error(), await bob.open(operation, missing).error()
+            assert (theirs.code, theirs.text) == ("not-found", none.text)
