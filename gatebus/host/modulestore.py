@@ -74,6 +74,8 @@ class ModuleStore:
 
     def __init__(self, disk: StoreDisk, bounds: StoreBounds, quotas: Quotas, clock: Callable[[], float]) -> None:
         self.on_trouble: Callable[[GatebusError], None] = _nobody
+        self.needed: Callable[[], Awaitable[frozenset[bytes]]] = _nothing
+        """Modules that something else cannot do without, such as snapshots; asked before anything is forgotten."""
         self._disk = disk
         self._bounds = bounds
         self._quotas = quotas
@@ -312,7 +314,7 @@ class ModuleStore:
             await self.write_uses()
             records, now = self._disk.records, self._clock()
             held = await self._disk.record(records.holdings)
-            pinned = frozenset(each.sha256 for each in held if each.pinned)
+            pinned = frozenset(each.sha256 for each in held if each.pinned) | await self.needed()
             modules = await self._disk.record(records.modules)
             gone = expired(modules, pinned, now - self._bounds.unpinned_seconds, self._bounds.unpinned_bytes)
             for module in gone:
@@ -347,6 +349,10 @@ class ModuleStore:
 
 def _cost(size: int) -> int:
     return max(size, MODULE_COST)
+
+
+async def _nothing() -> frozenset[bytes]:
+    return frozenset()
 
 
 def _nobody(_trouble: GatebusError) -> None:

@@ -13,7 +13,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from gatebus.snapshots.chunking import Digests, bytes_from, chunk_from, digests_from
+from gatebus.snapshots.chunking import Difference, Digests, bytes_from, chunk_from, difference, digests_from
+from gatebus.snapshots.manifestwords import decode_untrusted
 from gatebus.snapshots.packset import PackSet, as_broken
 from gatebus.snapshots.savedwords import Saved
 from gatebus.snapshots.snapshotbounds import CHUNK
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from gatebus.failpoints import Failpoints
     from gatebus.snapshots.chunking import Chunks
-    from gatebus.snapshots.manifestwords import Manifest, Section
+    from gatebus.snapshots.manifestwords import Section
     from gatebus.snapshots.packfolder import Pack, PackFolder
     from gatebus.snapshots.savedwords import Memory
 
@@ -50,9 +51,13 @@ def read_snapshot(source: Source, snapshot: bytes, points: Failpoints) -> Saved:
         return saved
 
 
-def read_manifest(source: Source, snapshot: bytes) -> Manifest:
-    with as_broken(), closing(PackSet(source.folder, source.packs[:1])) as packs:
-        return packs.manifest(snapshot)
+def read_difference(before: Source, after: Source) -> Difference:
+    return difference(_memory_digests(before), _memory_digests(after))
+
+
+def _memory_digests(source: Source) -> Digests:
+    with as_broken(), closing(PackSet(source.folder, source.packs)) as packs:
+        return digests_from(decode_untrusted(packs.packs[0].manifest).sections[0], packs)
 
 
 def memory_from(section: Section, chunks: Chunks, points: Failpoints) -> Memory:

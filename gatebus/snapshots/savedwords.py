@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SUSPENDED, SNAPSHOT, CHECKPOINT, WARM, CLONE = KINDS = ("suspended", "snapshot", "checkpoint", "warm", "clone")
 RUNNING, STORED, ENDED = STATES = ("running", "stored", "ended")
+IMPORTED = "imported"
+"""Key of a line's description: it came as a file, or was found again. It stays until it is dropped."""
 _INSTANCE, _ID = 16, 32
 
 

@@ -34,6 +34,22 @@ MANIFEST_MAX = 4 << 20
 ACCOUNT_MAX = 1_024
 """Bytes of the name of an account."""
 
+PROGRAM_MAX = 32 << 20
+"""As sandbox/statefile.py has it."""
+
+PIECE = 1 << 20
+"""Bytes of a file handed over at once on their way out or in: a millisecond of hashing, one change of threads."""
+
+IMPORT_SECONDS = 120.0
+"""Without a byte, and an import lets go of what it holds."""
+
+CHECKPOINTS_KEPT = 3
+"""Of one instance, where its policy does not say: the last, the one before should it be damaged, and one more."""
+
+LEFT_SECONDS = 3_600.0
+"""How long an automatic snapshot stays that no record points to: whoever takes it writes the record in the same step or
+soon after."""
+
 PACKS_EACH = 32
 """Files that one snapshot's chunks may lie in. With more, the smallest ones are copied into its own: opening 32 files
 takes 0.3 ms, and a checkpoint every second leaves a hundred in two minutes."""

@@ -16,10 +16,11 @@ lock. Threads do the work: one for the database, any for files; a cancelled call
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from hashlib import sha256
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import trio
 
@@ -29,21 +30,26 @@ from gatebus.faults import StoreBroken
 from gatebus.host.quotas import Amounts
 from gatebus.host.refusals import Refusal
 from gatebus.host.storedisk import alone, told
-from gatebus.snapshots.loadingwork import Source, read_snapshot
+from gatebus.snapshots.loadingwork import Source, read_difference, read_snapshot
+from gatebus.snapshots.manifestwords import decode_untrusted
 from gatebus.snapshots.packfolder import PackFolder
 from gatebus.snapshots.packset import SharedGone
 from gatebus.snapshots.packwords import UNSIGNED, statement
-from gatebus.snapshots.savedwords import Change, Kept, Record, Saved, SnapshotLine
+from gatebus.snapshots.retention import Living, expired
+from gatebus.snapshots.savedwords import IMPORTED, Change, Kept, Record, Saved, SnapshotLine
 from gatebus.snapshots.savingwork import Before, Order, Written, write_snapshot
 from gatebus.snapshots.snapshotbounds import ANSWERED_SECONDS, SNAPSHOT_COST
 from gatebus.snapshots.snapshotrecords import SnapshotRecords, Stored
+from gatebus.snapshots.transfer import ANY, ImportPolicy, export, take_in_untrusted
+from gatebus.snapshots.transferwork import Place
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from gatebus.host.quotas import Quotas, Ticket
-    from gatebus.snapshots.chunking import Ranges
+    from gatebus.snapshots.chunking import Difference, Ranges
+    from gatebus.snapshots.exportwords import Imported
     from gatebus.snapshots.packfolder import Pack
 
 T = TypeVar("T")
@@ -56,10 +62,13 @@ def _unsigned(_statement: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
-    """`key`, `sign`: of the host (identityfile, proofs); without them what is saved is not signed."""
+    """`key`, `sign`: of the host (identityfile, proofs); without them what is saved is not signed. `accept`: what may
+    be imported (transfer.ImportPolicy).
+    """
 
     key: bytes = UNSIGNED[0]
     sign: Callable[[bytes], bytes] = _unsigned
+    accept: str = ANY
     points: Failpoints = field(default=UNWATCHED)
 
 
@@ -98,6 +107,13 @@ class SnapshotDisk:
     async def file(self, function: Callable[..., T], *arguments: object) -> T:
         with told():
             return await trio.to_thread.run_sync(partial(function, *arguments))
+
+
+class Contents(NamedTuple):
+    """What the records have of a manifest."""
+
+    module: str
+    about: Mapping[str, object]
 
 
 class InstanceRecords:
@@ -178,12 +194,12 @@ class SnapshotStore:
         order = Order(saved, account, self._room(account), self._signed, before, changed)
         with self._holding(before.packs if before is not None else ()):
             written = await self.disk.file(write_snapshot, self.disk.folder, order)
-            return await self._keep(saved, written, change)
+            return await self._keep(written, Contents(saved.module, saved.about), change)
 
-    async def _keep(self, saved: Saved, written: Written, change: Change | None) -> Kept:
+    async def _keep(self, written: Written, contents: Contents, change: Change | None) -> Kept:
         """The transaction. What is refused takes its file with it."""
         pack = written.pack
-        line = SnapshotLine(written.id, pack.account, saved.module, saved.about, written.size, pack.size)
+        line = SnapshotLine(written.id, pack.account, contents.module, contents.about, written.size, pack.size)
         stored, pointed = Stored(line, written.packs), _pointed(change, written.id)
         try:
             self._spend(pack.account, _cost(pack.size))
@@ -213,15 +229,45 @@ class SnapshotStore:
 
     async def load(self, snapshot: bytes) -> Saved:
         """Every byte verified. Whoever asks: the caller knows whose it is. Raises Refusal, StoreBroken."""
-        stored = await self._stored(snapshot)
-        packs = await self._packs(stored)
-        source = Source(self.disk.folder, packs)
+        async with self._reading(snapshot) as source:
+            return await self.disk.file(read_snapshot, source, snapshot, self._settings.points)
+
+    @asynccontextmanager
+    async def _reading(self, snapshot: bytes, account: str | None = None) -> AsyncIterator[Source]:
+        """Nobody takes its files away meanwhile. Raises Refusal, StoreBroken."""
+        packs = await self._packs(await self._stored(snapshot, account))
         with self._holding(packs):
             try:
-                return await self.disk.file(read_snapshot, source, snapshot, self._settings.points)
+                yield Source(self.disk.folder, packs)
             except SharedGone:
-                await self._stored(snapshot)  # it was dropped meanwhile, or else
+                await self._stored(snapshot, account)  # it was dropped meanwhile, or else
                 raise StoreBroken("A file of this snapshot is missing. `gatebus fsck` names it.") from None
+
+    async def export(
+        self, snapshot: bytes, program: bytes, write: Callable[[bytes], Awaitable[None]], account: str | None = None
+    ) -> None:
+        """As one file (FORMAT.md), with its program. Raises Refusal, StoreBroken, and what `write` raises."""
+        line = await self.line(snapshot, account)
+        if sha256(program).hexdigest() != line.module:
+            raise StoreBroken("The program of this snapshot is not the one that was stored.")
+        async with self._reading(snapshot, account) as source:
+            await export(self.disk, source, program, write)
+
+    async def import_untrusted(self, read: Callable[[int], Awaitable[bytes]], account: str) -> Imported:
+        """A file that anybody may have made; `read`: so many bytes at most, b"" at the end. Its program is in the
+        answer: the caller puts it into the module store. Whose it is there says nothing here. Raises Refusal.
+        """
+        place = Place(self.disk.folder, account, self._room(account), self._settings.points)
+        policy = ImportPolicy(self._settings.accept, self._settings.key)
+        written, imported = await take_in_untrusted(self.disk, place, policy, read)
+        manifest = decode_untrusted(imported.manifest)
+        await self._keep(written, Contents(manifest.module, {**manifest.described(), IMPORTED: True}), None)
+        return imported
+
+    async def diff(self, before: bytes, after: bytes) -> Difference:
+        """What memory 0 has that it had not. Raises Refusal, StoreBroken."""
+        async with self._reading(before) as first, self._reading(after) as second:
+            return await self.disk.file(read_difference, first, second)
 
     async def line(self, snapshot: bytes, account: str | None = None) -> SnapshotLine:
         """Of anybody's, or of this account's only. Raises Refusal."""
@@ -251,6 +297,19 @@ class SnapshotStore:
         return stored
 
     # Forgetting.
+
+    async def collect(self, living: Living) -> Sequence[SnapshotLine]:
+        """Forgets what goes by itself (retention.expired), and says what. Raises StoreBroken: then nothing goes."""
+        lines = [each.line for each in await self.disk.record(self.disk.database.snapshots)]
+        gone = expired(lines, await self.records.list(), living)
+        self._settings.points.reached("collect-chosen")
+        for line in gone:
+            with suppress(Refusal):  # a record points to it since
+                await self.disk.record(self.disk.database.drop, line.account, line.id)
+        self._settings.points.reached("collect-committed")
+        await self.sweep()
+        self._settings.points.reached("collect-removed")
+        return gone
 
     async def drop(self, account: str, snapshot: bytes) -> None:
         """Raises Refusal: not-found; conflict when an instance goes on from it."""

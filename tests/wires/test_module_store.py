@@ -278,6 +278,19 @@ async def test_what_is_used_does_not_expire(tmp_path: Path) -> None:
             assert await store.collect() == ()
 
 
+async def test_what_a_snapshot_needs_does_not_expire(tmp_path: Path) -> None:
+    async def needed() -> frozenset[bytes]:
+        return frozenset({sha(WASM)})
+
+    day = Day()
+    async with opened(tmp_path, day=day, bounds=StoreBounds(unpinned_seconds=100)) as store:
+        await put(store)
+        await put(store, b"another")
+        store.needed = needed
+        day.now += 200
+        assert [each.sha256 for each in await store.collect()] == [sha(b"another")]
+
+
 async def test_a_use_is_remembered_over_a_restart(tmp_path: Path) -> None:
     day, bounds = Day(), StoreBounds(unpinned_seconds=100)
     async with opened(tmp_path, day=day, bounds=bounds) as store:
