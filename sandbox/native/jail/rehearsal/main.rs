@@ -1,7 +1,7 @@
 //! The jail's tests without an engine: a workload whose programs do what START's flags say.
 
 use gatebus_jail::{
-    CompileDescriptors, CompileLock, PACKET, ProgramDescriptors, ProgramLock, StackClass, Workload, sys,
+    CompileDescriptors, CompileLock, PACKET, ProgramDescriptors, ProgramLock, Workload, sys,
 };
 use gatebus_wire::{Compile, Start};
 use std::os::fd::AsRawFd;
@@ -21,7 +21,7 @@ impl Workload for Rehearsal {
         0x7265_6865_6172_7361
     }
 
-    fn warm(&mut self, _class: StackClass) {}
+    fn warm(&mut self) {}
 
     fn run_program(&mut self, start: &Start, fds: ProgramDescriptors, lock: ProgramLock) -> ! {
         let length = usize::try_from(start.memory_limit).unwrap_or(0);

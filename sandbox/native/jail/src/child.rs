@@ -62,8 +62,8 @@ impl ProgramFilter {
 pub(crate) fn live<W: Workload>(workload: &mut W, class: Class, descriptors: Vec<OwnedFd>, from: &Inheritance) -> ! {
     prepare(class, descriptors, from);
     let timer = or_exit(Step::Timers, Timer::new());
-    if let Some(stack) = stack_class(class) {
-        workload.warm(stack);
+    if stack_class(class).is_some() {
+        workload.warm();
     }
     let (request, descriptors) = wait_for_work();
     match request {

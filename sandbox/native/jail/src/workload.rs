@@ -80,9 +80,8 @@ pub trait Workload: Sized {
     fn reservations(&self) -> Vec<Range<u64>> {
         Vec::new()
     }
-    /// In a prepared child: the whole path once with a trusted image, so that its page faults are paid before the
-    /// request. Not called in compile workers.
-    fn warm(&mut self, class: StackClass);
+    /// In a prepared child: page faults of its way are paid before the request. Not called in compile workers.
+    fn warm(&mut self);
     /// Runs one program and ends the process. Time limits run already. `lock.enter` closes every descriptor but the
     /// packet socket and leaves seven system calls; nothing of the guest may run before it.
     fn run_program(&mut self, start: &Start, fds: ProgramDescriptors, lock: ProgramLock) -> !;

@@ -1,5 +1,6 @@
 //! Blocks of the runtime's heap: two-level segregated fit (heap.rs says why).
 
+use std::ops::Range;
 use std::ptr::null_mut;
 
 /// Addresses set aside. No process may open more; a compile worker with the largest limit stays well below.
@@ -326,6 +327,42 @@ impl Heap {
                 }
             }
         }
+    }
+
+    /// The free block at the end of the heap; null when it is used up.
+    fn last_free(&self) -> *mut Block {
+        if self.base == 0 {
+            return null_mut();
+        }
+        // SAFETY: the end mark closes the heap and names the block before it.
+        let last = unsafe { (*((self.end - HEADER) as *mut Block)).before };
+        // SAFETY: a block of this heap.
+        if unsafe { (*last).is_free() } { last } else { null_mut() }
+    }
+
+    /// Never gives out what is free between used blocks: what follows lies together at the end.
+    pub(crate) fn give_up_holes(&mut self) {
+        let last = self.last_free();
+        for (level, list) in (0..LEVELS).flat_map(|level| (0..LISTS).map(move |list| (level, list))) {
+            let mut block = self.heads[level][list];
+            while !block.is_null() {
+                // SAFETY: a listed block is valid; taken out of its list it is a used one that nobody frees.
+                unsafe {
+                    let next = (*block).next;
+                    if block != last {
+                        self.remove(block);
+                        self.used += (*block).bytes();
+                    }
+                    block = next;
+                }
+            }
+        }
+    }
+
+    /// Everything before the free end.
+    pub(crate) fn used_range(&self) -> Range<usize> {
+        let last = self.last_free();
+        self.base..if last.is_null() { self.end } else { last as usize }
     }
 
     /// SAFETY: [self.end, target) is readable and writable, and `self.end` is the heap's end.

@@ -9,9 +9,10 @@
 //! When the heap of an armed process is used up it ends with status 62, because nothing behind a failed allocation
 //! (unwinding, printing, abort) is possible under the filter.
 
-use crate::blocks::{Heap, RESERVED};
+use crate::blocks::{HEADER, Heap, RESERVED};
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::UnsafeCell;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Open from the start: enough for the keeper, the spawner with two engines, and the linkers (about 1 MiB is touched).
@@ -114,6 +115,28 @@ pub fn limit(bytes: usize) -> bool {
 /// Gives pages without content back: what the warm-up's compiler has used must not be copied at every fork.
 pub fn discard_free_pages() {
     HEAP.with(|heap| heap.discard());
+}
+
+/// Children's blocks will lie together, on pages of their own, not in holes between those of the spawner: each page that
+/// they share would be copied at its first write.
+pub fn give_up_holes() {
+    HEAP.with(Heap::give_up_holes);
+}
+
+/// Where blocks are, up to the free end.
+pub fn used_range() -> Range<usize> {
+    HEAP.with(|heap| heap.used_range())
+}
+
+/// What closes the heap: it is written when the block before it changes.
+pub fn end_mark() -> Range<usize> {
+    HEAP.with(|heap| heap.end - HEADER..heap.end)
+}
+
+/// Where the heap keeps its lists.
+pub fn state() -> Range<usize> {
+    let start = &raw const HEAP as usize;
+    start..start + size_of::<FixedHeap>()
 }
 
 /// Lets the kernel use huge pages, for a process that will fill a large heap soon: fewer page faults.

@@ -34,4 +34,5 @@ pub mod scan;
 pub mod stop;
 pub mod suspension;
 pub mod text;
+pub mod touched;
 pub mod workload;

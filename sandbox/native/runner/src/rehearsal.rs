@@ -1,9 +1,10 @@
-//! The warm-up: a trusted program that goes the whole way once, so that its page faults are paid before a request.
+//! The warm-up: a trusted program that goes the whole way in the spawner, before anybody's request.
 //!
 //! The module is a constant of the executable. Its world is a channel in memory: setup packets come out, what the
 //! guest writes is thrown away; its clocks are the real ones, for the pages that they are read from.
 
 use crate::channel::{coarse, generator};
+use crate::touched::Before;
 use gatebus_abi::{Channel, Clock, Io, Ready};
 use gatebus_wire::control::{Begin, Kind, encode};
 
@@ -20,6 +21,7 @@ pub const MODULE: &str = r#"(module
 pub struct Rehearsal {
     setup: Vec<u8>,
     said: usize,
+    before: Option<Before>,
 }
 
 impl Rehearsal {
@@ -29,7 +31,12 @@ impl Rehearsal {
         let begin = Begin { origin_credit: 65_536, clock_ms: 10, ..Begin::default() };
         let packets = [(Kind::Begin, begin.encode()), (Kind::Argument, b"warm".to_vec()), (Kind::Go, Vec::new())];
         let setup = packets.iter().filter_map(|(kind, content)| encode(*kind, content)).flatten().collect();
-        Rehearsal { setup, said: 0 }
+        Rehearsal { setup, said: 0, before: None }
+    }
+
+    /// The same; what the heap has become is looked at when the guest writes.
+    pub fn observed(before: Option<Before>) -> Rehearsal {
+        Rehearsal { before, ..Rehearsal::new() }
     }
 }
 
@@ -52,6 +59,9 @@ impl Channel for Rehearsal {
     }
 
     fn write(&mut self, from: &[u8]) -> Io {
+        if let Some(before) = self.before.take() {
+            before.compare();
+        }
         Io::Done(from.len())
     }
 

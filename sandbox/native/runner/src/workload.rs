@@ -9,7 +9,8 @@ use crate::link::Linkers;
 use crate::memory::Slots;
 use crate::program::{self, Order, Stage};
 use crate::rehearsal::{MODULE, Rehearsal};
-use crate::text;
+use crate::text::Text;
+use crate::touched::{Before, Touched, forget_deep_stack};
 use gatebus_jail::descriptors::sealed_memfd;
 use gatebus_jail::{CompileDescriptors, CompileLock, ProgramDescriptors, ProgramLock, StackClass, Workload};
 use gatebus_wire::{Compile, Start, status};
@@ -17,7 +18,7 @@ use std::fs::File;
 use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use wasmtime::Engine;
 
 /// Engines for both classes of stack, and the image of the warm-up.
@@ -28,6 +29,7 @@ pub struct Native {
     large_again: Stage,
     rehearsal: File,
     slots: Arc<Slots>,
+    touched: Touched,
 }
 
 /// Of the kernel's limit on a program's private memory, what is not for the runtime's heap: further memories of the
@@ -78,7 +80,7 @@ impl Native {
         let image = small.engine.precompile_module(&module).map_err(|error| format!("warm-up: {error}"))?;
         let rehearsal = memfd(&image)?;
         drop(image);
-        let mut native = Native { small, large, small_again, large_again, rehearsal, slots };
+        let mut native = Native { small, large, small_again, large_again, rehearsal, slots, touched: Touched::default() };
         if !native.rehearse(StackClass::Small) || !native.rehearse(StackClass::Large) {
             return Err("the warm-up's program does not run".to_owned());
         }
@@ -86,18 +88,25 @@ impl Native {
         Ok(native)
     }
 
-    /// What each child would pay for is paid here: page faults of code, opening the heap.
+    /// What each child would pay for is paid here: page faults of code, opening the heap, finding out what it will touch.
     fn make_forks_cheap(&mut self) -> Result<(), String> {
-        text::forget();
-        if !self.rehearse(StackClass::Small) {
-            return Err("the warm-up's program does not run twice".to_owned());
-        }
-        heap::discard_free_pages();
-        if !text::inherit() {
-            return Err("the executable's own code cannot be made unwritable again".to_owned());
-        }
         if !heap::allow(USUAL_HEAP) {
             return Err("no memory for the runtime's heap".to_owned());
+        }
+        heap::give_up_holes();
+        let text = Text::find();
+        text.forget();
+        let text = text.enlarge();
+        let found = Arc::new(Mutex::new(Touched::default()));
+        let rehearsal = Rehearsal::observed(Before::new(found.clone()));
+        if !self.perform(StackClass::Small, rehearsal) {
+            return Err("the warm-up's program does not run twice".to_owned());
+        }
+        self.touched = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
+        heap::discard_free_pages();
+        forget_deep_stack();
+        if !text.inherit() {
+            return Err("the executable's own code cannot be made unwritable again".to_owned());
         }
         Ok(())
     }
@@ -118,11 +127,15 @@ impl Native {
         }
     }
 
-    /// Runs the warm-up's program; true when it ended well.
     fn rehearse(&mut self, class: StackClass) -> bool {
+        self.perform(class, Rehearsal::new())
+    }
+
+    /// Runs the warm-up's program; true when it ended well.
+    fn perform(&mut self, class: StackClass, rehearsal: Rehearsal) -> bool {
         let Ok(copy) = self.rehearsal.try_clone() else { return false };
         let order = Order { memory_limit: 1 << 20, table_limit: 16, ..Order::anonymous(copy.into()) };
-        let end = program::run(self.stage(class), order, Box::new(Rehearsal::new()), |_| ());
+        let end = program::run(self.stage(class), order, Box::new(rehearsal), |_| ());
         let ended_well = end.status == u32::from(status::HALTED);
         drop(end);
         self.slots.reset();
@@ -145,9 +158,8 @@ impl Workload for Native {
         vec![self.slots.range()]
     }
 
-    fn warm(&mut self, class: StackClass) {
-        // A failure shows when the program itself is started; nothing is known about it here.
-        self.rehearse(class);
+    fn warm(&mut self) {
+        self.touched.make_own();
     }
 
     fn run_program(&mut self, start: &Start, fds: ProgramDescriptors, lock: ProgramLock) -> ! {
