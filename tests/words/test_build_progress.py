@@ -1,6 +1,7 @@
-"""sandbox/native/build.py: what whoever waits for cargo reads."""
+"""sandbox/native/build.py: what whoever waits for cargo reads, and what it changes in the executable."""
 
 import importlib.util
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -57,3 +58,23 @@ def test_where_cargo_does_not_work_nothing_is_counted_and_the_build_itself_says_
     cargo.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     assert build.count_crates() == 0
+
+
+def executable(kind: int = 3, machine: int = 62) -> bytes:
+    """An ELF file of headers only: two pieces and what is not one."""
+    head = struct.pack("<4sBB10xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, kind, machine, 1, 0, 64, 0, 0, 64, 56, 3, 0, 0, 0)
+    pieces = [(1, 0x200000), (6, 8), (1, 0x200000)]
+    return head + b"".join(struct.pack("<IIQQQQQQ", what, 5, 0, 0, 0, 9, 9, align) for what, align in pieces)
+
+
+def test_pieces_of_the_executable_may_lie_at_any_page_and_nothing_else_changes(build: ModuleType) -> None:
+    before, after = executable(), build.place_anywhere(executable())
+    aligned = [struct.unpack_from("<Q", after, 64 + 56 * number + 48)[0] for number in range(3)]
+    assert aligned == [4096, 8, 4096]
+    assert after.replace(struct.pack("<Q", 4096), struct.pack("<Q", 0x200000)) == before
+    assert build.place_anywhere(after) == after
+
+
+@pytest.mark.parametrize("other", [executable(kind=2), executable(machine=183), b"\x7fELF" + bytes(60), bytes(200)])
+def test_what_is_not_such_an_executable_stays_as_it_is(build: ModuleType, other: bytes) -> None:
+    assert build.place_anywhere(other) == other

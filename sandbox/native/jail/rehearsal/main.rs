@@ -1,8 +1,6 @@
 //! The jail's tests without an engine: a workload whose programs do what START's flags say.
 
-use gatebus_jail::{
-    CompileDescriptors, CompileLock, PACKET, ProgramDescriptors, ProgramLock, Workload, sys,
-};
+use gatebus_jail::{CompileDescriptors, CompileLock, PACKET, ProgramDescriptors, ProgramLock, Workload, sys};
 use gatebus_wire::{Compile, Start};
 use std::os::fd::AsRawFd;
 

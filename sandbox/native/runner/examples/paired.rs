@@ -91,7 +91,8 @@ impl Side {
         let first = &mut self.first_us;
         first.sort_by(f64::total_cmp);
         let figures = [("first_p10_us", first[first.len() / 10]), ("first_p50_us", first[first.len() / 2])];
-        let rest = [&mut self.rates, &mut self.keeper_us, &mut self.spawner_us, &mut self.program_us].map(|row| median(row));
+        let rest =
+            [&mut self.rates, &mut self.keeper_us, &mut self.spawner_us, &mut self.program_us].map(|row| median(row));
         let names = ["rate", "keeper_us", "spawner_us", "program_us"];
         figures.into_iter().chain(names.into_iter().zip(rest)).collect()
     }

@@ -140,3 +140,32 @@ fn more_than_is_open_is_refused_and_opening_more_helps() {
     assert!(!heap.allocate(5 << 20, 8).is_null());
     assert!(heap.allocate(usize::MAX, 8).is_null() && heap.allocate(usize::MAX - 100, 4096).is_null());
 }
+
+#[test]
+fn holes_that_are_given_up_are_not_given_out_and_what_follows_lies_together_at_the_end() {
+    let mut heap = small_heap();
+    let held: Vec<*mut u8> = (0..8).map(|_| heap.allocate(1000, 16)).collect();
+    // SAFETY: every second block, once.
+    held.iter().step_by(2).for_each(|block| unsafe { heap.free(*block) });
+    let (free, blocks) = free_bytes_and_blocks(&heap);
+    heap.give_up_holes();
+    assert_eq!(free_bytes_and_blocks(&heap).1, blocks, "they are used by nobody, for ever");
+    assert!(free_bytes_and_blocks(&heap).0 < free);
+    let end = heap.used_range().end;
+    assert_eq!(heap.allocate(500, 16) as usize, end + HEADER);
+    // SAFETY: a block beside holes, freed once: it joins none of them.
+    unsafe { heap.free(held[1]) };
+    assert_eq!(heap.allocate(1000, 16), held[1]);
+    assert!(heap.used_range().end > end);
+}
+
+#[test]
+fn a_heap_without_a_free_end_is_used_as_a_whole() {
+    let mut heap = small_heap();
+    let rest = (4 << 20) - 2 * HEADER;
+    assert!(!heap.allocate(rest - rest / 32, 16).is_null());
+    while !heap.allocate(16, 16).is_null() {}
+    assert_eq!(heap.used_range(), heap.base..heap.end);
+    heap.give_up_holes();
+    assert!(heap.allocate(16, 16).is_null());
+}

@@ -21,6 +21,7 @@ pub mod functions;
 pub mod go;
 pub mod heap;
 pub mod host;
+pub mod huge;
 pub mod limiter;
 pub mod link;
 pub mod memory;

@@ -4,23 +4,25 @@
 //! the same 30 pieces of code again, a tenth of what its whole life costs. But it copies the tables of a mapping in which
 //! one page is private. So one page of each range of code and constants is made private, by writing to it what it
 //! holds. For that moment the range is writable, in a process that has met nobody's bytes yet. What was mapped during
-//! the start of the engine only is forgotten before, because copying costs by the page.
+//! the start of the engine only is forgotten before, because copying costs by the page; and what is worth it is moved to huge
+//! pages (huge.rs).
 
+use crate::huge;
 use libc::{PROT_EXEC, PROT_READ, PROT_WRITE};
 use std::ffi::c_int;
 use std::ops::Range;
 
 const PAGE: usize = 4096;
-/// Of x86-64, and of arm64 with pages of 4 KiB.
-const HUGE: usize = 2 << 20;
 
-/// A range of the address space that is a piece of a file, readable and never written.
+/// A range of the address space that is a piece of a file, readable and not written any more.
 struct Piece {
     range: Range<usize>,
     protection: c_int,
+    /// The loader has written to it, and then made it unwritable.
+    relocated: bool,
 }
 
-/// Code and constants of this process, as far as they are pages of files.
+/// Code and constants of this process.
 pub struct Text(Vec<Piece>);
 
 impl Text {
@@ -34,15 +36,13 @@ impl Text {
 
     /// Forgets which pages were used: they are mapped again when they are.
     pub fn forget(&self) {
-        for piece in &self.0 {
+        for piece in self.0.iter().filter(|piece| !piece.relocated) {
             // SAFETY: pages of a file that nobody has written: the same bytes come back.
             unsafe { libc::madvise(piece.range.start as _, piece.range.len(), libc::MADV_DONTNEED) };
         }
     }
 
-    /// What fills whole huge pages is moved to memory of this process, where one entry of its tables stands for 512: forks,
-    /// ends and the processor's look-ups cost by the entry. What cannot be moved stays as it is (a kernel that gives no huge
-    /// pages, a processor that has others).
+    /// Moves to huge pages what can be.
     pub fn enlarge(self) -> Text {
         Text(self.0.into_iter().flat_map(Piece::enlarge).collect())
     }
@@ -50,20 +50,18 @@ impl Text {
     /// From now on children inherit what is mapped of code and constants. Where a policy of the system forbids it they
     /// fault as before. False: a range stayed writable, and nothing must run here.
     pub fn inherit(&self) -> bool {
-        self.0.iter().all(Piece::inherit)
+        self.0.iter().filter(|piece| !piece.relocated).all(Piece::inherit)
     }
 }
 
 impl Piece {
+    /// What is left of it.
     fn enlarge(self) -> Vec<Piece> {
-        let Range { start, end } = self.range;
-        let (from, to) = (start.next_multiple_of(HUGE), end & !(HUGE - 1));
-        // SAFETY: a part of a range that nobody writes.
-        if from >= to || !unsafe { move_to_huge(from, to - from, self.protection) } {
-            return vec![self];
-        }
-        let rests = [start..from, to..end].into_iter().filter(|rest| !rest.is_empty());
-        rests.map(|range| Piece { range, protection: self.protection }).collect()
+        let Piece { range, protection, relocated } = self;
+        // SAFETY: nobody writes there.
+        let moved = unsafe { huge::enlarge(&range, protection) };
+        let rests = [range.start..moved.start, moved.end.max(range.start)..range.end];
+        rests.into_iter().filter(|rest| !rest.is_empty()).map(|range| Piece { range, protection, relocated }).collect()
     }
 
     fn inherit(&self) -> bool {
@@ -80,35 +78,8 @@ impl Piece {
     }
 }
 
-/// SAFETY: [start, start + length) is readable, nobody writes it, and both are multiples of [`HUGE`].
-unsafe fn move_to_huge(start: usize, length: usize, protection: c_int) -> bool {
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-    // SAFETY: a new mapping, larger by what its alignment may take; what is not needed of it goes. The last call puts it in
-    // the old one's place in one step: the code that runs meanwhile is the same before and after.
-    unsafe {
-        let room = libc::mmap(std::ptr::null_mut(), length + HUGE, PROT_READ | PROT_WRITE, flags, -1, 0);
-        if room == libc::MAP_FAILED {
-            return false;
-        }
-        let copy = (room as usize).next_multiple_of(HUGE);
-        libc::munmap((copy + length) as _, room as usize + HUGE - copy);
-        if copy > room as usize {
-            libc::munmap(room, copy - room as usize);
-        }
-        libc::madvise(copy as _, length, libc::MADV_HUGEPAGE);
-        std::ptr::copy_nonoverlapping(start as *const u8, copy as *mut u8, length);
-        let ready = libc::madvise(copy as _, length, libc::MADV_COLLAPSE) == 0
-            && libc::mprotect(copy as _, length, protection) == 0;
-        let moved = ready && libc::mremap(copy as _, length, length, libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED, start) != libc::MAP_FAILED;
-        if !moved {
-            libc::munmap(copy as _, length);
-        }
-        moved
-    }
-}
-
 unsafe extern "C" fn look(object: *mut libc::dl_phdr_info, _: usize, found: *mut libc::c_void) -> c_int {
-    // SAFETY: the loader's own description of one object, valid during the call; `found` is the vector of `pieces`.
+    // SAFETY: the loader's own description of one object, valid during the call; `found` is the vector of `find`.
     let (object, found) = unsafe { (&*object, &mut *found.cast::<Vec<Piece>>()) };
     // SAFETY: a C string of the loader's.
     if unsafe { std::ffi::CStr::from_ptr(object.dlpi_name) }.to_bytes().starts_with(b"linux-vdso") {
@@ -116,12 +87,19 @@ unsafe extern "C" fn look(object: *mut libc::dl_phdr_info, _: usize, found: *mut
     }
     // SAFETY: `dlpi_phnum` headers stand at `dlpi_phdr`.
     let headers = unsafe { std::slice::from_raw_parts(object.dlpi_phdr, usize::from(object.dlpi_phnum)) };
-    for header in headers.iter().filter(|header| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W == 0) {
-        let start = object.dlpi_addr + header.p_vaddr;
-        let (Ok(start), Ok(end)) = (usize::try_from(start), usize::try_from(start + header.p_filesz)) else { continue };
+    for header in headers {
+        let relocated = header.p_type == libc::PT_GNU_RELRO;
+        if !relocated && (header.p_type != libc::PT_LOAD || header.p_flags & libc::PF_W != 0) {
+            continue;
+        }
+        let (start, length) =
+            (object.dlpi_addr + header.p_vaddr, if relocated { header.p_memsz } else { header.p_filesz });
+        let (Ok(start), Ok(end)) = (usize::try_from(start), usize::try_from(start + length)) else { continue };
         let executable = if header.p_flags & libc::PF_X == 0 { 0 } else { PROT_EXEC };
-        let range = start & !(PAGE - 1)..end.next_multiple_of(PAGE);
-        found.push(Piece { range, protection: PROT_READ | executable });
+        // The loader leaves the last page writable where something else begins in it.
+        let end = if relocated { end & !(PAGE - 1) } else { end.next_multiple_of(PAGE) };
+        let range = start & !(PAGE - 1)..end;
+        found.push(Piece { range, protection: PROT_READ | executable, relocated });
     }
     0
 }

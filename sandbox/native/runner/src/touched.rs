@@ -10,10 +10,10 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 const PAGE: usize = 4096;
-/// Of the stack, below the frame that waits: a hello reaches as deep.
-const STACK: usize = 5 * PAGE;
+/// Of the stack, below the page that the waiting frame is on: a hello reaches as deep.
+const STACK: usize = 2 * PAGE;
 /// What an ordinary hello takes of the heap beyond the warm-up's one: arguments, a larger setup.
-const MORE_HEAP: usize = 2 * PAGE;
+const MORE_HEAP: usize = PAGE;
 /// Each costs a call.
 const RANGES_MAX: usize = 16;
 
@@ -27,6 +27,11 @@ impl Touched {
         let here = stack();
         populate(&(here - STACK..here));
         self.0.iter().for_each(populate);
+    }
+
+    /// Whether this address is on one of them.
+    pub fn contains(&self, address: usize) -> bool {
+        self.0.iter().any(|range| range.contains(&address))
     }
 }
 

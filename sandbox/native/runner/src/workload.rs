@@ -80,7 +80,8 @@ impl Native {
         let image = small.engine.precompile_module(&module).map_err(|error| format!("warm-up: {error}"))?;
         let rehearsal = memfd(&image)?;
         drop(image);
-        let mut native = Native { small, large, small_again, large_again, rehearsal, slots, touched: Touched::default() };
+        let mut native =
+            Native { small, large, small_again, large_again, rehearsal, slots, touched: Touched::default() };
         if !native.rehearse(StackClass::Small) || !native.rehearse(StackClass::Large) {
             return Err("the warm-up's program does not run".to_owned());
         }

@@ -28,7 +28,10 @@ fn code_stays_executable_and_unwritable_and_is_private_where_children_inherit_it
     assert!(text.inherit());
     let (permissions, private) = mapping(ours).expect("it is somewhere");
     // In a mapping of the file one page of each is; what was moved is whole.
-    assert!(permissions == "r-xp" && (private == 4 || (private > 0 && private.is_multiple_of(2048))), "{permissions} {private}");
+    assert!(
+        permissions == "r-xp" && (private == 4 || (private > 0 && private.is_multiple_of(2048))),
+        "{permissions} {private}"
+    );
     let writable = std::fs::read_to_string("/proc/self/maps").expect("ours");
     assert_eq!(writable.lines().find(|line| line.contains("wx")), None);
 }
