@@ -123,7 +123,7 @@ def _say_goodbye(guest: Guest, end: GuestEnd) -> None:
         guest.break_off()
         return
     if guest.setup.wants_files and end.status in BY_ITSELF:
-        for packet in tree_left(guest.setup.files):
+        for packet in tree_left(guest.files):
             guest.last_words(packet)
     guest.last_words(report_packet(end, guest.memory_bytes(), guest.log.dropped))
 

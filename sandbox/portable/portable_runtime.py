@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from sandbox.portable.guest_setup import GuestSetup
     from sandbox.portable.image_format import ImageHead
     from sandbox.portable.import_table import GuestFunction, Personality
+    from sandbox.portable.memory_files import MemoryFiles
     from sandbox.portable.packet_pipe import PacketPipe, PacketReader, PacketWriter
     from sandbox.portable.state_checker import Going, StateChecker
 
@@ -88,6 +89,11 @@ class Guest:
     @property
     def personality(self) -> Personality:
         return "gate" if self.head.personality == "gate" else "wasi"
+
+    @property
+    def files(self) -> MemoryFiles:
+        """Those of the setup, or of the state that it went on from."""
+        return self.setup.files if self.wasi is None else self.wasi.files
 
     def may_speak(self) -> bool:
         """Between packets: what the runtime sends now will be understood."""
