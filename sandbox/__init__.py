@@ -46,6 +46,8 @@ Sandbox
         is written to. `lifecycle`: what it is told (Gate's flag word of `io`: bit 0, and this number in the next two).
         `function`: of one that had come to its end (Program.halted), what is called now. Raises BadState,
         CompileLimit, StartFailed.
+    await .export(suspended, program) -> bytes: the stopped program as one ordinary module, for any engine; what stood
+        outside of it (files, unread input, clocks) is not in it. Raises BadState, CompileLimit.
     await .frames(suspended, program) -> who its frames are, for a person
     .statistics() -> frozen counts: running, started, ended, compiled, cache hits, pool.
 

@@ -20,6 +20,7 @@ from sandbox.form import JOBS, CompileJob, Form
 from sandbox.image import (
     Continuation,
     Image,
+    check_answer_untrusted,
     continuation_key,
     image_key,
     make_image,
@@ -28,7 +29,13 @@ from sandbox.image import (
     parse_frames_untrusted,
     unsuspendable_facts,
 )
-from sandbox.statewords import continuation_order, frames_order, sites_of_untrusted
+from sandbox.statewords import (
+    continuation_order,
+    export_order,
+    frames_order,
+    program_of_untrusted,
+    sites_of_untrusted,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,6 +47,10 @@ if TYPE_CHECKING:
 # Hashing this much takes a tenth of a millisecond; more goes to a thread, so that the loop keeps turning.
 HASH_INLINE_MAX = 128 << 10
 
+
+# Bytes of a state with its memory 0: no module of the usual limit (CompileLimits.max_code) holds half as much.
+EXPORT_MAX = 128 << 20
+TOO_LARGE_TO_EXPORT = "The program's memory and files are too large for one module; its state file holds them."
 
 NOT_THIS_BACKEND = "the executable gatebus-transform is missing, which rewrites programs for it: run `make build`"
 TOO_LARGE = "the compiler's limits are enough for the program as it is, not for its rewritten form: {}"
@@ -206,6 +217,19 @@ class Admission:
             order = frames_order(state, program)
             shown = await self._backend.compile_job(order, self._limits, CompileJob.SHOW)
         return parse_frames_untrusted(shown.facts, await _sha256(program))
+
+    async def export_untrusted(self, state: bytes, pieces: bytes, program: bytes) -> bytes:
+        """The stopped program as one ordinary module. Raises BadState, CompileLimit, SandboxBroken."""
+        digest = await _sha256(program)
+        if program_of_untrusted(state) != digest:
+            raise BadState("state-other-program", "The state is of another program.")
+        if len(state) + len(pieces) > EXPORT_MAX:
+            raise CompileLimit("code-too-large", TOO_LARGE_TO_EXPORT)
+        async with self._workers:
+            order = export_order(state, pieces, program)
+            made = await self._backend.compile_job(order, self._limits, CompileJob.EXPORT)
+        check_answer_untrusted(made.facts, digest)
+        return await trio.to_thread.run_sync(self._usable(made).read)
 
     def _usable(self, compiled: Compiled) -> Blob:
         blob = compiled.blob

@@ -25,6 +25,7 @@ from sandbox.limits import Limits
 from sandbox.program import Program
 from sandbox.settings import Settings
 from sandbox.setup import Setup
+from sandbox.statefile import pieces_of
 from sandbox.stopping import Stoppable, private_bytes, state_max
 from sandbox.traffic import Traffic, Watch, default_spin
 from sandbox.transport import feed
@@ -165,6 +166,14 @@ class Sandbox:
         """Who its frames are, innermost first, for a person. Raises BadState, CompileLimit, SandboxBroken."""
         self._check_open()
         return await self._admission.frames_untrusted(suspended.state, program)
+
+    async def export(self, suspended: Suspended, program: bytes) -> bytes:
+        """The stopped program as one ordinary module, which any engine finishes; its files, what it had not read and
+        its clock are not in it (exportfile.with_state puts them beside). Raises BadState, CompileLimit, SandboxBroken.
+        """
+        self._check_open()
+        pieces = await trio.to_thread.run_sync(lambda: b"".join(pieces_of(suspended)))
+        return await self._admission.export_untrusted(suspended.state, pieces, program)
 
     async def _launch(self, image: Image, setup: Setup, limits: Limits, instance: bytes) -> Program:
         self._check_room()

@@ -21,6 +21,7 @@ class CompileJob(enum.IntEnum):
     SUSPENDABLE = 1
     CONTINUE = 2
     SHOW = 3
+    EXPORT = 4
 
 
 JOBS = {Form.PLAIN: CompileJob.PLAIN, Form.SUSPENDABLE: CompileJob.SUSPENDABLE}

@@ -134,6 +134,12 @@ def parse_continuation_untrusted(data: bytes, program_sha256: str) -> bytes:
         _nonsense()
 
 
+def check_answer_untrusted(data: bytes, program_sha256: str) -> None:
+    """Facts of a job that says nothing else. Raises BadState, CompileLimit, SandboxBroken."""
+    if _answer_untrusted(data).get("wasm_sha256") != program_sha256:
+        _nonsense()
+
+
 def parse_frames_untrusted(data: bytes, program_sha256: str) -> list[dict[str, Any]]:
     """Facts about frames, for a person -> a list, innermost first; every text in it is fit for a terminal."""
     said = _answer_untrusted(data)

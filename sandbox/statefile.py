@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sandbox.errors import BadState
 from sandbox.limits import STATE_DESCRIPTION_MAX, STATE_MAX, STATE_PIECES_MAX, STATE_SERVICES_MAX, CompileLimits
-from sandbox.statewords import PAGE, look_untrusted, program_of_untrusted
+from sandbox.statewords import PAGE, PIECE, look_untrusted, program_of_untrusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 MAGIC = b"GBSTATE1"
 _HEAD = Struct("<8sIIQQQQ32s")
 HEAD_SIZE = _HEAD.size
-PIECE = 4_096
 _PLACE = Struct("<I")
 _ZEROS = bytes(PIECE)
 
@@ -107,12 +106,12 @@ def decode_untrusted(data: bytes) -> Stored:
         parts.append(view[at : at + length])
         at += length
     stored = Stored(_object(bytes(parts[0])), bytes(parts[1]), bytes(parts[2]), parts[3], bytes(parts[4]))
-    _check_untrusted(stored)
+    check_untrusted(stored)
     return stored
 
 
-def _check_untrusted(stored: Stored) -> None:
-    """The parts belong together, and the pieces lie in memory 0 in their order."""
+def check_untrusted(stored: Stored) -> None:
+    """The parts belong together, and the pieces lie in memory 0 in their order. Raises BadState."""
     if program_of_untrusted(stored.state) != sha256(stored.program).hexdigest():
         raise _damaged()
     places = [place for place, _ in places_untrusted(stored)]

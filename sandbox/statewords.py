@@ -21,6 +21,7 @@ from sandbox.errors import BadState
 VERSION = 1
 PAGE = 65_536
 PAGES_MAX = 65_536
+PIECE = 4_096
 # Distinct places in one stack: recursion repeats its own; a deep interpreter has some dozens. What is compiled for
 # each is the whole function around it.
 SITES_MAX = 1_024
@@ -108,6 +109,12 @@ def sites_of_untrusted(state: bytes, sizes: FrameSizes) -> tuple[int, ...]:
 def continuation_order(sites: tuple[int, ...], program: bytes) -> bytes:
     """What a compile worker is given (PROTOCOL.md, job 2)."""
     return struct.pack(f"<I{len(sites)}I", len(sites), *sites) + program
+
+
+def export_order(state: bytes, pieces: bytes, program: bytes) -> bytes:
+    """The same for job 4. `pieces`: of memory 0, as a state file has them."""
+    parts = (_NUMBER.pack(len(state)), state, _NUMBER.pack(len(pieces) // (_NUMBER.size + PIECE)), pieces, program)
+    return b"".join(parts)
 
 
 def frames_order(state: bytes, program: bytes) -> bytes:

@@ -24,14 +24,13 @@ from sandbox.memfd import MemfdSnapshot, memory_memfd
 from sandbox.statefile import (
     HEAD_SIZE,
     MAGIC,
-    PIECE,
     Stored,
     decode_untrusted,
     encode,
     length_untrusted,
     places_untrusted,
 )
-from sandbox.statewords import PAGE, look_untrusted, program_of_untrusted
+from sandbox.statewords import PAGE, PIECE, look_untrusted, program_of_untrusted
 from sandbox.suspended import Suspended
 
 _READ_AT_ONCE = 16 << 20

@@ -37,9 +37,10 @@ if TYPE_CHECKING:
 
 PAGE = 65536
 # form.CompileJob, which a child does not load
-PLAIN, SUSPENDABLE, CONTINUE, SHOW = range(4)
-ROLES = {SUSPENDABLE: "transform", CONTINUE: "continue", SHOW: "show"}
-UNIT = {CONTINUE: 4, SHOW: 1}
+PLAIN, SUSPENDABLE, CONTINUE, SHOW, EXPORT = range(5)
+ROLES = {SUSPENDABLE: "transform", CONTINUE: "continue", SHOW: "show", EXPORT: "export"}
+# Bytes of each thing of the lists that stand before the program: sites; frames; a state and pieces of a memory.
+UNITS = {CONTINUE: (4,), SHOW: (1,), EXPORT: (1, 4100)}
 _LENGTH = struct.Struct("<I")
 STATUS_NO_MEMORY = 62
 
@@ -51,7 +52,7 @@ class TransformerError(Exception):
 def compile_untrusted(given: bytes, orders: CompileOrders) -> tuple[bytes, dict[str, object]]:
     """(image, facts); the image is empty when it is a refusal. Raises TransformerError."""
     try:
-        if orders.job in UNIT:
+        if orders.job in UNITS:
             return _of_state_untrusted(given, orders)
         admitted = admit_untrusted(given)
         if orders.job == PLAIN:
@@ -93,15 +94,19 @@ def _head(admitted: Admitted, module: wasmtime.Module) -> ImageHead:
 
 
 def _of_state_untrusted(given: bytes, orders: CompileOrders) -> tuple[bytes, dict[str, object]]:
-    """`given`: u32 count, sites or frames, the program."""
-    if len(given) < _LENGTH.size:
-        raise Refusal("malformed", "the order is cut off")
-    end = _LENGTH.size + _LENGTH.unpack_from(given)[0] * UNIT[orders.job]
+    """`given`: for each of the lists u32 count, things; then the program."""
+    end = 0
+    for unit in UNITS[orders.job]:
+        if len(given) < end + _LENGTH.size:
+            raise Refusal("malformed", "the order is cut off")
+        end += _LENGTH.size + _LENGTH.unpack_from(given, end)[0] * unit
     program = given[end:]
     said, wasm = _transform(given[:end] + admit_untrusted(program).wasm, orders)
     facts = {"ok": True, "wasm_sha256": hashlib.sha256(program).hexdigest()} | said
     if not wasm:
         return b"", facts
+    if orders.job == EXPORT:
+        return _bounded(wasm, orders.max_code), facts
     code = _bounded(bytes(compile_module(make_engine(), wasm).serialize()), orders.max_code)
     return encode_image(ImageHead("", (), (), (), 0), code), facts
 

@@ -35,27 +35,43 @@ use wasm_encoder::{
 };
 use wasmparser::ValType;
 
-fn of_frames(bad: BadFrames) -> BadState {
-    BadState { text: bad.text }
+/// Why there is no module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unexported {
+    /// The program cannot have left this state.
+    State(BadState),
+    /// It can, but not as one module.
+    Large(&'static str),
+}
+
+impl From<BadState> for Unexported {
+    fn from(bad: BadState) -> Unexported {
+        Unexported::State(bad)
+    }
+}
+
+impl From<BadFrames> for Unexported {
+    fn from(bad: BadFrames) -> Unexported {
+        Unexported::State(BadState { text: bad.text })
+    }
 }
 
 impl Suspendable<'_> {
     /// The module. `first` is what memory 0 holds; data of at most `room` bytes.
-    pub fn export_untrusted(&self, state: &State, first: &Memory, room: usize) -> Result<Vec<u8>, BadState> {
-        let frames = read_untrusted(self.table(), &state.frames).map_err(of_frames)?;
+    pub fn export_untrusted(&self, state: &State, first: &Memory, room: usize) -> Result<Vec<u8>, Unexported> {
+        let frames = read_untrusted(self.table(), &state.frames)?;
         let sites = sites_of(&frames);
-        self.check_sites_untrusted(&sites).map_err(of_frames)?;
-        let guide = self.guide_untrusted(&sites).map_err(of_frames)?;
-        guide.check_untrusted(state.call(), &frames, state.references.len()).map_err(of_frames)?;
+        self.check_sites_untrusted(&sites)?;
+        let guide = self.guide_untrusted(&sites)?;
+        guide.check_untrusted(state.call(), &frames, state.references.len())?;
         fits::check_untrusted(&self.base, state, first)?;
         let outermost = frames.first().ok_or(BadState { text: "there are no frames" })?;
-        let frozen =
-            Frozen { base: &self.base, state, first, frames: guide.write_frames(&frames).map_err(of_frames)?, room };
+        let frozen = Frozen { base: &self.base, state, first, frames: guide.write_frames(&frames)?, room };
         let results = results_at(&self.base, outermost.site);
         let wasm = Export { base: &self.base, state, frozen }.print(&sites, &results)?;
         match wasmparser::Validator::new_with_features(features::ACCEPTED).validate_all(&wasm) {
             Ok(_) => Ok(wasm),
-            Err(_) => Err(BadState { text: "the exported module would exceed a limit of the engine" }),
+            Err(_) => Err(Unexported::Large("the exported module would exceed a limit of the engine")),
         }
     }
 }
@@ -86,7 +102,7 @@ impl Functions {
 }
 
 impl Export<'_, '_> {
-    fn print(&self, sites: &BTreeSet<u32>, results: &[ValType]) -> Result<Vec<u8>, BadState> {
+    fn print(&self, sites: &BTreeSet<u32>, results: &[ValType]) -> Result<Vec<u8>, Unexported> {
         let program = &self.base.program;
         let mut functions = self.own();
         let chooser = self.continuation(&mut functions, sites, results);

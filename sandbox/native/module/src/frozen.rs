@@ -5,10 +5,11 @@
 
 use crate::base::Base;
 use crate::constants::unchanged;
+use crate::export::Unexported;
 use crate::layout::FRAMES;
 use crate::scalar::{Scalar, encode_reference};
 use crate::sections::{FLAG, global_type, memory_type, table_type};
-use crate::state::{BadState, Global, Memory, PIECE, State, Table};
+use crate::state::{Global, Memory, PIECE, State, Table};
 use crate::uses::SegmentOp;
 use std::borrow::Cow;
 use wasm_encoder::{
@@ -172,7 +173,7 @@ impl Frozen<'_, '_> {
         }
     }
 
-    pub(crate) fn data(&self) -> Result<(DataCountSection, DataSection), BadState> {
+    pub(crate) fn data(&self) -> Result<(DataCountSection, DataSection), Unexported> {
         let mut section = DataSection::new();
         let named = |op: &SegmentOp| matches!(op, SegmentOp::MemoryInit(..) | SegmentOp::DataDrop(_));
         if self.base.graph.uses.segments.iter().any(named) {
@@ -198,7 +199,7 @@ impl Frozen<'_, '_> {
 }
 
 /// What is not zero in a memory, as at most `most` pieces with their addresses. Pieces that lie close together are joined, those that are furthest apart last.
-fn runs(memory: &Memory, most: usize, room: &mut usize) -> Result<Vec<(u32, Vec<u8>)>, BadState> {
+fn runs(memory: &Memory, most: usize, room: &mut usize) -> Result<Vec<(u32, Vec<u8>)>, Unexported> {
     let places: Vec<usize> = memory.pieces.iter().map(|(place, _)| *place as usize).collect();
     let mut gaps: Vec<usize> = places.windows(2).map(|two| two[1] - two[0] - 1).filter(|gap| *gap > 0).collect();
     gaps.sort_unstable_by(|a, b| b.cmp(a));
@@ -208,7 +209,7 @@ fn runs(memory: &Memory, most: usize, room: &mut usize) -> Result<Vec<(u32, Vec<
     for run in memory.pieces.chunk_by(|one, next| (next.0 - one.0 - 1) as usize <= joined) {
         let (first, last) = (run[0].0 as usize, run[run.len() - 1].0 as usize);
         let size = (last - first + 1) * PIECE;
-        *room = room.checked_sub(size).ok_or(BadState { text: "its memory is too large for one module" })?;
+        *room = room.checked_sub(size).ok_or(Unexported::Large("its memory is too large for one module"))?;
         let mut bytes = vec![0; size];
         for (place, piece) in run {
             bytes[(*place as usize - first) * PIECE..][..PIECE].copy_from_slice(piece.as_slice());

@@ -4,6 +4,7 @@
 //! its own process, the portable one through the executable `gatebus-transform`; it runs in the jail of either.
 
 use crate::bytes::hex;
+use crate::export::Unexported;
 use crate::frames::{BadFrames, read_untrusted, sites_of};
 use crate::guide::Guide;
 use crate::refused::{Reason, Refused};
@@ -100,6 +101,29 @@ pub fn show_untrusted(wasm: &[u8], state: &[u8]) -> Result<Value, String> {
     let shown = (0..list.len()).rev().filter(is_shown);
     let shown = shown.map(|place| program.show_untrusted(&list[place]).map(|shown| in_words(place, &shown)));
     shown.collect::<Result<_, _>>().map(Value::Array).map_err(|bad| wrong(bad.text))
+}
+
+/// Why there is no exported module: for whom it is, and for a person.
+pub struct NotExported {
+    /// Of the protocol between host and worker.
+    pub code: &'static str,
+    /// One sentence.
+    pub text: String,
+}
+
+/// The stopped program as one ordinary module, of about `room` bytes at most. `pieces` is memory 0 as a state file has it.
+pub fn export_untrusted(wasm: &[u8], state: &[u8], pieces: &[u8], room: usize) -> Result<Vec<u8>, NotExported> {
+    let bad = |text: String| NotExported { code: "bad-state", text };
+    let program = again(wasm).map_err(bad)?;
+    let state = State::decode_untrusted(state).map_err(|wrong| bad(impossible(wrong.text)))?;
+    let first = Memory::of_pieces_untrusted(state.pages, pieces);
+    let first = first.ok_or_else(|| bad(impossible("its memory is cut off")))?;
+    program.export_untrusted(&state, &first, room).map_err(|why| match why {
+        Unexported::State(wrong) => bad(impossible(wrong.text)),
+        Unexported::Large(text) => {
+            NotExported { code: "code-too-large", text: format!("the program cannot be exported: {text}") }
+        }
+    })
 }
 
 fn in_words(depth: usize, frame: &Shown) -> Value {

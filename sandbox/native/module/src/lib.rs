@@ -71,12 +71,16 @@ mod state;
 mod table;
 mod uses;
 
+pub use export::Unexported;
 pub use features::ACCEPTED;
 pub use form::Callee;
 pub use frames::{BadFrames, Frame, read_untrusted, sites_of};
 pub use guide::Guide;
 pub use instrument::Suspendable;
-pub use jobs::{Going, Transformed, continue_untrusted, go_on_untrusted, show_untrusted, transform_untrusted};
+pub use jobs::{
+    Going, NotExported, Transformed, continue_untrusted, export_untrusted, go_on_untrusted, show_untrusted,
+    transform_untrusted,
+};
 pub use layout::{
     CHANGES, CONTROL, CONTROL_BYTES, CONTROL_PAGES, DROPPED, FRAME_BYTES, FRAMES, FUNCTIONS, GLOBAL, LOAD, MEMORY,
     PREFIX, PROGRAM, READ, REFERENCES, REFERENCES_WRITTEN, START, TABLE, UNWINDING, WRITTEN, ZONE,

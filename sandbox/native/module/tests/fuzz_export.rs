@@ -89,7 +89,7 @@ fn fuzz_states_that_nobody_left() {
                 bytes[at] = [0, 1, 0xff, bytes[at] ^ (1 << dice.roll(8))][dice.roll(4) as usize];
             }
             match export(&once.program, &bytes, &once.firsts[place]) {
-                Err(bad) => refused += usize::from(!bad.text.is_empty()),
+                Err(_) => refused += 1,
                 Ok(module) => {
                     Module::validate(&engines[0], &module).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
                     made += 1;

@@ -7,8 +7,8 @@
 use crate::admission::admit_untrusted;
 use crate::facts::{self, Form};
 use crate::refusal::Refusal;
-use crate::suspension::{continue_untrusted, show_untrusted};
-use gatebus_module::transform_untrusted;
+use crate::suspension::{continue_untrusted, export_untrusted, show_untrusted};
+use gatebus_module::{PIECE, transform_untrusted};
 use gatebus_wire::keeper::Job;
 use serde_json::Value;
 use std::fs::File;
@@ -30,6 +30,7 @@ pub fn compile_untrusted(engine: &Engine, given: &[u8], max_code: u64, job: Job)
         Job::Plain | Job::Suspendable => image_untrusted(engine, given, max_code, job),
         Job::Continue => continuation_untrusted(engine, given, max_code),
         Job::Show => frames_untrusted(given),
+        Job::Export => module_untrusted(given, max_code),
     };
     match done {
         Ok((image, facts)) => Compiled { image, facts },
@@ -70,6 +71,15 @@ fn frames_untrusted(given: &[u8]) -> Result<(Vec<u8>, Value), Refusal> {
     Ok((Vec::new(), facts::frames(given, &frames)))
 }
 
+/// Not compiled: the module itself is what is wanted.
+fn module_untrusted(given: &[u8], max_code: u64) -> Result<(Vec<u8>, Value), Refusal> {
+    let (state, given) = prefix_untrusted(given, 1)?;
+    let (pieces, given) = prefix_untrusted(given, 4 + PIECE)?;
+    let room = usize::try_from(max_code).unwrap_or(usize::MAX);
+    let module = export_untrusted(&admit_untrusted(given)?.wasm, state, pieces, room)?;
+    Ok((bounded(module, max_code)?, facts::exported(given)))
+}
+
 /// `u32 count`, so many things of `size` bytes, and the program.
 fn prefix_untrusted(given: &[u8], size: usize) -> Result<(&[u8], &[u8]), Refusal> {
     let cut = || Refusal { code: "malformed", text: "the order is cut off".to_owned() };
@@ -79,7 +89,10 @@ fn prefix_untrusted(given: &[u8], size: usize) -> Result<(&[u8], &[u8]), Refusal
 }
 
 fn precompile(engine: &Engine, wasm: &[u8], max_code: u64) -> Result<Vec<u8>, Refusal> {
-    let image = engine.precompile_module(wasm).map_err(|error| not_compiled(&error))?;
+    bounded(engine.precompile_module(wasm).map_err(|error| not_compiled(&error))?, max_code)
+}
+
+fn bounded(image: Vec<u8>, max_code: u64) -> Result<Vec<u8>, Refusal> {
     if image.len() as u64 > max_code {
         let text = format!("the compiled program has {} bytes, at most {max_code}", image.len());
         return Err(Refusal { code: "code-too-large", text });
@@ -100,8 +113,8 @@ pub fn work(engine: &Engine, [wasm, mut image, mut facts]: [&File; 3], max_code:
     facts.write_all(compiled.facts.to_string().as_bytes())
 }
 
-/// What may stand before the program: sites, or a whole state.
-const BEFORE_MODULE: usize = crate::bounds::STATE + 4;
+/// What may stand before the program: sites, a whole state, or one with its memory 0.
+const BEFORE_MODULE: usize = crate::bounds::STATE + 8;
 
 /// The whole file, however long: admission refuses what is too long by name.
 fn read_untrusted(file: &File) -> std::io::Result<Vec<u8>> {

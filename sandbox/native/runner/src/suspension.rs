@@ -4,6 +4,7 @@
 //! say why.
 
 use crate::refusal::Refusal;
+use gatebus_module::NotExported;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -19,4 +20,10 @@ pub fn show_untrusted(wasm: &[u8], state: &[u8]) -> Result<Value, Refusal> {
 
 fn bad_state(text: String) -> Refusal {
     Refusal { code: "bad-state", text }
+}
+
+/// The stopped program as one module.
+pub fn export_untrusted(wasm: &[u8], state: &[u8], pieces: &[u8], room: usize) -> Result<Vec<u8>, Refusal> {
+    let made = gatebus_module::export_untrusted(wasm, state, pieces, room);
+    made.map_err(|NotExported { code, text }| Refusal { code, text })
 }

@@ -43,6 +43,8 @@ pub enum Job {
     Continue = 2,
     /// No image: who the frames of a state are, for a person. `u32 length, frames`, then the program.
     Show = 3,
+    /// No image: a stopped program as one ordinary module. `u32 length, state`, `u32 count`, pieces of memory 0 (`u32 place`, 4,096 bytes), then the program.
+    Export = 4,
 }
 
 /// COMPILE: a compile worker. Descriptors: wasm (sealed), image (empty), facts (empty).
@@ -268,7 +270,10 @@ fn flag_untrusted(number: u32) -> Result<bool, Malformed> {
 
 fn job_untrusted(number: u32) -> Result<Job, Malformed> {
     use Job::*;
-    [Plain, Suspendable, Continue, Show].into_iter().find(|job| *job as u32 == number).ok_or(Malformed("unknown job"))
+    [Plain, Suspendable, Continue, Show, Export]
+        .into_iter()
+        .find(|job| *job as u32 == number)
+        .ok_or(Malformed("unknown job"))
 }
 
 impl Answer {

@@ -12,7 +12,8 @@ fn requests() -> Vec<Request> {
         control_bytes: 8,
     };
     let job = Compile { memory_limit: 1 << 35, max_code: 2, cpu_ms: 3, wall_ms: 4, flags: 5, job: Job::Plain };
-    let jobs = [Job::Plain, Job::Suspendable, Job::Continue, Job::Show].map(|kind| Compile { job: kind, ..job });
+    let jobs =
+        [Job::Plain, Job::Suspendable, Job::Continue, Job::Show, Job::Export].map(|kind| Compile { job: kind, ..job });
     let mut all = vec![Request::Start(start), Request::Kill, Request::Status, Request::Share(9), Request::Park(true)];
     all.extend(jobs.map(Request::Compile));
     all

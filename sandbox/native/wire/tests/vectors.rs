@@ -116,7 +116,7 @@ fn request_rows() -> Vec<Value> {
         ("PARK", Request::Park(true), json!({"parked": true})),
         ("UNPARK", Request::Park(false), json!({"parked": false})),
     ];
-    for job in [Job::Plain, Job::Suspendable, Job::Continue, Job::Show] {
+    for job in [Job::Plain, Job::Suspendable, Job::Continue, Job::Show, Job::Export] {
         let (cpu_ms, wall_ms) = (60_000, 90_000);
         let job = Compile { memory_limit: 1 << 30, max_code: 1 << 26, cpu_ms, wall_ms, flags: 0, job };
         let fields = json!({"memory_limit": job.memory_limit, "max_code": job.max_code, "cpu_ms": cpu_ms, "wall_ms": wall_ms,

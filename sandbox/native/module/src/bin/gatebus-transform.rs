@@ -1,16 +1,22 @@
 //! The executable of the portable back-end: standard input -> standard output, one job, then its end.
 //!
-//! `gatebus-transform transform | continue | show`, run by the portable compile worker under its limits. In: what PROTOCOL.md says that a compile worker reads of
-//! jobs 1, 2 and 3; the module is binary and was admitted, but is anyone's all the same. Out: u32 length, facts (JSON, the part of the worker's facts that it
+//! `gatebus-transform transform | continue | show | export`, run by the portable compile worker under its limits. In: what PROTOCOL.md says that a compile worker reads of
+//! jobs 1 to 4; the module is binary and was admitted, but is anyone's all the same. Out: u32 length, facts (JSON, the part of the worker's facts that it
 //! adds), a module (none of `show`). `gatebus-transform check`, run by the process in which a program goes on: in: what RESTORE packets bring; out: u32 length, JSON
 //! (the export that goes on, or what is wrong), the frames as the continuation reads them. The native worker and runtime do the same in their own processes, by the
 //! same functions (`jobs`).
 
 #![forbid(unsafe_code)]
 
-use gatebus_module::{Going, continue_untrusted, go_on_untrusted, show_untrusted, transform_untrusted};
+use gatebus_module::{
+    Going, NotExported, PIECE, continue_untrusted, export_untrusted, go_on_untrusted, show_untrusted,
+    transform_untrusted,
+};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
+
+/// Bytes of data of an exported module: more than any limit of one.
+const ROOM: usize = 1 << 30;
 
 /// What it says, and bytes that go with it.
 type Done = (Value, Vec<u8>);
@@ -33,8 +39,9 @@ fn work(role: &str) -> std::io::Result<()> {
         "transform" => transformed_untrusted(&given),
         "continue" => continued_untrusted(&given).unwrap_or_else(|why| bad_state(&why)),
         "show" => shown_untrusted(&given).unwrap_or_else(|why| bad_state(&why)),
+        "export" => exported_untrusted(&given).unwrap_or_else(|why| bad_state(&why)),
         "check" => checked_untrusted(&given).unwrap_or_else(|why| bad_state(&why)),
-        _ => return Err(std::io::Error::other("its role is transform, continue, show or check")),
+        _ => return Err(std::io::Error::other("its role is transform, continue, show, export or check")),
     };
     let facts = facts.to_string();
     let length = u32::try_from(facts.len()).map_err(std::io::Error::other)?;
@@ -63,6 +70,16 @@ fn continued_untrusted(given: &[u8]) -> Result<Done, String> {
 fn shown_untrusted(given: &[u8]) -> Result<Done, String> {
     let (state, wasm) = prefix_untrusted(given, 1)?;
     Ok((json!({"frames": show_untrusted(wasm, state)?}), Vec::new()))
+}
+
+/// Who called this measures the module.
+fn exported_untrusted(given: &[u8]) -> Result<Done, String> {
+    let (state, rest) = prefix_untrusted(given, 1)?;
+    let (pieces, wasm) = prefix_untrusted(rest, 4 + PIECE)?;
+    Ok(match export_untrusted(wasm, state, pieces, ROOM) {
+        Ok(module) => (json!({}), module),
+        Err(NotExported { code, text }) => (json!({"ok": false, "code": code, "text": text}), Vec::new()),
+    })
 }
 
 fn checked_untrusted(given: &[u8]) -> Result<Done, String> {

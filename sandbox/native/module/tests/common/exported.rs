@@ -3,14 +3,14 @@
 use super::Dice;
 use super::plain::{Outcome, Seen, plain};
 use super::stopped::Stopped;
-use gatebus_module::{BadState, Memory, State, Suspendable};
+use gatebus_module::{Memory, State, Suspendable, Unexported};
 use wasmtime::{Engine, Val};
 
 /// Data of a module in the tests.
 pub const ROOM: usize = 16 << 20;
 
 /// The module of a kept state.
-pub fn export(program: &Suspendable<'_>, state: &[u8], first: &[u8]) -> Result<Vec<u8>, BadState> {
+pub fn export(program: &Suspendable<'_>, state: &[u8], first: &[u8]) -> Result<Vec<u8>, Unexported> {
     program.export_untrusted(&State::decode_untrusted(state)?, &Memory::of(first), ROOM)
 }
 
@@ -42,7 +42,7 @@ pub fn all_finish(
     for turn in 0..count.min(most) {
         let place = if count <= most { turn } else { dice.roll(u32::try_from(count).unwrap()) as usize };
         let (state, first) = (&stopped.kept[place], &stopped.firsts[place]);
-        let module = export(&stopped.program, state, first).unwrap_or_else(|bad| panic!("stop {place}: {}", bad.text));
+        let module = export(&stopped.program, state, first).unwrap_or_else(|bad| panic!("stop {place}: {bad:?}"));
         let outcome = finish(&engines[turn % engines.len()], &module, state, call, expected);
         assert!(outcome == *expected, "stop {place} of {count}:\n{outcome:?}\n{expected:?}");
         modules.push(module);

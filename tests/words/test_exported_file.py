@@ -1,0 +1,154 @@
+"""An exported program with its state in one file: what was put in comes out; a changed module is never passed over."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from hashlib import sha256
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.errors import BadState
+from sandbox.exportfile import NAME, is_exported_untrusted, state_of_untrusted, with_state
+from sandbox.statefile import places_untrusted
+from sandbox.suspended import Suspended
+
+PROGRAM = b"\0asm\1\0\0\0"
+DIGEST = sha256(PROGRAM).hexdigest()
+
+
+def leb(value: int) -> bytes:
+    return bytes((value,)) if value < 0x80 else bytes((value & 0x7F | 0x80,)) + leb(value >> 7)
+
+
+def signed(value: int) -> bytes:
+    """Of 32 bits."""
+    value -= (value & 0x80000000) << 1
+    out = bytearray()
+    while not -0x40 <= value < 0x40:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes((*out, value & 0x7F))
+
+
+def section(kind: int, content: bytes) -> bytes:
+    return bytes((kind,)) + leb(len(content)) + content
+
+
+def active(address: int, data: bytes, memory: int = 0) -> bytes:
+    head = b"\0" if memory == 0 else b"\2" + leb(memory)
+    return head + b"\x41" + signed(address) + b"\x0b" + leb(len(data)) + data
+
+
+def module(*segments: bytes, before: bytes = b"") -> bytes:
+    return PROGRAM + before + section(11, leb(len(segments)) + b"".join(segments))
+
+
+@dataclass
+class Unread:
+    size: int = 0
+
+    def read(self, offset: int, size: int) -> bytes:
+        raise AssertionError("memory 0 is in the module")
+
+
+def suspended(pages: int = 2) -> Suspended:
+    head = struct.pack("<I32sBI", 1, bytes.fromhex(DIGEST), 2, 6) + b"_start"
+    return Suspended(DIGEST, head + struct.pack("<II", pages, 4) + b"\5\0\0\0" + b"the rest", Unread())
+
+
+def exported(plain: bytes, pages: int = 2) -> bytes:
+    return with_state(plain, suspended(pages), PROGRAM, {"file": "a.wasm"}, b"services")
+
+
+MODULE = module(b"\1\3abc", active(4_090, b"0123456789"), active(70_000, b"x"), active(16, b"frames", memory=1))
+
+
+def test_what_was_put_in_comes_out_with_memory_0_from_the_modules_data() -> None:
+    stored = state_of_untrusted(exported(MODULE))
+    assert stored is not None
+    assert (stored.description, stored.program, stored.services) == ({"file": "a.wasm"}, PROGRAM, b"services")
+    assert stored.state == suspended().state
+    pieces = {place: bytes(piece) for place, piece in places_untrusted(stored)}
+    assert pieces == {
+        0: bytes(4_090) + b"012345",
+        1: b"6789" + bytes(4_092),
+        17: bytes(70_000 - 17 * 4_096) + b"x" + bytes(18 * 4_096 - 70_001),
+    }
+
+
+def test_without_the_section_it_is_the_module_byte_for_byte() -> None:
+    whole = exported(MODULE)
+    content = leb(len(NAME)) + NAME + sha256(MODULE).digest()
+    at = whole.index(content)
+    assert whole[:8] == PROGRAM
+    assert whole[at + len(content) :].startswith(b"GBSTATE1")
+    assert whole.endswith(MODULE[8:])
+    assert whole[8] == 0
+
+
+def test_a_module_like_any_other_holds_no_state() -> None:
+    odd = PROGRAM + section(0, b"\5other" + NAME)
+    for plain in (MODULE, odd, b"", b"\0asm", NAME, PROGRAM + b"\0\xff", PROGRAM + NAME):
+        assert state_of_untrusted(plain) is None
+        assert not is_exported_untrusted(plain)
+    assert is_exported_untrusted(exported(MODULE)[:32])
+
+
+def end_of(whole: bytes) -> str:
+    """The code of the refusal; "": it is a module like any other."""
+    try:
+        assert state_of_untrusted(whole) is None
+    except BadState as refused:
+        return refused.code
+    return ""
+
+
+@given(st.integers(0, 1 << 20), st.integers(1, 255))
+def test_a_changed_byte_is_refused_or_leaves_no_state(at: int, change: int) -> None:
+    whole = bytearray(exported(MODULE))
+    whole[at % len(whole)] ^= change
+    assert end_of(bytes(whole)) in ("", "state-other-module", "state-file", "state-damaged")
+
+
+def test_a_byte_of_the_program_changed_is_always_refused() -> None:
+    whole = exported(MODULE)
+    for at in range(len(whole) - len(b"frames"), len(whole)):
+        assert end_of(whole[:at] + b"?" + whole[at + 1 :]) == "state-other-module"
+
+
+def test_it_is_found_wherever_a_tool_has_moved_it() -> None:
+    whole = exported(MODULE)
+    moved = MODULE + whole[8 : len(whole) - len(MODULE) + 8]
+    assert state_of_untrusted(moved) == state_of_untrusted(whole)
+
+
+def forged(plain: bytes, pages: int = 2) -> str:
+    """The text of the refusal."""
+    with pytest.raises(BadState) as refused:
+        state_of_untrusted(exported(plain, pages))
+    return refused.value.text
+
+
+def test_data_that_no_export_has_is_refused() -> None:
+    text = (
+        "The part of this file that gatebus goes on by is not of this module: one of them was changed. "
+        "Export it again, or run it with --ignore-state as the module that it is."
+    )
+    assert forged(module(active(2 * 65_536 - 1, b"xy"))) == text
+    assert forged(module(active(0xFFFFFFFF, b"x"))) == text
+    assert forged(module(b"\0\x23\0\x0b\1x")) == text
+    assert forged(module(b"\0\x41\0\x41\0\x0b\1x")) == text
+    assert forged(module(*[active(1, b"x")] * 10_001)) == text
+    assert forged(PROGRAM + section(11, b"\5" + active(1, b"x"))) == text
+    twice = exported(MODULE)
+    assert state_of_untrusted(twice) is not None
+    assert forged(twice) == text
+
+
+def test_without_a_memory_the_frames_are_not_taken_for_one() -> None:
+    stored = state_of_untrusted(exported(module(active(4_128, b"frames")), pages=0))
+    assert stored is not None
+    assert len(stored.pieces) == 0
