@@ -20,6 +20,7 @@ Send programs instead of messages: WebAssembly, each program in a sandbox of its
 
   gatebus run FILE [ARGUMENT ...]   run a program; it can do nothing else on this machine
   gatebus show FILE                 what a stopped program was doing (run --suspend-after)
+  gatebus export FILE -o OUT.wasm   make one ordinary module of a stopped program
   gatebus ipfs COMMAND ...          files by content (CID): add, cat, get, ls, pin, gc, stat
 
 At a host:
@@ -43,6 +44,7 @@ Your own host:
 COMMANDS = {
     "doctor": ("options:doctor_options", "doctor_command:doctor"),
     "show": ("options:show_options", "statecommand:show"),
+    "export": ("options:export_options", "exportcommand:export"),
     "ipfs": ("ipfs_options:ipfs_options", "ipfs_command:ipfs"),
     "serve": ("serve_options:serve_options", "serve_command:serve"),
     "key": ("serve_options:key_options", "key_command:key"),

@@ -71,9 +71,7 @@ class Statistics(NamedTuple):
 class Sandbox:
     """Made by `open_sandbox`; see the package's page for the contract."""
 
-    def __init__(
-        self, backend: Backend, settings: Settings, store: ImageStore, watch: Watch | None = None
-    ) -> None:
+    def __init__(self, backend: Backend, settings: Settings, store: ImageStore, watch: Watch | None = None) -> None:
         self._backend = backend
         self._settings = settings
         self._admission = Admission(backend, store, settings.compile_limits, settings.host_limits)

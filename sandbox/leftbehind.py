@@ -10,15 +10,18 @@ from struct import Struct
 from typing import NamedTuple
 
 from sandbox.errors import BadState
-from sandbox.portable.live_state import decode_state_untrusted
 from sandbox.portable.saved_wasi import DESCRIPTOR_LAYOUT, FREE, NODE, PLAIN
 from sandbox.portable.saved_world import HEAD_LAYOUT, U32, WASI, BadWorld, FieldReader
+from sandbox.statewords import PIECE, look_untrusted
 
 # u64 next serial, u32 nodes
 _TREE = Struct("<QI")
 # u64 credit, u8 output, u8 input, u16 0, u32 granted
 _ORIGIN = Struct("<QBBHI")
 _STANDARD = 3
+# u32 number, u8 type; then a value: i32 i64 f32 f64 v128 funcref externref
+_GLOBAL = Struct("<IB")
+_GLOBAL_BYTES = (4, 8, 4, 8, 16, 4, 4)
 
 
 class LeftBehind(NamedTuple):
@@ -39,11 +42,33 @@ class LeftBehind(NamedTuple):
 def left_behind_untrusted(state: bytes) -> LeftBehind:
     """Raises BadState."""
     try:
-        fields = FieldReader(decode_state_untrusted(state).world)
+        fields = FieldReader(_world_untrusted(state))
         _version, personality, *_clock = fields.unpack(HEAD_LAYOUT)
         return _wasi(fields) if personality == WASI else _gate(fields)
     except BadWorld as wrong:
         raise BadState("state-broken", f"The state is damaged: {wrong.text}.") from None
+
+
+def _world_untrusted(state: bytes) -> bytes:
+    """The last part of a state; the others are walked over (native/module/src/state.rs)."""
+    fields = FieldReader(state)
+    fields.take(look_untrusted(state).frames.stop)
+    numbers = fields.number
+    fields.take(4 * numbers(U32))  # references
+    for _global in range(numbers(U32)):
+        _number, kind = fields.unpack(_GLOBAL)
+        fields.take(_GLOBAL_BYTES[kind % len(_GLOBAL_BYTES)])
+    for _table in range(numbers(U32)):
+        fields.take(U32.size)
+        fields.take(4 * numbers(U32))
+    for _dropped in ("data", "elements"):
+        fields.take(4 * numbers(U32))
+    for _memory in range(numbers(U32)):
+        fields.take(U32.size)
+        fields.take((U32.size + PIECE) * numbers(U32))
+    world = fields.take(numbers(U32))
+    fields.end()
+    return world
 
 
 def _wasi(fields: FieldReader) -> LeftBehind:

@@ -60,6 +60,8 @@ class RunOptions(NamedTuple):
     state: str | None = None
     resume: bool = False
     """`file` is a state."""
+    ignore_state: bool = False
+    """An exported program is run as the module that it is."""
 
 
 SHOW_HELP = "Show what a stopped program was doing: its frames with names, its memory, what takes how much room."
@@ -68,6 +70,21 @@ SHOW_HELP = "Show what a stopped program was doing: its frames with names, its m
 class ShowOptions(NamedTuple):
     file: str
     json: bool
+
+
+EXPORT_HELP = """Make one ordinary WebAssembly module of a stopped program: it goes on where it was stopped, in any
+runtime that has what it imports (`wasmtime run OUT`)."""
+
+EXPORT_NOTES = """In the module are its memory, variables and frames. Files, what it had not read and its clock stood
+outside of it: they are in the section `gatebus.state`, which other runtimes leave alone. `gatebus run OUT` goes on by
+that section, exactly as `gatebus run --resume` does, or refuses it; with --ignore-state it leaves it alone, too."""
+
+
+class ExportOptions(NamedTuple):
+    file: str
+    out: str
+    leave_behind: bool
+    plain: bool
 
 
 class DoctorOptions(NamedTuple):
@@ -95,6 +112,7 @@ def run_parser() -> argparse.ArgumentParser:
     add("--suspend-after", metavar="TIME", help="stop it then, wherever it is, and write its state to --state")
     add("--state", metavar="FILE", help="where its state is written; --resume goes on from it, on any machine")
     add("--resume", metavar="FILE", help="go on from a state; instead of FILE [ARGUMENT ...]")
+    add("--ignore-state", action="store_true", help="run an exported program (gatebus export) as any runtime does")
     add("--usage", action="store_true", help="print on stderr what the run cost")
     parser.add_argument("--json", action="store_true", help="print the result on stderr as one line of JSON")
     group = parser.add_argument_group("limits (default; reason)")
@@ -130,6 +148,8 @@ def run_options(arguments: Sequence[str]) -> RunOptions:
         raise UsageError("--resume FILE goes on with the program that is in the state; name no other.")
     if given.resume is not None and (given.env or given.dir or given.function is not None):
         raise UsageError("--env, --dir and --function are in the state: --resume goes on with what the program has.")
+    if given.resume is not None and given.ignore_state:
+        raise UsageError("--ignore-state is for an exported program, --resume for a state: write one of them.")
     if not command and given.resume is None:
         raise UsageError("No file is named. Write `gatebus run FILE [ARGUMENT ...]`.")
     if (given.suspend_after is None) is not (given.state is None):
@@ -151,6 +171,7 @@ def run_options(arguments: Sequence[str]) -> RunOptions:
         suspend_after=None if given.suspend_after is None else _time("--suspend-after", given.suspend_after),
         state=given.state,
         resume=given.resume is not None,
+        ignore_state=given.ignore_state,
     )
 
 
@@ -168,6 +189,19 @@ def show_options(arguments: Sequence[str]) -> ShowOptions:
     parser.add_argument("file", metavar="FILE", help="of `gatebus run --suspend-after TIME --state FILE`")
     given = parser.parse_args(arguments)
     return ShowOptions(file=given.file, json=given.json)
+
+
+def export_options(arguments: Sequence[str]) -> ExportOptions:
+    """Raises UsageError; SystemExit(0) after --help."""
+    parser = command_parser("export", EXPORT_HELP, EXPORT_NOTES)
+    parser.add_argument("file", metavar="FILE", help="of `gatebus run --suspend-after TIME --state FILE`")
+    parser.add_argument("-o", "--out", required=True, metavar="OUT", help="the module; it replaces a file")
+    parser.add_argument(
+        "--leave-behind", action="store_true", help="also with files or unread input, which only gatebus has then"
+    )
+    parser.add_argument("--plain", action="store_true", help="without the section gatebus.state")
+    given = parser.parse_args(arguments)
+    return ExportOptions(given.file, given.out, given.leave_behind, given.plain)
 
 
 def doctor_options(arguments: Sequence[str]) -> DoctorOptions:

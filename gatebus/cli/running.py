@@ -82,6 +82,8 @@ _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 _NAME_MAX = 60
 _BY_CONTENT = "ipfs://"
 _ENTRY = "_start"
+# exportfile.NAME: a module without these bytes is no exported program with its state.
+_STATE = b"gatebus.state"
 # Nobody who sent a program can be blamed for these.
 _FAILURES = (BackendUnavailable, CompileLimit, SandboxBroken, StartFailed)
 
@@ -167,6 +169,11 @@ def prepare(options: RunOptions, run: Run) -> Plan:
         check_state(options.state)
         options = with_defaults(options, {"stack": "8MiB"})  # frames of the suspendable form are larger
     chosen = choose(options.file, options.arguments, read_interpreters(options.config), _reader(options))
+    if _STATE in chosen.wasm and not options.ignore_state:
+        from gatebus.cli.stopping_run import prepare_exported  # only who goes on pays for it
+
+        if plan := prepare_exported(options, chosen.wasm):
+            return plan
     at_terminal = {"wall_time": "none"} if os.isatty(0) else {}
     options = with_defaults(options, {**at_terminal, **chosen.limits})
     check_directories(options.directories)

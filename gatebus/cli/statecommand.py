@@ -55,8 +55,12 @@ def _may_go(path: str) -> bool:
 
 
 def write_state(path: str, suspended: Suspended, program: bytes, description: dict[str, Any], services: bytes) -> None:
+    """Raises UsageError."""
+    write_whole(path, encode(suspended, program, description, services), "--state")
+
+
+def write_whole(path: str, data: bytes, option: str) -> None:
     """Raises UsageError. The unfinished file's name is nobody's to guess: it may lie in a directory of all."""
-    data = encode(suspended, program, description, services)
     unfinished = os.path.join(os.path.dirname(path), f".{os.urandom(8).hex()}.unfinished")
     try:
         with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -65,7 +69,7 @@ def write_state(path: str, suspended: Suspended, program: bytes, description: di
     except OSError as problem:
         with contextlib.suppress(OSError):
             os.unlink(unfinished)
-        raise UsageError(f"--state: the file cannot be written: {problem.strerror}.") from problem
+        raise UsageError(f"{option}: the file cannot be written: {problem.strerror}.") from problem
 
 
 def read_state(path: str) -> Stored:
@@ -102,15 +106,15 @@ def show(options: ShowOptions) -> int:
         stored = read_state(options.file)
         frames = trio.run(partial(_frames, stored))
     except BadState as fault:
-        return _say(state_refused(options.file, fault.code, fault.text))
+        return say(state_refused(options.file, fault.code, fault.text))
     except SandboxError as fault:
-        return _say(failed(options.file, fault.code, fault.text))
+        return say(failed(options.file, fault.code, fault.text))
     told = described(stored, frames)
     sys.stdout.write(json.dumps(told) + "\n" if options.json else lines(told))
     return 0
 
 
-def _say(result: Result) -> int:
+def say(result: Result) -> int:
     sys.stderr.write(result.line + "\n")
     return result.code
 

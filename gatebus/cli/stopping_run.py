@@ -29,6 +29,7 @@ from gatebus.services.origin import Door
 from gatebus.switchboard import Switchboard
 from sandbox.box import Running, Sandbox
 from sandbox.errors import BadState, SandboxError
+from sandbox.exportfile import state_of_untrusted
 from sandbox.form import Form
 from sandbox.image import Image
 from sandbox.outcome import State
@@ -53,7 +54,23 @@ def prepare_to_go_on(options: RunOptions) -> Plan:
     """Raises UsageError, BadState."""
     if options.state is not None:
         check_state(options.state)
-    stored = read_state(options.file)
+    return _plan(options, read_state(options.file))
+
+
+def prepare_exported(options: RunOptions, wasm: bytes) -> Plan | None:
+    """Of a module that may have a state beside it. None: it has not. Raises UsageError, BadState."""
+    stored = state_of_untrusted(wasm)
+    if stored is None:
+        return None
+    if options.arguments or options.environment or options.directories or options.function is not None:
+        raise UsageError(
+            "It goes on where it was stopped, with the arguments, variables and files that it has: name none. "
+            "With --ignore-state it is run as any runtime does."
+        )
+    return _plan(options, stored)
+
+
+def _plan(options: RunOptions, stored: Stored) -> Plan:
     at_terminal = {"wall_time": "none"} if os.isatty(0) else {}
     options = with_defaults(options, {**at_terminal, **limits_untrusted(stored)})
     if options.out is not None:

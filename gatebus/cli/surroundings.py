@@ -9,7 +9,7 @@ directories become a Tree.
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from gatebus.bounds import CONFIG_BYTES
 from gatebus.cli.guesses import LOOKED_AT, what_it_seems_untrusted, why_no_module_untrusted
@@ -42,11 +42,19 @@ def read_module(name: str) -> bytes:
 def _read(name: str, most: int) -> bytes:
     try:
         with open(0 if name == STDIN else name, "rb", closefd=name != STDIN) as file:
-            return file.read(most)
+            content = file.read(most)
+            return content if len(content) < most else content + _rest_of_exported_untrusted(file, content)
     except FileNotFoundError:
         raise FileNotFound from None
     except OSError as problem:
         raise UsageError(f"It cannot be read: {reason(problem)}.") from None
+
+
+def _rest_of_exported_untrusted(file: BinaryIO, start: bytes) -> bytes:
+    """An exported program has its state beside it, and so two limits together."""
+    from sandbox import exportfile  # no other file is so large
+
+    return file.read(exportfile.FILE_MAX - len(start)) if exportfile.is_exported_untrusted(start[:LOOKED_AT]) else b""
 
 
 def check_module(name: str) -> None:

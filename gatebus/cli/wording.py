@@ -75,7 +75,12 @@ def refused(file: str, code: str, text: str) -> Result:
 
 # What to do about a state that is refused, where the text does not say it itself.
 _GIVER = "Ask whoever gave you the state for another copy."
-_STATE_ADVICE = {"state-damaged": "", "state-memory": "Try a higher --memory.", "state-size": "Try a higher --files."}
+_STATE_ADVICE = {
+    "state-damaged": "",
+    "state-other-module": "",
+    "state-memory": "Try a higher --memory.",
+    "state-size": "Try a higher --files.",
+}
 
 
 def state_refused(file: str, code: str, text: str) -> Result:

@@ -25,7 +25,10 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="me
 MOST_KIB = 64 * 1024
 ROUNDS = {
     **dict.fromkeys(("opens", "pings", "websocket_pings", "fragments"), "3"),
-    "calls": "10", "short_spinners": "2", "links": "20", "modules": "10",
+    "calls": "10",
+    "short_spinners": "2",
+    "links": "20",
+    "modules": "10",
 }
 Attacked = tuple[HostProcess, int]
 

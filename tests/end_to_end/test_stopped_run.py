@@ -3,29 +3,16 @@
 import json
 import os
 import subprocess
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
 import command_programs as programs
 import pytest
 from commands import ROOT, Ended, command, native_is_missing
+from stoppedruns import WAITS, run, stop, surroundings
 from waiting import PATIENCE
 
 pytestmark = pytest.mark.skipif(native_is_missing(), reason="the native part is not built")
-
-# Says "before", waits for a line of input wherever it is stopped, and says it again.
-WAITS = programs.program("""
-  (data (i32.const 1024) "before\\n")
-  (func $ask (result i32)
-    (i32.store (i32.const 0) (i32.const 2048)) (i32.store (i32.const 4) (i32.const 100))
-    (drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
-    (i32.load (i32.const 8)))
-  (func (export "_start")
-    (call $write (i32.const 1) (i32.const 1024) (i32.const 7))
-    (call $write (i32.const 1) (i32.const 2048) (call $ask))
-    (call $proc_exit (i32.const 7)))""")
-
 
 # Writes 400 pieces of a KiB, waits for a line and ends with 7.
 WRITES = programs.program("""
@@ -42,36 +29,6 @@ WRITES = programs.program("""
     (drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
     (call $proc_exit (i32.const 7)))""")
 WRITTEN = b"".join(bytes([48 + n % 64]) * 1024 for n in range(400))
-
-
-def surroundings(folder: Path) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(folder / "config")}
-
-
-def run(folder: Path, *words: str, stdin: int | None = None, text: bytes = b"") -> Ended:
-    with subprocess.Popen(
-        words,
-        stdin=subprocess.PIPE if stdin is None else stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=folder,
-        env=surroundings(folder),
-    ) as process:
-        out, err = process.communicate(text if stdin is None else None, timeout=PATIENCE)
-    return Ended(process.returncode, out, err.decode())
-
-
-@pytest.fixture
-def open_input() -> Iterator[int]:
-    """Nobody writes, and it does not end."""
-    reader, writer = os.pipe()
-    yield reader
-    os.close(reader)
-    os.close(writer)
-
-
-def stop(folder: Path, open_input: int, *what: str, state: str = "it.state") -> Ended:
-    return run(folder, *command("--suspend-after", "1ms", "--state", state, *what), stdin=open_input)
 
 
 def test_a_program_is_stopped_twice_and_one_state_goes_on_twice(tmp_path: Path, open_input: int) -> None:

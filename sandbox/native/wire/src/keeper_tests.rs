@@ -88,7 +88,7 @@ fn unknown_kinds_and_jobs_are_refused() {
     bytes[8] = 2;
     assert_eq!(Request::decode_untrusted(&bytes, 0).expect_err("park").text, "neither yes nor no");
     let mut bytes = Request::Compile(Compile::default()).encode(1);
-    for job in [4, 255] {
+    for job in [5, 255] {
         let at = bytes.len() - 4;
         bytes[at] = job;
         assert_eq!(Request::decode_untrusted(&bytes, 3).expect_err("job").text, "unknown job");

@@ -1,0 +1,70 @@
+"""`gatebus export FILE -o OUT`: a stopped program becomes one ordinary module; assembly.
+
+In:  a state file (untrusted). Out: a module that any runtime finishes, with the state in a section that gatebus goes on
+by.
+
+A program that has files, or input that it has not read, is refused unless that is wanted: other runtimes would give it
+neither, and it would not know why. What lost: leaving them out silently with a warning that nobody reads in a script.
+"""
+
+import os
+import sys
+from functools import partial
+
+import trio
+
+from gatebus.cli.groundwork import SETTINGS
+from gatebus.cli.options import ExportOptions
+from gatebus.cli.statecommand import read_state, say, suspended_untrusted, write_whole
+from gatebus.cli.stopping_run import services_untrusted
+from gatebus.cli.wording import failed, state_refused
+from gatebus.faults import UsageError
+from sandbox.box import open_sandbox
+from sandbox.errors import BadState, SandboxError
+from sandbox.exportfile import with_state
+from sandbox.leftbehind import LeftBehind, left_behind_untrusted
+from sandbox.packets import DATA, PAIR, split_untrusted
+from sandbox.statefile import Stored
+
+_LEAVES = (
+    "It has {}, which another runtime cannot give it. --leave-behind exports it all the same; `gatebus run` still goes "
+    "on with them."
+)
+_LEAVES_PLAIN = (
+    "It has {}, which would be lost. --leave-behind exports it all the same; without --plain `gatebus run` goes on "
+    "with them."
+)
+
+
+def export(options: ExportOptions) -> int:
+    """The exit code."""
+    try:
+        stored = read_state(options.file)
+        left = left_behind(stored)
+        if str(left) and not options.leave_behind:
+            text = _LEAVES_PLAIN if options.plain else _LEAVES
+            return say(failed(options.file, "state-leaves", text.format(left)))
+        module = trio.run(partial(_exported, stored, plain=options.plain))
+        write_whole(options.out, module, "--out")
+    except BadState as fault:
+        return say(state_refused(options.file, fault.code, fault.text))
+    except (SandboxError, UsageError) as fault:
+        return say(failed(options.file, fault.code, fault.text))
+    sys.stderr.write(f"gatebus: exported; any WASI runtime goes on with {os.path.basename(options.out)}.\n")
+    return 0
+
+
+def left_behind(stored: Stored) -> LeftBehind:
+    """Raises BadState. What was read for the program and has not reached it is unread input, too."""
+    left = left_behind_untrusted(stored.state)
+    _origin, unsent = services_untrusted(stored)
+    data = sum(len(each.content) - PAIR.size for each in split_untrusted(unsent) if each.domain == DATA)
+    return left._replace(unread=left.unread + data)
+
+
+async def _exported(stored: Stored, *, plain: bool) -> bytes:
+    """By a compile worker in the jail."""
+    suspended = suspended_untrusted(stored)
+    async with open_sandbox("native", SETTINGS) as box:
+        module = await box.export(suspended, stored.program)
+    return module if plain else with_state(module, suspended, stored.program, stored.description, stored.services)

@@ -1,0 +1,116 @@
+"""`gatebus export`: a stopped program becomes a module; `gatebus run` goes on with it, or runs it as any runtime."""
+
+import os
+import struct
+from pathlib import Path
+
+import pytest
+import wasmtime
+from commands import command, native_is_missing
+from stoppedruns import WAITS, run, stop
+
+pytestmark = pytest.mark.skipif(native_is_missing(), reason="the native part is not built")
+
+
+def gatebus(*words: str) -> tuple[str, ...]:
+    line = command()
+    return (*line[: line.index("run")], *words)
+
+
+def stopped(folder: Path, reader: int, *options: str) -> None:
+    (folder / "it.wat").write_text(WAITS)
+    assert stop(folder, reader, *options, "it.wat").code == 0
+
+
+def test_an_exported_program_goes_on_here_as_well_as_anywhere(tmp_path: Path, open_input: int) -> None:
+    stopped(tmp_path, open_input)
+    done = run(tmp_path, *gatebus("export", "it.state", "-o", "it.wasm"))
+    assert (done.code, done.err) == (0, "gatebus: exported; any WASI runtime goes on with it.wasm.\n")
+    assert wasmtime.Module.validate(wasmtime.Engine(), (tmp_path / "it.wasm").read_bytes()) is None
+    for options in ((), ("--ignore-state",), ("--backend", "portable")):
+        gone_on = run(tmp_path, *command(*options, "it.wasm"), text=b"one\n")
+        assert (gone_on.code, gone_on.out, gone_on.err) == (7, b"one\n", "")
+    assert stop(tmp_path, open_input, "it.wasm", state="again.state").code == 0
+    gone_on = run(tmp_path, *command("--resume", "again.state"), text=b"two\n")
+    assert (gone_on.code, gone_on.out) == (7, b"two\n")
+
+
+def test_what_belongs_to_a_start_is_refused_where_it_goes_on(tmp_path: Path, open_input: int) -> None:
+    stopped(tmp_path, open_input)
+    run(tmp_path, *gatebus("export", "it.state", "-o", "it.wasm"))
+    for words in (("it.wasm", "argument"), ("--env", "A=1", "it.wasm"), ("--function", "f", "it.wasm")):
+        refused = run(tmp_path, *command(*words))
+        assert refused.code == 125
+        assert "It goes on where it was stopped, with the arguments, variables and files that it has" in refused.err
+
+
+def test_a_module_that_was_changed_is_refused_and_runs_as_what_it_is(
+    tmp_path: Path,
+    open_input: int,
+) -> None:
+    stopped(tmp_path, open_input)
+    run(tmp_path, *gatebus("export", "it.state", "-o", "it.wasm"))
+    whole = (tmp_path / "it.wasm").read_bytes()
+    at = whole.rindex(b"before\n")
+    (tmp_path / "it.wasm").write_bytes(whole[:at] + b"BEFORE\n" + whole[at + 7 :])
+    refused = run(tmp_path, *command("it.wasm"))
+    assert (refused.code, refused.err) == (
+        125,
+        "gatebus: it.wasm: The part of this file that gatebus goes on by is not of this module: one of them was "
+        "changed. Export it again, or run it with --ignore-state as the module that it is.\n",
+    )
+    assert run(tmp_path, *command("--ignore-state", "it.wasm"), text=b"x").code == 7
+
+
+def test_files_are_not_left_behind_unless_that_is_wanted(tmp_path: Path, open_input: int) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/notes").write_text("kept")
+    stopped(tmp_path, open_input, "--dir", "folder::.")
+    refused = run(tmp_path, *gatebus("export", "it.state", "-o", "it.wasm"))
+    assert (refused.code, refused.err) == (
+        125,
+        "gatebus: it.state: It has 1 file, which another runtime cannot give it. --leave-behind exports it all the "
+        "same; `gatebus run` still goes on with them.\n",
+    )
+    plain = run(tmp_path, *gatebus("export", "--plain", "it.state", "-o", "it.wasm"))
+    assert "It has 1 file, which would be lost." in plain.err
+    assert not (tmp_path / "it.wasm").exists()
+    assert run(tmp_path, *gatebus("export", "--leave-behind", "it.state", "-o", "it.wasm")).code == 0
+    gone_on = run(tmp_path, *command("--out", "out", "it.wasm"), text=b"x")
+    assert (gone_on.code, (tmp_path / "out/notes").read_text()) == (7, "kept")
+
+
+def test_without_the_section_it_is_only_a_module(tmp_path: Path, open_input: int) -> None:
+    stopped(tmp_path, open_input)
+    assert run(tmp_path, *gatebus("export", "--plain", "it.state", "-o", "it.wasm")).code == 0
+    assert b"gatebus.state" not in (tmp_path / "it.wasm").read_bytes()
+    gone_on = run(tmp_path, *command("it.wasm"), text=b"x")
+    assert (gone_on.code, gone_on.out) == (7, b"x")
+
+
+def test_no_state_and_no_place_are_said_in_one_line(tmp_path: Path, open_input: int) -> None:
+    stopped(tmp_path, open_input)
+    for words, said in (
+        (("export", "it.wat", "-o", "x.wasm"), "This is not the state of a program"),
+        (("export", "missing", "-o", "x.wasm"), "The state cannot be read: No such file"),
+        (("export", "it.state"), "required"),
+        (("export", "it.state", "-o", os.path.join("nowhere", "x.wasm")), "--out: the file cannot be written: No such"),
+    ):
+        refused = run(tmp_path, *gatebus(*words))
+        assert refused.code == 125
+        assert said in refused.err
+        assert len(refused.err.splitlines()) == 1
+
+
+def test_unread_input_counts(tmp_path: Path, open_input: int) -> None:
+    stopped(tmp_path, open_input)
+    data = (tmp_path / "it.state").read_bytes()
+    from gatebus.cli.exportcommand import left_behind
+    from sandbox.packets import encode_data
+    from sandbox.statefile import decode_untrusted
+
+    stored = decode_untrusted(data)
+    assert str(left_behind(stored)) == ""
+    (length,) = struct.unpack_from("<I", stored.services)
+    more = stored.services[: 4 + length] + encode_data(0, 0, b"four")
+    assert str(left_behind(stored._replace(services=more))) == "4 unread bytes"
