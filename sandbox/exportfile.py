@@ -59,6 +59,9 @@ class _Nothing:
     def read(self, offset: int, size: int) -> bytes:
         raise AssertionError("it has no bytes")
 
+    def data(self) -> Iterator[tuple[int, int]]:
+        return iter(())
+
 
 def with_state(
     module: bytes, suspended: Suspended, program: bytes, description: dict[str, Any], services: bytes

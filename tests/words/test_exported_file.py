@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,9 @@ from sandbox.errors import BadState
 from sandbox.exportfile import NAME, is_exported_untrusted, state_of_untrusted, with_state
 from sandbox.statefile import places_untrusted
 from sandbox.suspended import Suspended
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PROGRAM = b"\0asm\1\0\0\0"
 DIGEST = sha256(PROGRAM).hexdigest()
@@ -52,6 +56,9 @@ class Unread:
 
     def read(self, offset: int, size: int) -> bytes:
         raise AssertionError("memory 0 is in the module")
+
+    def data(self) -> Iterator[tuple[int, int]]:
+        return iter(())
 
 
 def suspended(pages: int = 2) -> Suspended:
