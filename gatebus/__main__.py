@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import pairwise
 from types import ModuleType
 from typing import NoReturn
 
@@ -155,8 +156,9 @@ def _command(places: tuple[str, str], arguments: list[str]) -> int:
 
 
 def _at_host(rest: list[str]) -> bool:
-    """`show`: of something that is no file here, a host is asked."""
-    named = [each for each in rest if not each.startswith("-")]
+    """`show`, `export`: of something that is no file here, a host is asked."""
+    pairs = pairwise(("", *rest))
+    named = [each for before, each in pairs if not each.startswith("-") and before not in ("-o", "--out")]
     return bool(named) and not any(map(os.path.exists, named))
 
 

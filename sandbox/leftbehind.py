@@ -36,7 +36,7 @@ class LeftBehind(NamedTuple):
         """For a person: what there is."""
         counts = ((self.files, "file"), (self.opened, "open file"), (self.unread, "byte"))
         told = [f"{count} {name}{'s' * (count != 1)}" for count, name in counts if count]
-        return " and ".join(told).replace("byte", "unread byte")
+        return " and ".join(told) + (" on their way" if self.unread else "")
 
 
 def left_behind_untrusted(state: bytes) -> LeftBehind:

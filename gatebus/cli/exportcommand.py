@@ -14,9 +14,9 @@ from functools import partial
 import trio
 
 from gatebus.cli.groundwork import SETTINGS
+from gatebus.cli.keptservices import kept_untrusted
 from gatebus.cli.options import ExportOptions
 from gatebus.cli.statecommand import read_state, say, suspended_untrusted, write_whole
-from gatebus.cli.stopping_run import services_untrusted
 from gatebus.cli.wording import failed, state_refused
 from gatebus.faults import UsageError
 from sandbox.box import open_sandbox
@@ -55,11 +55,11 @@ def export(options: ExportOptions) -> int:
 
 
 def left_behind(stored: Stored) -> LeftBehind:
-    """Raises BadState. What was read for the program and has not reached it is unread input, too."""
-    left = left_behind_untrusted(stored.state)
-    _origin, unsent = services_untrusted(stored)
-    data = sum(len(each.content) - PAIR.size for each in split_untrusted(unsent) if each.domain == DATA)
-    return left._replace(unread=left.unread + data)
+    """Raises BadState. What was read for the program and has not reached it is on its way, too, and so is output."""
+    left, kept = left_behind_untrusted(stored.state), kept_untrusted(stored.services)
+    packets = split_untrusted(kept.unsent)
+    data = sum(len(each.content) - PAIR.size for each in packets if each.domain == DATA)
+    return left._replace(unread=left.unread + data + len(kept.output))
 
 
 async def _exported(stored: Stored, *, plain: bool) -> bytes:

@@ -77,7 +77,8 @@ runtime that has what it imports (`wasmtime run OUT`)."""
 
 EXPORT_NOTES = """In the module are its memory, variables and frames. Files, what it had not read and its clock stood
 outside of it: they are in the section `gatebus.state`, which other runtimes leave alone. `gatebus run OUT` goes on by
-that section, exactly as `gatebus run --resume` does, or refuses it; with --ignore-state it leaves it alone, too."""
+that section, exactly as `gatebus run --resume` does, or refuses it; with --ignore-state it leaves it alone, too.
+Of a snapshot at a host: gatebus export [--form FORM] --out FILE SNAPSHOT (whatever is no file here)."""
 
 
 class ExportOptions(NamedTuple):
