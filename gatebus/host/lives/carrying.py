@@ -29,8 +29,8 @@ from gatebus.route import service_state
 from gatebus.snapshots.savedwords import SNAPSHOT, Saved
 from sandbox.errors import BadSetup, BadState
 from sandbox.limits import Limits
-from sandbox.statefile import PIECE, Stored, decode_untrusted, encode, places_untrusted
-from sandbox.statewords import PAGE, look_untrusted, program_of_untrusted
+from sandbox.statefile import Stored, decode_untrusted, encode, places_untrusted
+from sandbox.statewords import PAGE, PIECE, look_untrusted, program_of_untrusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
