@@ -93,7 +93,7 @@ def same(found: Saved, wanted: Saved) -> bool:
 
 def signed(points: Failpoints | None = None) -> StoreSettings:
     settings = StoreSettings(bytes(HOST.verify_key), lambda statement: HOST.sign(statement).signature)
-    return settings if points is None else StoreSettings(settings.key, settings.sign, points)
+    return settings if points is None else StoreSettings(settings.key, settings.sign, points=points)
 
 
 @asynccontextmanager
