@@ -186,6 +186,7 @@ class Host:
         )
         self._parts.note, store.on_trouble = self.log.event, self._store_trouble
         keeping = Keeping(kept, time.time)
+        store.needed = keeping.modules
         keeping.on_trouble = self._store_trouble
         self._parts.lives = Lives(self._parts, keeping)
         runner.loop = LifeLoop(box, turn, programs, Boards(runner.make_world, lambda: runner.services), keeping)

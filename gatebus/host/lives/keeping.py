@@ -191,6 +191,10 @@ class Keeping:
         """Raises Refusal."""
         await self.store.drop(principal.account, snapshot)
 
+    async def modules(self) -> frozenset[bytes]:
+        """Programs that some snapshot is of: without their bytes it could not go on."""
+        return frozenset(bytes.fromhex(each) for each in await self.store.modules())
+
     # Records.
 
     def began(self, instance: Instance) -> None:

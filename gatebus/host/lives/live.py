@@ -89,7 +89,7 @@ class Live:
         self.parked: list[tuple[BusStream, Stream]] = []  # whose bytes wait while it is parked
         self.on_io = self.on_kill = _nothing  # of one that is suspended
         self.wants_files = False
-        self.moved, self.active_at = 0, 0.0  # bytes and packets when last looked at, and since when they are so many
+        self.moved, self.active_at = -1, 0.0  # bytes and packets when last looked at, and since when they are so many
         self._changed: trio.Event | None = None
 
     def step(self, step: Step) -> None:

@@ -171,8 +171,14 @@ class Lives:
         live = _live(instance)
         self._parts.take_again(instance)
         live.failure = None
+        instance.on_start.append(self._resumed)
         live.step(Step.GO_ON)
         self._parts.runner.start(instance)
+
+    def _resumed(self, instance: Instance) -> None:
+        """It runs, or it never will."""
+        if instance.running:
+            self._parts.events.note("resumed", instance)
 
     def _called(self, instance: Instance) -> None:
         """Bytes for it have come."""
