@@ -161,8 +161,11 @@ def _running(plan: Plan, box: Sandbox, image: Image, instance: "UUID | None") ->
 
 def _board(image: Image, instance: "UUID | None", terminal: Terminal, kept: Kept | None) -> Switchboard:
     """Raises BadState."""
-    if kept is None:
-        return board_of(image, instance, terminal)
+    return board_of(image, instance, terminal) if kept is None else board_again(image, instance, terminal, kept)
+
+
+def board_again(image: Image, instance: "UUID | None", terminal: Terminal, kept: Kept) -> Switchboard:
+    """The terminal takes the place of the one that the program was connected with. Raises BadState."""
     try:
         return _board_again(image, instance, terminal, kept)
     except StateRefused as refused:
@@ -170,7 +173,6 @@ def _board(image: Image, instance: "UUID | None", terminal: Terminal, kept: Kept
 
 
 def _board_again(image: Image, instance: "UUID | None", terminal: Terminal, kept: Kept) -> Switchboard:
-    """The terminal takes the place of the one that the program was connected with."""
     door = Door()
     door.stay()
     board = offering(image, instance, door)

@@ -118,7 +118,6 @@ main() {
     # Not `chain` and `text`: they start the keeper, and qemu-user has no namespaces.
     # Not the one that asks `mincore` about closed memory: qemu-user answers for its own pages, with an error.
     $tested --test programs --test admission --test moves -p gatebus-sandbox -- --skip a_closed_range_is_neither
-    $tested --tests -p gatebus-module
     travel "$own_target"
     try_portable -m pytest -q -p no:cacheprovider "${portable_tests[@]}"
 }

@@ -11,11 +11,16 @@ from hypothesis import strategies as st
 
 from gatebus.cli.keptservices import Kept, encode_kept, kept_untrusted
 from gatebus.cli.options import run_options
+from gatebus.cli.running import offering
 from gatebus.cli.statecommand import check_state, read_state
-from gatebus.cli.stopping_run import limits_untrusted, prepare_to_go_on
+from gatebus.cli.stopping_run import board_again, limits_untrusted, prepare_to_go_on
+from gatebus.cli.terminal import Sink, Source, Terminal
+from gatebus.discovery import request_content
 from gatebus.faults import UsageError
+from gatebus.services.origin import Door
 from sandbox.errors import BadState
-from sandbox.packets import HEADER_SIZE
+from sandbox.image import Image
+from sandbox.packets import CALL, CODE_DISCOVERY, HEADER_SIZE, encode
 from sandbox.statefile import HEAD_SIZE, MAGIC, Stored
 
 IS_NONE = "--state: something that is no state is there already. Name a new file."
@@ -126,3 +131,38 @@ def test_a_wrong_place_for_the_next_state_is_said_before_the_program_goes_on(tmp
         prepare_to_go_on(run_options(words))
     assert caught.value.text == IS_NONE
     assert (tmp_path / "letter").read_text() == "mine"
+
+
+GATE_IMAGE = Image("0" * 64, "gate", (), 0, 0, 0, "key", None)
+
+
+def saved_services() -> tuple[tuple[str, bytes], ...]:
+    """Of a program that has discovered and used them, and has a stream."""
+    door = Door()
+    board = offering(GATE_IMAGE, None, door)
+    door.connect(Terminal(Source(0), Sink(1)))
+    names = ("origin", "random", "identity", "catalog", "scope", "group", "peer", "unknown")
+    calls = (encode(0, CALL, b""), encode(0, CALL, b""), encode(4, CALL, b"\0\1\1a"), encode(1, CALL, b"\x08"))
+    board.receive(encode(CODE_DISCOVERY, CALL, request_content(names)) + b"".join(calls))
+    while board.step():
+        board.take()
+    board.pause()
+    return tuple(board.save())
+
+
+async def test_every_byte_of_the_services_of_a_state_is_refused_or_goes_on() -> None:
+    services = saved_services()
+    kept = Kept(True, services, b"", b"")
+    assert dict(services)["origin"]
+    board = board_again(GATE_IMAGE, None, Terminal(Source(0), Sink(1)), kept)
+    assert [name for name, _ in board.save()] == [name for name, _ in services]
+    data, refused = encode_kept(kept), 0
+    for at in range(len(data)):
+        for bit in (1, 0x10, 0x80):
+            forged = bytearray(data)
+            forged[at] ^= bit
+            try:
+                board_again(GATE_IMAGE, None, Terminal(Source(0), Sink(1)), kept_untrusted(bytes(forged))).take()
+            except BadState as caught:
+                refused += bool(caught.text)
+    assert refused > 20

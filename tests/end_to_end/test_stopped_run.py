@@ -152,3 +152,16 @@ def test_a_state_that_is_forged_is_refused_with_its_part_and_nobody_is_sent_to_t
         assert done.code == 125
         assert "the entry cannot have left any of these frames" in done.err or "does not have the entry" in done.err
         assert done.err.endswith("Ask whoever gave you the state for another copy.\n")
+
+
+def test_services_that_were_used_before_a_stop_are_used_after_it(tmp_path: Path, open_input: int) -> None:
+    """Wherever it is stopped, or not at all: what it says is the same."""
+    example = ROOT / "examples/4_use_services"
+    told = stop(tmp_path, open_input, str(ROOT / "build/guests/4_use_services.wasm"))
+    assert told.code in (0, 124), told.err
+    said = told.out
+    if told.code:
+        rest = run(tmp_path, *command("--resume", "it.state"))
+        assert (rest.code, rest.err) == (0, "")
+        said += rest.out
+    assert said == (example / "expected.txt").read_bytes()

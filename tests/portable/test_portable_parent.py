@@ -76,8 +76,8 @@ async def test_a_compile_job_that_takes_too_long_is_ended(backend) -> None:
 
 async def test_a_compile_job_that_takes_too_much_memory_is_ended(backend) -> None:
     with pytest.raises(CompileLimit) as caught:
-        await backend.compile_job(slow_to_compile(1, 340_000), CompileLimits(memory=300 << 20, wall_time=PATIENCE))
-    assert caught.value.text == "Compiling the program needs more than 300 MiB of memory."
+        await backend.compile_job(slow_to_compile(1, 150_000), CompileLimits(memory=64 << 20, wall_time=PATIENCE))
+    assert caught.value.text == "Compiling the program needs more than 64 MiB of memory."
 
 
 async def test_a_cancelled_compile_job_leaves_nothing(backend) -> None:
