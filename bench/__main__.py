@@ -32,6 +32,7 @@ SCRIPTS = {
     "content": [sys.executable, "-m", "bench.content_figures"],
     "kernels": [sys.executable, "-m", "bench.kernels"],
     "stops": [sys.executable, "-m", "bench.stop_and_go"],
+    "store": [sys.executable, "-m", "bench.snapshot_disk"],
     "live": [sys.executable, "-m", "bench.live_figures"],
 }
 

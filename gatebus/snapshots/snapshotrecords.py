@@ -35,9 +35,9 @@ _SEAL = 16
 _SCHEMA = """
 CREATE TABLE pack (name BLOB PRIMARY KEY, account TEXT, size INTEGER, head BLOB, seal BLOB) STRICT, WITHOUT ROWID;
 CREATE TABLE snapshot (account TEXT, id BLOB, module TEXT, about BLOB, size INTEGER, written INTEGER, packs BLOB,
-    seal BLOB, PRIMARY KEY (account, id)) STRICT, WITHOUT ROWID;
+    taken INTEGER, seal BLOB, PRIMARY KEY (account, id)) STRICT, WITHOUT ROWID;
 CREATE INDEX snapshot_id ON snapshot (id);
-CREATE INDEX snapshot_module ON snapshot (module);
+CREATE INDEX snapshot_module ON snapshot (module, account, taken);
 CREATE TABLE instance (instance BLOB PRIMARY KEY, owner TEXT, account TEXT, state TEXT, snapshot BLOB, about BLOB,
     revision INTEGER, seal BLOB) STRICT, WITHOUT ROWID;
 CREATE INDEX instance_snapshot ON instance (snapshot);
@@ -119,6 +119,21 @@ class SnapshotRecords:
         rows = self._rows("snapshot", "WHERE id=?", snapshot)
         return next((_stored(row) for row in rows if account in (None, row[0])), None)
 
+    def with_packs(self, stored: Stored | None) -> tuple[Stored, list[Pack]] | None:
+        """Its files that are on record."""
+        if stored is None:
+            return None
+        found = map(self.pack, stored.packs)
+        return stored, [each for each in found if each is not None]
+
+    def whole(self, snapshot: bytes, account: str | None = None) -> tuple[Stored, list[Pack]] | None:
+        return self.with_packs(self.snapshot(snapshot, account))
+
+    def alike(self, base: bytes | None, account: str, module: str) -> tuple[Stored, list[Pack]] | None:
+        """The base, or the latest snapshot of the same program."""
+        stored = self.snapshot(base, account) if base is not None else None
+        return self.with_packs(stored or self.latest(account, module))
+
     def snapshots(self, account: str | None = None) -> list[Stored]:
         if account is None:
             return [_stored(row) for row in self._rows("snapshot")]
@@ -126,8 +141,8 @@ class SnapshotRecords:
 
     def latest(self, account: str, module: str) -> Stored | None:
         """Of the same program: most of its memory may be the same."""
-        found = map(_stored, self._rows("snapshot", "WHERE module=? AND account=?", module, account))
-        return max(found, key=lambda each: (each.line.taken, each.line.id), default=None)
+        where = "WHERE module=? AND account=? ORDER BY taken DESC, id DESC LIMIT 1"
+        return next(map(_stored, self._rows("snapshot", where, module, account)), None)
 
     def modules(self) -> frozenset[str]:
         """Programs that some snapshot needs."""
@@ -159,9 +174,9 @@ class SnapshotRecords:
                 raise SharedGone
         self._put("pack", *pack)
         about = about_bytes(line.about)
-        self._put(
-            "snapshot", line.account, line.id, line.module, about, line.size, line.written, b"".join(stored.packs)
-        )
+        packs = b"".join(stored.packs)
+        numbers = line.size, line.written
+        self._put("snapshot", line.account, line.id, line.module, about, *numbers, packs, line.taken)
 
     def drop(self, account: str, snapshot: bytes) -> bool:
         """Whether it was there. Raises Refusal when an instance goes on from it."""
@@ -264,7 +279,7 @@ def _sealed(table: str, row: Row) -> Row:
 
 
 def _stored(row: Row) -> Stored:
-    account, name, module, about, size, written, packs = row
+    account, name, module, about, size, written, packs, _ = row
     line = SnapshotLine(name, account, module, about_untrusted(about), size, written)
     return Stored(line, tuple(packs[at : at + _NAME] for at in range(0, len(packs), _NAME)))
 

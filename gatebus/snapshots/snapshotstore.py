@@ -177,16 +177,11 @@ class SnapshotStore:
             return await self._save(saved, account, None, None, change)
 
     async def _before(self, account: str, saved: Saved, base: bytes | None) -> Before | None:
-        database = self.disk.database
-        stored = await self.disk.record(database.snapshot, base, account) if base is not None else None
-        direct = stored is not None
-        if stored is None:
-            stored = await self.disk.record(database.latest, account, saved.module)
-        return Before(stored.line.id, await self._packs(stored), direct) if stored is not None else None
-
-    async def _packs(self, stored: Stored) -> list[Pack]:
-        found = await self.disk.record(lambda: [self.disk.database.pack(name) for name in stored.packs])
-        return [each for each in found if each is not None]
+        found = await self.disk.record(self.disk.database.alike, base, account, saved.module)
+        if found is None:
+            return None
+        stored, packs = found
+        return Before(stored.line.id, packs, direct=stored.line.id == base)
 
     async def _save(
         self, saved: Saved, account: str, before: Before | None, changed: Ranges | None, change: Change | None
@@ -235,7 +230,10 @@ class SnapshotStore:
     @asynccontextmanager
     async def _reading(self, snapshot: bytes, account: str | None = None) -> AsyncIterator[Source]:
         """Nobody takes its files away meanwhile. Raises Refusal, StoreBroken."""
-        packs = await self._packs(await self._stored(snapshot, account))
+        found = await self.disk.record(self.disk.database.whole, snapshot, account)
+        if found is None:
+            raise Refusal("not-found", _ABSENT)
+        _, packs = found
         with self._holding(packs):
             try:
                 yield Source(self.disk.folder, packs)
