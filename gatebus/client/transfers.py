@@ -231,8 +231,8 @@ async def download(lifeline: Lifeline, sha256: bytes, most: int) -> bytes:
 
 
 async def export(lifeline: Lifeline, order: Order, write: Callable[[bytes], object]) -> int:
-    """Bytes that the host makes for us, checked at the end by the hash that it told at the beginning. How many."""
-    digest, size, told = hashlib.sha256(), 0, b""
+    """Bytes that the host makes for us, checked by the hash that it tells at the end. How many."""
+    digest, size = hashlib.sha256(), 0
 
     def take(data: bytes | memoryview) -> None:
         nonlocal size
@@ -240,35 +240,19 @@ async def export(lifeline: Lifeline, order: Order, write: Callable[[bytes], obje
         size += len(data)
         write(bytes(data))
 
-    def accepted(about: Mapping[str, Any]) -> None:
-        nonlocal told
-        before, told = told, digest_untrusted(about, "sha256")
-        if before not in (b"", told):
-            raise HostNonsense("The host makes other bytes of it than before the link was lost. Ask again.")
-
-    await _fetch(lifeline, order, take, accepted)
-    if digest.digest() != told:
-        raise HostNonsense("The host sent other bytes than it had promised.")
+    if digest_untrusted(await _fetch(lifeline, order, take), "sha256") != digest.digest():
+        raise HostNonsense("The host sent other bytes than it says. Ask again.")
     return size
 
 
-async def _fetch(
-    lifeline: Lifeline,
-    order: Order,
-    take: Callable[[bytes | memoryview], None],
-    accepted: Callable[[Mapping[str, Any]], None] | None = None,
-) -> None:
-    """Each byte once, over as many lines as it takes."""
+async def _fetch(lifeline: Lifeline, order: Order, take: Callable[[bytes | memoryview], None]) -> Mapping[str, Any]:
+    """Each byte once, over as many lines as it takes. The host's answer."""
     had = 0
 
     async def receive(line: HostLine, number: int, channel: Channel) -> None:
         nonlocal had
-        skip, begun = had, False
+        skip = had
         while True:
-            if channel.accepted is not None and not begun:
-                begun = True
-                if accepted is not None:
-                    accepted(channel.accepted)
             while channel.came:
                 data = channel.came.popleft()
                 skipped = min(skip, len(data))
@@ -282,7 +266,7 @@ async def _fetch(
                 return
             await channel.change()
 
-    await _attempts(lifeline, order, receive)
+    return await _attempts(lifeline, order, receive)
 
 
 def _nobody(_done: int, _size: int) -> None:

@@ -45,6 +45,7 @@ RUN_ELSEWHERE = {
 # Document -> the test that types all of its commands, in their order.
 STORIES = {
     "docs/operations.md": "tests/end_to_end/test_operations_story.py",
+    "docs/live-programs.md": "tests/end_to_end/test_live_story.py",
     "README.md": "tests/end_to_end/test_readme_story.py",
 }
 
