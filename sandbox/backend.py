@@ -120,8 +120,19 @@ class Started(Protocol):
         """Also a program that computes sees it, at its next loop or call. Idempotent, no checkpoint."""
         ...
 
+    def held(self, address: int) -> None:
+        """Its process waits with its state told, for what is to be done about a memory that it shares (untrusted)."""
+        ...
+
     def take_memory(self, size: int) -> Snapshot:
         """The first `size` bytes of memory 0 of a program that has ended. Once."""
+        ...
+
+    @property
+    def went_from(self) -> tuple[Snapshot | None, tuple[tuple[int, int], ...] | None]:
+        """After take_memory: the memory that it had gone on from, and (offset, length) of what may be different now;
+        None: there was none, or it is not known.
+        """
         ...
 
     async def park(self) -> None:

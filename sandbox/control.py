@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 
-BEGIN, ARGUMENT, ENVIRONMENT, FUNCTION, NODE, CONTENT, GO, LOG, REPORT, SUSPEND, STATE, RESTORE = range(12)
+BEGIN, ARGUMENT, ENVIRONMENT, FUNCTION, NODE, CONTENT, GO = range(7)
+LOG, REPORT, SUSPEND, STATE, RESTORE, HELD, TAKE = range(7, 14)
 
 # u32 version, u32 flags, u64 log_limit, u64 files_limit, u32 nodes_limit, u32 clock_ms, u32 origin_credit, u32
 # reserved, [16] instance id
@@ -42,6 +43,10 @@ REPORT_LAYOUT = Struct("<IiQQ")
 REPORT_TEXT_MAX = 200
 # u32 length of the guide, before it and the state
 _GUIDE = Struct("<I")
+# u64 address of memory 0 in the process
+_ADDRESS = Struct("<Q")
+# u32 entries of the list of changed pages
+_ENTRIES = Struct("<I")
 # Bytes of path and link target that a node may have on average when it comes back. One may have 8 KiB, and text takes
 # up to four times that here: without a bound of the sum the limit `nodes` would be one of 130 MB.
 NAMES_PER_NODE = 1_024
@@ -108,6 +113,11 @@ def _begin(setup: Setup, limits: Limits, instance: bytes, flags: int = 0) -> byt
     )
 
 
+def take_packet(entries: int) -> bytes:
+    """The answer to HELD."""
+    return _control(TAKE, _ENTRIES.pack(entries))
+
+
 GO_PACKET = _control(GO)
 SUSPEND_PACKET = _control(SUSPEND)
 
@@ -150,7 +160,13 @@ class StatePart(NamedTuple):
     data: bytes
 
 
-Control = Log | LeftNode | LeftContent | StatePart | Report
+class Held(NamedTuple):
+    """The process has told its state. It waits until the host knows what it has changed of its memory."""
+
+    address: int
+
+
+Control = Log | LeftNode | LeftContent | StatePart | Held | Report
 
 
 def decode_untrusted(packet: bytes) -> Control:
@@ -166,6 +182,8 @@ def decode_untrusted(packet: bytes) -> Control:
             return LeftContent(content)
         if kind == STATE:
             return StatePart(content)
+        if kind == HELD:
+            return Held(*_ADDRESS.unpack(content))
         if kind == REPORT:
             return _report_untrusted(content)
     except (struct.error, UnicodeDecodeError, BadSetup):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox.control import LeftContent, LeftNode, Log, StatePart, TreeCollector, decode_untrusted
+from sandbox.control import Held, LeftContent, LeftNode, Log, StatePart, TreeCollector, decode_untrusted
 from sandbox.errors import PacketViolation
 from sandbox.packets import Known, scan_untrusted, without_controls
 
@@ -46,6 +46,7 @@ class Inlet:
         "at_end",
         "bytes",
         "left_over",
+        "on_held",
         "on_log",
         "on_state",
         "packets",
@@ -63,6 +64,8 @@ class Inlet:
         self.on_log: Callable[[int, bytes], None] | None = None
         # Takes the pieces of the state, and bounds them. None: nobody has asked the program to stop.
         self.on_state: Callable[[bytes], None] | None = None
+        # The process waits with its state told; its memory is at this address.
+        self.on_held: Callable[[int], None] | None = None
         self.at_end = False
         self.left_over = b""
         self.report: Report | None = None
@@ -155,6 +158,11 @@ class Inlet:
             if self.on_state is None:
                 raise PacketViolation("packet-control", "The program's runtime sent a state that nobody asked for.")
             self.on_state(said.data)
+        elif isinstance(said, Held):
+            if self.on_held is None or self.on_state is None:
+                raise PacketViolation("packet-control", "The program's runtime waits for what nobody is going to say.")
+            self.on_held(said.address)
+            self.on_held = None
         else:
             self.report = said
 

@@ -17,11 +17,11 @@ import trio
 from sandbox import keeperwire
 from sandbox.background import background_tasks
 from sandbox.errors import BackendUnavailable, SandboxBroken
-from sandbox.keeperwire import Ended, Failed, Parked, Ready
+from sandbox.keeperwire import Ended, Failed, Parked, Ready, Scanned
 from sandbox.outcome import EndRecord, Why
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from sandbox.keeperprocess import KeeperProcess
 
@@ -35,7 +35,7 @@ class KeeperGone(SandboxBroken):
 class Job:
     """One request: a program or a compilation. `answer` is there when `done` is set; a lost keeper answers LOST."""
 
-    __slots__ = ("answer", "done", "identity", "wishes")
+    __slots__ = ("answer", "done", "entries", "identity", "scanned", "wishes")
 
     def __init__(self, identity: int) -> None:
         self.identity = identity
@@ -43,11 +43,15 @@ class Job:
         self.done = trio.Event()
         # Of those wishes to park it or to let it go on that the keeper has not answered: oldest first.
         self.wishes: deque[trio.Event] = deque()
+        self.scanned: trio.Event | None = None
+        self.entries: int | None = None  # of its list of changed pages, when `scanned` is set
 
     def end(self) -> None:
         self.done.set()
         while self.wishes:
             self.wishes.popleft().set()
+        if self.scanned is not None:
+            self.scanned.set()
 
     async def ended(self) -> EndRecord | Failed:
         await self.done.wait()
@@ -131,15 +135,23 @@ class Keeper:
         if isinstance(answer, Ready):
             self.ready = answer
             return
-        if isinstance(answer, Parked):
-            parked = self._jobs.get(answer.identity)
-            if parked is not None and parked.wishes:
-                parked.wishes.popleft().set()
+        if isinstance(answer, Parked | Scanned):
+            self._tell(answer)
             return
         job = self._jobs.pop(answer.identity, None)
         if job is not None:  # a kill may cross the end of its program and be answered by FAILED
             job.answer = answer
             job.end()
+
+    def _tell(self, answer: Parked | Scanned) -> None:
+        job = self._jobs.get(answer.identity)
+        if job is None:
+            return
+        if isinstance(answer, Scanned) and job.scanned is not None:
+            job.entries = answer.entries
+            job.scanned.set()
+        elif isinstance(answer, Parked) and job.wishes:
+            job.wishes.popleft().set()
 
     def _lose(self) -> None:
         self.lost = True
@@ -225,6 +237,25 @@ class Keeper:
 
     async def unpark(self, job: Job) -> None:
         await self._wish(job, keeperwire.unpark(job.identity))
+
+    def soon(self, task: Callable[[], Awaitable[None]]) -> None:
+        """Something about a program that nobody waits for; it ends with the keeper at the latest."""
+        self._nursery.start_soon(task)
+
+    async def scan(self, job: Job, datagram: bytes, descriptor: int) -> int | None:
+        """Entries of the list of pages that a program has changed; None: not known, or it has ended."""
+        job.scanned = trio.Event()
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [descriptor]))]
+        with contextlib.suppress(OSError, trio.ClosedResourceError):
+            while not self.lost and not job.done.is_set():
+                try:
+                    self._socket.sendmsg([datagram], ancillary)
+                except BlockingIOError:
+                    await self._room()
+                else:
+                    await job.scanned.wait()
+                    break
+        return job.entries
 
     async def _wish(self, job: Job, datagram: bytes) -> None:
         with contextlib.suppress(OSError, trio.ClosedResourceError):  # it is gone, and with it every program

@@ -1,8 +1,8 @@
 """Words: datagrams between host and keeper (PROTOCOL.md section A).
 
-Out: START, KILL, COMPILE, STATUS, SHARE, PARK as bytes (descriptors travel beside them). In: READY, ENDED, FAILED,
-PARKED from the keeper, which is our own process but holds untrusted ones: its datagrams are checked, and only
-SandboxBroken comes out of it.
+Out: START, KILL, COMPILE, STATUS, SHARE, PARK, SCAN as bytes (descriptors travel beside them). In: READY, ENDED,
+FAILED, PARKED, SCANNED from the keeper, which is our own process but holds untrusted ones: its datagrams are checked,
+and only SandboxBroken comes out of it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,19 @@ from sandbox.outcome import EndRecord, Why
 
 VERSION = 1
 
-START, KILL, COMPILE, STATUS, SHARE, PARK = 1, 2, 3, 4, 5, 6
-READY, ENDED, FAILED, PARKED = 16, 17, 18, 19
+START, KILL, COMPILE, STATUS, SHARE, PARK, SCAN = 1, 2, 3, 4, 5, 6, 7
+READY, ENDED, FAILED, PARKED, SCANNED = 16, 17, 18, 19, 20
 
 # u32 kind, u32 id
 _HEAD = Struct("<II")
 # head, u64 memory_limit, u64 data_limit, u32 cpu_ms, u32 wall_ms, u32 table_limit, u32 stack_class, u32 flags, u32
-# control_bytes
-_START = Struct("<IIQQIIIIII")
+# control_bytes, u32 base_files, u32 base_pages
+_START = Struct("<IIQQIIIIIIII")
+# head, u64 address, u64 length, u64 list_at
+_SCAN = Struct("<IIQQQ")
+# head, u32 entries
+_SCANNED = Struct("<III")
+_UNKNOWN = (1 << 32) - 1
 # head, u32 account
 _SHARE = Struct("<III")
 # head, u32 0 or 1: it goes on or stands still (the wish, and the answer)
@@ -44,6 +49,10 @@ _FAILED = Struct("<IIII")
 CONTROL_BYTES = 16_842_752
 # The part of it where the host asks for a stop; each place where a program may be left reads its own byte.
 REQUEST_BYTES = 4_096
+# Where in it frames stand, and lists of changed pages while there are no frames.
+FRAMES_AT = 4_128
+# Entries of such a list.
+SCAN_MOST = 65_536
 _PAGE = 65_536
 
 # The longest datagram that the keeper sends; one byte more is asked for, so that a longer one is seen.
@@ -90,6 +99,13 @@ class Failed(NamedTuple):
         return FAIL_TEXTS.get(self.reason, FAIL_TEXTS[1])
 
 
+class Scanned(NamedTuple):
+    """So many entries are in the list; None: it is not known which pages the program has changed."""
+
+    identity: int
+    entries: int | None
+
+
 class Parked(NamedTuple):
     """The program stands still from now on, or goes on."""
 
@@ -97,14 +113,17 @@ class Parked(NamedTuple):
     parked: bool
 
 
-def start(identity: int, limits: Limits, image_size: int, control_bytes: int = 0) -> bytes:
+def start(
+    identity: int, limits: Limits, image_size: int, control_bytes: int = 0, base: tuple[int, int] = (0, 0)
+) -> bytes:
     """`image_size`: of all images, which are mapped privately: the kernel counts them as data of the process. What
-    is needed besides for a state is counted there, too.
+    is needed besides for a state is counted there, too. `base`: files and pages of a memory that
+    is not copied.
     """
     stack_class = 1 if limits.stack == STACK_LARGE else 0
     times = (limits.cpu_ms, limits.wall_ms)
     data = limits.data + image_size
-    return _START.pack(START, identity, limits.memory, data, *times, limits.table, stack_class, 0, control_bytes)
+    return _START.pack(START, identity, limits.memory, data, *times, limits.table, stack_class, 0, control_bytes, *base)
 
 
 def control_offset(memory: int) -> int:
@@ -133,11 +152,15 @@ def unpark(identity: int) -> bytes:
     return _PARK.pack(PARK, identity, 0)
 
 
+def scan(identity: int, address: int, length: int, list_at: int) -> bytes:
+    return _SCAN.pack(SCAN, identity, address, length, list_at)
+
+
 def status(identity: int) -> bytes:
     return _HEAD.pack(STATUS, identity)
 
 
-def decode_untrusted(datagram: bytes) -> Ready | Ended | Failed | Parked:
+def decode_untrusted(datagram: bytes) -> Ready | Ended | Failed | Parked | Scanned:
     """Raises SandboxBroken."""
     try:
         kind, identity = _HEAD.unpack_from(datagram)
@@ -147,6 +170,9 @@ def decode_untrusted(datagram: bytes) -> Ready | Ended | Failed | Parked:
             return Ended(identity, _end_record(_ENDED.unpack(datagram)[2:]))
         if kind == FAILED:
             return Failed(identity, *_FAILED.unpack(datagram)[2:])
+        if kind == SCANNED:
+            entries = _SCANNED.unpack(datagram)[2]
+            return Scanned(identity, None if entries == _UNKNOWN else min(entries, SCAN_MOST))
         if kind == PARKED:
             return Parked(identity, bool(_PARK.unpack(datagram)[2]))
     except (struct.error, ValueError):

@@ -59,13 +59,13 @@ class MemfdSnapshot:
 
     def copy_to(self, fd: int) -> None:
         for start, length in self.data():
-            _copy(self.fd, fd, start, start + length)
+            copy_range(self.fd, fd, start, start + length)
 
     def __del__(self) -> None:
         os.close(self.fd)
 
 
-def _copy(source: int, target: int, at: int, end: int) -> None:
+def copy_range(source: int, target: int, at: int, end: int) -> None:
     """In the kernel, in half the time: one copy instead of two. Where it does not, or no longer, by hand."""
     with contextlib.suppress(OSError):
         while at < end and (copied := os.copy_file_range(source, target, end - at, at, at)):

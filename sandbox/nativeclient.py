@@ -12,7 +12,6 @@ few times a minute at most, and one that it had not taken yet is made again.
 from __future__ import annotations
 
 import os
-import socket
 from collections import deque
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -23,17 +22,16 @@ from sandbox import keeperwire
 from sandbox.backend import PLAIN, Beginning, Compiled
 from sandbox.background import background_tasks
 from sandbox.compilefailure import compile_failure
-from sandbox.errors import BackendUnavailable, SandboxBroken, StartFailed
+from sandbox.errors import BackendUnavailable, SandboxBroken
 from sandbox.form import CompileJob
 from sandbox.image import FACTS_MAX
-from sandbox.keeper import LOST, Keeper, KeeperGone
+from sandbox.keeper import Keeper, KeeperGone
 from sandbox.keeperprocess import KeeperProcess, find_executable, keeper_arguments
-from sandbox.keeperwire import CONTROL_BYTES, REQUEST_BYTES, SPAWNER_LOST, Failed, control_offset
+from sandbox.keeperwire import Failed
 from sandbox.layerprobe import why_unavailable
 from sandbox.layers import Layers, layers_from_bits
-from sandbox.memfd import MemfdBlob, MemfdSnapshot, allocated, empty_memfd, memory_memfd, read_all, seal, sealed_memfd
-from sandbox.snapshotfile import copy_snapshot
-from sandbox.transport import SocketTransport
+from sandbox.memfd import MemfdBlob, empty_memfd, read_all, seal, sealed_memfd
+from sandbox.nativeprocess import NativeProcess, start_native
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -41,79 +39,12 @@ if TYPE_CHECKING:
     from sandbox.backend import Blob
     from sandbox.keeper import Job
     from sandbox.limits import CompileLimits, Limits
-    from sandbox.outcome import EndRecord
     from sandbox.settings import Settings
 
 T = TypeVar("T")
 
-# What every place where a program may be left reads while it is to stop.
-ONES = b"\1" * REQUEST_BYTES
-# Copying this much takes a millisecond or two; more goes to a thread, so that the loop keeps turning.
-COPY_INLINE_MAX = 4 << 20
 # Restarts are counted over this long.
 RESTART_WINDOW = 60.0
-
-
-class NativeProcess:
-    """Implements backend.Started:
-
-    a program of the keeper. Holds the packet socket and the guest's memory file, two descriptors.
-    """
-
-    __slots__ = ("_keeper", "_memory", "_stop_at", "asked", "job", "transport")
-
-    def __init__(self, keeper: Keeper, job: Job, sock: socket.socket, memory: int, stop_at: int = 0) -> None:
-        """`stop_at`: where the control memory begins in the memory file, 0 where there is none."""
-        self._keeper, self.job, self._memory = keeper, job, memory
-        self._stop_at = stop_at
-        self.asked = False
-        self.transport = SocketTransport(sock)
-
-    @property
-    def peak_memory(self) -> int:
-        return allocated(self._memory) if self._memory >= 0 else 0
-
-    @property
-    def can_stop(self) -> bool:
-        return self._stop_at > 0
-
-    def request_stop(self) -> None:
-        if self._stop_at and self._memory >= 0:
-            os.pwrite(self._memory, ONES, self._stop_at)
-
-    def take_memory(self, size: int) -> MemfdSnapshot:
-        """The file is this process's alone by now, and nobody writes to it any more."""
-        taken, self._memory = MemfdSnapshot(self._memory, min(size, os.fstat(self._memory).st_size)), -1
-        return taken
-
-    async def park(self) -> None:
-        await self._keeper.park(self.job)
-
-    async def unpark(self) -> None:
-        await self._keeper.unpark(self.job)
-
-    def kill(self) -> None:
-        self._keeper.kill(self.job)
-
-    def share(self, account: int) -> bool:
-        return self._keeper.share(self.job, account)
-
-    async def wait(self) -> EndRecord:
-        answer = await self.job.ended()
-        if isinstance(answer, Failed):
-            if answer.reason == SPAWNER_LOST:
-                return LOST  # it may have run: whoever starts it again must know that
-            raise StartFailed(*answer.code_and_text)
-        return answer._replace(peak_memory=self.peak_memory)
-
-    def close(self) -> None:
-        """Of a program that was asked for and has not ended: nobody waits for it any longer, so its keeper is stuck."""
-        if self.asked and not self.job.done.is_set():
-            self._keeper.terminate()
-        self.transport.close()
-        if self._memory >= 0:
-            os.close(self._memory)
-            self._memory = -1
 
 
 class NativeBackend:
@@ -204,7 +135,7 @@ class NativeBackend:
         self, image: Blob, setup: bytes, limits: Limits, beginning: Beginning = PLAIN
     ) -> tuple[NativeProcess, bytes]:
         assert isinstance(image, MemfdBlob)
-        return await self._asked(lambda keeper: _start(keeper, image, setup, limits, beginning))
+        return await self._asked(lambda keeper: start_native(keeper, image, setup, limits, beginning))
 
 
 async def _compile(keeper: Keeper, wasm: bytes, limits: CompileLimits, job: CompileJob) -> Compiled:
@@ -221,55 +152,6 @@ async def _compile(keeper: Keeper, wasm: bytes, limits: CompileLimits, job: Comp
     finally:
         for fd in fds:
             os.close(fd)
-
-
-async def _start(
-    keeper: Keeper, image: MemfdBlob, setup: bytes, limits: Limits, beginning: Beginning
-) -> tuple[NativeProcess, bytes]:
-    control = CONTROL_BYTES if beginning.suspendable else 0
-    ours, theirs, memory = _start_files(limits, control)
-    process = NativeProcess(keeper, keeper.new_job(), ours, memory, control and control_offset(limits.memory))
-    try:
-        if isinstance(beginning.memory, MemfdSnapshot):
-            await _copy(beginning.memory, memory)
-        elif beginning.memory is not None:
-            await trio.to_thread.run_sync(copy_snapshot, beginning.memory, memory)
-        images = [image] + ([beginning.continuation] if isinstance(beginning.continuation, MemfdBlob) else [])
-        sent = ours.send(setup)
-        private = sum(each.size for each in images) + beginning.private
-        request = keeperwire.start(process.job.identity, limits, private, control)
-        await keeper.send(process.job, request, (theirs.fileno(), image.fd, memory, *(each.fd for each in images[1:])))
-        process.asked = True
-    except BaseException:
-        process.close()
-        raise
-    finally:
-        theirs.close()
-    return process, setup[sent:]
-
-
-async def _copy(snapshot: MemfdSnapshot, memory: int) -> None:
-    """Each program that goes on has memory of its own: the snapshot may be continued again."""
-    try:
-        if sum(length for _at, length in snapshot.data()) <= COPY_INLINE_MAX:
-            snapshot.copy_to(memory)
-        else:
-            await trio.to_thread.run_sync(snapshot.copy_to, memory)
-    except OSError as error:
-        raise StartFailed("no-memory", "The host has no memory left for a program; try again later.") from error
-
-
-def _start_files(limits: Limits, control: int) -> tuple[socket.socket, socket.socket, int]:
-    try:
-        memory = memory_memfd(control_offset(limits.memory) + control if control else limits.memory)
-        try:
-            ours, theirs = socket.socketpair()
-        except OSError:
-            os.close(memory)
-            raise
-    except OSError as error:
-        raise StartFailed("no-descriptors", "The host has no descriptors or memory left for a program.") from error
-    return ours, theirs, memory
 
 
 async def _compiled(keeper: Keeper, job: Job, limits: CompileLimits) -> None:

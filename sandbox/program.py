@@ -338,6 +338,7 @@ class Program:
             return killed(Cause.INTERNAL, "The program's process stopped although nobody had asked it to.")
         try:
             stop.memory = self._started.take_memory(stop.memory_bytes_untrusted())
+            stop.base, stop.changed = self._started.went_from
         except BadState as bad:
             return killed(Cause.INTERNAL, bad.text)
         return bare
@@ -351,6 +352,7 @@ class Program:
     def make_stoppable(self, plan: Stoppable, *, keep: bool = False) -> None:
         """Of a program whose image can be suspended; called before anybody has it. `keep`: its end is kept, too."""
         self._stoppable = plan
+        self._inlet.on_held = self._started.held
         if keep:
             self._kept = Stop(plan)
             self._inlet.on_state = self._kept.add_untrusted

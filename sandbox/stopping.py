@@ -50,7 +50,7 @@ def private_bytes(limits: Limits) -> int:
 class Stop:
     """`told`: the word to stop is on its way; nothing may be sent after it."""
 
-    __slots__ = ("_plan", "_state", "memory", "reading", "told")
+    __slots__ = ("_plan", "_state", "base", "changed", "memory", "reading", "told")
 
     def __init__(self, plan: Stoppable) -> None:
         self._plan = plan
@@ -58,6 +58,8 @@ class Stop:
         self._state = bytearray()
         self.told = self.reading = False
         self.memory: Snapshot | None = None
+        self.base: Snapshot | None = None
+        self.changed: tuple[tuple[int, int], ...] | None = None
 
     def add_untrusted(self, piece: bytes) -> None:
         """Raises PacketViolation."""
@@ -80,7 +82,8 @@ class Stop:
         if self.memory is None:
             raise BadState("state-broken", "The program's process told no state.")
         look_untrusted(self._state)
-        return Suspended(self._plan.sha256, named(self._state, self._plan.sha256), self.memory)
+        state = named(self._state, self._plan.sha256)
+        return Suspended(self._plan.sha256, state, self.memory, self.base, self.changed)
 
     def memory_bytes_untrusted(self) -> int:
         """How much of memory 0 the state says that there is. Raises BadState."""

@@ -41,6 +41,7 @@ from sandbox.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from sandbox.backend import Snapshot
     from sandbox.limits import CompileLimits, Limits
     from sandbox.traffic import Watch
 
@@ -187,6 +188,13 @@ class FakeProcess:
         if self._wall_left is not None:
             self._wall.deadline, self._wall_left = trio.current_time() + self._wall_left, None
             self.guest.running.set()
+
+    def held(self, address: int) -> None:
+        return
+
+    @property
+    def went_from(self) -> tuple[Snapshot | None, tuple[tuple[int, int], ...] | None]:
+        return self._beginning.memory, None
 
     def take_memory(self, size: int) -> FakeMemory:
         return FakeMemory(bytes(self.guest.memory).ljust(size, b"\0"))

@@ -83,8 +83,13 @@ class ChildProgram:
     """One program's process. Implements backend.Started."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], transport: SocketTransport, stopping: Stopping | None = None
+        self,
+        process: subprocess.Popen[bytes],
+        transport: SocketTransport,
+        stopping: Stopping | None = None,
+        base: Snapshot | None = None,
     ) -> None:
+        self._base = base
         self._transport = transport
         self._stopping = stopping
         self._end = ChildEnd(process)
@@ -109,6 +114,14 @@ class ChildProgram:
     def request_stop(self) -> None:
         if self._stopping is not None:
             self._stopping.request()
+
+    def held(self, address: int) -> None:
+        """Its memory is a file of its own: it never waits."""
+        self.kill()
+
+    @property
+    def went_from(self) -> tuple[Snapshot | None, tuple[tuple[int, int], ...] | None]:
+        return self._base, None
 
     def take_memory(self, size: int) -> Snapshot:
         assert self._stopping is not None
@@ -225,7 +238,7 @@ class PortableBackend:
                 raise
         if stopping is not None:
             stopping.started()
-        program = ChildProgram(process, SocketTransport(ours), stopping)
+        program = ChildProgram(process, SocketTransport(ours), stopping, beginning.memory)
         self._nursery.start_soon(program.watch, limits.wall_time)
         return program, setup[_send_now(program.transport, setup) :]
 

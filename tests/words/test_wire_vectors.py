@@ -114,6 +114,8 @@ def test_requests_have_the_same_bytes() -> None:
     assert keeperwire.status(by_name["STATUS"]["id"]).hex() == by_name["STATUS"]["hex"]
     shared = by_name["SHARE"]
     assert keeperwire.share(shared["id"], shared["fields"]["account"]).hex() == shared["hex"]
+    scan = by_name["SCAN"]
+    assert keeperwire.scan(scan["id"], **scan["fields"]).hex() == scan["hex"]
     assert keeperwire.park(by_name["PARK"]["id"]).hex() == by_name["PARK"]["hex"]
     assert keeperwire.unpark(by_name["UNPARK"]["id"]).hex() == by_name["UNPARK"]["hex"]
 
@@ -122,7 +124,8 @@ def test_requests_have_the_same_bytes() -> None:
 def test_a_start_has_the_same_bytes(vector: Vector) -> None:
     fields = vector["fields"]
     limits = Limits(cpu_time=fields["cpu_ms"] / 1000, wall_time=None, table=fields["table_limit"], stack=8 << 20)
-    start = bytearray(keeperwire.start(vector["id"], limits, 5 << 20, fields["control_bytes"]))
+    base = fields["base_files"], fields["base_pages"]
+    start = bytearray(keeperwire.start(vector["id"], limits, 5 << 20, fields["control_bytes"], base))
     assert int.from_bytes(start[16:24], "little") == limits.data + (5 << 20)
     start[8:16] = fields["memory_limit"].to_bytes(8, "little")  # 8 GiB: above our own range
     start[16:24] = fields["data_limit"].to_bytes(8, "little")
@@ -163,6 +166,8 @@ def test_answers_are_read_alike(vector: Vector) -> None:
         case keeperwire.Failed():
             assert (said.reason, said.errno) == (fields["reason"], fields["errno"])
             assert all(said.code_and_text)
+        case keeperwire.Scanned():
+            assert said.entries == fields["count"]
         case keeperwire.Parked():
             assert said.parked is fields["parked"]
 

@@ -69,7 +69,7 @@ pub(crate) fn live<W: Workload>(workload: &mut W, class: Class, descriptors: Vec
     match request {
         Request::Start(start) => run_program(workload, &start, descriptors, from, &timer),
         Request::Compile(job) => run_compile(workload, &job, descriptors, from, &timer),
-        Request::Kill | Request::Status | Request::Share(_) | Request::Park(_) => {
+        Request::Kill | Request::Status | Request::Share(_) | Request::Park(_) | Request::Scan(_) => {
             exit_group(status::jail_step(Step::Request as u8))
         }
     }
@@ -164,6 +164,7 @@ fn run_program<W: Workload>(
     timer: &Timer,
 ) -> ! {
     let mut descriptors = descriptors;
+    let base = descriptors.split_off(descriptors.len().saturating_sub(start.base_files as usize));
     let continuation = descriptors.drain(3.min(descriptors.len())..).next();
     let three: Result<[OwnedFd; 3], _> = descriptors.try_into();
     let [packet, image, memory] =
@@ -175,7 +176,7 @@ fn run_program<W: Workload>(
     }
     or_exit(Step::Timers, timer.start(start.cpu_ms));
     let lock = ProgramLock { layers: from.layers, filter: &from.filter };
-    workload.run_program(start, ProgramDescriptors { packet: PACKET, image, memory, continuation }, lock)
+    workload.run_program(start, ProgramDescriptors { packet: PACKET, image, memory, continuation, base }, lock)
 }
 
 fn run_compile<W: Workload>(

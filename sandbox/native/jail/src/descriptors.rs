@@ -4,12 +4,12 @@ use crate::sys::{Failure, check, syscall};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-/// Most descriptors in one message; COMPILE has three, START and PREPARE at most four.
-pub const DESCRIPTORS_MAX: usize = 4;
-/// Kernel structures of one control message with [`DESCRIPTORS_MAX`] descriptors, in 8-byte words (16 + 4 x 4 bytes).
+/// Most descriptors in one message; COMPILE has three, PREPARE at most four, START six.
+pub const DESCRIPTORS_MAX: usize = 6;
+/// Kernel structures of one control message with [`DESCRIPTORS_MAX`] descriptors, in 8-byte words (16 + 6 x 4 bytes).
 const CONTROL_WORDS: usize = 8;
 /// The same as the kernel's macros count it.
-const NUMBERS_BYTES: u32 = 16;
+const NUMBERS_BYTES: u32 = 24;
 const _: () = assert!(NUMBERS_BYTES as usize == DESCRIPTORS_MAX * size_of::<RawFd>());
 
 /// A pair of connected SEQPACKET sockets.

@@ -2,7 +2,7 @@
 //! host's ids, children and containers the keeper's own.
 
 use crate::options::Trade;
-use gatebus_wire::keeper::{Answer, Reason, Request};
+use gatebus_wire::keeper::{Answer, Reason, Request, Scan};
 use gatebus_wire::spawner::{Class, Usage};
 
 /// What happened.
@@ -47,6 +47,8 @@ pub(crate) enum Action {
     Answer(u32, Answer),
     /// Answer a datagram that is nobody's request; whatever is kept for the id stays.
     Refuse(u32, Reason, i32),
+    /// Look what of this child's memory is its own, for this request.
+    Scan(u32, u32, Scan),
     /// This child stands still from now on, or goes on.
     Park(u32, bool),
     /// Answer the host about a request that goes on.

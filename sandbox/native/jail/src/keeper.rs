@@ -23,6 +23,8 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
+#[path = "scanning.rs"]
+mod scanning;
 #[path = "sharing.rs"]
 mod sharing;
 #[path = "wards.rs"]
@@ -120,6 +122,8 @@ struct Keeper {
     /// Unset until the first container stands.
     ready: Option<Ready>,
     broken: Option<String>,
+    /// Where the list goes that the present request asks for.
+    list: Option<OwnedFd>,
     end: Option<End>,
 }
 
@@ -149,6 +153,7 @@ impl Keeper {
             answers: VecDeque::new(),
             ready: None,
             broken: None,
+            list: None,
             end: None,
         }
     }
@@ -225,6 +230,8 @@ impl Keeper {
             Ok((id, request)) => {
                 if request.is_work() {
                     self.held.insert(id, (datagram.to_vec(), descriptors));
+                } else {
+                    self.list = descriptors.into_iter().next();
                 }
                 self.decide(Event::Asked(id, request));
             }
@@ -278,6 +285,7 @@ impl Keeper {
                 }
                 Action::Status(id) => self.say_ready(id),
                 Action::Share(token, account) => self.share(token, account),
+                Action::Scan(token, id, scan) => self.scan(token, id, scan),
                 Action::Park(token, parked) => self.park(token, parked),
                 Action::Tell(id, answer) => self.answer(id, &answer),
                 Action::Forget(token) => self.forget(token),

@@ -2,7 +2,7 @@
 
 use super::{Place, Pool};
 use crate::events::Action;
-use gatebus_wire::keeper::{Answer, Request};
+use gatebus_wire::keeper::{Answer, Request, Scan};
 
 /// What is left of a wall time, in milliseconds, if there is a limit.
 pub(super) type Left = Option<u64>;
@@ -17,6 +17,14 @@ pub(super) fn deadline(now_ms: u64, request: &Request) -> Option<u64> {
 }
 
 impl Pool {
+    /// Of one that is gone or has not begun nothing is known.
+    pub(super) fn scan(&mut self, id: u32, scan: Scan) {
+        self.actions.push(match self.requests.get(&id) {
+            Some(Place::With(token)) => Action::Scan(*token, id, scan),
+            _ => Action::Tell(id, Answer::Scanned(None)),
+        });
+    }
+
     /// One that waits for a child stands still as soon as it has one. Nothing is answered about one that has ended
     /// meanwhile.
     pub(super) fn park(&mut self, now_ms: u64, id: u32, parked: bool) {

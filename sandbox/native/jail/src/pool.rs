@@ -20,8 +20,9 @@ mod supply;
 
 use parking::{Left, deadline};
 
-/// Descriptors of a request that waits or was just given: packet socket, image, memory, a continuation, and the child's.
-const WAITING_COST: u64 = 5;
+/// Descriptors of a request that waits or was just given: packet socket, image, memory, a continuation, two of a memory
+/// that it goes on from, and the child's.
+const WAITING_COST: u64 = 7;
 /// Descriptors of a running program: its pidfd.
 const RUNNING_COST: u64 = 1;
 /// How long the pool's filling is put off: a start has answered after a third of a millisecond, with two processors that
@@ -154,6 +155,7 @@ impl Pool {
             Request::Status => self.actions.push(Action::Status(id)),
             Request::Share(account) => self.share(id, account),
             Request::Park(parked) => self.park(now_ms, id, parked),
+            Request::Scan(scan) => self.scan(id, scan),
             Request::Kill => self.kill(id),
             Request::Start(start) => match Class::of_stack(start.stack_class) {
                 Some(class) => self.admit(now_ms, id, request, class),

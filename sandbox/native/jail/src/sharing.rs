@@ -86,10 +86,16 @@ fn cpu_us(child: &mut Child) -> Option<u64> {
 
 /// The clock of a process, by its id in our namespace: `Pid:` in what the kernel tells of a pidfd.
 fn clock_of(pidfd: RawFd) -> Option<libc::clockid_t> {
-    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{pidfd}")).ok()?;
-    let pid = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse::<libc::pid_t>().ok())?;
+    let pid = pid_of(pidfd)?;
     let mut clock = 0;
     // SAFETY: `clock` is where the number goes.
     let found = unsafe { libc::clock_getcpuclockid(pid, &mut clock) };
-    (pid > 0 && found == 0).then_some(clock)
+    (found == 0).then_some(clock)
+}
+
+/// By its descriptor, in our namespace; none of a process that is gone.
+pub(super) fn pid_of(pidfd: RawFd) -> Option<libc::pid_t> {
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{pidfd}")).ok()?;
+    let pid = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse::<libc::pid_t>().ok())?;
+    (pid > 0).then_some(pid)
 }

@@ -224,7 +224,7 @@ impl Keeper {
         let bytes = match request {
             Request::Start(start) => start.memory_limit.saturating_add(start.data_limit),
             Request::Compile(job) => job.memory_limit.saturating_add(job.max_code),
-            Request::Kill | Request::Status | Request::Share(_) | Request::Park(_) => return,
+            _ => return,
         };
         let group = self.children.get_mut(&token).and_then(|child| child.group.as_mut());
         if let Some(group) = group {

@@ -54,6 +54,8 @@ pub struct ProgramDescriptors {
     pub memory: OwnedFd,
     /// The sealed image of the continuation, of a program that goes on.
     pub continuation: Option<OwnedFd>,
+    /// The sealed files of the memory that it goes on from without a copy: the memory, and what was changed in it.
+    pub base: Vec<OwnedFd>,
 }
 
 /// What a compile worker reads and writes: [`WASM`], [`IMAGE`], [`FACTS`].

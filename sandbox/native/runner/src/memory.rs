@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::os::fd::RawFd;
 use std::ptr::null_mut;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use wasmtime::{Error, LinearMemory, MemoryCreator, MemoryType};
 
 /// Addresses a 32-bit memory can name: with this much reserved the compiler needs no bounds checks.
@@ -33,11 +33,36 @@ const SLOT: usize = SLOT_RESERVATION + SLOT_GUARD;
 /// The slot of the control memory.
 pub const CONTROL: usize = MEMORIES;
 /// The slot for references.
-const REFERENCES: usize = MEMORIES + 1;
-const SLOTS: usize = MEMORIES + 2;
+const REFERENCES: usize = MEMORIES + 2;
+/// The slot where the file of a program that goes on from a shared memory is seen: what it has changed goes there.
+const OUTLET: usize = MEMORIES + 1;
+const SLOTS: usize = MEMORIES + 3;
 const LENGTH: usize = FRONT_GUARD + REFERENCES * SLOT + REFERENCES_RESERVATION + SLOT_GUARD;
 /// No memory has this number.
 const NONE: usize = usize::MAX;
+
+/// Of what the kernel maps.
+pub const PAGE: usize = 4096;
+
+/// A list of pages: `u32 page, u32 pages` each.
+pub fn entries(list: &[u8]) -> impl Iterator<Item = (u32, u32)> {
+    list.as_chunks::<8>()
+        .0
+        .iter()
+        .map(|[a, b, c, d, e, f, g, h]| (u32::from_le_bytes([*a, *b, *c, *d]), u32::from_le_bytes([*e, *f, *g, *h])))
+}
+
+/// A memory to go on from without a copy.
+pub struct Base<'a> {
+    /// Its file.
+    pub file: RawFd,
+    /// How much of it there is.
+    pub length: usize,
+    /// A second file, whose pieces (offset, length) stand for those of the first.
+    pub changes: Option<RawFd>,
+    /// See above.
+    pub pieces: &'a [(usize, usize)],
+}
 
 /// The reserved range and how much of each slot is accessible.
 pub struct Slots {
@@ -47,6 +72,8 @@ pub struct Slots {
     taken: AtomicUsize,
     /// Which memory of the module is the control memory.
     control: AtomicUsize,
+    /// Memory 0 is shared with others until it is written to.
+    shared: AtomicBool,
 }
 
 /// Where the control memory begins in the memfd: behind memory 0, whose limit need not be whole pages.
@@ -69,6 +96,7 @@ impl Slots {
             limits: std::array::from_fn(|_| AtomicUsize::new(SLOT_RESERVATION)),
             taken: AtomicUsize::new(0),
             control: AtomicUsize::new(NONE),
+            shared: AtomicBool::new(false),
         };
         slots.limits[REFERENCES].store(REFERENCES_RESERVATION, Relaxed);
         Ok(Arc::new(slots))
@@ -114,6 +142,59 @@ impl Slots {
         self.limits[CONTROL].store(bytes, Relaxed);
         self.control.store(number, Relaxed);
         Ok(())
+    }
+
+    /// Lays sealed files over slot 0 without a copy: what the program writes is its own. `base`: the first `length` bytes; `pieces`
+    /// (offset, length) of `changes` over it. Behind them is nothing yet. Its own file is seen in the outlet.
+    pub fn map_shared(&self, own: RawFd, limit: usize, base: &Base<'_>) -> Result<(), String> {
+        let start = self.start(0);
+        let limit = limit.min(SLOT_RESERVATION);
+        let within = |at: usize, length: usize| at.checked_add(length).is_some_and(|end| end <= base.length);
+        if base.length > limit || !base.pieces.iter().all(|(at, length)| within(*at, *length)) {
+            return Err("a shared memory is larger than its limit".to_owned());
+        }
+        let private = libc::MAP_PRIVATE | libc::MAP_FIXED | libc::MAP_NORESERVE;
+        let mut parts = vec![(start, base.length, libc::PROT_NONE, private, base.file, 0)];
+        let changes = base.pieces.iter().zip(std::iter::repeat(base.changes));
+        let changes = changes
+            .filter_map(|((at, length), file)| Some((start + at, *length, libc::PROT_NONE, private, file?, *at)));
+        parts.extend(changes);
+        let shared = libc::MAP_SHARED | libc::MAP_FIXED | libc::MAP_NORESERVE;
+        parts.push((self.start(OUTLET), limit, libc::PROT_READ | libc::PROT_WRITE, shared, own, 0));
+        for (address, length, access, flags, file, offset) in parts.into_iter().filter(|part| part.1 > 0) {
+            let offset = i64::try_from(offset).map_err(|error| error.to_string())?;
+            // SAFETY: each range is inside a slot of this process's reservation, and nothing lives in it.
+            let mapped = unsafe { libc::mmap(address as _, length, access, flags, file, offset) };
+            if mapped == libc::MAP_FAILED {
+                return Err("the guest's memory cannot be mapped".to_owned());
+            }
+        }
+        self.limits[0].store(limit, Relaxed);
+        self.limits[OUTLET].store(limit, Relaxed);
+        self.sizes[OUTLET].store(limit, Relaxed);
+        self.shared.store(true, Relaxed);
+        Ok(())
+    }
+
+    /// Where memory 0 is, if it is shared until it is written to.
+    pub fn shared_at(&self) -> Option<u64> {
+        self.shared.load(Relaxed).then_some(self.start(0) as u64)
+    }
+
+    /// Copies pages (number, count; of 4 KiB) of a shared memory 0 into its own file. The file is zeros: zeros stay holes.
+    pub fn take_changes(&self, list: &[(u32, u32)]) {
+        // SAFETY: the guest has been left, and the outlet is nobody else's.
+        let (memory, outlet) = unsafe { (self.content(0), self.content(OUTLET)) };
+        for (page, pages) in list {
+            let (start, end) = (*page as usize * PAGE, (*page as usize + *pages as usize) * PAGE);
+            let end = end.min(memory.len());
+            let (Some(from), Some(to)) = (memory.get(start..end), outlet.get_mut(start..end)) else { continue };
+            for (from, to) in from.chunks(PAGE).zip(to.chunks_mut(PAGE)) {
+                if from.iter().any(|byte| *byte != 0) {
+                    to.copy_from_slice(from);
+                }
+            }
+        }
     }
 
     /// Forgets everything that a warm-up has used: fresh pages without access, all slots free.

@@ -12,11 +12,13 @@ use crate::go::Restored;
 use crate::host::{Host, Rules};
 use crate::limiter::Limiter;
 use crate::link::Linkers;
-use crate::memory::Slots;
+use crate::memory::{Base, PAGE, Slots, control_offset, entries};
 use crate::stop::{Left, report, suspend};
 use gatebus_abi::{Channel, Exit, Personality, Setup};
+use gatebus_wire::keeper::SCAN_MOST;
 use gatebus_wire::status;
 use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -46,12 +48,22 @@ pub struct Order {
     pub control_bytes: usize,
     /// The image of what continues a suspended program.
     pub continuation: Option<OwnedFd>,
+    /// The files of a memory that it goes on from without a copy, and how many pages of 64 KiB there are of it.
+    pub base: (Vec<OwnedFd>, u32),
 }
 
 impl Order {
     /// A program without a memfd: limits of nothing, to be replaced.
     pub fn anonymous(image: OwnedFd) -> Order {
-        Order { memory_limit: 0, table_limit: 0, image, memory: None, control_bytes: 0, continuation: None }
+        Order {
+            memory_limit: 0,
+            table_limit: 0,
+            image,
+            memory: None,
+            control_bytes: 0,
+            continuation: None,
+            base: (Vec::new(), 0),
+        }
     }
 }
 
@@ -105,14 +117,17 @@ pub fn run(stage: &mut Stage, order: Order, mut channel: Box<dyn Channel>, lock:
 }
 
 fn prepare(stage: &mut Stage, order: Order) -> Result<Ready, Exit> {
-    let Order { memory_limit, table_limit, image, memory, control_bytes, continuation } = order;
+    let Order { memory_limit, table_limit, image, memory, control_bytes, continuation, base } = order;
     let module = module_of(&stage.engine, image)?;
     let continuation = continuation.map(|image| module_of(&stage.engine, image)).transpose()?;
     let linked = stage.linkers.link(&module);
     let (personality, instance) = linked.map_err(|_| because(status::IMPORTS_UNSATISFIED, "imports are missing"))?;
     let limit = usize::try_from(memory_limit).unwrap_or(usize::MAX);
     if let Some(memory) = memory {
-        let mapped = stage.slots.map_first(memory.as_raw_fd(), limit);
+        let mapped = match base.0.first() {
+            None => stage.slots.map_first(memory.as_raw_fd(), limit),
+            Some(_) => share(&stage.slots, &memory, limit, &base),
+        };
         mapped.map_err(|_| because(status::PANIC, "the guest's memory cannot be mapped"))?;
         if control_bytes > 0 {
             map_control(&stage.slots, &module, memory.as_raw_fd(), memory_limit, control_bytes)?;
@@ -129,6 +144,31 @@ fn module_of(engine: &Engine, image: OwnedFd) -> Result<Module, Exit> {
     // took the worker over: nothing of it runs before the lock, and what it can do afterwards is what any guest can.
     let module = unsafe { Module::deserialize_open_file(engine, File::from(image)) };
     module.map_err(|_| because(status::IMAGE_UNUSABLE, "the image cannot be used"))
+}
+
+/// Memory 0 from the files of a stopped program. Which pieces the second one has stands where the frames will be, in the file of
+/// the program's own: `u32 count, count x (u32 page, u32 pages)`, of 4 KiB.
+fn share(slots: &Slots, own: &OwnedFd, limit: usize, base: &(Vec<OwnedFd>, u32)) -> Result<(), String> {
+    let (files, pages) = base;
+    let [file, changes @ ..] = files.as_slice() else { return Err("no file".to_owned()) };
+    let pieces = match changes {
+        [] => Vec::new(),
+        _ => pieces(own, control_offset(limit as u64) + u64::from(gatebus_module::FRAMES))
+            .map_err(|error| error.to_string())?,
+    };
+    let changes = changes.first().map(AsRawFd::as_raw_fd);
+    let length = (*pages as usize) << 16;
+    slots.map_shared(own.as_raw_fd(), limit, &Base { file: file.as_raw_fd(), length, changes, pieces: &pieces })
+}
+
+fn pieces(own: &OwnedFd, at: u64) -> std::io::Result<Vec<(usize, usize)>> {
+    let mut file = File::from(own.try_clone()?);
+    let mut count = [0; 4];
+    file.seek(SeekFrom::Start(at))?;
+    file.read_exact(&mut count)?;
+    let mut list = vec![0; (u32::from_le_bytes(count) as usize).min(SCAN_MOST) * 8];
+    file.read_exact(&mut list)?;
+    Ok(entries(&list).map(|(page, pages)| (page as usize * PAGE, pages as usize * PAGE)).collect())
 }
 
 /// The control memory is the last one: the others are exported, hidden, under their numbers.

@@ -6,7 +6,7 @@
 
 use crate::ending::because;
 use crate::host::Host;
-use crate::memory::CONTROL;
+use crate::memory::{CONTROL, entries};
 use crate::references::{Functions, Unknown};
 use gatebus_abi::{Channel, Exit, Io};
 use gatebus_module::{
@@ -54,7 +54,43 @@ fn told(store: &mut Store<Host>, left: &Left<'_>) -> Result<(), Exit> {
     }
     packets.number(world.len())?;
     packets.add(&world)?;
-    packets.flush()
+    packets.flush()?;
+    match slots.shared_at() {
+        None => Ok(()),
+        Some(address) => hand_over(store, address),
+    }
+}
+
+/// Of a memory that is shared until it is written to, the host has in its file what this process copies there: it waits until
+/// the host knows what that is. The list stands where the frames were.
+fn hand_over(store: &mut Store<Host>, address: u64) -> Result<(), Exit> {
+    let slots = store.data().slots.clone();
+    let channel = &mut *store.data_mut().channel;
+    send(channel, &encode(Kind::Held, &address.to_le_bytes()).unwrap_or_default())?;
+    let count = taken(channel)? as usize;
+    // SAFETY: the guest has been left.
+    let control = unsafe { slots.content(CONTROL) };
+    let list = control.get(FRAMES as usize..).and_then(|list| list.get(..count * 8)).unwrap_or_default();
+    slots.take_changes(&entries(list).collect::<Vec<_>>());
+    Ok(())
+}
+
+/// The host's TAKE, the only thing that it says after SUSPEND: `u32 count`.
+fn taken(channel: &mut dyn Channel) -> Result<u32, Exit> {
+    let mut packet = [0u8; 16];
+    let mut have = 0;
+    while have < packet.len() {
+        match channel.read(packet.get_mut(have..).unwrap_or_default()) {
+            Io::Done(count) => have += count,
+            Io::WouldBlock => _ = channel.wait(true, false, None),
+            Io::Closed => return Err(because(status::ORPHANED, "the host closed the packet socket")),
+        }
+    }
+    let [_, _, _, _, _, _, _, kind, a, b, c, d, ..] = packet;
+    if kind != Kind::Take as u8 {
+        return Err(because(status::SETUP_MALFORMED, "something else than TAKE"));
+    }
+    Ok(u32::from_le_bytes([a, b, c, d]))
 }
 
 /// The parts that are small. Of further memories only their number is right.

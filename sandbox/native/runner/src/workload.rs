@@ -168,7 +168,9 @@ impl Workload for Native {
         let class = if start.stack_class == 0 { StackClass::Small } else { StackClass::Large };
         // The kernel counts images, which are mapped privately, as data: the host allows for them.
         let images = size_of_file(&fds.image) + fds.continuation.as_ref().map_or(0, size_of_file);
-        let data = start.data_limit.saturating_sub(images);
+        // So it does with a memory that is shared until it is written to.
+        let memory = if start.base_files > 0 { start.memory_limit } else { 0 };
+        let data = start.data_limit.saturating_sub(images).saturating_sub(memory);
         let order = Order {
             memory_limit: start.memory_limit,
             table_limit: start.table_limit,
@@ -176,6 +178,7 @@ impl Workload for Native {
             memory: Some(fds.memory),
             control_bytes: start.control_bytes as usize,
             continuation: fds.continuation,
+            base: (fds.base, start.base_pages),
         };
         let room = usize::try_from(data.saturating_sub(HEADROOM.max(data / 4))).unwrap_or(usize::MAX);
         if !heap::limit(room - room % heap::STEP) {

@@ -61,14 +61,32 @@ pub enum Kind {
     State = 10,
     /// The next bytes of what a resumed program goes on from.
     Restore = 11,
+    /// A program that goes on from a shared memory has told its state and waits: the host finds out what it has changed.
+    Held = 12,
+    /// It copies what it has changed into its file, and reports.
+    Take = 13,
 }
 
 impl Kind {
-    /// The kind of this number; 12..15 are reserved, the rest unknown.
+    /// The kind of this number; 14 and 15 are reserved, the rest unknown.
     pub fn from_untrusted(number: u8) -> Result<Kind, Malformed> {
         use Kind::*;
-        const ALL: [Kind; 12] =
-            [Begin, Argument, Environment, Function, Node, Content, Go, Log, Report, Suspend, State, Restore];
+        const ALL: [Kind; 14] = [
+            Begin,
+            Argument,
+            Environment,
+            Function,
+            Node,
+            Content,
+            Go,
+            Log,
+            Report,
+            Suspend,
+            State,
+            Restore,
+            Held,
+            Take,
+        ];
         ALL.get(usize::from(number)).copied().ok_or(Malformed("unknown kind of control packet"))
     }
 }

@@ -6,10 +6,11 @@ use crate::layers::Layers;
 
 /// Version of this conversation, in READY.
 pub const VERSION: u32 = 1;
-/// No datagram is longer (the longest, START and READY, have 56).
+/// No datagram is longer (the longest, START, has 64).
 pub const DATAGRAM_MAX: usize = 128;
 
-/// START: a program. Descriptors: packet socket, image, memory; of one that goes on, also the continuation's image.
+/// START: a program. Descriptors: packet socket, image, memory; of one that goes on, also the continuation's image; then
+/// the files of a memory that it goes on from without a copy: the memory, and what was changed in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Start {
     /// Bytes of the memory memfd, without the control memory.
@@ -28,7 +29,28 @@ pub struct Start {
     pub flags: u32,
     /// Bytes of the control memory, which follow in the memory memfd; 0 = the program cannot be suspended.
     pub control_bytes: u32,
+    /// Files of the memory that it goes on from without a copy: 0, 1 or 2.
+    pub base_files: u32,
+    /// How much of that memory there is, in pages of 64 KiB.
+    pub base_pages: u32,
 }
+
+/// What of a program's memory is its own by now, not the file's that it goes on from. Descriptor: its memory file, where
+/// the answer's list goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Scan {
+    /// Where its memory is, in its own addresses: as the program says, and it is believed about itself only.
+    pub address: u64,
+    /// Bytes from there.
+    pub length: u64,
+    /// Where in the file the list goes: `u32 page, u32 pages` (of 4 KiB, from the address on), ascending.
+    pub list_at: u64,
+}
+
+/// Entries of a list of SCAN: half a megabyte of it fits into any control memory.
+pub const SCAN_MOST: usize = 65_536;
+/// Page of a list of SCAN.
+pub const SCAN_PAGE: u64 = 4096;
 
 /// What a compile worker makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -75,6 +97,8 @@ pub enum Request {
     Compile(Compile),
     /// Say READY again.
     Status,
+    /// Write down which pages of its memory a program has changed.
+    Scan(Scan),
     /// The program stands still from now on, or goes on; its wall time too.
     Park(bool),
     /// While others want the processors too, this program computes on the share of this account; 0: no longer.
@@ -159,6 +183,8 @@ pub enum Answer {
     Failed(Reason, i32),
     /// A program stands still, or goes on: PARK was obeyed.
     Parked(bool),
+    /// SCAN was done: so many entries. None: it is not known, here or of this program.
+    Scanned(Option<u32>),
 }
 
 /// A request that is not one, with its id as far as there is one.
@@ -176,10 +202,14 @@ const COMPILE: u32 = 3;
 const STATUS: u32 = 4;
 const SHARE: u32 = 5;
 const PARK: u32 = 6;
+const SCAN: u32 = 7;
 const READY: u32 = 16;
 const ENDED: u32 = 17;
 const FAILED: u32 = 18;
 const PARKED: u32 = 19;
+const SCANNED: u32 = 20;
+/// In SCANNED.
+const UNKNOWN: u32 = u32::MAX;
 
 impl Request {
     /// It is about a process to be: descriptors come with it, and its id stays taken until that one has ended.
@@ -190,7 +220,11 @@ impl Request {
     /// How many descriptors may come with it.
     pub fn descriptors(&self) -> std::ops::RangeInclusive<usize> {
         match self {
-            Request::Start(_) => 3..=4,
+            Request::Start(start) => {
+                let base = start.base_files as usize;
+                3 + base..=4 + base
+            }
+            Request::Scan(_) => 1..=1,
             Request::Compile(_) => 3..=3,
             Request::Kill | Request::Status | Request::Share(_) | Request::Park(_) => 0..=0,
         }
@@ -203,7 +237,13 @@ impl Request {
             Request::Start(start) => {
                 let head =
                     head(START).u64(start.memory_limit).u64(start.data_limit).u32(start.cpu_ms).u32(start.wall_ms);
-                head.u32(start.table_limit).u32(start.stack_class).u32(start.flags).u32(start.control_bytes).done()
+                head.u32(start.table_limit)
+                    .u32(start.stack_class)
+                    .u32(start.flags)
+                    .u32(start.control_bytes)
+                    .u32(start.base_files)
+                    .u32(start.base_pages)
+                    .done()
             }
             Request::Kill => head(KILL).done(),
             Request::Compile(job) => {
@@ -212,6 +252,7 @@ impl Request {
             }
             Request::Status => head(STATUS).done(),
             Request::Share(account) => head(SHARE).u32(account).done(),
+            Request::Scan(scan) => head(SCAN).u64(scan.address).u64(scan.length).u64(scan.list_at).done(),
             Request::Park(parked) => head(PARK).u32(parked.into()).done(),
         }
     }
@@ -241,6 +282,8 @@ fn request_untrusted(kind: u32, mut fields: Reader<'_>) -> Result<Request, Malfo
             stack_class: fields.u32()?,
             flags: fields.u32()?,
             control_bytes: fields.u32()?,
+            base_files: files_untrusted(fields.u32()?)?,
+            base_pages: fields.u32()?,
         }),
         COMPILE => Request::Compile(Compile {
             memory_limit: fields.u64()?,
@@ -253,11 +296,16 @@ fn request_untrusted(kind: u32, mut fields: Reader<'_>) -> Result<Request, Malfo
         KILL => Request::Kill,
         STATUS => Request::Status,
         SHARE => Request::Share(fields.u32()?),
+        SCAN => Request::Scan(Scan { address: fields.u64()?, length: fields.u64()?, list_at: fields.u64()? }),
         PARK => Request::Park(flag_untrusted(fields.u32()?)?),
         _ => return Err(Malformed("unknown kind of request")),
     };
     fields.end()?;
     Ok(request)
+}
+
+fn files_untrusted(number: u32) -> Result<u32, Malformed> {
+    if number <= 2 { Ok(number) } else { Err(Malformed("too many files of one memory")) }
 }
 
 fn flag_untrusted(number: u32) -> Result<bool, Malformed> {
@@ -295,6 +343,7 @@ impl Answer {
                 head.u64(ended.user_us).u64(ended.system_us).u64(ended.max_rss).done()
             }
             Answer::Parked(parked) => head(PARKED).u32(parked.into()).done(),
+            Answer::Scanned(count) => head(SCANNED).u32(count.unwrap_or(UNKNOWN)).done(),
             Answer::Failed(reason, errno) => head(FAILED).u32(reason as u32).i32(errno).done(),
         }
     }
@@ -313,6 +362,7 @@ impl Answer {
                 max_rss: fields.u64()?,
             }),
             PARKED => Answer::Parked(flag_untrusted(fields.u32()?)?),
+            SCANNED => Answer::Scanned(Some(fields.u32()?).filter(|count| *count != UNKNOWN)),
             FAILED => Answer::Failed(reason_untrusted(fields.u32()?)?, fields.i32()?),
             _ => return Err(Malformed("unknown kind of answer")),
         };

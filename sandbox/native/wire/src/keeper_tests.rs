@@ -10,11 +10,20 @@ fn requests() -> Vec<Request> {
         stack_class: 1,
         flags: 7,
         control_bytes: 8,
+        base_files: 0,
+        base_pages: 9,
     };
     let job = Compile { memory_limit: 1 << 35, max_code: 2, cpu_ms: 3, wall_ms: 4, flags: 5, job: Job::Plain };
     let jobs =
         [Job::Plain, Job::Suspendable, Job::Continue, Job::Show, Job::Export].map(|kind| Compile { job: kind, ..job });
-    let mut all = vec![Request::Start(start), Request::Kill, Request::Status, Request::Share(9), Request::Park(true)];
+    let mut all = vec![
+        Request::Start(start),
+        Request::Kill,
+        Request::Status,
+        Request::Share(9),
+        Request::Park(true),
+        Request::Scan(Scan { address: 1 << 47, length: 1 << 32, list_at: 70_000 }),
+    ];
     all.extend(jobs.map(Request::Compile));
     all
 }
@@ -31,7 +40,14 @@ fn answers() -> Vec<Answer> {
         generation: 9,
     };
     let ended = Ended { wait_status: 0x1f, why: Why::Memory, user_us: 1 << 40, system_us: 2, max_rss: 3 };
-    vec![Answer::Ready(ready), Answer::Ended(ended), Answer::Failed(Reason::NoStackClass, -5), Answer::Parked(true)]
+    vec![
+        Answer::Ready(ready),
+        Answer::Ended(ended),
+        Answer::Failed(Reason::NoStackClass, -5),
+        Answer::Parked(true),
+        Answer::Scanned(Some(7)),
+        Answer::Scanned(None),
+    ]
 }
 
 #[test]
@@ -80,7 +96,7 @@ fn a_request_with_another_number_of_descriptors_is_refused() {
 
 #[test]
 fn unknown_kinds_and_jobs_are_refused() {
-    for kind in [0u32, 7, 15, 16, 17, 18, u32::MAX] {
+    for kind in [0u32, 8, 15, 16, 17, 18, u32::MAX] {
         let bytes = [kind.to_le_bytes(), 3u32.to_le_bytes()].concat();
         assert_eq!(Request::decode_untrusted(&bytes, 0), Err(BadRequest { id: 3, text: "unknown kind of request" }));
     }
@@ -110,7 +126,7 @@ fn answers_of_another_length_kind_or_number_are_refused() {
         bytes[at] = value;
         Answer::decode_untrusted(&bytes).expect_err("corrupt").0
     };
-    let [ready, ended, failed, parked] = answers().try_into().expect("four");
+    let [ready, ended, failed, parked, _, _] = answers().try_into().expect("six");
     assert_eq!(corrupt(ready, 0, 1), "unknown kind of answer");
     assert_eq!(corrupt(ready, 8, 2), "unknown version of the keeper");
     assert_eq!(corrupt(ended, 12, 4), "unknown why");

@@ -148,7 +148,7 @@ fn nothing_comes_before_begin() {
 
 #[test]
 fn what_only_the_runtime_says_is_refused() {
-    for kind in [Kind::Log, Kind::Report, Kind::State] {
+    for kind in [Kind::Log, Kind::Report, Kind::State, Kind::Held, Kind::Take] {
         assert_eq!(refusal(&[begin_with(0), said(kind, b"")]), "setup packet out of order");
     }
 }
@@ -160,7 +160,7 @@ fn packets_of_services_are_refused() {
         assert_eq!(refusal(&[bytes]), "not a control packet");
     }
     assert_eq!(refusal(&[crate::packets::packet(-2, 3, 0, b"").expect("small")]), "not a control packet");
-    assert_eq!(refusal(&[crate::packets::packet(-2, 0, 12, b"").expect("small")]), "unknown kind of control packet");
+    assert_eq!(refusal(&[crate::packets::packet(-2, 0, 14, b"").expect("small")]), "unknown kind of control packet");
 }
 
 #[test]

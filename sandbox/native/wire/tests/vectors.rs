@@ -2,7 +2,7 @@
 //! `BLESS=1 cargo test -p gatebus-wire --test vectors` writes the file; otherwise it is compared.
 
 use gatebus_wire::control::{self, Begin, Kind, Node, NodeType, Report};
-use gatebus_wire::keeper::{Answer, Compile, Ended, Job, Ready, Reason, Request, Start, Why};
+use gatebus_wire::keeper::{Answer, Compile, Ended, Job, Ready, Reason, Request, Scan, Start, Why};
 use gatebus_wire::{Layers, layers, packets, status};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
@@ -101,15 +101,22 @@ fn request_rows() -> Vec<Value> {
         stack_class: 1,
         flags: 0,
         control_bytes: 0,
+        base_files: 0,
+        base_pages: 0,
     };
     let suspendable = Start { control_bytes: 16_842_752, ..start };
+    let shared = Start { base_files: 2, base_pages: 17, ..suspendable };
+    let scan = Scan { address: 1 << 46, length: 1 << 20, list_at: 4096 };
     let start_fields = |start: &Start| {
         json!({"memory_limit": start.memory_limit, "data_limit": start.data_limit, "cpu_ms": start.cpu_ms, "wall_ms": start.wall_ms,
-        "table_limit": start.table_limit, "stack_class": start.stack_class, "flags": start.flags, "control_bytes": start.control_bytes})
+        "table_limit": start.table_limit, "stack_class": start.stack_class, "flags": start.flags, "control_bytes": start.control_bytes,
+        "base_files": start.base_files, "base_pages": start.base_pages})
     };
     let mut cases = vec![
         ("START", Request::Start(start), start_fields(&start)),
         ("START", Request::Start(suspendable), start_fields(&suspendable)),
+        ("START", Request::Start(shared), start_fields(&shared)),
+        ("SCAN", Request::Scan(scan), json!({"address": scan.address, "length": scan.length, "list_at": scan.list_at})),
         ("KILL", Request::Kill, json!({})),
         ("STATUS", Request::Status, json!({})),
         ("SHARE", Request::Share(70_000), json!({"account": 70_000})),
@@ -161,6 +168,10 @@ fn answer_rows() -> Vec<Value> {
     for parked in [true, false] {
         let bytes = hex(&Answer::Parked(parked).encode(9));
         rows.push(json!({"name": "PARKED", "id": 9, "fields": {"parked": parked}, "hex": bytes}));
+    }
+    for count in [Some(3), None] {
+        let bytes = hex(&Answer::Scanned(count).encode(9));
+        rows.push(json!({"name": "SCANNED", "id": 9, "fields": {"count": count}, "hex": bytes}));
     }
     rows
 }
