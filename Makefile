@@ -10,7 +10,7 @@ CARGO := cd sandbox/native && cargo
 # Clippy as the compiler of an ordinary build: `cargo clippy` would check the engine's 100 crates a second time.
 CLIPPY := RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__
 
-.PHONY: build python engine guests test lint test-engine test-python browser-tools kubo fuzz kills cuts demo chat bench arm64 clean help
+.PHONY: build python engine guests test lint test-engine test-python browser-tools kubo fuzz kills cuts demo chat bench soak arm64 clean help
 
 help:
 	@echo "make test    build everything, lint, run all tests (first time: about 15 minutes, most of it the engine)"
@@ -19,6 +19,7 @@ help:
 	@echo "make build   only build; then $(BIN)/gatebus run FILE, $(BIN)/gatebus doctor"
 	@echo "make guests  build the example and test programs (C, JavaScript)"
 	@echo "make bench   measure and print one table; make bench ONLY=spawn_ms,idle_kib"
+	@echo "make soak    10,000 copies of a program come and go: descriptors and processes stay as many"
 	@echo "make autobahn  all 517 cases of the websocket test suite (needs a Python 2.7; make test runs 247)"
 	@echo "make kubo    build a real IPFS node for the tests of it (needs Go; make test does it)"
 	@echo "make arm64   cross-build the native part and test it under qemu-user"
@@ -72,6 +73,9 @@ browser-tools: python
 
 kubo:
 	@tests/kubo/build.sh "$(CACHE)"
+
+soak: build
+	GATEBUS_COPIES=10000 $(BIN)/pytest --quiet -o faulthandler_timeout=0 tests/sandbox/test_many_copies.py
 
 autobahn: python
 	GATEBUS_AUTOBAHN=1 $(BIN)/pytest --quiet -o faulthandler_timeout=0 tests/web/test_autobahn.py

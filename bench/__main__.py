@@ -31,7 +31,7 @@ SCRIPTS = {
     "bus": [sys.executable, "-m", "bench.bus_figures"],
     "content": [sys.executable, "-m", "bench.content_figures"],
     "kernels": [sys.executable, "-m", "bench.kernels"],
-    "copies": [sys.executable, "-m", "bench.copies"],
+    "copies": [sys.executable, "-m", "bench.copy_figures"],
     "stops": [sys.executable, "-m", "bench.stop_and_go"],
     "store": [sys.executable, "-m", "bench.snapshot_disk"],
     "live": [sys.executable, "-m", "bench.live_figures"],

@@ -115,9 +115,7 @@ class Program:
                         await trio.lowlevel.cancel_shielded_checkpoint()
                     return packets
                 else:
-                    await (
-                        trio.lowlevel.checkpoint()
-                    )  # only control packets came: a flood of them must not hold the loop
+                    await trio.lowlevel.checkpoint()  # a flood of control packets must not hold the loop
 
     def __aiter__(self) -> Program:
         return self
