@@ -3,6 +3,7 @@
 use crate::Malformed;
 use crate::fields::{Reader, Writer};
 use crate::layers::Layers;
+pub use crate::scan::{SCAN_MOST, SCAN_PAGE, Scan};
 
 /// Version of this conversation, in READY.
 pub const VERSION: u32 = 1;
@@ -34,23 +35,6 @@ pub struct Start {
     /// How much of that memory there is, in pages of 64 KiB.
     pub base_pages: u32,
 }
-
-/// What of a program's memory is its own by now, not the file's that it goes on from. Descriptor: its memory file, where
-/// the answer's list goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Scan {
-    /// Where its memory is, in its own addresses: as the program says, and it is believed about itself only.
-    pub address: u64,
-    /// Bytes from there.
-    pub length: u64,
-    /// Where in the file the list goes: `u32 page, u32 pages` (of 4 KiB, from the address on), ascending.
-    pub list_at: u64,
-}
-
-/// Entries of a list of SCAN: half a megabyte of it fits into any control memory.
-pub const SCAN_MOST: usize = 65_536;
-/// Page of a list of SCAN.
-pub const SCAN_PAGE: u64 = 4096;
 
 /// What a compile worker makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

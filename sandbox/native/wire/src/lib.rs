@@ -15,6 +15,7 @@ pub mod fields;
 pub mod keeper;
 pub mod layers;
 pub mod packets;
+mod scan;
 pub mod setup;
 pub mod spawner;
 pub mod status;
