@@ -186,3 +186,23 @@ fn the_kernels_of_the_benchmark_are_undisturbed() {
         assert!(stopped.legs >= 20, "{name}: {} stops", stopped.legs);
     }
 }
+
+/// Two sites for each of the first bytes of the zone: a request for one stops at both, and each goes on where it was.
+#[test]
+fn more_sites_than_the_zone_has_bytes_are_told_apart() {
+    let sites = gatebus_module::ZONE + 8;
+    let body: String = (0..sites)
+        .map(|site| format!("(loop (local.set 1 (i32.add (i32.mul (local.get 1) (i32.const 3)) (i32.const {site}))))"))
+        .collect();
+    let wat = format!("(module (func (export \"run\") (param i32) (result i32) (local i32) {body} (local.get 1)))");
+    let wasm = wat::parse_str(wat).unwrap();
+    let engines = common::quick_engines();
+    let expected = plain(&engines[0], &wasm, "run", &[Val::I32(0)]);
+    let mut stopped = Stopped::new(&wasm, &engines[..1]);
+    let mut third = |running: &mut Running, _leg: usize| {
+        running.withdraw();
+        running.request_one(3);
+    };
+    assert_eq!(stopped.run("run", &[Val::I32(0)], &mut third), expected);
+    assert_eq!(stopped.hit, [3, 3 + gatebus_module::ZONE].into());
+}

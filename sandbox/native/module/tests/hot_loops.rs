@@ -65,3 +65,15 @@ fn a_loop_behind_another_one_is_left_as_well() {
     let values = leave(SIBLINGS);
     assert!(values.iter().all(|value| *value < 9_900_000_000), "{values:?}");
 }
+
+/// More sites than bytes in the zone: the inner loop reads the byte of the outer one, and nothing is stored between.
+#[test]
+fn a_loop_that_shares_its_byte_with_the_one_around_it_is_left() {
+    let between = "(loop)".repeat(ZONE as usize - 1);
+    let wat = NESTED.replace("(loop $i (br_if", &format!("{between} (loop $i (br_if"));
+    let wasm = wat::parse_str(&wat).unwrap();
+    let sites = Suspendable::new_untrusted(&wasm).unwrap().table().sites.len();
+    assert!(sites > ZONE as usize, "{sites}");
+    let values = leave(&wat);
+    assert!(values.iter().all(|value| *value < 9_900_000_000), "{values:?}");
+}

@@ -49,6 +49,9 @@ pub struct Stopped<'a> {
     /// With each, what memory 0 held.
     pub firsts: Vec<Vec<u8>>,
     pub keep: bool,
+    spoil: fn(Vec<u8>) -> Vec<u8>,
+    /// Stops of one run.
+    pub most: usize,
 }
 
 impl<'a> Stopped<'a> {
@@ -58,8 +61,18 @@ impl<'a> Stopped<'a> {
     }
 
     pub fn of(program: Suspendable<'a>, engines: &[Engine]) -> Stopped<'a> {
-        let engines =
-            engines.iter().map(|engine| (engine.clone(), Module::new(engine, program.wasm()).unwrap())).collect();
+        let wasm = program.wasm().to_vec();
+        Stopped::spoilt(program, &wasm, |continuation| continuation, engines)
+    }
+
+    /// With another transformed program than its own, and other continuations: a harness has to see that.
+    pub fn spoilt(
+        program: Suspendable<'a>,
+        wasm: &[u8],
+        spoil: fn(Vec<u8>) -> Vec<u8>,
+        engines: &[Engine],
+    ) -> Stopped<'a> {
+        let engines = engines.iter().map(|engine| (engine.clone(), Module::new(engine, wasm).unwrap())).collect();
         let (compiled, hit) = (BTreeMap::new(), BTreeSet::new());
         Stopped {
             program,
@@ -71,6 +84,8 @@ impl<'a> Stopped<'a> {
             kept: Vec::new(),
             firsts: Vec::new(),
             keep: false,
+            spoil,
+            most: MOST_LEGS,
         }
     }
 
@@ -112,7 +127,7 @@ impl<'a> Stopped<'a> {
         // A trap that follows the last frame's return cannot be: nothing of the program runs while it is left.
         while running.was_left() && results.is_ok() {
             *leg += 1;
-            assert!(*leg < MOST_LEGS, "it does not come forward");
+            assert!(*leg < self.most, "it does not come forward");
             let resume = self.move_on(running, phase, entry, *leg);
             disturb.disturb(running, *leg);
             results = running.call_function(resume, &[]);
@@ -156,13 +171,13 @@ impl<'a> Stopped<'a> {
     fn continuation(&mut self, turn: usize, state: &State) -> &(Module, Guide) {
         let frames = read_untrusted(self.program.table(), &state.frames).unwrap();
         let sites = sites_of(&frames);
-        let (program, engines) = (&self.program, &self.engines);
+        let (program, engines, spoil) = (&self.program, &self.engines, self.spoil);
         self.compiled.entry((turn, sites)).or_insert_with_key(|(turn, sites)| {
             let wasm = program.continuation_untrusted(sites).unwrap();
             let guide = program.guide_untrusted(sites).unwrap();
             let decoded = Guide::decode_untrusted(&guide.encode()).unwrap();
             assert_eq!(decoded, guide);
-            (Module::new(&engines[*turn].0, wasm).unwrap(), decoded)
+            (Module::new(&engines[*turn].0, spoil(wasm)).unwrap(), decoded)
         })
     }
 
