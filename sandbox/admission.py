@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from sandbox.imagecache import ImageStore
     from sandbox.limits import CompileLimits, HostLimits
 
+# Names of images that are known by their programs: 5 us less of each start; each takes about 300 bytes.
+KEYS_KNOWN = 1_024
 # Hashing this much takes a tenth of a millisecond; more goes to a thread, so that the loop keeps turning.
 HASH_INLINE_MAX = 128 << 10
 
@@ -84,6 +86,7 @@ class Admission:
         self._backend, self._store = backend, store
         self._limits, self._host = limits, host
         self._queues: dict[str, _Queue] = {}
+        self._keys: dict[tuple[str, str, Form], str] = {}
         self._workers = trio.CapacityLimiter(host.compile_workers)
         self._waiting = self._waiting_bytes = 0
         self.counts = AdmissionCounts()
@@ -101,7 +104,12 @@ class Admission:
 
     def ready(self, digest: str, form: Form = Form.PLAIN) -> Image | None:
         """From memory, without a wait."""
-        return self._store.ready(image_key(digest, self._backend.fingerprint, form))
+        names = digest, self._backend.fingerprint, form
+        if (key := self._keys.get(names)) is None:
+            if len(self._keys) >= KEYS_KNOWN:
+                self._keys.clear()
+            key = self._keys[names] = image_key(*names)
+        return self._store.ready(key)
 
     async def cached_untrusted(self, digest: str, form: Form = Form.PLAIN) -> Image | None:
         return await self._cached(image_key(digest, self._backend.fingerprint, form), digest)

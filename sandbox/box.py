@@ -29,7 +29,7 @@ from sandbox.statefile import pieces_of
 from sandbox.stopping import Stoppable, private_bytes, state_max
 from sandbox.traffic import Traffic, Watch, default_spin
 from sandbox.transport import feed
-from sandbox.tree import check_limits
+from sandbox.tree import Tree, check_limits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
@@ -177,8 +177,9 @@ class Sandbox:
         self._check_room()
         if setup.tree is not None:
             check_limits(setup.tree, limits.files, limits.nodes)
-        packets = _all_packets(setup, limits, instance)
-        first = _joined(packets, FIRST_BYTES)
+        packets = iter(()) if setup.tree is None else _files(setup.tree)
+        first = setup_packets(setup, limits, instance)
+        first += GO_PACKET if setup.tree is None else _joined(packets, FIRST_BYTES)
         beginning = Beginning(image.suspendable, private_bytes(limits) if image.suspendable else 0)
         program, unsent = await self._begin(image, first, limits, beginning, setup)
         program.instance = instance
@@ -250,10 +251,8 @@ class Sandbox:
             raise SandboxBroken("kill-late", "A killed program did not end; the sandbox is stuck. Start it again.")
 
 
-def _all_packets(setup: Setup, limits: Limits, instance: bytes) -> Iterator[bytes]:
-    yield setup_packets(setup, limits, instance)
-    if setup.tree is not None:
-        yield from tree_packets(setup.tree)
+def _files(tree: Tree) -> Iterator[bytes]:
+    yield from tree_packets(tree)
     yield GO_PACKET
 
 

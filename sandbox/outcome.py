@@ -167,6 +167,9 @@ class Usage:
     wall: float = 0.0
 
 
+_UNKNOWN = Usage()
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a program ended: `state`, `cause`, `result` (0..2**32-1), `text` (public), and what it cost."""
@@ -175,7 +178,7 @@ class Outcome:
     cause: Cause = Cause.NORMAL
     result: int = 0
     text: str = ""
-    usage: Usage = field(default_factory=Usage, compare=False)
+    usage: Usage = field(default=_UNKNOWN, compare=False)
 
     @property
     def ok(self) -> bool:

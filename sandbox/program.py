@@ -11,7 +11,6 @@ times the CPU when streaming, and a queue that needs a bound).
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 import trio
@@ -327,7 +326,7 @@ class Program:
                 bare = self._keep_memory(bare, self._stop or self._kept)
             self._transport.close()
             self._started.close()
-            self._outcome = replace(bare, usage=self.usage())
+            self._outcome = Outcome(bare.state, bare.cause, bare.result, bare.text, self.usage())
             self._on_ended()
         return self._outcome
 

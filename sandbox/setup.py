@@ -58,12 +58,17 @@ class Setup:
         if not 0 <= self.origin_credit <= CREDIT_MAX:
             raise BadSetup("setup-credit", f"The origin's credit must be 0 to {CREDIT_MAX} bytes.")
 
+    @property
+    def is_large(self) -> bool:
+        """It holds more than numbers."""
+        return bool(self.arguments or self.environment) or self.tree is not None
+
     def _check_kinds(self) -> None:
         """Python takes a text for a list of texts, and says little of what else is wrong."""
         arguments: object = self.arguments
-        if isinstance(arguments, str | bytes) or not isinstance(arguments, Iterable):
+        if type(arguments) is not tuple and (isinstance(arguments, str | bytes) or not isinstance(arguments, Iterable)):
             raise _wrong_kind("arguments", arguments, 'a list of texts: ("hello", "--verbose")')
-        if not isinstance(self.environment, Mapping):
+        if type(self.environment) is not dict and not isinstance(self.environment, Mapping):
             raise _wrong_kind("environment", self.environment, 'a mapping of texts: {"LANG": "C"}')
         if self.tree is not None and not isinstance(self.tree, Tree):
             raise _wrong_kind("tree", self.tree, 'a sandbox.Tree: Tree({"a.txt": File(b"...")}), or None')

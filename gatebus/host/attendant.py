@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from gatebus.accountbounds import FLOOD_PASSES, FLOOD_SLICE_SECONDS, LINK_SLICE_MESSAGES, LINK_SLICE_SECONDS
+from gatebus.accountbounds import FLOOD_SLICE_SECONDS, LINK_SLICE_MESSAGES, LINK_SLICE_SECONDS
 from gatebus.bounds import ANSWERED_STREAMS, LINK_HIGH_WATER, LOG_WATER
 from gatebus.host.refusals import Refusal
 from gatebus.host.statuses import error_map
@@ -91,6 +91,9 @@ class Desk(Protocol):
 
     def floor(self, account: str) -> AbstractAsyncContextManager[object]:
         """Held by one link of an account at a time; "" is everybody's who has not said who they are."""
+
+    def passes(self) -> int:
+        """How often the event loop goes round between two slices of a flood."""
 
     def open(self, line: Line, operation: str, parameters: Mapping[str, object]) -> None:
         """A channel was opened. Raises Refusal, or answers now or later."""
@@ -193,7 +196,7 @@ class Attendant:
         async with self._desk.floor(self._account):
             heard = self._hear(messages, heard, FLOOD_SLICE_SECONDS)
             self._flooding = heard < len(messages) or len(messages) > LINK_SLICE_MESSAGES
-            for _ in range(FLOOD_PASSES):
+            for _ in range(self._desk.passes()):
                 await trio.lowlevel.checkpoint()
         return heard
 

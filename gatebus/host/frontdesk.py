@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 import trio
 
-from gatebus.accountbounds import CHANNELS_EACH
+from gatebus.accountbounds import CHANNELS_EACH, FLOOD_PASSES
 from gatebus.host.operations import open_untrusted
 from gatebus.host.principals import Principal, anonymous, by_key, local
 from gatebus.host.quotas import Amounts
@@ -55,6 +55,10 @@ class FrontDesk:
         if (floor := self._floors.get(account)) is None:
             floor = self._floors[account] = trio.Lock()
         return floor
+
+    def passes(self) -> int:
+        """Whoever is alone keeps nobody waiting."""
+        return FLOOD_PASSES if len(self.arriving) > 1 else 1
 
     def greet(self, session: Session) -> bytes:
         return session.greet(os.urandom(32), lambda statement: sign(self._seed, statement))

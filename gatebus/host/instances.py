@@ -92,6 +92,7 @@ class Instance:
         "door",
         "ended_at",
         "files",
+        "id",
         "image",
         "live",
         "log_lost",
@@ -109,6 +110,7 @@ class Instance:
 
     def __init__(self, order: Order, created: float, ticket: Ticket) -> None:
         self.order, self.ticket = order, ticket
+        self.id = order.instance.bytes
         self.owner = order.principal.id  # a call's changes when an unknown client comes back for its stream
         self.created = created
         self.door = Door()
@@ -130,10 +132,6 @@ class Instance:
         self._scope: trio.CancelScope | None = None
         self._killed = False
         self._why = ""
-
-    @property
-    def id(self) -> bytes:
-        return self.order.instance.bytes
 
     @property
     def running(self) -> bool:
@@ -250,7 +248,8 @@ class Instance:
 
     def forget_setup(self) -> None:
         """What it was started with may be large."""
-        self.order = replace(self.order, setup=_NOTHING, stored={})
+        if self.order.stored or self.order.setup.is_large:
+            self.order = replace(self.order, setup=_NOTHING, stored={})
 
     def over(self, now: float) -> None:
         """Once. Everybody who waits is answered: streams when what was written is delivered, the others now."""

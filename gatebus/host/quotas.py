@@ -158,7 +158,10 @@ def _whose(account: str) -> str:
 
 def _too_much(used: Sequence[int], wanted: Sequence[int], bound: Sequence[int]) -> bool:
     """What is not asked for is not looked at: what is there already may be more than its bound."""
-    return any(more and have + more > limit for have, more, limit in zip(used, wanted, bound, strict=True))
+    for have, more, limit in zip(used, wanted, bound, strict=True):  # noqa: SIM110, a generator takes twice as long
+        if more and have + more > limit:
+            return True
+    return False
 
 
 def _refusal(who: str, used: Sequence[int], wanted: Sequence[int], bound: Sequence[int]) -> Refusal:

@@ -142,14 +142,18 @@ def _stored(content: object) -> bytes:
 
 
 def map_untrusted(given: Parameters, name: str) -> dict[str, object]:
-    value = given.get(name, {})
+    if name not in given:
+        return {}
+    value = given[name]
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return dict(value)
     raise _bad(name, "a map with texts as keys")
 
 
 def _texts(given: Parameters, name: str) -> list[str]:
-    value = given.get(name, [])
+    if name not in given:
+        return []
+    value = given[name]
     if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
         return list(value)
     raise _bad(name, "a list of texts")

@@ -49,10 +49,13 @@ class Greeting:
 
     def step(self, sender: Role, message: Message, kind: Kind) -> None:
         """Follow the table. An error for the whole link may come from the host at any time."""
+        said = self.said[sender]
+        if kind >= Kind.OPEN and _TABLE.get((sender, said, kind)) is said:
+            return  # of a link that is greeted nearly everything
         if sender is Role.HOST and isinstance(message, Error) and message.channel == 0:
             return
         word = KEYLESS if isinstance(message, ClientHello) and message.key is None else kind
-        state = _TABLE.get((sender, self.said[sender], word))
+        state = _TABLE.get((sender, said, word))
         needed = AFTER.get((sender, kind))
         if state is None or (needed is not None and self.said[sender.other] not in needed):
             raise RemoteFault(f"A message {kind.name.lower()} came where it cannot.")
