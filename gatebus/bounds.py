@@ -337,9 +337,9 @@ ACCEPT_BACKLOG = 1_024
 # The host's instances and streams (gatebus.host)
 
 STREAM_SHARE = 8 * 1024 * 1024
-"""Divided by the connections that an account's programs may have, this is the window
-of one more stream: many slow readers hold together little more than a few fast ones, 8 MiB * (1 + log of their
-number)."""
+"""Divided by the connections that an account's programs may have, this is the window of one more stream: so slow
+readers hold together 8 MiB * (1 + log of their number), 47 MiB are 128, 58 are 512, and from there on
+STREAM_WINDOW_LEAST each. It holds whatever the quotas are."""
 
 STREAM_WINDOW_MOST = 1024 * 1024
 """Of one stream of an account that has few: what keeps 700 MB/s going over a link with 1 ms there and back."""

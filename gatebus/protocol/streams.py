@@ -14,11 +14,37 @@ All numbers are absolute, so a credit that is doubled or late changes nothing.
 from collections import deque
 from typing import NamedTuple, TypeAlias
 
+from gatebus.accountbounds import SMALL_DATA
 from gatebus.bounds import DATA_BYTES, RETAINED_BYTES, STREAM_WINDOW
 from gatebus.protocol.breaches import LocalProtocolError, RemoteFault
 
 Piece: TypeAlias = bytes | memoryview
 """Bytes that stay as they are: a program's large packets are views of what was received."""
+
+
+class Crumbs(bytearray):
+    """Small pieces in a row: as an object of its own, a byte costs as much as three hundred."""
+
+
+def _put(pieces: deque[Piece | Crumbs], data: Piece) -> None:
+    """A piece that is alone stays what it is: most often it is the only one."""
+    if pieces and len(data) < SMALL_DATA:
+        last = pieces[-1]
+        if len(last) < SMALL_DATA and type(last) is not Crumbs:
+            last = pieces[-1] = Crumbs(last)
+        if isinstance(last, Crumbs) and len(last) < DATA_BYTES:
+            last += data
+            return
+    pieces.append(data)
+
+
+def _front(pieces: deque[Piece | Crumbs], first: Crumbs, size: int) -> bytes:
+    """Up to `size` bytes of the first one, which stays when there is more of it."""
+    front = bytes(first[:size])
+    del first[:size]
+    if not first:
+        pieces.popleft()
+    return front
 
 
 class Outflow:
@@ -35,8 +61,8 @@ class Outflow:
         self.note: int | None = None  # we said "no more", with this note
         self.end_sent = False  # ... on the present link
         self.stopped = False  # the receiver said that it reads no more
-        self._kept: deque[Piece] | None = None
-        self._waiting: deque[Piece] | None = None
+        self._kept: deque[Piece | Crumbs] | None = None
+        self._waiting: deque[Piece | Crumbs] | None = None
 
     @property
     def room(self) -> int:
@@ -53,7 +79,7 @@ class Outflow:
             raise LocalProtocolError("More bytes were given to a stream than it has room for.")
         if self._waiting is None:
             self._waiting = deque()
-        self._waiting.append(data)
+        _put(self._waiting, data)
         self.held += len(data)
 
     def end(self, note: int = 0) -> None:
@@ -73,7 +99,7 @@ class Outflow:
             self._waiting = None  # an empty deque takes 760 bytes of every idle stream
         if self._kept is None:
             self._kept = deque()
-        self._kept.append(piece)
+        _put(self._kept, piece)
         self.sent += len(piece)
         return piece
 
@@ -82,12 +108,16 @@ class Outflow:
         waiting = self._waiting
         assert waiting
         first = waiting.popleft()
+        if isinstance(first, Crumbs):  # a link may keep what it gets: it must not grow
+            waiting.appendleft(first)
+            return _front(waiting, first, size)
         if len(first) > size:
             waiting.appendleft(first[size:])
             return first[:size]
         if not waiting or len(first) + len(waiting[0]) > size:
             return first
-        joined, total = [first], len(first)
+        joined: list[Piece | Crumbs] = [first]
+        total = len(first)
         while waiting and total + len(waiting[0]) <= size:
             joined.append(waiting.popleft())
             total += len(joined[-1])
@@ -120,7 +150,11 @@ class Outflow:
         while free and kept:
             first = kept.popleft()
             if len(first) > free:
-                kept.appendleft(first[free:])
+                if isinstance(first, Crumbs):
+                    del first[:free]
+                    kept.appendleft(first)
+                else:
+                    kept.appendleft(first[free:])
                 break
             free -= len(first)
 

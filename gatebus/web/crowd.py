@@ -57,6 +57,9 @@ class Crowd:
             seat = next(iter(self._half_open))
             self._half_open.pop(seat)()
 
+    def is_half_open(self, seat: Seat) -> bool:
+        return seat in self._half_open
+
     def settle(self, seat: Seat) -> None:
         self._half_open.pop(seat, None)
 
@@ -74,6 +77,10 @@ class Seat:
 
     crowd: Crowd
     source: str
+
+    def is_open(self) -> bool:
+        """It is not a link yet, and was not evicted."""
+        return self.crowd.is_half_open(self)
 
     def settle(self) -> None:
         self.crowd.settle(self)

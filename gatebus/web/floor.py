@@ -8,12 +8,16 @@ others that do the same.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 import trio
 
 from gatebus.bounds import LINK_CONTROL_PASSES, LINK_SCRATCH_BYTES, OPENING_PASSES
 from gatebus.web.frames import Scratch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Turnstile:
@@ -25,13 +29,17 @@ class Turnstile:
         self._next = trio.Lock()
         self._of: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()  # of sources that open something now
 
-    async def turn(self, source: str) -> None:
-        """What the caller does when this returns, before it waits again, is its piece."""
+    async def turn(self, source: str, wanted: Callable[[], bool] = lambda: True) -> None:
+        """What the caller does when this returns, before it waits again, is its piece. Who is no longer `wanted` when
+        its turn comes has none to do, and keeps nobody waiting."""
         if (own := self._of.get(source)) is None:
             own = self._of[source] = trio.Lock()
-        async with own, self._next:  # at most one of each source waits for the next place
-            for _ in range(OPENING_PASSES):
-                await trio.lowlevel.checkpoint()
+        async with own:  # at most one of each source waits for the next place
+            if not wanted():
+                return
+            async with self._next:
+                for _ in range(OPENING_PASSES):
+                    await trio.lowlevel.checkpoint()
 
 
 class SharedScratch(Scratch):

@@ -71,7 +71,7 @@ class Reception:
         """To the end of the connection. Raises nothing but Cancelled."""
         until = trio.current_time() + bounds.HTTP_HEAD_SECONDS
         source = f"user {peer.uid}" if peer.transport == "unix" else seat.source
-        turn = partial(self._turnstile.turn, source)
+        turn = partial(self._turnstile.turn, source, seat.is_open)
         try:
             if context is not None:
                 transport = await _secured(transport, context, until, turn)

@@ -7,11 +7,13 @@ import stat
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 from fakehost import KEY, FakeHost
+from stepwise import anybody, cancelled_at
 
 from gatebus.client import HostNonsense, KeyUnusable, KnownHostsFile, LinkLost, NotTrusted, Program, connect, sync
 from gatebus.client.agentsocket import AgentSigner, agent_keys
@@ -227,28 +229,16 @@ async def test_many_streams_share_a_slow_link_and_all_arrive(autojump_clock: obj
 
 
 async def test_a_cancelled_connection_attempt_leaves_nothing(autojump_clock: object) -> None:
-    step, over, before = 0, False, trio.lowlevel.current_statistics().tasks_living
-    while not over:
-        step += 1
-        host = FakeHost()
-        with trio.CancelScope() as scope:
-            instrument = _CancelAt(scope, step)
-            trio.lowlevel.add_instrument(instrument)
-            try:
-                async with host.client(key=b"k" * 32):
-                    over = True
-            finally:
-                trio.lowlevel.remove_instrument(instrument)
+    before = trio.lowlevel.current_statistics().tasks_living
+
+    async def connected() -> None:
+        async with FakeHost().client(key=b"k" * 32):
+            pass
+
+    for step in count(1):
+        cancelled = await cancelled_at(step, connected, anybody)
         await trio.testing.wait_all_tasks_blocked()
+        if not cancelled:
+            break
     assert step > 5
     assert trio.lowlevel.current_statistics().tasks_living <= before
-
-
-class _CancelAt(trio.abc.Instrument):
-    def __init__(self, scope: trio.CancelScope, step: int) -> None:
-        self._scope, self._steps = scope, step
-
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        self._steps -= 1
-        if not self._steps:
-            self._scope.cancel()

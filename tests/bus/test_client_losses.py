@@ -13,6 +13,7 @@ import trio
 from fakehost import ID, FakeHost, pattern
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stepwise import anybody, cancelled_at
 
 from gatebus.client import Denied, ExactKey, LinkLost, NotTrusted, Program, StreamLost
 from gatebus.client.handshake import Introduction, greet_host
@@ -129,30 +130,6 @@ def test_a_stream_survives_any_number_of_cuts(cuts: list[tuple[bool, int]], size
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
-class CancelAt(trio.abc.Instrument):
-    """Cancels a scope right before the n-th step of any task, the host's too."""
-
-    def __init__(self, scope: trio.CancelScope, step: int) -> None:
-        self._scope, self._steps = scope, step
-
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        self._steps -= 1
-        if not self._steps:
-            self._scope.cancel()
-
-
-async def cancelled_at(step: int, work: Callable[[], Awaitable[object]]) -> bool:
-    """False: it was over before the step came."""
-    with trio.CancelScope() as scope:
-        instrument = CancelAt(scope, step)
-        trio.lowlevel.add_instrument(instrument)
-        try:
-            await work()
-        finally:
-            trio.lowlevel.remove_instrument(instrument)
-    return scope.cancelled_caught
-
-
 async def first_event(bus: Any) -> object:
     async with bus.events() as watching:
         return await anext(watching)
@@ -179,7 +156,7 @@ async def test_a_cancellation_at_every_step_leaves_the_bus_usable_and_nothing_ru
         host = FakeHost(window=1000, answers={"usage": {"ok": 1}, "launch": {"instance": ID}})
         host.known[hashlib.sha256(b"here").digest()] = b"here"
         async with host.client() as bus:
-            cancelled = await cancelled_at(step, lambda bus=bus: WORKS[name](bus))
+            cancelled = await cancelled_at(step, lambda bus=bus: WORKS[name](bus), anybody)
             assert await bus.usage() == {"ok": 1}
             await trio.testing.wait_all_tasks_blocked()
             line = await bus.lifeline.line()

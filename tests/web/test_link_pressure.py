@@ -274,7 +274,7 @@ async def test_a_link_that_floods_is_read_in_small_pieces_until_it_stops() -> No
 
 
 async def test_what_is_written_together_leaves_together() -> None:
-    peer = RawPeer()
+    peer = RawPeer(Wires(capacity=1 << 30), Wires(capacity=1 << 30))
     sends: list[int] = []
     send = peer.pair.host_end.send_parts
 

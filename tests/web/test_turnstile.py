@@ -88,6 +88,21 @@ async def test_who_gives_up_waiting_stops_nobody() -> None:
         await turnstile.turn("other")
 
 
+async def test_who_was_evicted_meanwhile_keeps_nobody_waiting() -> None:
+    turnstile, passed = Turnstile(), [0]
+
+    def count() -> None:
+        passed[0] += 1
+
+    async with trio.open_nursery() as looking:
+        looking.start_soon(passes, count)
+        async with trio.open_nursery() as nursery:
+            for _ in range(100):
+                nursery.start_soon(turnstile.turn, "flood", lambda: False)
+        assert passed[0] < 100 * OPENING_PASSES
+        looking.cancel_scope.cancel()
+
+
 async def test_sources_that_have_gone_are_forgotten() -> None:
     turnstile = Turnstile()
     for number in range(100):

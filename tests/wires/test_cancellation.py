@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 from openfiles import left_open, open_files
+from stepwise import cancelled_at
 
 import sandbox
 from sandbox import File, Settings, Setup, Tree
@@ -24,7 +25,6 @@ from sandbox.packets import encode
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Awaitable, Callable
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the native client needs Linux")
 
@@ -33,19 +33,6 @@ LARGE = Setup(arguments=("a",) * 50, tree=Tree({f"file {number}": File(bytes(60_
 STAGES = ("compile", "start", "send", "receive", "wait")
 
 Enter = "Callable[[str], None]"
-
-
-class CancelAt(trio.abc.Instrument):
-    """Cancels a scope right before the n-th step of the task that is inside it."""
-
-    def __init__(self, scope: trio.CancelScope, step: int) -> None:
-        self._scope, self._steps, self._task = scope, step, trio.lowlevel.current_task()
-
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        if task is self._task:
-            self._steps -= 1
-            if not self._steps:
-                self._scope.cancel()
 
 
 def nothing_happens(_stage: str) -> None:
@@ -75,18 +62,6 @@ def keeper(tmp_path: Path) -> str:
     executable.write_text(f"#!{sys.executable} -E\n{FAKE.read_text()}")
     executable.chmod(0o755)
     return str(executable)
-
-
-async def cancelled_at(step: int, work: Callable[[], Awaitable[object]]) -> bool:
-    """False when the work was over before the step came."""
-    with trio.CancelScope() as scope:
-        instrument = CancelAt(scope, step)
-        trio.lowlevel.add_instrument(instrument)
-        try:
-            await work()
-        finally:
-            trio.lowlevel.remove_instrument(instrument)
-    return scope.cancelled_caught
 
 
 def nothing_is_left_of_a_life(box: sandbox.Sandbox, before: Counter[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,6 +51,62 @@ def test_small_pieces_leave_as_one_message_and_large_ones_as_several() -> None:
         out.append(piece)
     out.append(bytes(DATA_BYTES + 1))
     assert pieces(out) == [b"abc", bytes(DATA_BYTES), bytes(1)]
+
+
+def test_bytes_that_come_one_by_one_cost_little_more_than_themselves() -> None:
+    """Waiting for the receiver, and sent one by one: neither may cost an object for each."""
+    count = 1 << 14
+    tracemalloc.start()
+    waiting, sent = writing(0), writing(RETAINED_BYTES)
+    for number in range(count):
+        byte = bytes((number & 0xFF,))
+        waiting.append(byte)
+        sent.append(byte)
+        assert sent.take() == byte
+    held, _most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 4 * 2 * count
+    sent.resume(0, RETAINED_BYTES)
+    assert b"".join(pieces(sent)) == bytes(range(256)) * (count >> 8)
+
+
+def test_what_was_handed_out_does_not_change_when_more_comes() -> None:
+    out = writing(RETAINED_BYTES)
+    taken = []
+    for letter in (b"a", b"b", b"c"):
+        out.append(letter)
+        out.append(letter)
+        taken.append(out.take())
+    assert taken == [b"aa", b"bb", b"cc"]
+    out.resume(1, RETAINED_BYTES)
+    again = out.take()
+    out.append(b"d")
+    assert again == b"abbcc"
+    out.credited(4, RETAINED_BYTES)
+    out.resume(5, RETAINED_BYTES)
+    assert pieces(out) == [b"cd"]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["append", "take", "credit", "resume"]), st.integers(0, 3_000)), max_size=60),
+)
+def test_joined_or_not_a_stream_carries_what_was_written(steps: list[tuple[str, int]]) -> None:
+    out, written, seen = Outflow(), bytearray(), bytearray()
+    out.begin(0, 2_000)
+    for step, number in steps:
+        if step == "append":
+            piece = bytes((len(written) + at) % 251 for at in range(min(number, out.room)))
+            out.append(piece)
+            written += piece
+        elif step == "take" and (piece := out.take()) is not None:
+            seen[out.sent - len(piece) : out.sent] = piece
+        elif step == "credit":
+            out.credited(min(out.sent, out.taken + number), 2_000)
+        elif step == "resume":
+            out.resume(min(out.sent, out.taken + number), 2_000)
+    assert seen == written[: len(seen)]
+    assert out.owed == written[out.taken :]
+    assert out.held == len(written) - out.taken
 
 
 def test_what_is_not_taken_is_kept_and_what_is_taken_is_not() -> None:
