@@ -7,6 +7,7 @@ about what went wrong.
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 
 from gatebus.cli.bus_options import BusOptions
@@ -46,9 +47,10 @@ def ask(options: BusOptions) -> int:
         for name in options.arguments if options.command == "push" else ():
             with about_file(name):
                 check_module(name)
+        work = _launching(options) if options.command == "launch" else _WORK[options.command]
         chosen = target(options)
         host = chosen.shown
-        result = with_host(options, chosen, _WORK[options.command])
+        result = with_host(options, chosen, work)
     except Exception as raised:
         result = told(_named(options), raised)
     if result.line and sys.stderr is not None:
@@ -67,9 +69,13 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-async def _launch(connection: Connection) -> Result:
-    with about_file(_named(connection.options)):
-        order: Order = read_order(connection.options)
+def _launching(options: BusOptions) -> Work:
+    """Files are read before anybody is called: what is wrong with them is said without a host."""
+    with about_file(_named(options)):
+        return partial(_launch, read_order(options))
+
+
+async def _launch(order: Order, connection: Connection) -> Result:
     instance = await connection.bus.launch(await ready(connection, order))
     _say(as_json({"instance": instance}) if connection.options.json else str(instance))
     return Result(0)
@@ -199,7 +205,6 @@ async def _features(connection: Connection) -> Result:
 
 _WORK: Mapping[str, Work] = MappingProxyType(
     {
-        "launch": _launch,
         "ps": _ps,
         "status": _status,
         "wait": _wait,

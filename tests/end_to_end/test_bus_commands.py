@@ -299,6 +299,7 @@ def test_a_large_upload_has_a_bar_at_a_terminal_and_none_in_a_pipe(world: World,
         (("call", "./nothing"), "./nothing: there is no such file. Check the name.", 127),
         (("call", "nothing"), "nothing: there is no such file, and none of your modules at unix:", 127),
         (("launch", "nothing"), " has this name. Check the name.", 127),
+        (("launch", "--host", "127.0.0.1:1", "no.wasm"), "no.wasm: there is no such file. Check the name.", 127),
         (
             ("status", "ffffffff"),
             "None of your instances begins with ffffffff, or has it as a tag. `gatebus ps` lists them.",
