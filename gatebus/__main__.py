@@ -20,7 +20,7 @@ HELP = """usage: gatebus COMMAND ...
 Send programs instead of messages: WebAssembly, each program in a sandbox of its own.
 
   gatebus run FILE [ARGUMENT ...]   run a program; it can do nothing else on this machine
-  gatebus show FILE                 what a stopped program was doing (run --suspend-after)
+  gatebus show FILE                 what a stopped program was doing; whether a module can be stopped
   gatebus export FILE -o OUT.wasm   make one ordinary module of a stopped program
   gatebus ipfs COMMAND ...          files by content (CID): add, cat, get, ls, pin, gc, stat
 

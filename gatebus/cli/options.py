@@ -64,7 +64,8 @@ class RunOptions(NamedTuple):
     """An exported program is run as the module that it is."""
 
 
-SHOW_HELP = "Show what a stopped program was doing: its frames with names, its memory, what takes how much room."
+SHOW_HELP = """Show what a stopped program was doing: its frames with names, its memory, what takes how much room.
+Of a module: whether it can be stopped, or which function is in the way and why."""
 
 
 class ShowOptions(NamedTuple):

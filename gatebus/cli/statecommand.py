@@ -15,11 +15,14 @@ from typing import Any, BinaryIO
 import trio
 
 from gatebus.cli.groundwork import SETTINGS
+from gatebus.cli.moduleshown import is_module, look_at, module_described, module_lines
 from gatebus.cli.options import ShowOptions
-from gatebus.cli.wording import Result, failed, state_refused
+from gatebus.cli.surroundings import read_module
+from gatebus.cli.wording import Result, failed, refused, state_refused
 from gatebus.faults import UsageError
 from sandbox.box import open_sandbox
-from sandbox.errors import BadState, SandboxError, public_text_untrusted
+from sandbox.errors import BadState, Refused, SandboxError, public_text_untrusted
+from sandbox.exportfile import state_of_untrusted
 from sandbox.memfd import MemfdSnapshot, memory_memfd
 from sandbox.statefile import (
     HEAD_SIZE,
@@ -103,15 +106,30 @@ def suspended_untrusted(stored: Stored) -> Suspended:
 def show(options: ShowOptions) -> int:
     """The exit code."""
     try:
-        stored = read_state(options.file)
-        frames = trio.run(partial(_frames, stored))
+        told, in_lines = _module_told(options) if is_module(options.file) else _told(read_state(options.file))
     except BadState as fault:
         return say(state_refused(options.file, fault.code, fault.text))
+    except Refused as fault:
+        return say(refused(options.file, fault.code, fault.text))
     except SandboxError as fault:
         return say(failed(options.file, fault.code, fault.text))
-    told = described(stored, frames)
-    sys.stdout.write(json.dumps(told) + "\n" if options.json else lines(told))
+    sys.stdout.write(json.dumps(told) + "\n" if options.json else in_lines)
     return 0
+
+
+def _told(stored: Stored) -> tuple[dict[str, Any], str]:
+    """As one object, and in lines. Raises BadState, SandboxError."""
+    told = described(stored, trio.run(partial(_frames, stored)))
+    return told, lines(told)
+
+
+def _module_told(options: ShowOptions) -> tuple[dict[str, Any], str]:
+    """An exported program is a stopped one. Raises UsageError, BadState, SandboxError."""
+    wasm = read_module(options.file)
+    if stored := state_of_untrusted(wasm):
+        return _told(stored)
+    told = module_described(options.file, wasm, trio.run(partial(look_at, wasm)))
+    return told, module_lines(told)
 
 
 def say(result: Result) -> int:
