@@ -9,6 +9,7 @@ reader of the output, which may never come while the state is only in memory.
 """
 
 import os
+from contextlib import suppress
 from functools import partial
 from shlex import quote
 from typing import TYPE_CHECKING, cast
@@ -28,7 +29,7 @@ from gatebus.route import service_state_untrusted
 from gatebus.services.origin import Door
 from gatebus.switchboard import Switchboard
 from sandbox.box import Running, Sandbox
-from sandbox.errors import BadState, SandboxError
+from sandbox.errors import BadState, NotSuspended, SandboxError
 from sandbox.exportfile import state_of_untrusted
 from sandbox.form import Form
 from sandbox.image import Image
@@ -111,7 +112,7 @@ async def start_to_be_stopped(plan: Plan, box: Sandbox, run: Run) -> None:
         if kept is not None and kept.unsent:
             exchange.owes(kept.unsent)
         if plan.options.suspend_after is not None:
-            nursery.start_soon(_suspend_later, program, plan.options.suspend_after, run)
+            nursery.start_soon(suspend_later, program, plan.options.suspend_after, run)
         await attend_with(program, exchange, ends, run)
         if run.outcome is not None and run.outcome.state is State.SUSPENDED:
             services = _what_is_kept(exchange, ends, kept)
@@ -191,10 +192,14 @@ def _board_again(image: Image, instance: "UUID | None", terminal: Terminal, kept
     return board
 
 
-async def _suspend_later(program: Program, seconds: float, run: Run) -> None:
+async def suspend_later(program: Program, seconds: float, run: Run) -> None:
+    """Who stops late is waited for: what it does until then is in its state. Its own limits end it, or Ctrl-C."""
     await trio.sleep(seconds)
     try:
-        await program.suspend()
+        while True:
+            with suppress(NotSuspended):
+                await program.suspend()
+                return
     except SandboxError as fault:
         if not program.ended:  # who ended before has nothing to store, and says so itself
             run.problem = fault.text

@@ -4,21 +4,24 @@ import contextlib
 import os
 import struct
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
+import trio
+import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gatebus.cli.keptservices import Kept, encode_kept, kept_untrusted
 from gatebus.cli.options import run_options
-from gatebus.cli.running import offering
+from gatebus.cli.running import Run, offering
 from gatebus.cli.statecommand import check_state, read_state
-from gatebus.cli.stopping_run import board_again, limits_untrusted, prepare_to_go_on
+from gatebus.cli.stopping_run import board_again, limits_untrusted, prepare_to_go_on, suspend_later
 from gatebus.cli.terminal import Sink, Source, Terminal
 from gatebus.discovery import request_content
 from gatebus.faults import UsageError
 from gatebus.services.origin import Door
-from sandbox.errors import BadState
+from sandbox.errors import BadState, NotSuspended
 from sandbox.image import Image
 from sandbox.packets import CALL, CODE_DISCOVERY, HEADER_SIZE, encode
 from sandbox.statefile import HEAD_SIZE, MAGIC, Stored
@@ -83,6 +86,9 @@ def test_limits_that_no_program_can_have_are_left_to_the_defaults() -> None:
     for name, value in (("memory", -1), ("memory", 10**4000), ("stack", 5), ("nodes", 0)):
         assert limits_untrusted(stored({**kept, name: value})).get(name) is None
 
+
+if TYPE_CHECKING:
+    from sandbox.program import Program
 
 PACKET = HEADER_SIZE.to_bytes(4, "little") + bytes(HEADER_SIZE - 4)
 
@@ -166,3 +172,32 @@ async def test_every_byte_of_the_services_of_a_state_is_refused_or_goes_on() -> 
             except BadState as caught:
                 refused += bool(caught.text)
     assert refused > 20
+
+
+class SlowProgram:
+    """Cannot be left twice."""
+
+    def __init__(self, last: Exception | None = None) -> None:
+        self.asked, self.ended, self.killed, self._last = 0, False, False, last
+
+    async def suspend(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self.asked += 1
+        if self.asked <= 2:
+            raise NotSuspended("stop-late", "Not yet.")
+        if self._last is not None:
+            raise self._last
+
+    def kill(self) -> None:
+        self.killed = True
+
+
+async def test_a_program_that_stops_late_is_waited_for_and_one_that_cannot_is_ended(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    slow, run = SlowProgram(), Run()
+    await suspend_later(cast("Program", slow), 3, run)
+    assert (slow.asked, slow.killed, run.problem, trio.current_time()) == (3, False, "", 3)
+    broken = SlowProgram(BadState("state-broken", "The state is damaged."))
+    await suspend_later(cast("Program", broken), 3, run)
+    assert (broken.killed, run.problem) == (True, "The state is damaged.")
