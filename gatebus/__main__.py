@@ -36,6 +36,7 @@ At a host:
 Your own host:
   gatebus serve                     start a host: run programs that arrive over a websocket
   gatebus key                       show who this host is, and who you are
+  gatebus fsck                      look through everything that your host has stored
   gatebus doctor                    say whether programs can run here, and what protects the machine
 
 `gatebus COMMAND --help` says more.
@@ -49,6 +50,7 @@ COMMANDS = {
     "ipfs": ("ipfs_options:ipfs_options", "ipfs_command:ipfs"),
     "serve": ("serve_options:serve_options", "serve_command:serve"),
     "key": ("serve_options:key_options", "key_command:key"),
+    "fsck": ("serve_options:fsck_options", "fsck_command:fsck"),
 }
 
 # What is asked of a host: one table of words (cli.bus_options), three ways to do it.

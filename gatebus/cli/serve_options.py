@@ -28,6 +28,14 @@ KEY_NOTES = """Your key is ~/.config/gatebus/id_ed25519, or a file that you name
 shows and makes such files, too. exit codes: 0; 125 a key cannot be read, with a line that says why."""
 
 
+FSCK_HELP = """Look through everything that your host has stored: every byte of modules and snapshots, every record.
+What is wrong is said by name, one line each. The host must not run meanwhile."""
+
+FSCK_NOTES = """--repair moves files that belong to nothing to snapshots/aside, and makes new records from the files
+where the records are damaged; it deletes nothing, and says by name what it did.
+exit codes: 0 nothing is wrong; 1 something is; 125 it could not be looked at, with a line that says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
     config: str | None
@@ -71,3 +79,22 @@ def key_options(arguments: Sequence[str]) -> KeyOptions:
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     given = parser.parse_args(arguments)
     return KeyOptions(given.make, given.file, given.data, given.json)
+
+
+@dataclass(frozen=True, slots=True)
+class FsckOptions:
+    repair: bool
+    data: str | None
+    json: bool
+
+
+def fsck_options(arguments: Sequence[str]) -> FsckOptions:
+    """Raises UsageError; SystemExit(0) after --help."""
+    parser = command_parser("fsck", FSCK_HELP, FSCK_NOTES)
+    parser.add_argument(
+        "--repair", action="store_true", help="put aside what belongs to nothing, make lost records again"
+    )
+    parser.add_argument("--data", metavar="DIR", help="the host's data directory")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    given = parser.parse_args(arguments)
+    return FsckOptions(given.repair, given.data, given.json)

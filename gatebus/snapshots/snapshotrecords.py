@@ -198,6 +198,11 @@ class SnapshotRecords:
     def pack(self, name: bytes) -> Pack | None:
         return next((_pack(row) for row in self._rows("pack", "WHERE name=?", name)), None)
 
+    def restore_pack(self, pack: Pack) -> None:
+        """Of a file that was found again."""
+        with _told(), self._change():
+            self._put("pack", *pack)
+
     def forget_unused(self, held: Callable[[], Iterable[bytes]]) -> list[Pack]:
         """Files that no snapshot needs, and nobody reads or is about to share; theirs alone to remove now."""
         with _told(), self._change():

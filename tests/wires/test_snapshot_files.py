@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+import trio.testing
 from nacl.signing import SigningKey
 from snapshothelpers import (
     ADA,
@@ -189,16 +190,26 @@ async def test_a_file_larger_than_ones_quota_is_refused_soon(folder: Path) -> No
         assert packs(folder / "there") == []
 
 
-async def test_a_giver_who_stops_giving_is_let_go(folder: Path, autojump_clock: MockClock) -> None:
+async def test_a_giver_who_stops_giving_is_let_go(folder: Path, mock_clock: MockClock) -> None:
+    asked = trio.Event()
+
     async def read(_size: int) -> bytes:
+        asked.set()
         await trio.sleep_forever()
         raise AssertionError
 
-    async with opened_snapshots(folder / "there") as store:
+    async def gives_up() -> None:
         assert await refusal(store.import_untrusted(read, GRACE)) == (
             "bad-request",
             f"Nothing came for {IMPORT_SECONDS:g} seconds. Send the file again.",
         )
+
+    async with opened_snapshots(folder / "there") as store:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(gives_up)
+            await asked.wait()
+            await trio.testing.wait_all_tasks_blocked()
+            mock_clock.jump(IMPORT_SECONDS)
         assert packs(folder / "there") == []
 
 

@@ -1,0 +1,145 @@
+"""Looks through everything that a host has stored, and says by name what is wrong; a wire. Every call blocks.
+
+In:  a host's data directory that no host uses (untrusted: every byte is hashed). Out: a Report. A check changes
+nothing; a repair puts aside, and makes new records from whole files where the records are damaged: it deletes nothing.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing, suppress
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from gatebus.durable import sync_folder
+from gatebus.faults import StoreBroken
+from gatebus.host.modulefiles import ModuleFiles
+from gatebus.host.modulerecords import ModuleRecords
+from gatebus.host.storedisk import alone
+from gatebus.snapshots.chunking import digests_in
+from gatebus.snapshots.findings import FILE, INSTANCE, MISSING, MODULE, RECORDS, SNAPSHOT, STRAY, Finding, Report
+from gatebus.snapshots.packfolder import PackFolder
+from gatebus.snapshots.packset import PackSet, SharedGone, as_broken
+from gatebus.snapshots.rebuilding import rebuild
+from gatebus.snapshots.savedwords import BadSnapshot
+from gatebus.snapshots.snapshotrecords import SnapshotRecords
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gatebus.snapshots.packfolder import Pack
+    from gatebus.snapshots.snapshotrecords import Stored
+
+_DATABASE = "snapshots.sqlite"
+
+
+def check_host(data: Path, *, repair: bool) -> Report:
+    """Raises StoreBroken: a host uses the directory, or it cannot be read at all."""
+    report = Report()
+    with alone(data):
+        if (data / "records.sqlite").exists():
+            _check_modules(data, report)
+        if (data / "snapshots").exists():
+            with alone(data / "snapshots"):
+                _check_snapshots(data / "snapshots", report, repair)
+    return report
+
+
+def _check_modules(data: Path, report: Report) -> None:
+    files = ModuleFiles(data / "modules")
+    try:
+        with closing(ModuleRecords(data / "records.sqlite")) as records:
+            modules = records.modules()
+    except StoreBroken as fault:
+        report.findings.append(Finding(RECORDS, "records.sqlite", fault.text))
+        return
+    report.modules = len(modules)
+    for each in modules:
+        if not files.is_whole(each.sha256):
+            report.findings.append(Finding(MODULE, each.sha256.hex(), "It is damaged or missing. Upload it again."))
+
+
+def _check_snapshots(folder: Path, report: Report, repair: bool) -> None:  # noqa: FBT001  # the command's one choice
+    packs = PackFolder(folder / "packs")
+    whole = _check_files(packs, report)
+    try:
+        records = SnapshotRecords(folder / _DATABASE)
+        with closing(records):
+            _check_records(records, packs, whole, report, repair)
+    except StoreBroken as fault:
+        done = _made_again(folder, packs, whole) if repair else ""
+        report.findings.append(Finding(RECORDS, _DATABASE, fault.text, done))
+
+
+def _check_files(packs: PackFolder, report: Report) -> set[str]:
+    """Names of whole ones. Every chunk is unpacked and hashed."""
+    whole = set()
+    for name, _size in sorted(packs.entries()):
+        report.files += 1
+        try:
+            with closing(packs.look(bytes.fromhex(name))) as reader:
+                for digest in reader.index:
+                    if sha256(reader.read(digest)).digest() != digest:
+                        raise BadSnapshot("A chunk is another one than its name says.")
+            whole.add(name)
+        except (BadSnapshot, ValueError, OSError) as fault:
+            text = fault.text if isinstance(fault, BadSnapshot) else "It is no file of chunks."
+            report.findings.append(Finding(FILE, name, text))
+    return whole
+
+
+def _check_records(
+    records: SnapshotRecords,
+    packs: PackFolder,
+    whole: set[str],
+    report: Report,
+    repair: bool,  # noqa: FBT001
+) -> None:
+    known = {each.name.hex(): each for each in records.packs()}
+    there = {name for name, _ in packs.entries()}
+    for name in sorted(known.keys() - there):
+        report.findings.append(Finding(MISSING, name, "A file of chunks is on record and not there."))
+    for name in sorted(there - known.keys()):
+        text = "It is whole, and no record names it." if name in whole else "Something that was never finished."
+        report.findings.append(Finding(STRAY, name, text, _put_aside(packs, name) if repair else ""))
+    for stored in records.snapshots():
+        report.snapshots += 1
+        _check_snapshot(stored, packs, {bytes.fromhex(name): pack for name, pack in known.items()}, report)
+    for record in records.instances():
+        report.instances += 1
+        if record.snapshot is not None and records.snapshot(record.snapshot, record.account) is None:
+            report.findings.append(Finding(INSTANCE, record.instance.hex(), "What it goes on from is not there."))
+
+
+def _check_snapshot(stored: Stored, packs: PackFolder, known: dict[bytes, Pack], report: Report) -> None:
+    text = ""
+    try:
+        with as_broken(), closing(PackSet(packs, [known[name] for name in stored.packs])) as found:
+            for section in found.manifest(stored.line.id).sections:
+                for digest in digests_in(section, found):
+                    found.read(digest)
+    except (StoreBroken, KeyError, SharedGone) as fault:
+        text = fault.text if isinstance(fault, StoreBroken) else "A file that it needs is missing."
+    except OSError:
+        text = "A file that it needs cannot be read."
+    if text:
+        whose = f"Of {stored.line.account}, instance {stored.line.instance.hex()}: {text}"
+        report.findings.append(Finding(SNAPSHOT, stored.line.id.hex(), whose))
+
+
+def _put_aside(packs: PackFolder, name: str) -> str:
+    packs.set_aside(name)
+    return "It was moved to snapshots/aside."
+
+
+def _made_again(folder: Path, packs: PackFolder, whole: set[str]) -> str:
+    """The damaged ones stay beside the new ones. Of instances only the snapshots know."""
+    number = 1
+    while (folder / f"{_DATABASE}.damaged-{number}").exists():
+        number += 1
+    for suffix in ("", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            (folder / f"{_DATABASE}{suffix}").rename(folder / f"{_DATABASE}.damaged-{number}{suffix}")
+    sync_folder(folder)
+    with closing(SnapshotRecords(folder / _DATABASE)) as records:
+        count = rebuild(records, packs, sorted(map(bytes.fromhex, whole)))
+    return f"New records were made: {count} snapshots. The old ones are {_DATABASE}.damaged-{number}."

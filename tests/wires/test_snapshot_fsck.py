@@ -1,0 +1,123 @@
+"""`gatebus fsck`: whatever is wrong is said by name; nothing is deleted, and lost records come again."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from snapshothelpers import ADA, GRACE, folder, memory_of, opened_snapshots, packs, record, same, saved
+from storehelpers import WASM, opened, put, sha
+
+from gatebus.__main__ import main
+from gatebus.faults import StoreBroken
+from gatebus.snapshots.checking import check_host
+from gatebus.snapshots.findings import Finding
+from gatebus.snapshots.savedwords import Change
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["folder"]  # a fixture
+
+
+async def filled(folder: Path) -> tuple[bytes, bytes, bytes]:
+    """Ids of two that share chunks, and of somebody else's."""
+    async with opened(folder) as store:
+        await put(store)
+    async with opened_snapshots(folder) as store:
+        one = await store.save(saved(memory_of(4, 3)), account=ADA, change=Change(record(1, "stored"), 0))
+        two = await store.save(saved(memory_of(4, 2, 3), taken=2), account=ADA, base=one.id)
+        other = await store.save(saved(memory_of(3, 2), instance=3), account=GRACE)
+    return one.id, two.id, other.id
+
+
+def found(folder: Path, *, repair: bool = False) -> set[tuple[str, str]]:
+    return {(each.kind, each.name) for each in check_host(folder, repair=repair).findings}
+
+
+async def test_where_nothing_is_wrong_it_says_what_there_is(folder: Path) -> None:
+    await filled(folder)
+    report = check_host(folder, repair=False)
+    assert report.lines() == "3 snapshots in 3 files, 1 instances, 1 modules: nothing is wrong.\n"
+
+
+async def test_a_damaged_file_is_named_with_every_snapshot_that_it_costs(folder: Path) -> None:
+    one, two, _ = await filled(folder)
+    async with opened_snapshots(folder) as store:
+        stored = await store.disk.record(store.disk.database.snapshot, one)
+    assert stored is not None
+    file = folder / "snapshots" / "packs" / stored.packs[0].hex()
+    data = bytearray(file.read_bytes())
+    data[1000] ^= 1
+    file.write_bytes(data)
+    assert found(folder) == {("file", file.name), ("snapshot", one.hex()), ("snapshot", two.hex())}
+    file.unlink()
+    assert found(folder) == {("missing", file.name), ("snapshot", one.hex()), ("snapshot", two.hex())}
+
+
+async def test_a_damaged_module_and_an_instance_that_points_nowhere_are_named(folder: Path) -> None:
+    one, *_ = await filled(folder)
+    (folder / "modules" / sha(WASM).hex()[:2] / sha(WASM).hex()).write_bytes(b"other")
+    async with opened_snapshots(folder) as store:
+        store.disk.database._database.execute("DELETE FROM snapshot WHERE id=?", (one,))
+    assert found(folder) == {("module", sha(WASM).hex()), ("instance", record(1).instance.hex())}
+
+
+async def test_what_nobody_recorded_is_named_and_put_aside_and_not_deleted(folder: Path) -> None:
+    await filled(folder)
+    stray = folder / "snapshots" / "packs" / ("00" * 16)
+    stray.write_bytes(bytes(500))
+    assert found(folder) == {("file", stray.name), ("stray", stray.name)}
+    report = check_host(folder, repair=True)
+    assert (
+        Finding("stray", stray.name, "Something that was never finished.", "It was moved to snapshots/aside.")
+        in report.findings
+    )
+    assert (folder / "snapshots" / "aside" / stray.name).read_bytes() == bytes(500)
+    assert check_host(folder, repair=False).ok
+
+
+async def test_lost_records_are_made_again_from_the_files(folder: Path) -> None:
+    one, two, other = await filled(folder)
+    database = folder / "snapshots" / "snapshots.sqlite"
+    broken = b"no database" * 1_000
+    database.write_bytes(broken)
+    with pytest.raises(StoreBroken):
+        async with opened_snapshots(folder):
+            pass
+    assert found(folder) == {("records", "snapshots.sqlite")}
+    (finding,) = check_host(folder, repair=True).findings
+    assert finding.done == "New records were made: 3 snapshots. The old ones are snapshots.sqlite.damaged-1."
+    assert database.with_name("snapshots.sqlite.damaged-1").read_bytes() == broken
+    assert check_host(folder, repair=False).ok
+    async with opened_snapshots(folder) as store:
+        assert same(await store.load(one), saved(memory_of(4, 3)))
+        assert same(await store.load(two), saved(memory_of(4, 2, 3), taken=2))
+        assert [line.id for line in await store.list(GRACE)] == [other]
+        assert [line.about["imported"] for line in await store.list(ADA)] == [True, True]
+        await store.drop(ADA, one)
+        assert same(await store.load(two), saved(memory_of(4, 2, 3), taken=2)), "what it shares was found again, too"
+    assert len(packs(folder)) == 3
+
+
+async def test_a_host_that_runs_is_not_looked_through(folder: Path) -> None:
+    async with opened_snapshots(folder):
+        with pytest.raises(StoreBroken, match="Another gatebus host uses this data directory"):
+            check_host(folder, repair=False)
+
+
+async def test_the_command_says_it_in_lines_in_json_and_by_its_exit_code(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await filled(folder)
+    assert main(["fsck", "--data", str(folder)]) == 0
+    assert capsys.readouterr().out == "3 snapshots in 3 files, 1 instances, 1 modules: nothing is wrong.\n"
+    (folder / "snapshots" / "packs" / "note").write_text("of the owner")
+    assert main(["fsck", "--data", str(folder), "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert (said["ok"], said["snapshots"], {each["name"] for each in said["findings"]}) == (False, 3, {"note"})
+    assert main(["fsck", "--data", str(folder)]) == 1
+    assert "stray note: Something that was never finished.\n" in capsys.readouterr().out
+    assert main(["fsck", "--data", str(folder / "nowhere")]) == 125
+    assert "There is nothing to look through" in capsys.readouterr().err
