@@ -24,8 +24,8 @@ async def taken(bus: Talker) -> bytes:
     return (await bus.ask("snapshot", instance=ONE))["snapshot"]
 
 
-async def exported(bus: Talker, snapshot: bytes) -> bytes:
-    channel = bus.open("export", {"snapshot": snapshot})
+async def exported(bus: Talker, snapshot: bytes, **more: object) -> bytes:
+    channel = bus.open("export", {"snapshot": snapshot, **more})
     result = await channel.result()
     assert (result["size"], result["sha256"]) == (len(channel.data), sha256(channel.data).digest())
     return bytes(channel.data)
@@ -53,6 +53,15 @@ async def test_a_snapshot_leaves_as_a_file_and_goes_on_at_another_host(image_dir
         assert (await bob.ask("restore", snapshot=came["snapshot"], instance=TWO))["state"] == "RUNNING"
         two = await connect(bob, TWO, b" there")
         assert await ended(two) == chained(b"hello there")[5:]
+
+
+async def test_a_snapshot_leaves_as_one_ordinary_module(image_directory: Path) -> None:
+    async with live_world(image_directory) as world, world.talker() as bus:
+        await launch(bus)
+        own = await taken(bus)
+        assert (await exported(bus, own, form="wasm")).startswith(b"\0asm")
+        error = await bus.open("export", {"snapshot": own, "form": "exe"}).error()
+        assert error.text == "The parameter `form` must be file or wasm."
 
 
 @pytest.mark.parametrize("at", [0, 60, 200, -1])

@@ -55,6 +55,12 @@ async def file_of(parts: HostParts, line: SnapshotLine) -> bytes:
     return await trio.to_thread.run_sync(make)
 
 
+async def wasm_of(parts: HostParts, line: SnapshotLine) -> bytes:
+    """The stopped program as one ordinary module. Raises GatebusError, SandboxError."""
+    left = await parts.lives.keeping.fetch(line.id)
+    return await parts.box.export(left.suspended, await parts.programs.bytes_of(line.module))
+
+
 def _services(left: Leftover, about: Mapping[str, object]) -> bytes:
     if about.get("personality") == "wasi":
         origin = next((service_state(saved) for name, saved in left.services if name == "origin"), b"")

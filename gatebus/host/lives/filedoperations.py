@@ -7,17 +7,18 @@ snapshot out of a file.
 from __future__ import annotations
 
 from hashlib import sha256
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from gatebus.bounds import STREAM_WINDOW
 from gatebus.host import requests
-from gatebus.host.lives.carrying import file_of
+from gatebus.host.lives.carrying import file_of, wasm_of
 from gatebus.host.lives.looking import difference, shown
 from gatebus.host.refusals import Refusal
 from gatebus.host.storeoperations import Transfer, send
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from gatebus.host.attendant import Line
     from gatebus.host.hostparts import HostParts
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from gatebus.host.requests import Parameters
     from gatebus.host.statuses import Map
     from gatebus.snapshots.savedwords import SnapshotLine
+
+FORMS: Mapping[object, Callable[[HostParts, SnapshotLine], Awaitable[bytes]]] = MappingProxyType(
+    {"file": file_of, "wasm": wasm_of}
+)
 
 
 def show(parts: HostParts, line: Line, given: Parameters) -> None:
@@ -56,12 +61,12 @@ def diff(parts: HostParts, line: Line, given: Parameters) -> None:
 
 def export(parts: HostParts, line: Line, given: Parameters) -> None:
     digest, form = requests.digest_untrusted(given, "snapshot"), given.get("form", "file")
-    if form != "file":
-        raise Refusal("bad-request", "The parameter `form` must be file: this host makes no other form yet.")
+    if form not in FORMS:
+        raise Refusal("bad-request", f"The parameter `form` must be {' or '.join(map(str, FORMS))}.")
     transfer = Transfer(line, parts.turn)
 
     async def work() -> Map | None:
-        data = await file_of(parts, await parts.lives.keeping.own_line(line.principal, digest))
+        data = await FORMS[form](parts, await parts.lives.keeping.own_line(line.principal, digest))
         with parts.turn:
             if not line.open:
                 return None
