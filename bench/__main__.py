@@ -34,6 +34,7 @@ SCRIPTS = {
     "copies": [sys.executable, "-m", "bench.copy_figures"],
     "stops": [sys.executable, "-m", "bench.stop_and_go"],
     "store": [sys.executable, "-m", "bench.snapshot_disk"],
+    "lives": [sys.executable, "-m", "bench.lives_figures"],
     "live": [sys.executable, "-m", "bench.live_figures"],
 }
 
