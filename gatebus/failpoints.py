@@ -25,6 +25,11 @@ IMPORT = ("import-begun", "import-half", "import-whole")
 STORE = SAVE + LOAD + DROP + COLLECT + RECORD + IMPORT
 """Those of the snapshot store, in the order in which a life passes them."""
 
+LIVES = ("life-stopped", "life-stored", "life-copied", "life-loaded", "life-began", "life-recovered")
+"""Those of an instance's life, around the store's: its process is gone, it rests, a copy was handed out, it is to go on
+from what was stored, it runs, the host has found it again.
+"""
+
 
 class Failpoints(Protocol):
     def reached(self, name: str) -> None:

@@ -35,6 +35,7 @@ from gatebus.bounds import (
     STREAM_WINDOW_MOST,
     SWEEP_SECONDS,
 )
+from gatebus.failpoints import UNWATCHED, Failpoints
 from gatebus.host.attendant import Attendant
 from gatebus.host.contest import Contest
 from gatebus.host.embedding import EMBEDDER, Collector, RunResult
@@ -115,6 +116,9 @@ class Host:
     services: Mapping[str, Builtin] = BUILTIN
     """What its programs can talk to. Give an instance another table before it is entered: {**BUILTIN, "mine": ...}."""
 
+    points: Failpoints = UNWATCHED
+    """For tests that end a host at a place of their choice."""
+
     def __init__(
         self,
         config: HostConfig | None = None,
@@ -185,7 +189,7 @@ class Host:
             {extension: line.told(extension) for extension, line in self._elsewhere.interpreters.items()},
         )
         self._parts.note, store.on_trouble = self.log.event, self._store_trouble
-        keeping = Keeping(kept, time.time)
+        keeping = Keeping(kept, time.time, self.points)
         store.needed = keeping.modules
         keeping.on_trouble = self._store_trouble
         self._parts.lives = Lives(self._parts, keeping)
@@ -202,7 +206,7 @@ class Host:
         nursery.start_soon(store.keep_tidy)
 
     def _signing(self) -> StoreSettings:
-        return StoreSettings(self.key, partial(sign, self._seed))
+        return StoreSettings(self.key, partial(sign, self._seed), points=self.points)
 
     def _store_trouble(self, trouble: GatebusError) -> None:
         self.log.event("store-broken", code=trouble.code, text=trouble.text)

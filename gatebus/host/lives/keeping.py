@@ -19,6 +19,7 @@ import cbor2
 import trio
 
 from gatebus.accountbounds import RECORD_SECONDS
+from gatebus.failpoints import UNWATCHED, Failpoints
 from gatebus.faults import GatebusError
 from gatebus.host.lives.lifetable import Life, Step
 from gatebus.host.lives.remains import SavedAs, leftover_untrusted, limits_map, usage_told
@@ -41,10 +42,11 @@ if TYPE_CHECKING:
 class Keeping:
     """`store`: None at a host that keeps nothing. `clock`: seconds since 1970."""
 
-    def __init__(self, store: SnapshotStore | None, clock: Callable[[], float]) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: SnapshotStore | None, clock: Callable[[], float], points: Failpoints = UNWATCHED) -> None:
+        self._store, self._clock, self.points = store, clock, points
         self.on_trouble: Callable[[GatebusError], None] = lambda trouble: None
         self._due: dict[bytes, Instance] = {}  # records that are behind
+        self._gone: list[tuple[Instance, bytes]] = []  # snapshots that nothing goes on from any more
         self._something = trio.Event()
         self._busy: dict[bytes, trio.Lock] = {}  # records that are being written
 
@@ -60,8 +62,10 @@ class Keeping:
     async def settle(self, instance: Instance, left: Leftover) -> bool:
         """Whoever wished for a copy has it. True: it was to be stored, and is."""
         live = _live(instance)
+        self.points.reached("life-stopped")
         for wish in live.take_wishes(store=False):
             wish.grant(left)
+            self.points.reached("life-copied")
         if not live.wishes:
             return False
         try:
@@ -70,6 +74,7 @@ class Keeping:
             live.refuse_all(as_refusal(fault))
             return False
         live.step(Step.STORE)
+        self.points.reached("life-stored")
         return True
 
     async def rescue(self, instance: Instance, left: Leftover) -> None:
@@ -80,7 +85,8 @@ class Keeping:
             await self._save_and_record(instance, left)
         live.left = None
         if former is not None and former != live.snapshot:
-            await self.forget(instance, former)
+            self._gone.append((instance, former))  # nobody waits for that
+            self._something.set()
 
     async def _save_and_record(self, instance: Instance, left: Leftover) -> None:
         live = _live(instance)
@@ -155,7 +161,9 @@ class Keeping:
         snapshot = _live(instance).snapshot
         if snapshot is None:
             raise Refusal("conflict", "Nothing of the instance is stored.")
-        return await self.fetch(snapshot)
+        left = await self.fetch(snapshot)
+        self.points.reached("life-loaded")
+        return left
 
     async def fetch(self, snapshot: bytes) -> Leftover:
         """Raises GatebusError."""
@@ -199,6 +207,7 @@ class Keeping:
 
     def began(self, instance: Instance) -> None:
         """It runs."""
+        self.points.reached("life-began")
         if self._store is not None and _is_recorded(instance):
             self._due[instance.id] = instance
             self._something.set()
@@ -219,6 +228,9 @@ class Keeping:
             self._something = trio.Event()
             await trio.sleep(RECORD_SECONDS)
             due, self._due = self._due, {}
+            gone, self._gone = self._gone, []
+            for instance, snapshot in gone:
+                await self.forget(instance, snapshot)
             for instance in due.values():
                 try:
                     async with self._alone(instance):

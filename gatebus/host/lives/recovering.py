@@ -48,6 +48,7 @@ async def recover(parts: HostParts) -> None:
         except GatebusError as trouble:
             keeping.on_trouble(trouble)
             continue
+        keeping.points.reached("life-recovered")
         if instance is not None and record.state == RUNNING:
             again.append(instance)
     parts.nursery.start_soon(_run_again, parts, again)
