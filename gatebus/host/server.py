@@ -47,6 +47,7 @@ from gatebus.host.instances import Instance, Order, Runner
 from gatebus.host.lives.boards import Boards
 from gatebus.host.lives.keeping import Keeping
 from gatebus.host.lives.lifeloop import LifeLoop
+from gatebus.host.lives.live import lived
 from gatebus.host.lives.lives import Lives
 from gatebus.host.lives.recovering import put_away, recover
 from gatebus.host.modulestore import open_module_store
@@ -349,17 +350,11 @@ def _world(neighbourhood: Neighbourhood, instance: Instance) -> World:
     return World(
         trio.current_time,
         os.urandom,
-        Identities(identity_text(principal), name, *_lived(instance)),
+        Identities(identity_text(principal), name, *lived(instance.live)),
         door=instance.door,
         windows=Windows(window=instance.order.window),
         resident=neighbourhood.admit(principal.id, name),
     )
-
-
-def _lived(instance: Instance) -> tuple[int, int]:
-    """How it came to run, and how often it has gone on."""
-    live = instance.live
-    return (0, 0) if live is None else (live.told_how, live.lives)
 
 
 def settle_memory() -> None:

@@ -163,5 +163,10 @@ class Live:
         self.refuse_all(Refusal("conflict", "The instance ended before it had stopped."))
 
 
+def lived(live: Live | None) -> tuple[int, int]:
+    """How a program came to run, and how often it has gone on: for the service identity."""
+    return (0, 0) if live is None else (live.told_how, live.lives)
+
+
 def _nothing() -> None:
     """Of one that is not suspended."""
