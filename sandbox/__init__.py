@@ -43,11 +43,9 @@ Sandbox
             lifecycle=Lifecycle.RESUMED, function=None) -> like start
         It goes on where it was stopped, as often as wanted. `program`: its bytes; only what was continued at the same
         places before does without. `share`: its memory is not copied but shared with all that go on from it until it
-        is written to. `lifecycle`: what it is told (Gate's flag word of `io`: bit 0, and this number in the next two).
-        `function`: of one that had come to its end (Program.halted), what is called now. Raises BadState,
-        CompileLimit, StartFailed.
-    await .export(suspended, program) -> bytes: the stopped program as one ordinary module, for any engine; what stood
-        outside of it (files, unread input, clocks) is not in it. Raises BadState, CompileLimit.
+        is written to (native; without it, up to a mebibyte is copied). `lifecycle`: what it is told (Gate's flag word
+        of `io`: bit 0, and this number in the next two). `function`: of one that had come to its end
+        (Program.halted), what is called now. Raises BadState, CompileLimit, StartFailed.
     await .frames(suspended, program) -> who its frames are, for a person
     .statistics() -> frozen counts: running, started, ended, compiled, cache hits, pool.
 

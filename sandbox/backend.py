@@ -94,7 +94,7 @@ class Beginning(NamedTuple):
     memory: Snapshot | None = None
     continuation: Blob | None = None
     share: bool = False
-    """Nothing of the memory is copied before it is written to, where the back-end can."""
+    """Nothing of the memory is copied before it is written to, where the back-end can; else as it finds best."""
 
 
 PLAIN = Beginning()

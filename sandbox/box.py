@@ -154,8 +154,8 @@ class Sandbox:
         `program`: its bytes, without which it can only go on from places where it was continued before (of this
         process or its disk cache). Of the setup counts what the host wants of it: `tree` (not None: its files are
         wanted back), `debug_log`, `keep`. `share`: its memory is not copied but shared until it is written to, by any
-        number of programs. `lifecycle`: what it is told. `function`: of one that had come to its end
-        (Program.halted), what is called now. Raises BadState, too.
+        number of programs; without it, only up to a mebibyte is copied. `lifecycle`: what it is told. `function`: of
+        one that had come to its end (Program.halted), what is called now. Raises BadState, too.
         """
         origin = Origin(suspended, program, share, lifecycle, function)
         return Running(self, image, setup or Setup(), limits or Limits(), instance, origin)

@@ -54,6 +54,10 @@ KILL_DEADLINE = 10.0
 # How the engine ends a process that gets no memory; nothing else in a compile worker aborts.
 SIGABRT = 6
 SYSTEM = os.name
+HALTED = (
+    "The portable back-end cannot call another function of a program that had come to its end; the native one (Linux) "
+    "can."
+)
 STATUS_NO_MEMORY = 62  # compiler.py
 
 
@@ -219,6 +223,8 @@ class PortableBackend:
         self, image: Blob, setup: bytes, limits: Limits, beginning: Beginning = PLAIN
     ) -> tuple[ChildProgram, bytes]:
         assert isinstance(image, ImageFile)
+        if beginning.memory is not None and beginning.continuation is None:
+            raise StartFailed("portable-halted", HALTED)
         stopping = await self._stopping(limits, beginning) if beginning.suspendable else None
         orders = _program_orders(image, limits)
         if stopping is not None:

@@ -161,7 +161,16 @@ async def test_a_memory_grows_beyond_what_it_began_with_and_the_rest_is_zeros(bo
         assert await command(program, b"r", 65 * 16) == 0
 
 
-async def test_a_shared_memory_can_be_copied_too(box: sandbox.Sandbox) -> None:
+async def test_a_large_memory_is_never_copied(box: sandbox.Sandbox) -> None:
+    image, suspended = await first(box)
+    async with box.resume(image, suspended, ROOM, program=PAGES) as program:
+        assert await command(program, b"w", 5, 77) == 77
+        stopped = await program.suspend()
+    assert isinstance(stopped.memory, LayeredMemory)
+
+
+async def test_a_shared_memory_can_be_copied_too(box: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sandbox.nativeprocess.COPY_MAX", 1 << 30)
     image, suspended = await first(box)
     async with again(box, image, suspended) as program:
         await command(program, b"w", 5, 77)

@@ -73,6 +73,15 @@ pub fn go_on_untrusted(guide: &[u8], state: &[u8]) -> Result<Going, BadState> {
     check_untrusted(&guide, State::decode_untrusted(state)?)
 }
 
+/// A state without frames, of a program that had come to its end: another function of it is called.
+pub fn halted_untrusted(state: &[u8]) -> Result<Going, BadState> {
+    let state = State::decode_untrusted(state)?;
+    if !state.frames.is_empty() || !state.references.is_empty() {
+        return Err(BadState { text: "a program that had come to its end has frames" });
+    }
+    Ok(Going { state, frames: Vec::new(), export: String::new() })
+}
+
 /// The one check that a state has to pass wherever it goes on, and before it is shown.
 fn check_untrusted(guide: &Guide, state: State) -> Result<Going, BadState> {
     let list = guide.read_untrusted(&state.frames).map_err(frames)?;

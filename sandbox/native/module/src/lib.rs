@@ -78,8 +78,8 @@ pub use frames::{BadFrames, Frame, read_untrusted, sites_of};
 pub use guide::Guide;
 pub use instrument::Suspendable;
 pub use jobs::{
-    Going, NotExported, Transformed, continue_untrusted, export_untrusted, go_on_untrusted, show_untrusted,
-    transform_untrusted,
+    Going, NotExported, Transformed, continue_untrusted, export_untrusted, go_on_untrusted, halted_untrusted,
+    show_untrusted, transform_untrusted,
 };
 pub use layout::{
     CHANGES, CONTROL, CONTROL_BYTES, CONTROL_PAGES, DROPPED, FRAME_BYTES, FRAMES, FUNCTIONS, GLOBAL, LOAD, MEMORY,

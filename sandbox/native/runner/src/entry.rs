@@ -37,6 +37,12 @@ impl Entry {
         call_all(store, &self.parts)
     }
 
+    /// Calls the entry alone: what comes before it was called in the program's earlier life.
+    pub fn call_again(&self, store: &mut Store<Host>) -> wasmtime::Result<Returned> {
+        let entry = self.parts.iter().position(|(part, _)| *part == Phase::Entry).unwrap_or(self.parts.len());
+        call_all(store, &self.parts[entry..])
+    }
+
     /// Goes on with a call that was left: `resume` in its place, then the calls that follow it.
     pub fn resume(&self, store: &mut Store<Host>, left: Phase, resume: Func) -> wasmtime::Result<Returned> {
         let Some(resume) = callable_function(store, resume) else { return Err(wasmtime::Error::new(not_resumable())) };

@@ -10,7 +10,9 @@ use crate::memory::CONTROL;
 use crate::references::{Functions, Unknown};
 use crate::stop::scalar;
 use gatebus_abi::Exit;
-use gatebus_module::{CHANGES, FRAMES, GLOBAL, Going, MEMORY, REFERENCES, Scalar, State, TABLE, go_on_untrusted};
+use gatebus_module::{
+    CHANGES, FRAMES, GLOBAL, Going, MEMORY, REFERENCES, Scalar, State, TABLE, go_on_untrusted, halted_untrusted,
+};
 use gatebus_wire::status;
 use wasmtime::{Extern, Func, Instance, Module, Mutability, Store, V128, Val};
 
@@ -35,18 +37,25 @@ impl Restored {
         let (length, rest) = bytes.split_first_chunk::<4>().ok_or(bad("there is no state"))?;
         let length = u32::from_le_bytes(*length) as usize;
         let (guide, state) = rest.split_at_checked(length).ok_or(bad("the guide is cut off"))?;
-        let going = go_on_untrusted(guide, state).map_err(|wrong| bad(wrong.text))?;
+        let going = if guide.is_empty() { halted_untrusted(state) } else { go_on_untrusted(guide, state) };
+        let going = going.map_err(|wrong| bad(wrong.text))?;
         Ok(Restored { going })
     }
 
-    /// Puts everything back and gives the function that goes on.
-    pub fn apply(&self, store: &mut Store<Host>, program: &Instance, continuation: &Module) -> Result<Func, Exit> {
-        let Going { state, frames: bytes, export } = &self.going;
+    /// Puts everything but frames back.
+    pub fn apply_data(&self, store: &mut Store<Host>, program: &Instance) -> Result<(), Exit> {
+        let state = &self.going.state;
         memories(store, program, state)?;
         let functions = Functions::of(store, program);
         globals(store, program, state, &functions)?;
         tables(store, program, state, &functions)?;
-        dropped(store, program, state)?;
+        dropped(store, program, state)
+    }
+
+    /// Puts everything back and gives the function that goes on.
+    pub fn apply(&self, store: &mut Store<Host>, program: &Instance, continuation: &Module) -> Result<Func, Exit> {
+        let Going { frames: bytes, export, .. } = &self.going;
+        self.apply_data(store, program)?;
         // SAFETY: no code of the guest runs.
         let control = unsafe { store.data().slots.content(CONTROL) };
         let room = control.get_mut(FRAMES as usize..).and_then(|room| room.get_mut(..bytes.len()));

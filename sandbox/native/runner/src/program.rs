@@ -13,8 +13,9 @@ use crate::host::{Host, Rules};
 use crate::limiter::Limiter;
 use crate::link::Linkers;
 use crate::memory::{Base, PAGE, Slots, control_offset, entries};
-use crate::stop::{Left, report, suspend};
+use crate::stop::{Left, keep, report, suspend};
 use gatebus_abi::{Channel, Exit, Personality, Setup};
+use gatebus_wire::control::FLAG_KEEP;
 use gatebus_wire::keeper::SCAN_MOST;
 use gatebus_wire::status;
 use std::fs::File;
@@ -108,7 +109,7 @@ pub fn run(stage: &mut Stage, order: Order, mut channel: Box<dyn Channel>, lock:
     };
     lock(&[ready.slots.range()]);
     // A state is bounded by the heap, which is made for it.
-    let state_max = if ready.continuation.is_some() { STATE_MAX } else { 0 };
+    let state_max = if ready.slots.has_control() { STATE_MAX } else { 0 };
     match Setup::receive_resumable_untrusted(&mut *channel, state_max) {
         Ok(setup) => perform(ready, setup, channel),
         // Without a setup there is nobody to report to.
@@ -195,6 +196,7 @@ fn hidden_elements(module: &Module, control_bytes: usize) -> usize {
 /// Everything after the setup.
 fn perform(ready: Ready, mut setup: Setup, mut channel: Box<dyn Channel>) -> End {
     let function = setup.words.function.take();
+    let keep = ready.slots.has_control() && setup.words.begin.flags & FLAG_KEEP != 0;
     let (rules, restored) = match world(&ready, setup) {
         Ok(world) => world,
         Err(exit) => {
@@ -205,9 +207,10 @@ fn perform(ready: Ready, mut setup: Setup, mut channel: Box<dyn Channel>) -> End
     let host = Host { rules, channel, slots: ready.slots.clone(), slot: 0, limiter: ready.limiter };
     let mut store = Store::new(&ready.engine, host);
     store.limiter(|host| &mut host.limiter);
-    let guest = Guest { pre: ready.instance, personality: ready.personality };
+    let guest = Guest { pre: ready.instance, personality: ready.personality, keep };
     let end = match (&restored, &ready.continuation) {
         (Some(restored), Some(continuation)) => guest.goes_on(&mut store, restored, continuation),
+        (Some(restored), None) => guest.is_called(&mut store, restored, function.as_deref()),
         _ => guest.begins(&mut store, function.as_deref()),
     };
     // The host may be gone, or the guest may have broken off a packet: the status says the same.
@@ -218,7 +221,7 @@ fn perform(ready: Ready, mut setup: Setup, mut channel: Box<dyn Channel>) -> End
 
 /// What the host functions answer from: at the start, or where the program stopped.
 fn world(ready: &Ready, mut setup: Setup) -> Result<(Rules, Option<Restored>), Exit> {
-    if ready.continuation.is_none() {
+    if ready.continuation.is_none() && setup.words.restore.is_empty() {
         return Ok((Rules::new(ready.personality, setup), None));
     }
     let given = std::mem::take(&mut setup.words.restore);
@@ -233,9 +236,26 @@ fn world(ready: &Ready, mut setup: Setup) -> Result<(Rules, Option<Restored>), E
 struct Guest {
     pre: InstancePre<Host>,
     personality: Personality,
+    /// Its end is told as a stop is.
+    keep: bool,
 }
 
 impl Guest {
+    /// Another function of one that had come to its end.
+    fn is_called(&self, store: &mut Store<Host>, restored: &Restored, function: Option<&str>) -> Exit {
+        let found = self.instance(store).and_then(|instance| {
+            restored.apply_data(store, &instance)?;
+            Ok((instance, entry::find(store, &instance, self.personality, function)?))
+        });
+        match found {
+            Ok((instance, entry)) => {
+                let returned = entry.call_again(store);
+                self.ends(store, instance, function.unwrap_or("_start"), returned)
+            }
+            Err(exit) => exit,
+        }
+    }
+
     fn begins(&self, store: &mut Store<Host>, function: Option<&str>) -> Exit {
         let instance = match self.instance(store).and_then(|instance| load(store, &instance).map(|()| instance)) {
             Ok(instance) => instance,
@@ -282,7 +302,11 @@ impl Guest {
         returned: wasmtime::Result<Returned>,
     ) -> Exit {
         match returned {
-            Ok(Returned::Done(result)) => of_return(result),
+            Ok(Returned::Done(result)) => {
+                let left = Left { module: self.pre.module(), instance, phase: gatebus_module::Phase::Entry, entry };
+                let kept = if self.keep { keep(store, &left) } else { Ok(()) };
+                kept.map_or_else(|exit| exit, |()| of_return(result))
+            }
             Ok(Returned::Left(phase)) => suspend(store, &Left { module: self.pre.module(), instance, phase, entry }),
             Err(error) => of_error(&error, Phase::Call, false),
         }

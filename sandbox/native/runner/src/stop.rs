@@ -39,8 +39,21 @@ pub fn suspend(store: &mut Store<Host>, left: &Left<'_>) -> Exit {
 
 fn told(store: &mut Store<Host>, left: &Left<'_>) -> Result<(), Exit> {
     store.data_mut().drain_until_suspend()?;
-    let state = capture(store, left)
-        .map_err(|Unknown| because(status::BAD_STATE, "it holds a reference that has no number"))?;
+    let state = capture(store, left).map_err(unnumbered)?;
+    tell(store, state)
+}
+
+/// Sends the state of a program that has come to its end: it stands nowhere. What the host has sent and it has not read is lost.
+pub fn keep(store: &mut Store<Host>, left: &Left<'_>) -> Result<(), Exit> {
+    let state = capture(store, left).map_err(unnumbered)?;
+    tell(store, State { frames: Vec::new(), references: Vec::new(), ..state })
+}
+
+fn unnumbered(_: Unknown) -> Exit {
+    because(status::BAD_STATE, "it holds a reference that has no number")
+}
+
+fn tell(store: &mut Store<Host>, state: State) -> Result<(), Exit> {
     let (world, slots) = (store.data_mut().save_rules(), store.data().slots.clone());
     let memories = 1..1 + state.memories.len();
     let bytes = State { memories: Vec::new(), ..state }.encode();

@@ -8,7 +8,8 @@
 //! function                                             nodes                     done
 //! nodes                                                nodes                     done
 //! file                                                 nodes  file               done
-//! resumed                                                              restored
+//! resumed                                  called                      restored
+//! called                                                               restored
 //! restored                                                             restored  done
 //! ```
 //! `file` is `nodes` after a regular file; `resumed` is `begun` with the flag RESUMED: the state in RESTORE packets has
@@ -68,6 +69,7 @@ enum Phase {
     Nodes,
     File,
     Resumed,
+    Called,
     Restored,
     Done,
 }
@@ -232,7 +234,8 @@ fn next_phase(phase: Phase, kind: Kind) -> Result<Phase, Malformed> {
         (Begun | Environ, Kind::Function) => Ok(Function),
         (Begun | Environ | Function | Nodes | File, Kind::Node) => Ok(Nodes),
         (File, Kind::Content) => Ok(File),
-        (Resumed | Restored, Kind::Restore) => Ok(Restored),
+        (Resumed, Kind::Function) => Ok(Called),
+        (Resumed | Called | Restored, Kind::Restore) => Ok(Restored),
         (Begun | Environ | Function | Nodes | File | Restored, Kind::Go) => Ok(Done),
         _ => Err(Malformed("setup packet out of order")),
     }

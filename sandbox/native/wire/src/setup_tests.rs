@@ -208,7 +208,12 @@ fn a_resumed_program_has_a_state_and_nothing_else() {
     assert_eq!(resumed(&[state(b"one "), state(b"two"), go()], 7), Ok(b"one two".to_vec()));
     assert_eq!(resumed(&[state(b""), go()], 0), Ok(Vec::new()));
     assert_eq!(resumed(&[go()], 7), Err("setup packet out of order"));
-    for other in [Kind::Argument, Kind::Environment, Kind::Function, Kind::Node, Kind::Content, Kind::Begin] {
+    let function = || said(Kind::Function, b"total");
+    assert_eq!(resumed(&[function(), state(b"s"), go()], 7), Ok(b"s".to_vec()));
+    assert_eq!(resumed(&[function(), function()], 7), Err("setup packet out of order"));
+    assert_eq!(resumed(&[function(), go()], 7), Err("setup packet out of order"));
+    assert_eq!(resumed(&[state(b"s"), function()], 7), Err("setup packet out of order"));
+    for other in [Kind::Argument, Kind::Environment, Kind::Node, Kind::Content, Kind::Begin] {
         assert_eq!(resumed(&[said(other, b"a=b")], 7), Err("setup packet out of order"), "{other:?} first");
         assert_eq!(resumed(&[state(b"s"), said(other, b"a=b")], 7), Err("setup packet out of order"), "{other:?}");
     }
