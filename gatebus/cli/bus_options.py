@@ -110,6 +110,10 @@ Your key is made if there is none; --key anonymous: without one. Without argumen
 _MODULE_NOTES = """MODULE is a SHA-256, or of your own modules (`gatebus modules`) its first digits, at least four, or a
 tag. `pin MODULE TAG` and `pin --tag TAG MODULE` are the same."""
 
+_SHOWN_NOTES = """What `show` says of a module is found out here, in this machine's sandbox, from the host's bytes.
+MODULE is a SHA-256, or of your own modules its first digits, at least four, or a tag. `gatebus show FILE` does the same
+with a file."""
+
 COMMANDS: Mapping[str, Command] = MappingProxyType(
     {
         "call": Command(
@@ -145,7 +149,12 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             (1, 100),
             add=(add_tags, _add_loose, _add_ipfs),
         ),
-        "modules": Command("", "List your modules at the host."),
+        "modules": Command(
+            "[show MODULE]",
+            "List your modules at the host; `show`: whether one can be stopped, and what is in the way.",
+            (0, 2),
+            _SHOWN_NOTES,
+        ),
         "pin": Command(
             "MODULE [TAG ...]",
             "Keep a module that the host has, or that it fetches by its address (ipfs://CID[/path]); tags are added.",

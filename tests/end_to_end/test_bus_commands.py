@@ -165,6 +165,16 @@ def test_modules_are_kept_tagged_and_let_go(world: World, tmp_path: Path) -> Non
     assert [each["pinned"] for each in world.reads("modules") if each["module"] == digest] == [False]
 
 
+def test_a_module_at_the_host_is_shown_with_whether_it_can_be_stopped(world: World, tmp_path: Path) -> None:
+    (tmp_path / "shown.wat").write_text(f"{LOOP} ;; {tmp_path}")
+    digest = world.says("push", "--tag", "shown", str(tmp_path / "shown.wat")).strip()
+    lines = world.says("modules", "show", "shown").splitlines()
+    assert lines[:4] == [f"program   {digest}  shown", "speaks    WASI", "enters    _start", "stops     anywhere"]
+    assert json.loads(world.says("modules", "--json", "show", digest[:8]))["suspendable"] is True
+    told = "`gatebus modules` lists them; `gatebus modules show MODULE` shows one."
+    assert told in world.fails("modules", "shown")
+
+
 def test_a_module_is_named_by_a_tag_or_the_first_digits_of_its_hash(world: World, tmp_path: Path) -> None:
     module = tmp_path / "named.wat"
     module.write_text(f"{CAT} ;; {tmp_path}")
