@@ -82,6 +82,11 @@ def file_pieces(manifest: bytes, program: bytes, signed: tuple[bytes, bytes], ch
         yield chunks.read(digest)
 
 
+def digests_of_file(manifest: bytes, chunks: Chunks) -> Iterator[bytes]:
+    """Everything that such a file holds behind its program, in its order. Raises BadSnapshot."""
+    yield from _wanted(decode_untrusted(manifest), chunks)
+
+
 def _wanted(manifest: Manifest, chunks: Chunks) -> dict[bytes, int]:
     """Digest -> length of everything that the file holds, in its order."""
     wanted: dict[bytes, int] = {}

@@ -1,0 +1,128 @@
+"""A snapshot as blocks of IPFS, and back; words.
+
+In:  a manifest, a program and chunks of ours; a root and whatever gives blocks (untrusted). Out: blocks with their
+CIDs, the root last; pieces of a file as exportwords has it, which is then read like any other that came from outside.
+
+Each chunk is a raw block under the digest that it has anyway: the next snapshot of an instance shares what did not
+change with the one before. The root (dag-cbor) is {gatebus, key, signature, manifest, program, chunks}: the last three
+are lists of links, chunks to blocks that are lists of links themselves, so that a pin of the root keeps all of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dag_cbor
+from multiformats import CID
+
+from gatebus.snapshots.exportwords import digests_of_file, file_pieces
+from gatebus.snapshots.savedwords import BadSnapshot
+from gatebus.snapshots.snapshotbounds import CHUNK, MANIFEST_MAX, PIECE, PROGRAM_MAX
+from ipfs.cid import DAG_CBOR, RAW, SHA2_256, Cid, cid_of, decode_cid_untrusted, verify_untrusted
+from ipfs.troubles import IpfsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from gatebus.snapshots.chunking import Chunks
+
+Block = tuple[Cid, bytes]
+_VERSION = 1
+_LINKS = 4_096  # of one list: 160 KiB
+_KEY, _SIGNATURE = 32, 64
+
+
+def to_blocks(manifest: bytes, program: bytes, signed: tuple[bytes, bytes], chunks: Chunks) -> Iterator[Block]:
+    """The root comes last. Raises BadSnapshot."""
+    digests = list(digests_of_file(manifest, chunks))
+    for digest in digests:
+        yield _chunk_cid(digest), chunks.read(digest)
+    lists = [
+        _encoded([_chunk_cid(each) for each in digests[at : at + _LINKS]]) for at in range(0, len(digests), _LINKS)
+    ]
+    pieces = {"manifest": _raw(manifest), "program": _raw(program)}
+    for blocks in (lists, *pieces.values()):
+        yield from blocks
+    links: dict[str, Any] = {name: [_link(cid) for cid, _ in blocks] for name, blocks in pieces.items()}
+    links["chunks"] = [_link(cid) for cid, _ in lists]
+    root = dag_cbor.encode({"gatebus": _VERSION, "key": signed[0], "signature": signed[1], **links})
+    yield cid_of(DAG_CBOR, root), root
+
+
+def from_blocks_untrusted(root: Cid, get: Callable[[Cid], bytes]) -> Iterator[bytes]:
+    """Pieces of the file that import_untrusted takes. `get` raises what it likes for a block that it has not."""
+    found = _root_untrusted(root, get)
+    manifest = _joined_untrusted(found["manifest"], get, MANIFEST_MAX)
+    program = _joined_untrusted(found["program"], get, PROGRAM_MAX)
+    yield from file_pieces(manifest, program, (found["key"], found["signature"]), _Blocks(get))
+
+
+class _Blocks:
+    def __init__(self, get: Callable[[Cid], bytes]) -> None:
+        self._get = get
+
+    def read(self, digest: bytes) -> bytes:
+        return _verified_untrusted(_chunk_cid(digest), self._get, CHUNK)
+
+
+def _root_untrusted(root: Cid, get: Callable[[Cid], bytes]) -> dict[str, Any]:
+    data = _verified_untrusted(root, get, PIECE)
+    try:
+        found = dag_cbor.decode(data)
+    except Exception:  # the library's own errors have no common class
+        raise _no_snapshot() from None
+    if root.codec != DAG_CBOR or not isinstance(found, dict) or found.get("gatebus") != _VERSION:
+        raise _no_snapshot()
+    lists = [found.get("manifest"), found.get("program"), found.get("chunks")]
+    if not all(isinstance(each, list) and all(isinstance(link, CID) for link in each) for each in lists):
+        raise _no_snapshot()
+    key, signature = found.get("key"), found.get("signature")
+    if not (
+        isinstance(key, bytes) and len(key) == _KEY and isinstance(signature, bytes) and len(signature) == _SIGNATURE
+    ):
+        raise _no_snapshot()
+    return dict(found)
+
+
+def _joined_untrusted(links: Sequence[CID], get: Callable[[Cid], bytes], most: int) -> bytes:
+    pieces, size = [], 0
+    for link in links:
+        cid, _ = decode_cid_untrusted(bytes(link))
+        pieces.append(_verified_untrusted(cid, get, PIECE))
+        size += len(pieces[-1])
+        if size > most:
+            raise BadSnapshot("The content is larger than a snapshot may be.")
+    return b"".join(pieces)
+
+
+def _verified_untrusted(cid: Cid, get: Callable[[Cid], bytes], most: int) -> bytes:
+    data = get(cid)
+    try:
+        verify_untrusted(cid, data)
+    except IpfsError:
+        raise BadSnapshot("A block of the snapshot is not the one that its name says.") from None
+    if len(data) > most:
+        raise BadSnapshot("A block of the snapshot is larger than it may be.")
+    return data
+
+
+def _raw(data: bytes) -> list[Block]:
+    pieces = (data[at : at + PIECE] for at in range(0, len(data), PIECE))
+    return [(cid_of(RAW, piece), piece) for piece in pieces]
+
+
+def _encoded(cids: Sequence[Cid]) -> Block:
+    data = dag_cbor.encode([_link(cid) for cid in cids])
+    return cid_of(DAG_CBOR, data), data
+
+
+def _link(cid: Cid) -> CID:
+    return CID.decode(bytes(cid))
+
+
+def _chunk_cid(digest: bytes) -> Cid:
+    return Cid(1, RAW, SHA2_256, digest)
+
+
+def _no_snapshot() -> BadSnapshot:
+    return BadSnapshot("This content is no snapshot, or one of a newer version of gatebus.")
