@@ -232,12 +232,13 @@ class Program:
         if self._stop is None and self._outcome is None:
             self._stop = self._kept or Stop(self._stoppable)
             self._inlet.on_state = self._stop.add_untrusted
-            self._started.request_stop()
+            if self._wish.cause is None:  # who is being killed is not stopped first
+                self._started.request_stop()
         return self._stoppable.patience
 
     async def _tell_to_stop(self) -> None:
         """Behind whole packets, and behind whatever a task is sending."""
-        while self._stop is not None and not self._stop.told and self._outcome is None:
+        while self._stop is not None and not self._stop.told and self._outcome is None and self._wish.cause is None:
             if self._sending.busy or not self._counter.between:
                 await self._sending.changed()
                 continue
