@@ -3,6 +3,7 @@
 use crate::form::{Form, Op};
 use crate::graph::Graph;
 use crate::parse::Program;
+use crate::reenter::Reentry;
 use crate::scalar::{Scalar, Types};
 use crate::table::SiteTable;
 use crate::uses::SegmentOp;
@@ -19,6 +20,8 @@ pub(crate) struct Base<'a> {
     /// The types of the transformed program; a continuation adds to a copy.
     pub(crate) types: Types,
     pub(crate) added: Added,
+    /// The functions that can be entered at the headers of their loops.
+    pub(crate) reentries: BTreeMap<u32, Reentry>,
     /// The functions that a reference can mean, in their order.
     pub(crate) escaped: Vec<u32>,
     /// The number of the control memory.
@@ -43,7 +46,7 @@ pub(crate) struct Added {
 impl Links {
     /// How many of them a continuation imports.
     pub(crate) fn shared(&self) -> u32 {
-        let maps = self.push.len() + self.dispatch.len() + self.segments.len();
+        let maps = self.push.len() + self.dispatch.len() + self.segments.len() + self.reentries.len();
         crate::number(maps + usize::from(self.take.is_some()))
     }
 }
@@ -68,9 +71,10 @@ impl<'a> Base<'a> {
         let dispatch = self.added.dispatch.keys().map(|ty| (*ty, number())).collect();
         let take = self.added.references.then(&mut number);
         let segments = self.added.segments.iter().map(|op| (*op, number())).collect();
+        let reentries = self.reentries.keys().map(|function| (*function, number())).collect();
         let keep = self.added.references.then(&mut number);
         let loader = self.added.loads.then(&mut number);
-        Links { push, dispatch, take, segments, keep, loader }
+        Links { push, dispatch, take, segments, reentries, keep, loader }
     }
 
     /// The hidden table of the functions that a reference can mean.
@@ -113,6 +117,8 @@ pub(crate) struct Links {
     /// Gives the reference for a number in a frame.
     pub(crate) take: Option<u32>,
     pub(crate) segments: BTreeMap<SegmentOp, u32>,
+    /// The second form of a function, which is entered at a loop header.
+    pub(crate) reentries: BTreeMap<u32, u32>,
     /// Gives the number for a reference. Like the loader not for continuations, and so behind the others.
     pub(crate) keep: Option<u32>,
     /// Writes the active data segments.

@@ -46,14 +46,14 @@ impl Exits {
     }
 }
 
-/// The whole body of an instrumented function, by a printer that leaves through these exits.
-pub(crate) fn print(printer: &mut Printer<'_, '_>, exits: &Exits) {
+/// The whole body of an instrumented function around what `body` prints, by a printer that leaves through these exits.
+pub(crate) fn print<'x, 'a>(printer: &mut Printer<'x, 'a>, exits: &Exits, body: impl FnOnce(&mut Printer<'x, 'a>)) {
     let form = printer.form;
     let results = printer.types.block(&form.results);
     (0..=exits.lists.len()).for_each(|_| printer.write(Instruction::Block(BlockType::Empty)));
     printer.write(Instruction::Block(results));
     // Its last operator ends the body.
-    printer.range(0..form.ops.len(), 0);
+    body(printer);
     printer.write(Instruction::Return);
     for (place, live) in (1..).zip(&exits.lists) {
         printer.write(Instruction::End);

@@ -63,6 +63,13 @@ pub(crate) enum Op {
     Check(usize, Vec<u32>),
 }
 
+impl Op {
+    /// Nothing behind it is reached, and it is no branch.
+    pub(crate) fn leaves(&self) -> bool {
+        matches!(self, Op::Return | Op::Unreachable | Op::Throw(_) | Op::TailCall(_) | Op::TailCallIndirect(_))
+    }
+}
+
 /// Which call a site stands behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Callee {

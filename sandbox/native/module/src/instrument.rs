@@ -23,7 +23,8 @@ use crate::helpers;
 use crate::live::add_liveness;
 use crate::normal::{next_local, normalise};
 use crate::parse::Program;
-use crate::print::{Leaving, Printer, Within};
+use crate::print::{Leaving, Printer};
+use crate::reenter;
 use crate::references;
 use crate::refused::{Reason, Refused};
 use crate::scalar::Types;
@@ -62,7 +63,8 @@ impl<'a> Suspendable<'a> {
         let types = Types::of(&program.types);
         let control = crate::number(program.memories.len());
         let escaped = graph.escaped.iter().copied().collect();
-        let mut base = Base { program, graph, forms, table, types, added, escaped, control };
+        let reentries = reenter::choose(&program, &forms);
+        let mut base = Base { program, graph, forms, table, types, added, reentries, escaped, control };
         let wasm = print(&mut base);
         // Only a module close to the engine's limits can fail here, for instance by too many locals.
         match wasmparser::Validator::new().validate_all(&wasm) {
@@ -191,8 +193,8 @@ fn print_form(base: &Base<'_>, form: &Form, links: &Links, types: &mut Types) ->
     let out = helpers::with_locals(&locals);
     let exits = Exits::of(form);
     let leaving = Leaving::Shared(&exits);
-    let mut printer = Printer { base, form, links, types, out, hints: Vec::new(), leaving, within: Within::Program };
-    exits::print(&mut printer, &exits);
+    let mut printer = Printer::new((base, links, types), form, out, leaving);
+    exits::print(&mut printer, &exits, |printer| printer.range(0..form.ops.len(), 0));
     (printer.out, printer.hints)
 }
 
@@ -235,11 +237,26 @@ fn print_hidden(base: &Base<'_>, links: &Links, types: &mut Types, printed: &mut
     for op in &base.added.segments {
         add((op.params(), &[]), &segments::function(base, *op));
     }
+    print_reentries(base, links, types, printed);
+    let mut add = |(params, results): (&[ValType], &[ValType]), body: &Function| {
+        printed.functions.function(types.intern(params, results));
+        printed.code.function(body);
+    };
     if base.added.references {
         add(references::KEEP, &references::keep(base));
     }
     if base.added.loads {
         add((&[], &[]), &segments::loader(base, links));
+    }
+}
+
+fn print_reentries(base: &Base<'_>, links: &Links, types: &mut Types, printed: &mut Printed) {
+    for (function, number) in &links.reentries {
+        let (params, results) = base.reentries[function].signature(&base.forms[function]);
+        printed.functions.function(types.intern(&params, &results));
+        let (body, hints) = reenter::print(base, links, types, *function);
+        printed.code.function(&body);
+        add_hints(&mut printed.hints, *number, &hints);
     }
 }
 

@@ -59,6 +59,7 @@ mod live;
 mod normal;
 mod parse;
 mod print;
+mod reenter;
 mod references;
 mod refused;
 mod resume;
@@ -69,6 +70,7 @@ mod show;
 mod stack;
 mod state;
 mod table;
+mod tail;
 mod uses;
 
 pub use export::Unexported;

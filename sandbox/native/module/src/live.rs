@@ -172,7 +172,7 @@ impl Walk<'_> {
     }
 }
 
-fn label_of(catch: &Catch) -> u32 {
+pub(crate) fn label_of(catch: &Catch) -> u32 {
     match catch {
         Catch::One { label, .. } | Catch::OneRef { label, .. } | Catch::All { label } | Catch::AllRef { label } => {
             *label

@@ -26,6 +26,7 @@ use crate::form::{Form, Op, Shape};
 use crate::layout::{SCRATCH, UNWINDING, ZONE, at, word};
 use crate::scalar::{Types, dummy, looks_left};
 use crate::segments;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use wasm_encoder::{BlockType, Function, Instruction};
 use wasmparser::Catch;
@@ -60,6 +61,30 @@ pub(crate) struct Printer<'x, 'a> {
     pub(crate) hints: Vec<(u32, bool)>,
     pub(crate) leaving: Leaving<'x>,
     pub(crate) within: Within,
+    /// How many constructs of the body are open around what is printed next.
+    pub(crate) deep: u32,
+    /// The polls that are passed once, where the function is entered at them.
+    pub(crate) passed: BTreeMap<usize, Passed>,
+}
+
+/// The first question of the header at which a function was entered: each leg makes progress.
+pub(crate) struct Passed {
+    /// The local that says where the function was entered.
+    pub(crate) local: u32,
+    pub(crate) number: i32,
+}
+
+impl<'x, 'a> Printer<'x, 'a> {
+    /// Of a function of the program.
+    pub(crate) fn new(
+        (base, links, types): (&'x Base<'a>, &'x Links, &'x mut Types),
+        form: &'x Form,
+        out: Function,
+        leaving: Leaving<'x>,
+    ) -> Printer<'x, 'a> {
+        let (hints, passed) = (Vec::new(), BTreeMap::new());
+        Printer { base, form, links, types, out, hints, leaving, within: Within::Program, deep: 0, passed }
+    }
 }
 
 impl Printer<'_, '_> {
@@ -69,45 +94,89 @@ impl Printer<'_, '_> {
 
     /// Prints some operators. Branches that leave the range go `shift` levels further, because the range was moved into that many new blocks.
     pub(crate) fn range(&mut self, range: Range<usize>, shift: u32) {
+        self.range_in(range, &|outer| outer + shift);
+    }
+
+    /// The same; `outside` says how far the n-th construct around the range is, 0 being the innermost.
+    pub(crate) fn range_in(&mut self, range: Range<usize>, outside: &dyn Fn(u32) -> u32) {
         let mut depth = 0;
         for at in range {
             let form = self.form;
-            if let Some(likely) = form.hints.get(&at) {
-                self.hints.push((crate::number(self.out.byte_len()), *likely));
-            }
+            self.hint(at);
             match &form.ops[at] {
                 Op::Block(shape) => self.open(shape, Instruction::Block, &mut depth),
                 Op::Loop(shape, _) => self.open(shape, Instruction::Loop, &mut depth),
                 Op::If(shape) => self.open(shape, Instruction::If, &mut depth),
                 Op::Try(shape, catches) => {
-                    self.open_try(shape, catches, |label| moved(label, depth, shift));
+                    self.open_try(shape, catches, |label| moved(label, depth, outside));
                     depth += 1;
                 }
                 Op::End => {
                     self.write(Instruction::End);
                     depth = depth.saturating_sub(1);
                 }
-                Op::Branch(to) => self.write(Instruction::Br(moved(*to, depth, shift))),
-                Op::BranchIf(to) => self.write(Instruction::BrIf(moved(*to, depth, shift))),
+                Op::Branch(to) => self.write(Instruction::Br(moved(*to, depth, outside))),
+                Op::BranchIf(to) => self.write(Instruction::BrIf(moved(*to, depth, outside))),
                 Op::BranchTable(all) => {
-                    let all: Vec<u32> = all.iter().map(|to| moved(*to, depth, shift)).collect();
+                    let all: Vec<u32> = all.iter().map(|to| moved(*to, depth, outside)).collect();
                     let (default, listed) = all.split_last().expect("a table has a default");
                     self.write(Instruction::BrTable(listed.into(), *default));
                 }
-                Op::Poll(_) | Op::Check(..) if self.within == Within::Export => {}
-                Op::Poll(spot) => {
-                    self.ask_request(*spot);
-                    self.cold(*spot, depth);
-                }
-                Op::Check(spot, results) => {
-                    self.check(*spot, results, depth);
-                }
+                Op::Poll(spot) => self.poll(*spot, depth),
+                Op::Check(spot, results) => self.check(*spot, results, depth),
                 op => self.straight(op),
             }
         }
     }
 
-    fn straight(&mut self, op: &Op) {
+    /// Of a branch of the source.
+    pub(crate) fn hint(&mut self, at: usize) {
+        if let Some(likely) = self.form.hints.get(&at) {
+            self.hints.push((crate::number(self.out.byte_len()), *likely));
+        }
+    }
+
+    pub(crate) fn poll(&mut self, spot: usize, depth: u32) {
+        if self.within == Within::Export {
+            return;
+        }
+        self.ask_request(spot);
+        match (&self.leaving, self.passed.get(&spot)) {
+            (Leaving::Shared(exits), Some(Passed { local, number })) => {
+                let (exits, local, number) = (*exits, *local, *number);
+                self.pass_once(spot, depth, exits, (local, number));
+            }
+            _ => self.cold(spot, depth),
+        }
+    }
+
+    /// Without a block of its own for the way on: that would stand between the hot ones.
+    fn pass_once(&mut self, spot: usize, depth: u32, exits: &Exits, (local, number): (u32, i32)) {
+        self.begin_cold();
+        self.write(Instruction::LocalGet(local));
+        self.write(Instruction::I32Const(number));
+        self.write(Instruction::I32Ne);
+        self.write(Instruction::I32Const(0));
+        self.write(Instruction::LocalSet(local));
+        let form = self.form;
+        self.write(self.site_const(spot));
+        self.write(Instruction::LocalSet(Exits::site_local(form)));
+        self.hints.push((crate::number(self.out.byte_len()), true));
+        self.write(Instruction::BrIf(self.out_to(exits, spot, depth)));
+        self.write(Instruction::End);
+    }
+
+    fn site_const(&self, spot: usize) -> Instruction<'static> {
+        Instruction::I32Const(i32::try_from(self.site(spot)).expect("fewer than 2^31 sites"))
+    }
+
+    /// Out of the `if`, of the constructs around it, and of the block of the body.
+    fn out_to(&self, exits: &Exits, spot: usize, depth: u32) -> u32 {
+        self.deep + depth + 2 + exits.distance(&self.form.spots[spot].live)
+    }
+
+    /// An operator that opens and ends nothing and leads nowhere else.
+    pub(crate) fn straight(&mut self, op: &Op) {
         match op {
             Op::Raw(bytes) | Op::TailCallIndirect(bytes) | Op::Throw(bytes) => {
                 let bytes = &self.base.program.bytes[bytes.clone()];
@@ -161,6 +230,13 @@ impl Printer<'_, '_> {
         }
     }
 
+    pub(crate) fn results_of(&self, shape: &Shape) -> Vec<wasmparser::ValType> {
+        match shape {
+            Shape::Results(results) => results.clone(),
+            Shape::Numbered(ty) => self.base.program.types[*ty as usize].results().to_vec(),
+        }
+    }
+
     pub(crate) fn call(&mut self, function: u32, instruction: fn(u32) -> Instruction<'static>) {
         let target = self.base.target(function);
         match self.within {
@@ -200,7 +276,10 @@ impl Printer<'_, '_> {
     }
 
     /// The flag is read only where the first result could be that of a function that was left.
-    fn check(&mut self, spot: usize, results: &[u32], depth: u32) {
+    pub(crate) fn check(&mut self, spot: usize, results: &[u32], depth: u32) {
+        if self.within == Within::Export {
+            return;
+        }
         let first = results.first().map(|local| (*local, self.form.locals[*local as usize]));
         let rare = first.and_then(|(local, ty)| Some((local, looks_left(ty)?)));
         if let Some((local, [left, equal])) = &rare {
@@ -224,15 +303,13 @@ impl Printer<'_, '_> {
     /// On top of the stack lies whether the function is to be left here, which is `depth` constructs deep.
     pub(crate) fn cold(&mut self, spot: usize, depth: u32) {
         self.begin_cold();
-        let site = i32::try_from(self.site(spot)).expect("fewer than 2^31 sites");
-        let (form, site) = (self.form, Instruction::I32Const(site));
+        let (form, site) = (self.form, self.site_const(spot));
         let live = &form.spots[spot].live;
         match self.leaving {
             Leaving::Shared(exits) => {
                 self.write(site);
                 self.write(Instruction::LocalSet(Exits::site_local(form)));
-                // Out of the `if`, of the constructs around it, and of the block of the body.
-                self.write(Instruction::Br(depth + 2 + exits.distance(live)));
+                self.write(Instruction::Br(self.out_to(exits, spot, depth)));
             }
             Leaving::Own => {
                 self.save(live, site);
@@ -256,8 +333,8 @@ impl Printer<'_, '_> {
     }
 }
 
-fn moved(to: u32, depth: u32, shift: u32) -> u32 {
-    if to >= depth { to + shift } else { to }
+fn moved(to: u32, depth: u32, outside: &dyn Fn(u32) -> u32) -> u32 {
+    if to >= depth { depth + outside(to - depth) } else { to }
 }
 
 fn encode_catch(catch: &Catch, label: impl Fn(u32) -> u32) -> wasm_encoder::Catch {

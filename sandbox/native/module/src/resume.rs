@@ -20,7 +20,7 @@
 //! it has moved. The first check asks only whether the inner frame was left again, and a header's poll is passed: each leg makes progress.
 
 use crate::base::{Base, Links, name_of, results_at};
-use crate::form::{Form, Op, Shape};
+use crate::form::{Form, Op};
 use crate::frames::BadFrames;
 use crate::helpers;
 use crate::instrument::{Suspendable, add_hints, dispatch_type};
@@ -30,11 +30,11 @@ use crate::references;
 use crate::scalar::{Scalar, Types};
 use crate::sections::{self, hidden};
 use crate::table::{Place, results_of};
+use crate::tail;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use wasm_encoder::{
-    BlockType, BranchHints, CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection,
-    ImportSection, Instruction, Module, TagKind, TagType,
+    BranchHints, CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, ImportSection,
+    Instruction, Module, TagKind, TagType,
 };
 use wasmparser::ValType;
 
@@ -155,6 +155,10 @@ fn imports(base: &Base<'_>, links: &Links, types: &mut Types) -> ImportSection {
     }
     functions.extend(links.take.map(|_| types.intern(references::TAKE.0, references::TAKE.1)));
     functions.extend(links.segments.keys().map(|op| types.intern(op.params(), &[])));
+    for function in links.reentries.keys() {
+        let (params, results) = base.reentries[function].signature(&base.forms[function]);
+        functions.push(types.intern(&params, &results));
+    }
     for (name, kind, index) in hidden(base, links) {
         section.import(PROGRAM, &name, entity(base, kind, index, &functions));
     }
@@ -181,7 +185,7 @@ fn entity(base: &Base<'_>, kind: ExportKind, index: u32, functions: &[u32]) -> E
 }
 
 /// A function and the hints for its branches.
-type Body = (Function, Vec<(u32, bool)>);
+pub(crate) type Body = (Function, Vec<(u32, bool)>);
 
 /// The function that goes on from one site.
 fn print_site(base: &Base<'_>, links: &Links, types: &mut Types, plan: &Plan, site: u32) -> Body {
@@ -191,22 +195,17 @@ fn print_site(base: &Base<'_>, links: &Links, types: &mut Types, plan: &Plan, si
             let form = &base.forms[&known.function];
             let spot = (site - base.table.first[known.function as usize]) as usize;
             let next = inner_results(base, site).map(|results| plan.choosers[results.as_slice()]);
-            print_inside(base, links, types, &Target { form, spot, next, saved, within: plan.within })
+            let target = Target { form, spot, next, saved, within: plan.within };
+            // An export has the program's functions as they were.
+            let reentry = base.reentries.get(&form.function).filter(|_| plan.within != Within::Export);
+            tail::print((base, links, types), &target, reentry)
         }
         known => {
             let empty = Form::default();
             let mut out = Function::new([(1, wasm_encoder::ValType::I32)]);
             helpers::pop(&mut out, (base, links), &saved, 0, None);
-            let mut printer = Printer {
-                base,
-                form: &empty,
-                links,
-                types,
-                out,
-                hints: Vec::new(),
-                leaving: Leaving::Own,
-                within: plan.within,
-            };
+            let printer = Printer::new((base, links, types), &empty, out, Leaving::Own);
+            let mut printer = Printer { within: plan.within, ..printer };
             if let Some(import) = known {
                 printer.call(import.function, Instruction::Call);
             }
@@ -217,180 +216,42 @@ fn print_site(base: &Base<'_>, links: &Links, types: &mut Types, plan: &Plan, si
 }
 
 /// Where a function is entered.
-struct Target<'x> {
-    form: &'x Form,
-    spot: usize,
+pub(crate) struct Target<'x> {
+    pub(crate) form: &'x Form,
+    pub(crate) spot: usize,
     /// The chooser of the frame inside; `None` at a loop header.
     next: Option<u32>,
     saved: Vec<Scalar>,
     within: Within,
 }
 
-fn print_inside(base: &Base<'_>, links: &Links, types: &mut Types, target: &Target<'_>) -> Body {
-    let form = target.form;
-    let entering = crate::number(form.locals.len());
-    let mut locals = form.locals.clone();
-    locals.extend([ValType::I32, ValType::I32]);
-    let mut out = helpers::with_locals(&locals);
-    let live = &form.spots[target.spot].live;
-    helpers::pop(&mut out, (base, links), &target.saved, entering + 1, Some(live));
-    let printer =
-        Printer { base, form, links, types, out, hints: Vec::new(), leaving: Leaving::Own, within: target.within };
-    let mut entry = Entry { printer, target, entering, again: false };
-    entry.printer.write(Instruction::I32Const(1));
-    entry.printer.write(Instruction::LocalSet(entering));
-    entry.enter();
-    (entry.printer.out, entry.printer.hints)
-}
-
-/// The way from the start of a function to the site.
-struct Entry<'x, 'a> {
-    printer: Printer<'x, 'a>,
-    target: &'x Target<'x>,
-    /// The local that says that the site has not been reached yet.
-    entering: u32,
-    /// A loop on the way encloses us: leading parts can run again.
-    again: bool,
-}
-
-impl Entry<'_, '_> {
-    /// The constructs around the site are opened from the outermost on, each with its leading part skipped; then the site; then the rest of
-    /// each, from the innermost on.
-    fn enter(&mut self) {
-        let form = self.target.form;
-        let site = form.spots[self.target.spot].op;
-        let around: Vec<(usize, usize)> =
-            form.ends.range(..site).filter(|(_, end)| **end > site).map(|(start, end)| (*start, *end)).collect();
-        let mut rests = Vec::new();
-        let mut from = 0;
-        for (start, end) in around {
-            let rest = self.open(from..start, start, end, site);
-            rests.push(rest);
-            from = match &form.ops[start] {
-                Op::Loop(_, params) => start + 1 + params.len(),
-                Op::If(_) if self.in_other_arm(start, site) => form.elses[&start] + 1,
-                _ => start + 1,
-            };
-        }
-        self.at_site(from..site + 1);
-        let mut at = site + 1;
-        for rest in rests.into_iter().rev() {
-            at = self.close(at, rest);
-        }
-        self.printer.range(at..form.ops.len(), 0);
+impl<'x> Target<'x> {
+    /// The beginning of the function that goes on from it: its locals, and the values of the frame in them.
+    pub(crate) fn begin<'a>(&self, program: (&'x Base<'a>, &'x Links, &'x mut Types)) -> Printer<'x, 'a> {
+        let mut locals = self.form.locals.clone();
+        let position = crate::number(locals.len());
+        locals.extend([ValType::I32, ValType::I32]);
+        let mut out = helpers::with_locals(&locals);
+        let live = &self.form.spots[self.spot].live;
+        helpers::pop(&mut out, (program.0, program.1), &self.saved, position, Some(live));
+        Printer { within: self.within, ..Printer::new(program, self.form, out, Leaving::Own) }
     }
 
-    fn in_other_arm(&self, start: usize, site: usize) -> bool {
-        self.target.form.elses.get(&start).is_some_and(|at| *at < site)
+    /// A local that is none of the function's.
+    pub(crate) fn entering(&self) -> u32 {
+        crate::number(self.form.locals.len()) + 1
     }
 
-    fn open(&mut self, lead: Range<usize>, start: usize, end: usize, site: usize) -> Rest {
-        let form = self.target.form;
-        let other = form.elses.get(&start).copied();
-        match &form.ops[start] {
-            Op::Loop(shape, params) => self.open_loop(lead, shape, params),
-            Op::If(shape) => {
-                let in_other = self.in_other_arm(start, site);
-                self.open_if(lead, shape, in_other);
-                // The arm that is not entered: in front of the site it is printed at once, behind it when the arm of the site is closed.
-                let arm_end = if in_other { end } else { other.unwrap_or(end) };
-                if self.again && in_other {
-                    let at = other.expect("the site is in it");
-                    self.printer.range(start + 1..at, 0);
-                    self.printer.write(Instruction::Else);
-                }
-                let follows = other.filter(|_| self.again && !in_other);
-                return Rest { arm_end, other: follows.map(|at| at + 1..end), end };
-            }
-            Op::Block(shape) => {
-                self.skip(lead, BlockType::Empty, |_| {});
-                let ty = self.printer.shape(shape);
-                self.printer.write(Instruction::Block(ty));
-            }
-            Op::Try(shape, catches) => {
-                self.skip(lead, BlockType::Empty, |_| {});
-                self.printer.open_try(shape, catches, |label| label);
-            }
-            _ => unreachable!("only constructs have an end"),
+    /// At a call, the frame inside goes on in its place; then it is asked only whether that was left again.
+    pub(crate) fn go_on_inside(&self, printer: &mut Printer<'_, '_>) {
+        let Some(next) = self.next else { return };
+        printer.write(Instruction::Call(next));
+        if let Op::Check(_, results) = &self.form.ops[self.form.spots[self.spot].op] {
+            results.iter().rev().for_each(|local| printer.write(Instruction::LocalSet(*local)));
         }
-        Rest { arm_end: end, other: None, end }
-    }
-
-    /// Its parameters are in their temporaries, loaded when it is entered and stored again as the first thing.
-    fn open_loop(&mut self, lead: Range<usize>, shape: &Shape, params: &[u32]) {
-        let types = self.target.form.types_of(params);
-        let ty = self.printer.types.block(&types);
-        self.skip(lead, ty, |printer| params.iter().for_each(|local| printer.write(Instruction::LocalGet(*local))));
-        let ty = self.printer.shape(shape);
-        self.printer.write(Instruction::Loop(ty));
-        params.iter().rev().for_each(|local| self.printer.write(Instruction::LocalSet(*local)));
-        self.again = true;
-    }
-
-    /// Where it cannot be reached again, only the arm of the site is left, as a block.
-    fn open_if(&mut self, lead: Range<usize>, shape: &Shape, in_other: bool) {
-        let ty = self.printer.shape(shape);
-        if !self.again {
-            return self.printer.write(Instruction::Block(ty));
-        }
-        let arm = Instruction::I32Const(i32::from(!in_other));
-        self.skip(lead, BlockType::Result(wasm_encoder::ValType::I32), |printer| printer.write(arm.clone()));
-        self.printer.write(Instruction::If(ty));
-    }
-
-    fn close(&mut self, at: usize, rest: Rest) -> usize {
-        self.printer.range(at..rest.arm_end, 0);
-        if let Some(other) = rest.other {
-            self.printer.write(Instruction::Else);
-            self.printer.range(other, 0);
-        }
-        self.printer.write(Instruction::End);
-        rest.end + 1
-    }
-
-    /// A leading part: left out when entering. Where it cannot run again, it is gone.
-    fn skip(&mut self, lead: Range<usize>, ty: BlockType, instead: impl Fn(&mut Printer<'_, '_>)) {
-        if !self.again {
-            return instead(&mut self.printer);
-        }
-        if lead.is_empty() && matches!(ty, BlockType::Empty) {
-            return;
-        }
-        self.printer.write(Instruction::LocalGet(self.entering));
-        self.printer.write(Instruction::If(ty));
-        instead(&mut self.printer);
-        self.printer.write(Instruction::Else);
-        self.printer.range(lead, 1);
-        self.printer.write(Instruction::End);
-    }
-
-    fn at_site(&mut self, lead: Range<usize>) {
-        let (entering, target) = (self.entering, self.target);
-        let spot = target.spot;
-        let again = self.again;
-        self.skip(lead, BlockType::Empty, |printer| {
-            if again {
-                printer.write(Instruction::I32Const(0));
-                printer.write(Instruction::LocalSet(entering));
-            }
-            let Some(next) = target.next else { return };
-            printer.write(Instruction::Call(next));
-            if let Op::Check(_, results) = &target.form.ops[target.form.spots[spot].op] {
-                results.iter().rev().for_each(|local| printer.write(Instruction::LocalSet(*local)));
-            }
-            if target.within == Within::Export {
-                return;
-            }
+        if self.within != Within::Export {
             printer.ask_unwinding();
-            printer.cold(spot, 0);
-        });
+            printer.cold(self.spot, 0);
+        }
     }
-}
-
-/// What is left of a construct behind the site.
-struct Rest {
-    arm_end: usize,
-    /// The `else` arm, where the site is in the other one.
-    other: Option<Range<usize>>,
-    end: usize,
 }

@@ -179,6 +179,15 @@ pub(crate) fn dummy(ty: ValType) -> Instruction<'static> {
     }
 }
 
+/// What a local is in which nothing was stored yet.
+pub(crate) fn zero(ty: ValType) -> Instruction<'static> {
+    match ty {
+        ValType::I32 => Instruction::I32Const(0),
+        ValType::I64 => Instruction::I64Const(0),
+        ty => dummy(ty),
+    }
+}
+
 /// Parameters and results.
 pub(crate) type Signature = (Vec<ValType>, Vec<ValType>);
 

@@ -191,6 +191,12 @@ pub(crate) fn hidden(base: &Base<'_>, links: &Links) -> Vec<(String, ExportKind,
     add("take", ExportKind::Func, &mut links.take.into_iter());
     let segments = links.segments.iter();
     all.extend(segments.map(|(op, function)| (format!("{PREFIX}{}", op.name()), ExportKind::Func, *function)));
+    let reentries = links.reentries.values();
+    all.extend(
+        (0..)
+            .zip(reentries)
+            .map(|(number, function): (u32, _)| (format!("{PREFIX}again:{number}"), ExportKind::Func, *function)),
+    );
     let counts = [
         ("memory", ExportKind::Memory, program.memories.len()),
         ("global", ExportKind::Global, program.globals.len()),
