@@ -24,7 +24,7 @@ use crate::live::add_liveness;
 use crate::normal::{next_local, normalise};
 use crate::parse::Program;
 use crate::print::{Leaving, Printer};
-use crate::reenter;
+use crate::reenter::{self, Loops};
 use crate::references;
 use crate::refused::{Reason, Refused};
 use crate::scalar::Types;
@@ -51,6 +51,11 @@ pub struct Suspendable<'a> {
 impl<'a> Suspendable<'a> {
     /// Transforms a module.
     pub fn new_untrusted(bytes: &'a [u8]) -> Result<Suspendable<'a>, Refused> {
+        Suspendable::entered_untrusted(bytes, Loops::Usual)
+    }
+
+    /// The same with a choice of the loops that a continuation leaves to the program, for tests and comparisons.
+    pub fn entered_untrusted(bytes: &'a [u8], loops: Loops) -> Result<Suspendable<'a>, Refused> {
         let program = Program::read_untrusted(bytes)?;
         let graph = Graph::of(&program)?;
         let forms = all_forms(&program, &graph)?;
@@ -63,7 +68,7 @@ impl<'a> Suspendable<'a> {
         let types = Types::of(&program.types);
         let control = crate::number(program.memories.len());
         let escaped = graph.escaped.iter().copied().collect();
-        let reentries = reenter::choose(&program, &forms);
+        let reentries = reenter::choose(&program, &forms, loops);
         let mut base = Base { program, graph, forms, table, types, added, reentries, escaped, control };
         let wasm = print(&mut base);
         // Only a module close to the engine's limits can fail here, for instance by too many locals.

@@ -9,9 +9,9 @@
 //! 3. `normal` (with `stack`; the result is `form`): operands are where they can be saved
 //! 4. `live`: what each site saves
 //! 5. `table`: all sites, numbered; derived from the bytes alone
-//! 6. `instrument` (with `base`, `print`, `helpers`, `references`, `segments`, `sections`, `constants`; addresses and names in `layout`): the transformed program
+//! 6. `instrument` (with `base`, `print`, `reenter`, `helpers`, `references`, `segments`, `sections`, `constants`; addresses and names in `layout`): the transformed program
 //! 7. `frames`: what it wrote when it was left; `state` (with `bytes`): the same and the rest, as it travels; `show`: in words for a person
-//! 8. `resume`: the continuation module for a set of sites; `guide`: what the resuming process must know of it
+//! 8. `resume` (with `tail`): the continuation module for a set of sites; `guide`: what the resuming process must know of it
 //! 9. `export` (with `fits`, `frozen`): the same and the whole state in one ordinary module, for any engine
 //! 10. `jobs`: what the workers of both back-ends do with all that, and the one check of a state
 //!
@@ -87,6 +87,7 @@ pub use layout::{
     CHANGES, CONTROL, CONTROL_BYTES, CONTROL_PAGES, DROPPED, FRAME_BYTES, FRAMES, FUNCTIONS, GLOBAL, LOAD, MEMORY,
     PREFIX, PROGRAM, READ, REFERENCES, REFERENCES_WRITTEN, START, TABLE, UNWINDING, WRITTEN, ZONE,
 };
+pub use reenter::Loops;
 pub use refused::{Reason, Refused};
 pub use scalar::Scalar;
 pub use show::Shown;

@@ -43,6 +43,17 @@ const DEEP: usize = 2000;
 /// Values that are alive at the loops of one function; the engine takes 1,000 parameters.
 const GIVEN: usize = 500;
 
+/// At which loops a program can be entered. It changes nothing of what a program does or of its states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loops {
+    /// What suits the sizes of its functions.
+    Usual,
+    /// Each function is taken for a large one.
+    Outermost,
+    /// At none: whatever was stopped goes on in the continuation.
+    Never,
+}
+
 /// How a function is entered at its loops.
 pub(crate) struct Reentry {
     /// The locals that are alive at any of the headers, ascending: the parameters, but for the last one, which is the number of the loop.
@@ -52,9 +63,9 @@ pub(crate) struct Reentry {
 }
 
 impl Reentry {
-    fn of(form: &Form, size: usize) -> Option<Reentry> {
+    fn of(form: &Form, which: Loops) -> Option<Reentry> {
         let mut loops: Vec<usize> = (0..form.ops.len()).filter(|at| matches!(form.ops[*at], Op::Loop(..))).collect();
-        if size >= LARGE {
+        if which == Loops::Outermost {
             let mut end = 0;
             loops.retain(|start| {
                 let (outermost, length) = (*start >= end, form.ends[start] - start);
@@ -114,21 +125,23 @@ fn header(form: &Form, start: usize) -> (usize, usize) {
 }
 
 /// The functions that get a second form. It follows from the module's bytes alone.
-pub(crate) fn choose(program: &Program<'_>, forms: &BTreeMap<u32, Form>) -> BTreeMap<u32, Reentry> {
+pub(crate) fn choose(program: &Program<'_>, forms: &BTreeMap<u32, Form>, which: Loops) -> BTreeMap<u32, Reentry> {
+    if which == Loops::Never {
+        return BTreeMap::new();
+    }
     let size = |function: u32| program.body(function).range().len();
     let mut left = ALWAYS.max(program.defined().map(size).sum::<usize>() / PART);
+    let which = |function: u32| if size(function) >= LARGE { Loops::Outermost } else { which };
     let mut candidates: Vec<(u32, Reentry)> =
-        forms.iter().filter_map(|(function, form)| Some((*function, Reentry::of(form, size(*function))?))).collect();
+        forms.iter().filter_map(|(function, form)| Some((*function, Reentry::of(form, which(*function))?))).collect();
     candidates.sort_by_key(|(function, _)| match size(*function) {
         large if large >= LARGE => (0, usize::MAX - large),
         small => (1, small),
     });
-    candidates.retain(|(function, _)| match left.checked_sub(size(*function)) {
-        Some(rest) => {
-            left = rest;
-            true
-        }
-        None => false,
+    candidates.retain(|(function, _)| {
+        let rest = left.checked_sub(size(*function));
+        left = rest.unwrap_or(left);
+        rest.is_some()
     });
     candidates.into_iter().collect()
 }

@@ -67,11 +67,13 @@ struct Label {
     reached: bool,
     /// A branch goes to its start.
     is_loop: bool,
+    /// Its condition is asked: both arms are here.
+    is_if: bool,
 }
 
 impl Label {
     fn new(depth: u32) -> Label {
-        Label { depth, reached: false, is_loop: false }
+        Label { depth, reached: false, is_loop: false, is_if: false }
     }
 }
 
@@ -245,7 +247,9 @@ impl Tail<'_, '_> {
 
     fn begin_if(&mut self, start: usize, shape: &Shape) {
         self.begin_shape(shape, Instruction::If);
-        self.place_of(0).reached = !self.form.elses.contains_key(&start);
+        let other = self.form.elses.contains_key(&start);
+        let label = self.place_of(0);
+        (label.reached, label.is_if) = (!other, true);
     }
 
     fn begin_try(&mut self, shape: &Shape, catches: &[Catch]) {
@@ -260,7 +264,7 @@ impl Tail<'_, '_> {
     fn close(&mut self, around: &Around) {
         let form = self.form;
         let Op::Loop(_, params) = &form.ops[around.start] else {
-            if self.repeats && around.arm_end < around.end {
+            if self.place_of(0).is_if && around.arm_end < around.end {
                 self.other_arm();
                 self.rest(around.arm_end + 1..around.end);
             }
