@@ -20,17 +20,18 @@
 //! it has moved. The first check asks only whether the inner frame was left again, and a header's poll is passed: each leg makes progress.
 
 use crate::base::{Base, Links, name_of, results_at};
-use crate::form::{Form, Op};
+use crate::form::Form;
 use crate::frames::BadFrames;
 use crate::helpers;
 use crate::instrument::{Suspendable, add_hints, dispatch_type};
 use crate::layout::{CONTROL, PROGRAM};
 use crate::print::{Leaving, Printer, Within};
 use crate::references;
-use crate::scalar::{Scalar, Types};
+use crate::scalar::Types;
 use crate::sections::{self, hidden};
 use crate::table::{Place, results_of};
 use crate::tail;
+use crate::target::{Body, Target};
 use std::collections::{BTreeMap, BTreeSet};
 use wasm_encoder::{
     BranchHints, CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, ImportSection,
@@ -184,9 +185,6 @@ fn entity(base: &Base<'_>, kind: ExportKind, index: u32, functions: &[u32]) -> E
     }
 }
 
-/// A function and the hints for its branches.
-pub(crate) type Body = (Function, Vec<(u32, bool)>);
-
 /// The function that goes on from one site.
 fn print_site(base: &Base<'_>, links: &Links, types: &mut Types, plan: &Plan, site: u32) -> Body {
     let saved = base.table.saved_untrusted(site).expect("checked by the caller").to_vec();
@@ -211,47 +209,6 @@ fn print_site(base: &Base<'_>, links: &Links, types: &mut Types, plan: &Plan, si
             }
             printer.write(Instruction::End);
             (printer.out, Vec::new())
-        }
-    }
-}
-
-/// Where a function is entered.
-pub(crate) struct Target<'x> {
-    pub(crate) form: &'x Form,
-    pub(crate) spot: usize,
-    /// The chooser of the frame inside; `None` at a loop header.
-    next: Option<u32>,
-    saved: Vec<Scalar>,
-    within: Within,
-}
-
-impl<'x> Target<'x> {
-    /// The beginning of the function that goes on from it: its locals, and the values of the frame in them.
-    pub(crate) fn begin<'a>(&self, program: (&'x Base<'a>, &'x Links, &'x mut Types)) -> Printer<'x, 'a> {
-        let mut locals = self.form.locals.clone();
-        let position = crate::number(locals.len());
-        locals.extend([ValType::I32, ValType::I32]);
-        let mut out = helpers::with_locals(&locals);
-        let live = &self.form.spots[self.spot].live;
-        helpers::pop(&mut out, (program.0, program.1), &self.saved, position, Some(live));
-        Printer { within: self.within, ..Printer::new(program, self.form, out, Leaving::Own) }
-    }
-
-    /// A local that is none of the function's.
-    pub(crate) fn entering(&self) -> u32 {
-        crate::number(self.form.locals.len()) + 1
-    }
-
-    /// At a call, the frame inside goes on in its place; then it is asked only whether that was left again.
-    pub(crate) fn go_on_inside(&self, printer: &mut Printer<'_, '_>) {
-        let Some(next) = self.next else { return };
-        printer.write(Instruction::Call(next));
-        if let Op::Check(_, results) = &self.form.ops[self.form.spots[self.spot].op] {
-            results.iter().rev().for_each(|local| printer.write(Instruction::LocalSet(*local)));
-        }
-        if self.within != Within::Export {
-            printer.ask_unwinding();
-            printer.cold(self.spot, 0);
         }
     }
 }
