@@ -9,7 +9,7 @@ use common::plain::plain;
 use common::running::Running;
 use common::stopped::{Disturb, Stopped, always, block};
 use common::{generate, quick_engines};
-use gatebus_module::Suspendable;
+use gatebus_module::{Loops, Suspendable};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wasmparser::{ExternalKind, Operator, Parser, Payload};
 use wasmtime::Engine;
@@ -179,9 +179,11 @@ fn found(
     continuation: fn(Vec<u8>) -> Vec<u8>,
 ) -> bool {
     let expected = plain(&engines[0], wasm, "run", &[]);
-    let spoilt = program(Suspendable::new_untrusted(wasm).unwrap().wasm().to_vec());
+    // What is planted in a continuation must be run there: no loop is left to the program.
+    let make = || Suspendable::entered_untrusted(wasm, Loops::Never).unwrap();
+    let spoilt = program(make().wasm().to_vec());
     let run = |disturb: &mut dyn Disturb| {
-        let suspendable = Suspendable::new_untrusted(wasm).unwrap();
+        let suspendable = make();
         let mut stopped = Stopped::spoilt(suspendable, &spoilt, continuation, engines);
         stopped.most = MOST;
         stopped.run("run", &[], disturb)
