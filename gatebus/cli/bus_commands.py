@@ -41,7 +41,7 @@ Work = Callable[[Connection], Awaitable[Result]]
 
 def ask(options: BusOptions) -> int:
     """The whole command. The exit code."""
-    if options.ipfs:
+    if options.ipfs and options.command == "push":
         from gatebus.cli.ipfs_command import ipfs  # whoever asks a host does not pay for an HTTP client
 
         return ipfs(content_options(("add", *options.arguments)))

@@ -229,7 +229,7 @@ def bus_options(name: str, arguments: Sequence[str]) -> BusOptions:
         raise UsageError(
             f"It is written `gatebus {name} {command.takes}`; see `gatebus {name} --help`.".replace(" `;", "`;")
         )
-    if getattr(given, "ipfs", False) and any((given.host, given.key, given.json, given.tag, given.loose)):
+    if name == "push" and given.ipfs and any((given.host, given.key, given.json, given.tag, given.loose)):
         raise UsageError("--ipfs goes to no host: leave out --host, --key, --tag, --loose and --json.")
     return BusOptions(
         name,

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import asdict
 from types import MappingProxyType
 
 from gatebus.cli.bus_wording import as_json, status_map
@@ -49,14 +50,30 @@ async def _resume(connection: Connection) -> Result:
 async def _snapshot(connection: Connection) -> Result:
     options = connection.options
     taken = await connection.bus.snapshot(await connection.instance(options.arguments[0]), options.tags)
-    return _say(connection, taken, taken.snapshot.hex())
+    if not options.ipfs:
+        return _say(connection, taken, taken.snapshot.hex())
+    from gatebus.cli.snapshot_content import save_by_content  # whoever asks a host does not pay for codecs
+
+    data = bytearray()
+    await connection.bus.export(taken.snapshot, data.extend)
+    cid = await save_by_content(bytes(data))
+    return _say(connection, {**asdict(taken), "cid": cid}, cid)
 
 
 async def _restore(connection: Connection) -> Result:
     options = connection.options
-    name = await connection.snapshot(options.arguments[0])
+    name = await _named(connection, options.arguments[0])
     instance = await connection.bus.restore(name, tags=options.tags, limits=options.live.limits)
     return _say(connection, {"instance": instance}, str(instance))
+
+
+async def _named(connection: Connection, typed: str) -> bytes:
+    """A snapshot of the host, or one that is brought to it by its content."""
+    if not typed.startswith("ipfs://"):
+        return await connection.snapshot(typed)
+    from gatebus.cli.snapshot_content import file_by_content
+
+    return (await connection.bus.import_snapshot(await file_by_content(typed))).snapshot
 
 
 async def _clone(connection: Connection) -> Result:

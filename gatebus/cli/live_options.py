@@ -24,7 +24,7 @@ FILE`, and no host is asked. Else a snapshot of yours, or an instance that is st
 digits, at least four, or a tag."""
 
 _WAKE = ("never", "io", "any")
-_FORMS = ("file", "wasm")
+_FORMS = ("file", "state", "wasm")
 _COPIES = 100  # of one clone: PROTOCOL.md
 _TIMES = ("idle_park", "idle_store", "keep_every")
 
@@ -52,6 +52,12 @@ def _add_park(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_content(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--ipfs", action="store_true", help="into your IPFS store (and your nodes), too; prints its CID instead"
+    )
+
+
 def _add_function(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--function", metavar="NAME", help="run this one now, in one that has halted (`launch --resumable`)"
@@ -69,7 +75,12 @@ def _add_every(parser: argparse.ArgumentParser) -> None:
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", "-o", metavar="FILE", help="a new file; `-` is stdout")
-    parser.add_argument("--form", choices=_FORMS, default="file", help="wasm: a module that `wasmtime run` finishes")
+    parser.add_argument(
+        "--form",
+        choices=_FORMS,
+        default="file",
+        help="file: for any host; state: for `gatebus run --resume`; wasm: a module that `wasmtime run` finishes",
+    )
 
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:
@@ -116,10 +127,10 @@ LIVE_COMMANDS: Mapping[str, Command] = MappingProxyType(
             "Keep what a program is now; it runs on. Prints the snapshot's name.",
             (1, 1),
             INSTANCE_NOTES,
-            add=(add_tags,),
+            add=(add_tags, _add_content),
         ),
         "restore": Command(
-            "[--tag TAG] SNAPSHOT",
+            "[--tag TAG] SNAPSHOT | ipfs://CID",
             "A new instance goes on from a snapshot; prints its id.",
             (1, 1),
             SNAPSHOT_NOTES,

@@ -73,6 +73,13 @@ class Gateway:
 
 
 @dataclass(frozen=True, slots=True)
+class Snapshots:
+    """Which files of snapshots may come in: any; what some host has signed; only what this one has."""
+
+    accept: str = "any"
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxConfig:
     backend: str = "native"
     require: tuple[str, ...] = REQUIRED
@@ -118,4 +125,5 @@ class HostConfig:
     store: StoreBounds = field(default_factory=StoreBounds)
     fetch: Fetch = field(default_factory=Fetch)
     gateway: Gateway = field(default_factory=Gateway)
+    snapshots: Snapshots = field(default_factory=Snapshots)
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)

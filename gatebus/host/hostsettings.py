@@ -238,6 +238,11 @@ _ROOT = (
     Setting(("gateway", "serve"), _switch, "offer what is pinned to anybody, at /ipfs/CID (docs/ipfs.md)"),
     Setting(("gateway", "store"), _path, "directory of the block store whose pins are offered; empty: the host's own"),
     Setting(("gateway", "hourly"), _size, "bytes that are given away in an hour"),
+    Setting(
+        ("snapshots", "accept"),
+        _one_of("any", "signed", "own"),
+        "files of snapshots that may be brought in, by who signed them",
+    ),
     Setting(("sandbox", "backend"), _one_of("native", "portable"), "native needs Linux; see `gatebus doctor`"),
     Setting(
         ("sandbox", "require"), _layers, "layers of protection without which nothing may run, besides the ordinary ones"

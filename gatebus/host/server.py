@@ -207,7 +207,7 @@ class Host:
         nursery.start_soon(store.keep_tidy)
 
     def _signing(self) -> StoreSettings:
-        return StoreSettings(self.key, partial(sign, self._seed), points=self.points)
+        return StoreSettings(self.key, partial(sign, self._seed), self.config.snapshots.accept, self.points)
 
     def _store_trouble(self, trouble: GatebusError) -> None:
         self.log.event("store-broken", code=trouble.code, text=trouble.text)

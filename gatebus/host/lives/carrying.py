@@ -1,10 +1,11 @@
-"""Snapshots that leave a host as one file, and files that come in; a wire.
+"""Snapshots that leave a host as a state or a module, and files that come in; a wire.
 
 In:  a snapshot of the store, or a file of a client (untrusted: as in sandbox/STATE.md, the format of `gatebus run
-     --state`). Out: the other. A file carries its program; what its parts mean is checked in the jail when it goes on.
+     --state`; or signed: signedfiles). Out: the other. A file carries its program; what its parts mean is checked in the
+     jail when it goes on.
 
-A file says nothing of owners, streams or hosts: whoever brings it in owns what becomes of it. It is not signed: an
-operation's policy (`import`) says who may bring any in.
+A file says nothing of owners, streams or hosts: whoever brings it in owns what becomes of it. A state is not signed:
+the configuration (`snapshots.accept`) says whether one may come in.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import struct
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import cbor2
@@ -21,14 +22,14 @@ import trio
 from gatebus.accountbounds import IMPORT_BYTES, IMPORTS_AT_ONCE
 from gatebus.bounds import STREAM_WINDOW
 from gatebus.faults import StateRefused
-from gatebus.host.lives.remains import limits_map, packets_untrusted
+from gatebus.host.lives.remains import limits_map, limits_untrusted, packets_untrusted
+from gatebus.host.lives.signedfiles import is_signed_file, take_signed_file
 from gatebus.host.refusals import Refusal, as_refusal
 from gatebus.protocol.breaches import RemoteFault
 from gatebus.protocol.strictcbor import decode_untrusted as cbor_untrusted
 from gatebus.route import service_state
 from gatebus.snapshots.savedwords import SNAPSHOT, Saved
-from sandbox.errors import BadSetup, BadState
-from sandbox.limits import Limits
+from sandbox.errors import BadState
 from sandbox.statefile import Stored, decode_untrusted, encode, places_untrusted
 from sandbox.statewords import PAGE, PIECE, look_untrusted, program_of_untrusted
 
@@ -40,13 +41,14 @@ if TYPE_CHECKING:
     from gatebus.host.principals import Principal
     from gatebus.snapshots.savedwords import SnapshotLine
 
+_ANOTHER = "What came has another SHA-256 than was announced."
 _LENGTH = struct.Struct("<I")
 _ROUTE = struct.Struct("<IH")
 # What services keep of a program that speaks with services; one with one connection has a shorter form (`gatebus run`).
 _PARTS = b"GBPARTS1"
 
 
-async def file_of(parts: HostParts, line: SnapshotLine) -> bytes:
+async def state_of(parts: HostParts, line: SnapshotLine) -> bytes:
     """Raises GatebusError, SandboxError."""
     left = await parts.lives.keeping.fetch(line.id)
     program = await parts.programs.bytes_of(line.module)
@@ -74,6 +76,7 @@ class Importing:
     def __init__(self, parts: HostParts) -> None:
         self._parts = parts
         self._room = trio.CapacityLimiter(IMPORTS_AT_ONCE)
+        self.leaving = trio.Lock()
 
     def check(self, size: int) -> None:
         """Raises Refusal."""
@@ -85,6 +88,10 @@ class Importing:
     async def take(self, data: bytes, digest: bytes, principal: Principal) -> tuple[bytes, bytes]:
         """(snapshot, module). Raises GatebusError, SandboxError."""
         async with self._room:
+            if is_signed_file(data):
+                return await self._take_signed(data, digest, principal)
+            if self._parts.config.snapshots.accept != "any":
+                raise Refusal("forbidden", "This host takes only snapshots that a host has signed (snapshots.accept).")
             try:
                 stored, saved = await trio.to_thread.run_sync(partial(self._read_untrusted, data, digest, principal))
             except (BadState, StateRefused) as bad:
@@ -93,10 +100,15 @@ class Importing:
             kept = await self._parts.lives.keeping.store.save(saved, account=principal.account)
             return kept.id, module
 
+    async def _take_signed(self, data: bytes, digest: bytes, principal: Principal) -> tuple[bytes, bytes]:
+        if await trio.to_thread.run_sync(_hashed, data) != digest:
+            raise Refusal("bad-request", _ANOTHER)
+        return await take_signed_file(self._parts, data, principal)
+
     def _read_untrusted(self, data: bytes, digest: bytes, principal: Principal) -> tuple[Stored, Saved]:
         """In a thread. Raises BadState, StateRefused, Refusal."""
         if sha256(data).digest() != digest:
-            raise Refusal("bad-request", "What came has another SHA-256 than was announced.")
+            raise Refusal("bad-request", _ANOTHER)
         stored = decode_untrusted(data)
         parts, personality = _parts_untrusted(stored.services)
         about = {
@@ -106,7 +118,7 @@ class Importing:
             "taken": round(self._parts.clock() * 1000),
             "kind": SNAPSHOT,
             "tags": ["imported"],
-            "limits": limits_map(_limits_untrusted(stored.description)),
+            "limits": limits_map(limits_untrusted(stored.description.get("limits"))),
             "personality": personality,
             "window": STREAM_WINDOW,
         }
@@ -140,13 +152,8 @@ def _is_named(row: object) -> bool:
     return isinstance(row, list) and [type(each) for each in row] == [str, bytes]
 
 
-def _limits_untrusted(description: Mapping[str, Any]) -> Limits:
-    """Those that it had; what no program can have is left to the defaults."""
-    told = description.get("limits")
-    try:
-        return Limits(**told) if isinstance(told, dict) else Limits()
-    except (BadSetup, TypeError):
-        return Limits()
+def _hashed(data: bytes) -> bytes:
+    return sha256(data).digest()
 
 
 class PieceMemory:

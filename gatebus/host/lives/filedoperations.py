@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from gatebus.bounds import STREAM_WINDOW
 from gatebus.host import requests
-from gatebus.host.lives.carrying import file_of, wasm_of
+from gatebus.host.lives.carrying import state_of, wasm_of
 from gatebus.host.lives.looking import difference, shown
+from gatebus.host.lives.signedfiles import signed_file_of
 from gatebus.host.refusals import Refusal
 from gatebus.host.storeoperations import Transfer, send
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from gatebus.snapshots.savedwords import SnapshotLine
 
 FORMS: Mapping[object, Callable[[HostParts, SnapshotLine], Awaitable[bytes]]] = MappingProxyType(
-    {"file": file_of, "wasm": wasm_of}
+    {"file": signed_file_of, "state": state_of, "wasm": wasm_of}
 )
 
 

@@ -126,6 +126,14 @@ def limits_map(limits: Limits) -> dict[str, object]:
     return {each.name: getattr(limits, each.name) for each in fields(limits)}
 
 
+def limits_untrusted(told: object) -> Limits:
+    """Those that it had; what no program can have is left to the defaults."""
+    try:
+        return Limits(**told) if isinstance(told, dict) else Limits()
+    except (BadSetup, TypeError):
+        return Limits()
+
+
 # What it cost.
 
 _SUMS = ("cpu_user", "cpu_system", "bytes_in", "bytes_out", "packets_in", "packets_out", "log_dropped", "wall")
