@@ -1,8 +1,8 @@
 """Snapshots that leave a host as a state or a module, and files that come in; a wire.
 
 In:  a snapshot of the store, or a file of a client (untrusted: as in sandbox/STATE.md, the format of `gatebus run
-     --state`; or signed: signedfiles). Out: the other. A file carries its program; what its parts mean is checked in the
-     jail when it goes on.
+     --state`; or signed: signedfiles). Out: the other. A file carries its program; what its parts mean is checked in
+     the jail when it goes on.
 
 A file says nothing of owners, streams or hosts: whoever brings it in owns what becomes of it. A state is not signed:
 the configuration (`snapshots.accept`) says whether one may come in.

@@ -66,7 +66,8 @@ fn write_list(pidfd: &OwnedFd, list: OwnedFd, scan: Scan) -> Option<u32> {
 
 fn changed_pages(pidfd: &OwnedFd, scan: Scan) -> Option<Vec<(u32, u32)>> {
     let end = scan.address.checked_add(scan.length)?;
-    let sane = scan.address % SCAN_PAGE == 0 && scan.length % SCAN_PAGE == 0 && scan.length <= 4 << 30;
+    let sane =
+        scan.address.is_multiple_of(SCAN_PAGE) && scan.length.is_multiple_of(SCAN_PAGE) && scan.length <= 4 << 30;
     let map = File::open(format!("/proc/{}/pagemap", pid_of(pidfd.as_raw_fd())?)).ok().filter(|_| sane)?;
     // The number was the program's while it lives, and then the open file is of its memory whatever comes.
     if !is_alive(pidfd) {

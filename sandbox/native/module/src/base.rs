@@ -1,9 +1,9 @@
 //! What both printers, of the program and of its continuations, work from: the forms, the site table and the numbers of the added functions.
 
+use crate::entries::Reentry;
 use crate::form::{Form, Op};
 use crate::graph::Graph;
 use crate::parse::Program;
-use crate::reenter::Reentry;
 use crate::scalar::{Scalar, Types};
 use crate::table::SiteTable;
 use crate::uses::SegmentOp;

@@ -16,6 +16,7 @@
 //! A function without sites is copied byte for byte. Custom sections but the names are dropped: their offsets would be wrong.
 
 use crate::base::{Base, Links, add};
+use crate::entries::{self, Loops};
 use crate::exits::{self, Exits};
 use crate::form::Form;
 use crate::graph::Graph;
@@ -24,7 +25,7 @@ use crate::live::add_liveness;
 use crate::normal::{next_local, normalise};
 use crate::parse::Program;
 use crate::print::{Leaving, Printer};
-use crate::reenter::{self, Loops};
+use crate::reenter;
 use crate::references;
 use crate::refused::{Reason, Refused};
 use crate::scalar::Types;
@@ -68,7 +69,7 @@ impl<'a> Suspendable<'a> {
         let types = Types::of(&program.types);
         let control = crate::number(program.memories.len());
         let escaped = graph.escaped.iter().copied().collect();
-        let reentries = reenter::choose(&program, &forms, loops);
+        let reentries = entries::choose(&program, &forms, loops);
         let mut base = Base { program, graph, forms, table, types, added, reentries, escaped, control };
         let wasm = print(&mut base);
         // Only a module close to the engine's limits can fail here, for instance by too many locals.

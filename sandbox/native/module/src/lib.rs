@@ -9,7 +9,7 @@
 //! 3. `normal` (with `stack`; the result is `form`): operands are where they can be saved
 //! 4. `live`: what each site saves
 //! 5. `table`: all sites, numbered; derived from the bytes alone
-//! 6. `instrument` (with `base`, `print`, `reenter`, `helpers`, `references`, `segments`, `sections`, `constants`; addresses and names in `layout`): the transformed program
+//! 6. `instrument` (with `base`, `print`, `entries`, `reenter`, `helpers`, `references`, `segments`, `sections`, `constants`; addresses and names in `layout`): the transformed program
 //! 7. `frames`: what it wrote when it was left; `state` (with `bytes`): the same and the rest, as it travels; `show`: in words for a person
 //! 8. `resume` (with `tail`, `target`): the continuation module for a set of sites; `guide`: what the resuming process must know of it
 //! 9. `export` (with `fits`, `frozen`): the same and the whole state in one ordinary module, for any engine
@@ -42,6 +42,7 @@
 mod base;
 mod bytes;
 mod constants;
+mod entries;
 mod exits;
 mod export;
 mod features;
@@ -74,6 +75,7 @@ mod tail;
 mod target;
 mod uses;
 
+pub use entries::Loops;
 pub use export::Unexported;
 pub use features::ACCEPTED;
 pub use form::Callee;
@@ -88,7 +90,6 @@ pub use layout::{
     CHANGES, CONTROL, CONTROL_BYTES, CONTROL_PAGES, DROPPED, FRAME_BYTES, FRAMES, FUNCTIONS, GLOBAL, LOAD, MEMORY,
     PREFIX, PROGRAM, READ, REFERENCES, REFERENCES_WRITTEN, START, TABLE, UNWINDING, WRITTEN, ZONE,
 };
-pub use reenter::Loops;
 pub use refused::{Reason, Refused};
 pub use scalar::Scalar;
 pub use show::Shown;

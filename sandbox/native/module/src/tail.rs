@@ -16,10 +16,10 @@
 //! nothing but the last line. Loops that cannot be entered in the program stay loops here (`resume` shows one): a later turn runs what stands in front of the site.
 
 use crate::base::{Base, Links};
+use crate::entries::Reentry;
 use crate::form::{Form, Op, Shape};
 use crate::live::label_of;
 use crate::print::Printer;
-use crate::reenter::Reentry;
 use crate::scalar::{Types, zero};
 use crate::target::{Body, Target};
 use std::ops::Range;
