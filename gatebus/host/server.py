@@ -198,6 +198,7 @@ class Host:
         runner.loop.pulse, runner.on_rest = self.lookout.pulse, self._parts.lives.rest
         runner.loop.on_loaded, runner.loop.on_parked = self._parts.lives.loaded, self._parts.lives.park_again
         nursery.start_soon(keeping.write_records)
+        nursery.start_soon(keeping.keep_tidy, self._parts.registry.running)
         nursery.start_soon(self._parts.lives.minding.run)
         await recover(self._parts)
         self._desk = FrontDesk(self._parts, self._seed, self._known)

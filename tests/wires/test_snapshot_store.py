@@ -26,7 +26,6 @@ from storehelpers import refusal
 
 from gatebus.faults import StoreBroken
 from gatebus.host.quotas import Amounts, QuotaBounds, Quotas
-from gatebus.snapshots.retention import Living
 from gatebus.snapshots.savedwords import BadSnapshot, Change
 from gatebus.snapshots.snapshotbounds import PACKS_EACH, SNAPSHOT_COST
 
@@ -353,27 +352,3 @@ async def test_two_hosts_do_not_share_a_directory(folder: Path) -> None:
         with pytest.raises(StoreBroken, match="Another gatebus host uses this data directory"):
             async with opened_snapshots(folder):
                 pass
-
-
-# What goes by itself.
-
-
-async def test_collecting_takes_the_files_of_what_goes_and_says_what_it_was(folder: Path) -> None:
-    memory = memory_of(16, 1, 2)
-    async with opened_snapshots(folder) as store:
-        asked = await store.save(saved(memory, kind="snapshot"), account=ADA)
-        left = await store.save(saved(memory_of(16, 9), kind="suspended", taken=1), account=ADA)
-        kept = await store.save(saved(memory, instance=2, taken=1), account=ADA, change=Change(record(2, "stored"), 0))
-        gone = await store.collect(Living(frozenset(), 1e9))
-        assert [each.id for each in gone] == [left.id]
-        assert {each.id for each in await store.list(ADA)} == {asked.id, kept.id}
-        assert await store.collect(Living(frozenset(), 1e9)) == []
-
-
-async def test_collecting_with_damaged_records_deletes_nothing(folder: Path) -> None:
-    async with opened_snapshots(folder) as store:
-        await store.save(saved(taken=1), account=ADA)
-        store.disk.database._database.execute("UPDATE snapshot SET packs=x'00'")
-        with pytest.raises(StoreBroken, match="The records of snapshots are damaged"):
-            await store.collect(Living(frozenset(), 1e9))
-        assert len(packs(folder)) == 1

@@ -19,17 +19,19 @@ import cbor2
 import trio
 
 from gatebus.accountbounds import RECORD_SECONDS
+from gatebus.bounds import TIDY_SECONDS
 from gatebus.failpoints import UNWATCHED, Failpoints
 from gatebus.faults import GatebusError
 from gatebus.host.lives.lifetable import Life, Step
 from gatebus.host.lives.remains import SavedAs, leftover_untrusted, limits_map, usage_told
 from gatebus.host.lives.streamwords import streams_untrusted
 from gatebus.host.refusals import Refusal, as_refusal
+from gatebus.snapshots.retention import Living
 from gatebus.snapshots.savedwords import CHECKPOINT, RUNNING, SNAPSHOT, STORED, SUSPENDED, WARM, Change, Record, Saved
 from sandbox.suspended import Suspended
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from gatebus.host.instances import Instance
     from gatebus.host.lives.live import Live
@@ -202,6 +204,15 @@ class Keeping:
     async def modules(self) -> frozenset[bytes]:
         """Programs that some snapshot is of: without their bytes it could not go on."""
         return frozenset(bytes.fromhex(each) for each in await self.store.modules())
+
+    async def keep_tidy(self, running: Callable[[], Iterator[Instance]]) -> None:
+        """Until cancelled: what nobody needs any more goes (gatebus.snapshots.retention)."""
+        while self._store is not None:
+            await trio.sleep(TIDY_SECONDS)
+            try:
+                await self._store.collect(Living(frozenset(each.id for each in running()), self._clock()))
+            except GatebusError as trouble:
+                self.on_trouble(trouble)
 
     # Records.
 
