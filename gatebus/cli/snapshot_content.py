@@ -1,4 +1,4 @@
-"""`gatebus snapshot --ipfs` and `gatebus restore ipfs://CID`: snapshots by content; a wire.
+"""`gatebus snapshot --ipfs` and `gatebus restore ipfs://CID`: snapshots by content; assembly.
 
 In:  a snapshot's file from a host; an address that a person typed; blocks of strangers (untrusted: each is verified,
      and the host checks the whole again). Out: a CID, pinned in the person's own block store; a snapshot's file.
