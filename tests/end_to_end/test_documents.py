@@ -26,6 +26,8 @@ RUN_ELSEWHERE = {
     "make -C examples/js": ("Makefile", "-C examples/js"),
     "gatebus ipfs add dir": ("tests/end_to_end/test_ipfs_command.py", 'gatebus("ipfs", "add", "dir")'),
     "gatebus ipfs ls CID": ("tests/end_to_end/test_ipfs_command.py", 'gatebus("ipfs", "ls", cid)'),
+    "gatebus snapshot --ipfs INSTANCE": ("tests/end_to_end/test_snapshots_by_content.py", '"snapshot", "--ipfs"'),
+    "gatebus restore ipfs://CID": ("tests/end_to_end/test_snapshots_by_content.py", '"restore", f"ipfs://'),
     "gatebus run ipfs://CID/hello.wasm": ("tests/end_to_end/test_ipfs_command.py", 'f"ipfs://{folder.cid}/hello.wat"'),
     **dict.fromkeys(
         (

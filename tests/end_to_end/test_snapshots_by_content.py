@@ -1,0 +1,86 @@
+"""`gatebus snapshot --ipfs` and `gatebus restore ipfs://CID`: from one host to another, by content alone."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import trio
+from hostilegateway import Hostile
+from hostilegateway import serving as gateways
+from hostprocess import gatebus, serving
+from liveworld import CHAIN, chained
+
+from ipfs.addresses import parse_address_untrusted
+from ipfs.blockstore import BlockStore
+from ipfs.pins import Pins, below
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOST = ("--listen", "127.0.0.1:0", "--stop-seconds", "0")
+
+
+def says(home: Path, *line: str, stdin: bytes = b"", **variables: str) -> bytes:
+    done = gatebus(home, *line, stdin=stdin, **variables)
+    assert (done.returncode, done.stderr) == (0, b""), done
+    return done.stdout
+
+
+def kept(home: Path, cid: str) -> dict[bytes, bytes]:
+    """Multihash -> block of everything that the pin keeps."""
+    store = BlockStore(home / ".local" / "share" / "gatebus" / "ipfs")
+    root = parse_address_untrusted(f"ipfs://{cid}").cid
+    assert root in Pins(store).all()
+    files = {bytes.fromhex(path.name): path for path in (store.folder / "blocks").glob("*/*")}
+    return {key: files[key].read_bytes() for key in below(store, root, lambda: None)}
+
+
+def stopped_twice(home: Path) -> tuple[dict[bytes, bytes], str]:
+    """A program at a host that is gone afterwards: the blocks of two snapshots of it, and the second one's CID."""
+    (home / "chain.wat").write_bytes(CHAIN)
+    with serving(home, *HOST):
+        instance = says(home, "launch", "--transient", str(home / "chain.wat")).decode().strip()
+        first = says(home, "snapshot", "--ipfs", instance).decode().strip()
+        second = says(home, "snapshot", "--ipfs", instance).decode().strip()
+    one, two = kept(home, first), kept(home, second)
+    assert first != second
+    assert len(one.keys() & two.keys()) >= len(two) // 2  # what did not change is the same block
+    return two, second
+
+
+async def test_a_program_goes_on_at_a_host_that_has_never_heard_of_it(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    other.mkdir()
+    blocks, cid = await trio.to_thread.run_sync(stopped_twice, one)
+    server = Hostile({})
+    server.blocks = blocks
+
+    def story() -> None:
+        source = {"GATEBUS_IPFS_SOURCES": f"local+{server.url}"}
+        with serving(other, *HOST):
+            instance = says(other, "restore", f"ipfs://{cid}", **source).decode().strip()
+            assert says(other, "io", instance, stdin=b"hello") == chained(b"hello")
+
+    async with gateways(server):
+        await trio.to_thread.run_sync(story)
+
+
+async def test_a_gateway_that_lies_brings_nothing_to_the_host(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    other.mkdir()
+    blocks, cid = await trio.to_thread.run_sync(stopped_twice, one)
+    server = Hostile({}, "flip")
+    server.blocks = blocks
+
+    def story() -> None:
+        with serving(other, *HOST):
+            done = gatebus(other, "restore", f"ipfs://{cid}", GATEBUS_IPFS_SOURCES=f"local+{server.url}")
+            assert (done.returncode, done.stdout) == (125, b"")
+            assert re.match(rb"gatebus: .", done.stderr)
+            assert says(other, "snapshots", "--json") == b"[]\n"
+
+    async with gateways(server):
+        await trio.to_thread.run_sync(story)
