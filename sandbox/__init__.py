@@ -45,7 +45,7 @@ Sandbox
         places before does without. `share`: its memory is not copied but shared with all that go on from it until it
         is written to (native; without it, up to a mebibyte is copied). `lifecycle`: what it is told (Gate's flag word
         of `io`: bit 0, and this number in the next two). `function`: of one that had come to its end
-        (Program.halted), what is called now. Raises BadState, CompileLimit, StartFailed.
+        (Program.halted), what is called now; its streams are as at a start. Raises BadState, CompileLimit, StartFailed.
     await .frames(suspended, program) -> who its frames are, for a person
     .statistics() -> frozen counts: running, started, ended, compiled, cache hits, pool.
 

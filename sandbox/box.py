@@ -26,6 +26,7 @@ from sandbox.program import Program
 from sandbox.settings import Settings
 from sandbox.setup import Setup
 from sandbox.statefile import pieces_of
+from sandbox.stateworld import with_new_streams_untrusted
 from sandbox.stopping import Stoppable, private_bytes, state_max
 from sandbox.traffic import Traffic, Watch, default_spin
 from sandbox.transport import feed
@@ -155,7 +156,8 @@ class Sandbox:
         process or its disk cache). Of the setup counts what the host wants of it: `tree` (not None: its files are
         wanted back), `debug_log`, `keep`. `share`: its memory is not copied but shared until it is written to, by any
         number of programs; without it, only up to a mebibyte is copied. `lifecycle`: what it is told. `function`: of
-        one that had come to its end (Program.halted), what is called now. Raises BadState, too.
+        one that had come to its end (Program.halted), what is called now, with streams as at a start. Raises BadState,
+        too.
         """
         origin = Origin(suspended, program, share, lifecycle, function)
         return Running(self, image, setup or Setup(), limits or Limits(), instance, origin)
@@ -193,9 +195,11 @@ class Sandbox:
         check_state(image, origin.suspended, limits)
         check_function(origin)
         handle, guide = await self._continuation(image, origin)
-        rest = chain(restore_packets(guide, state), (GO_PACKET,))
         first = resume_packets(setup, limits, instance, origin.lifecycle)
-        first += b"" if origin.function is None else function_packet(origin.function)
+        if origin.function is not None:
+            state = with_new_streams_untrusted(state, setup.origin_credit)
+            first += function_packet(origin.function)
+        rest = chain(restore_packets(guide, state), (GO_PACKET,))
         first += b"".join(islice(rest, FIRST_PACKETS))
         private = private_bytes(limits) + STATE_COPIES * (len(state) + len(guide))
         beginning = Beginning(image.suspendable, private, origin.suspended.memory, handle, origin.share)

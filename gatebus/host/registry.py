@@ -27,7 +27,7 @@ from gatebus.host.refusals import Refusal
 from gatebus.host.statuses import error_map
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from uuid import UUID
 
     from gatebus.host.instances import Instance
@@ -51,6 +51,7 @@ class Registry:
         self._ended_of: dict[str, OrderedDict[bytes, Instance]] = {}  # the same, by account
         self._leftovers = Leftovers()
         self._asleep: dict[bytes, Instance] = {}  # by names of streams that are in the store alone
+        self.on_forget: Callable[[Instance], None] = lambda instance: None
         self._weights: dict[str, int] = {}  # account -> connections that its running instances may have
 
     # Instances.
@@ -113,6 +114,7 @@ class Registry:
         """One that has ended."""
         if self._ended.pop(instance.id, None) is None:
             return
+        self.on_forget(instance)
         del self._instances[instance.id]
         account = instance.order.principal.account
         own = self._ended_of[account]
@@ -212,7 +214,8 @@ class Registry:
             else:
                 self.drop(stream)
         for instance in _ended_before(self._ended, now - self._remembered):
-            self.forget(instance)
+            if instance.live is None or instance.live.halted is None:  # that one may be called again, as stored ones
+                self.forget(instance)
         for instance in _ended_before(self._ended, now - self._linger):
             instance.unclaimed = None  # nobody came for what it wrote
 

@@ -52,7 +52,7 @@ def run_untrusted(given: Parameters, bounds: Bounds, window: int) -> RunRequest:
     setup = Setup(
         arguments=tuple(_texts(given, "args")),
         environment=_environment(given),
-        function=_function(given),
+        function=function_untrusted(given),
         tree=Tree(inline) if files or want_files else None,
         origin_credit=window,
     )
@@ -159,7 +159,7 @@ def _texts(given: Parameters, name: str) -> list[str]:
     raise _bad(name, "a list of texts")
 
 
-def _function(given: Parameters) -> str | None:
+def function_untrusted(given: Parameters) -> str | None:
     value = given.get("function")
     if value is None or isinstance(value, str):
         return value

@@ -193,6 +193,7 @@ class Host:
         keeping = Keeping(kept, time.time, self.points)
         store.needed = keeping.modules
         keeping.on_trouble = self._store_trouble
+        self._parts.registry.on_forget = keeping.forgotten
         self._parts.lives = Lives(self._parts, keeping)
         runner.loop = LifeLoop(box, turn, programs, Boards(runner.make_world, lambda: runner.services), keeping)
         runner.loop.pulse, runner.on_rest = self.lookout.pulse, self._parts.lives.rest

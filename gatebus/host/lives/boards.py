@@ -65,6 +65,9 @@ class Boards:
         windows = Windows(window=instance.order.window)
         board.publish("origin", Offer("0", lambda outlet: Origin(outlet, instance.door, windows)))
         origin = cast("Origin", board.open("origin"))
+        if left.suspended.halted:  # its connection is a new one (sandbox.stateworld)
+            origin.open_at_start()
+            return
         state = next((service_state(saved) for name, saved in left.services if name == "origin"), b"")
         if state:
             origin.go_on_at_start(state)

@@ -68,12 +68,12 @@ def copied(parts: HostParts, order: Order, copy: Copy) -> Instance:
     live.snapshot = left.saved.id
     input_untrusted(instance, left.streams, parts.turn)
     if instance.unclaimed is None and instance.personality == "wasi":
-        _one_connection(instance, parts)
+        one_connection(instance, parts)
     return instance
 
 
-def _one_connection(instance: Instance, parts: HostParts) -> None:
-    """Of a program whose original's client was gone: the next `io` gets it."""
+def one_connection(instance: Instance, parts: HostParts) -> None:
+    """Of a program that goes on with a new one: the next `io` gets it."""
     stream = BusStream(
         b"",
         instance.order.principal,

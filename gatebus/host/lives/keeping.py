@@ -184,6 +184,30 @@ class Keeping:
         except GatebusError as trouble:
             self.on_trouble(trouble)
 
+    # A program whose function has returned, and that may be called again.
+
+    async def keep_halted(self, instance: Instance, left: Leftover, result: int) -> None:
+        """Stored, and so recorded; what cannot be is no reason for another end."""
+        live = _live(instance)
+        live.halted = result
+        try:
+            await self.rescue(instance, left)
+        except GatebusError as trouble:
+            live.halted = None
+            self.on_trouble(trouble)
+
+    def hand_on(self, ended: Instance, again: Instance) -> None:
+        """What is stored of one that has halted is from now on another instance's, of the same id."""
+        old, new = _live(ended), _live(again)
+        new.halted, new.snapshot, new.revision, new.kept = old.halted, old.snapshot, old.revision, old.kept
+        old.halted, old.snapshot, old.revision = None, None, 0
+
+    def forgotten(self, instance: Instance) -> None:
+        """Nobody can ask for it any more (Registry.on_forget)."""
+        if instance.live is not None and instance.live.halted is not None:
+            instance.live.halted = None
+            self.over(instance)
+
     # What a principal has.
 
     async def own_line(self, principal: Principal, snapshot: bytes) -> SnapshotLine:
@@ -219,6 +243,8 @@ class Keeping:
     def began(self, instance: Instance) -> None:
         """It runs."""
         self.points.reached("life-began")
+        if _live(instance).halted is not None:
+            return  # after a crash it has halted as before: its function has not run to its end
         if self._store is not None and _is_recorded(instance):
             self._due[instance.id] = instance
             self._something.set()
@@ -226,6 +252,8 @@ class Keeping:
     def over(self, instance: Instance) -> None:
         """It has ended, for good. What it went on from is nobody's any more."""
         live = _live(instance)
+        if live.halted is not None:
+            return  # until it is forgotten
         if self._store is not None and (live.revision or live.snapshot is not None):
             self._due[instance.id] = instance
             self._something.set()
@@ -278,6 +306,8 @@ class Keeping:
         about: dict[str, object] = {"resumable": live.manner.resumable}
         if left is not None:
             about["streams"] = [each.name for each in streams_untrusted(left.streams) if each.name]
+        if live.halted is not None:
+            about["halted"] = live.halted
         if live.again and state == STORED:
             about["stopped"], state = True, RUNNING
         return Record(instance.id, instance.owner, account, state, live.snapshot, cbor2.dumps(about))

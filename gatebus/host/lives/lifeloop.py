@@ -25,7 +25,7 @@ from gatebus.host.refusals import Refusal, as_refusal
 from sandbox.errors import BadState, SandboxError
 from sandbox.form import Form
 from sandbox.lifecycle import Lifecycle
-from sandbox.outcome import Cause, State, killed
+from sandbox.outcome import Cause, State, Usage, killed
 from sandbox.setup import Setup
 from sandbox.tree import Tree
 
@@ -68,6 +68,8 @@ class LifeLoop:
         """From the start of its program."""
         live = _live(instance)
         live.unsuspendable, live.wants_files = _reasons(image), setup.tree is not None
+        if _keeps(instance) and image.suspendable:
+            setup = replace(setup, keep=True)
         prepare_door(instance)
         running = self._box.start(image, setup, instance.order.limits, instance=instance.order.instance)
         return await self._lives(instance, image, Beginning(lambda _bytes: running, first_board))
@@ -78,7 +80,7 @@ class LifeLoop:
         prepare_door(instance)
         try:
             left = live.left or await self.keeping.load(instance)
-            live.before = left.before
+            live.before = left.before if live.halted is None else Usage()
             self.on_loaded(instance, left)
             image = await self._programs.image(left.suspended.sha256, instance.order.principal, Form.SUSPENDABLE)
             instance.personality = image.personality
@@ -121,6 +123,7 @@ class LifeLoop:
             with self._turn:
                 live.lives += live.life is Life.RESUMING
                 exchange = Exchange(program, beginning.board(), self._turn, self.pulse)
+                exchange.keeps_state = _keeps(instance)
                 if beginning.owed:
                     exchange.owes(beginning.owed)
                 self._began(instance, program, exchange)
@@ -151,11 +154,11 @@ class LifeLoop:
         live.failure = None
         live.step(Step.BEGIN)
         live.again = False
-        live.left = None  # the memory of what it was is free again when its process has a copy
         live.have_process(program, exchange)
         instance.began(program)
         instance.forget_setup()
         self.keeping.began(instance)
+        live.left = live.halted = live.function = None  # its memory is free again when its process has a copy
         if live.parks:
             live.parks = False
             self.on_parked(instance)
@@ -172,6 +175,10 @@ class LifeLoop:
         if instance.on_tree is not None and tree is not None:
             instance.files = await instance.on_tree(tree)
         outcome = replace(outcome, usage=usage_sum(live.before, outcome.usage))
+        halted = program.halted() if _keeps(instance) and fault is None else None
+        if halted is not None:  # what was for it ended with its process (sandbox.stateworld)
+            left = Leftover(halted, tuple(exchange.saved), before=outcome.usage)
+            await self.keeping.keep_halted(instance, left, outcome.result)
         instance.outcome = outcome if fault is None else replace(outcome, text=fault.text)
 
     # Going on.
@@ -179,12 +186,14 @@ class LifeLoop:
     def _beginning(self, instance: Instance, image: Image, left: Leftover) -> Beginning:
         """Raises Refusal."""
         live, order = _live(instance), instance.order
-        limits = limits_left(order.limits, left.before)
+        called = left.suspended.halted
+        limits = order.limits if called else limits_left(order.limits, left.before)
         if limits is None:
             raise Refusal("conflict", "The program has used up its time; it cannot go on.")
         live.origin = left.saved
         how = live.how if live.lives == 0 and live.how is not Lifecycle.STARTED else Lifecycle.RESUMED
-        setup = Setup(tree=Tree() if live.wants_files else None, origin_credit=order.window)
+        tree = Tree() if live.wants_files else None
+        setup = Setup(tree=tree, origin_credit=order.window, keep=_keeps(instance))
 
         def opened(program: bytes | None) -> Running:
             return self._box.resume(
@@ -196,6 +205,7 @@ class LifeLoop:
                 instance=order.instance,
                 share=how is Lifecycle.CLONED,
                 lifecycle=how,
+                function=live.function if called else None,
             )
 
         return Beginning(opened, lambda: self._boards.again(instance, left), left.unsent)
@@ -216,6 +226,11 @@ class LifeLoop:
 def _live(instance: Instance) -> Live:
     assert instance.live is not None
     return instance.live
+
+
+def _keeps(instance: Instance) -> bool:
+    """What it has left when its function has returned."""
+    return instance.order.kept and instance.order.manner.resumable
 
 
 def _reasons(image: Image) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 from gatebus.accountbounds import CLONES
 from gatebus.bounds import MODULES_LISTED
 from gatebus.host import requests
+from gatebus.host.lives.halting import call_again
 from gatebus.host.lives.manners import Manner, last_untrusted, seconds_untrusted
 from gatebus.host.refusals import Refusal
 from gatebus.host.runorders import Order
@@ -42,12 +43,14 @@ def suspend(parts: HostParts, line: Line, given: Parameters) -> None:
 
 
 def resume(parts: HostParts, line: Line, given: Parameters) -> None:
-    instance = _own(parts, line, given)
-    if "function" in given:
-        raise Refusal("conflict", "Only an instance that has halted and was launched `resumable` runs a function.")
+    found, function = _own(parts, line, given), requests.function_untrusted(given)
 
     async def work() -> None:
-        await parts.lives.resume(instance)
+        instance = found
+        if function is None:
+            await parts.lives.resume(instance)
+        else:
+            instance = await call_again(parts, instance, function)
         _answer(parts, line, instance.status())
 
     parts.answer_later(line, work)

@@ -62,15 +62,17 @@ class Live:
     """See the page of the folder."""
 
     __slots__ = (
-        "_changed", "active_at", "again", "before", "dormant", "exchange", "failure", "how", "kept", "left", "life",
-        "lives", "manner", "moved", "on_io", "on_kill", "origin", "parked", "parks", "policy", "program", "recovered",
-        "revision", "snapshot", "unsuspendable", "wants_files", "wishes",
+        "_changed", "active_at", "again", "before", "dormant", "exchange", "failure", "function", "halted", "how",
+        "kept", "left", "life", "lives", "manner", "moved", "on_io", "on_kill", "origin", "parked", "parks", "policy",
+        "program", "recovered", "revision", "snapshot", "unsuspendable", "wants_files", "wishes",
     )  # fmt: skip
 
     def __init__(self, manner: Manner) -> None:
         self.manner, self.policy = manner, manner.policy
         self.life = Life.STARTING
         self.how, self.lives = Lifecycle.STARTED, 0
+        self.halted: int | None = None  # with this result, and what it goes on from is what it had left then
+        self.function: str | None = None  # which it runs on that now
         self.unsuspendable: tuple[str, ...] = ()
         self.program: Program | None = None
         self.exchange: Exchange | None = None

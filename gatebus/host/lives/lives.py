@@ -19,6 +19,7 @@ from gatebus.faults import GatebusError
 from gatebus.host import requests
 from gatebus.host.lives.carrying import Importing
 from gatebus.host.lives.copies import Copy, copied, order_of
+from gatebus.host.lives.halting import why_not
 from gatebus.host.lives.lifetable import ON_ITS_WAY, Life, Step
 from gatebus.host.lives.live import Wish
 from gatebus.host.lives.manners import Manner, Wake, policy_untrusted
@@ -155,7 +156,7 @@ class Lives:
         live = _live(instance)
         while live.life is not Life.RUNNING:
             if live.life is Life.ENDED:
-                raise Refusal("conflict", "The instance has ended: it cannot go on.")
+                raise Refusal("conflict", why_not(live))
             if live.life is Life.PARKED:
                 await self.unpark(instance)
             elif live.life is Life.STORED:

@@ -27,7 +27,7 @@ from gatebus.host.principals import Kind, Principal
 from gatebus.host.runorders import Order
 from gatebus.snapshots.savedwords import CHECKPOINT, RUNNING
 from sandbox.limits import Limits
-from sandbox.outcome import Cause, killed
+from sandbox.outcome import Cause, Outcome, State, killed
 from sandbox.setup import Setup
 
 if TYPE_CHECKING:
@@ -61,6 +61,10 @@ async def _found(parts: HostParts, record: Record) -> Instance | None:
         return None
     line = await parts.lives.keeping.store.line(record.snapshot)
     instance = _resting(parts, record, line)
+    if (result := _about(record).get("halted")) is not None and instance.live is not None:
+        instance.live.halted = result = _count(result)
+        instance.outcome = Outcome(State.HALTED, result=result, usage=instance.live.before)
+        instance.over(trio.current_time())
     parts.note("instance-recovered", instance=instance.id, principal=instance.owner, state=record.state)
     return instance
 
