@@ -54,7 +54,7 @@ def read_program(sources: tuple[str, ...] | None, limit: int, name: str) -> byte
     async def fetch() -> bytes:
         budget = Budget(bytes=limit + MIB, blocks=10_000, seconds=_PROGRAM_SECONDS)
         async with open_fetcher(open_store(), chosen(sources), budget, _told) as fetcher:
-            with _progress(fetcher):
+            with progress(fetcher):
                 return await read(fetcher, parse_address_untrusted(name), limit)
 
     try:
@@ -91,7 +91,7 @@ def _told(text: str) -> None:
 
 
 @contextmanager
-def _progress(fetcher: Fetcher) -> Iterator[None]:
+def progress(fetcher: Fetcher) -> Iterator[None]:
     """What was fetched by now, only where somebody sees it: never in a pipe or a log. It is gone at the end."""
     with _line() as draw:
         fetcher.on_fetched = lambda count: draw(progress_text(count, fetcher.expected, "fetched"))
@@ -160,7 +160,7 @@ def _write(data: bytes) -> None:
 async def _get(options: IpfsOptions) -> int:
     async def do(fetcher: Fetcher, address: Address) -> None:
         target = Path(options.out or (address.path[-1] if address.path else str(address.cid)))
-        with _progress(fetcher):
+        with progress(fetcher):
             await save(fetcher, await find(fetcher, address), target, _told)
 
     await _with_fetcher(options, do)
@@ -181,7 +181,7 @@ async def _pin(options: IpfsOptions) -> int:
 
     async def do(fetcher: Fetcher, address: Address) -> str:
         cid = await find(fetcher, address)
-        with _progress(fetcher):
+        with progress(fetcher):
             blocks = await complete(fetcher, cid)
         Pins(fetcher.store).add(cid)
         return f"{cid} is kept, in {blocks} blocks"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from gatebus.cli.ipfs_command import chosen, open_store
+from gatebus.cli.ipfs_command import chosen, open_store, progress
 from gatebus.faults import NoContent
 from gatebus.snapshots.contentblocks import from_blocks_untrusted
 from gatebus.snapshots.fileblocks import blocks_of_file_untrusted
@@ -66,7 +66,8 @@ async def file_by_content(address: str) -> bytes:
     try:
         root = parse_address_untrusted(address).cid
         async with open_fetcher(open_store(), chosen(None), _BUDGET, _told) as fetcher:
-            await complete(fetcher, root)
+            with progress(fetcher):
+                await complete(fetcher, root)
             return await trio.to_thread.run_sync(partial(_whole, fetcher.store, root))
     except IpfsError as fault:
         raise NoContent(fault.text) from None
