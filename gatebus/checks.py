@@ -10,8 +10,9 @@ In:  how one service is made. Out: nothing, or the first broken promise. No cloc
 
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import trio
 
@@ -28,6 +29,10 @@ Make = Callable[[Outlet], Service]
 _NAME = "under/test"
 # A delayed answer may take as long as a service likes, but not for ever: seconds of simulated time.
 _PATIENCE = 24 * 3600.0
+# What the clock of the next host shows more: an even number of seconds, so that little is rounded.
+_ELSEWHERE = 65_536.0
+# Two times are the same: far more than what adding _ELSEWHERE some times rounds off, far less than any wait.
+_MOMENT = 1e-6
 
 
 class SimulatedClock:
@@ -40,33 +45,77 @@ class SimulatedClock:
         return self.now
 
 
-def check_service(make: Make, *, clock: SimulatedClock | None = None, seed: int = 0, rounds: int = 40) -> None:
+class Step(NamedTuple):
+    """Of a conversation: the program waits for some seconds, then it sends this."""
+
+    wait: float
+    packet: Packet
+
+
+class Answer(NamedTuple):
+    """`at`: seconds that the conversation had lasted; what passes while the program is stored is not counted."""
+
+    at: float
+    domain: int
+    place: int
+    content: bytes
+
+
+class Heard(NamedTuple):
+    """A conversation as the program saw it. `end`: the text of the violation that ended it, if one did."""
+
+    answers: tuple[Answer, ...]
+    end: str
+
+    def like(self, other: "Heard") -> bool:
+        """The same, as far as a clock that was moved can tell."""
+        pairs = zip(self.answers, other.answers, strict=False)
+        same = all(mine[1:] == its[1:] and abs(mine.at - its.at) < _MOMENT for mine, its in pairs)
+        return same and self.end == other.end and len(self.answers) == len(other.answers)
+
+
+def check_service(
+    make: Make,
+    *,
+    clock: SimulatedClock | None = None,
+    seed: int = 0,
+    rounds: int = 40,
+    contents: Sequence[bytes] = (),
+) -> None:
     """Run random conversations with one service and check what every service promises (services.base).
 
     - each call gets at most one reply, an unanswered one keeps its place, and every packet fits the protocol; - only
     Violation is raised, whatever the program sends: any content, any order, any domain, streams that do not exist; -
-    saved and restored after any packet, it gives the same answers; state of somebody else is refused, never misread;
-    - what it queues stays bounded when nobody reads.
+    saved after any packet, or after each, and restored into a new service, it behaves from there on as one that was
+    never stopped: the same answers, in the same order, at the same times; what its clock shows after that may be
+    anything, and the time until then was none; - state of somebody else is refused, never misread; - what it queues
+    stays bounded when nobody reads.
+
+    `contents`: of calls that mean something to this service; half of all calls are such ones then.
     """
     dice = random.Random(seed)  # noqa: S311 - tests want the same dice each time
     for _ in range(rounds):
-        script = _random_script(dice)
-        plain = _converse(make, clock, script)
-        for pause in sorted({0, len(script) // 2, len(script), dice.randrange(len(script) + 1)}):
-            assert _converse(make, clock, script, pause) == plain, f"saved after packet {pause}, it answers otherwise"
+        script = _random_script(dice, contents)
+        plain = _converse(make, clock, script, frozenset())
+        stops = [frozenset({place}) for place in range(len(script) + 1)]
+        for pauses in (*stops, frozenset(range(len(script) + 1))):
+            again = _converse(make, clock, script, pauses)
+            assert again.like(plain), f"saved after packets {sorted(pauses)}, it answers otherwise"
     _check_foreign_state(make, dice)
     _check_bounded(make, dice)
 
 
-def _random_script(dice: random.Random) -> list[Packet]:
-    return [_random_packet(dice) for _ in range(dice.randrange(1, 12))]
+def _random_script(dice: random.Random, contents: Sequence[bytes]) -> list[Step]:
+    waits = (0.0, 0.0, 0.5, 3.0, 60.0)
+    return [Step(dice.choice(waits), _random_packet(dice, contents)) for _ in range(dice.randrange(1, 12))]
 
 
-def _random_packet(dice: random.Random) -> Packet:
-    domain = dice.choices((CALL, INFO, FLOW, DATA), (10, 2, 1, 1))[0]
+def _random_packet(dice: random.Random, contents: Sequence[bytes]) -> Packet:
+    domain = dice.choices((CALL, INFO, FLOW, DATA), (20, 4, 1, 1))[0]
     content = dice.randbytes(dice.choice((0, 1, 2, 7, 8, 9, dice.randrange(64), 1000, CONTENT_MAX - 1, CONTENT_MAX)))
     if domain == CALL and dice.random() < 0.5:
-        content = dice.choice((b"json", b"\x00", b"\x01", bytes([dice.randrange(256)]), b"\x00\x01\x01a"))
+        common = (b"json", b"\x00", b"\x01", bytes([dice.randrange(256)]), b"\x00\x01\x01a")
+        content = dice.choice(contents or common)
     if domain in (FLOW, DATA):
         content = PAIR.pack(dice.randrange(-1, 3), dice.randrange(-1, 2000)) + content[: CONTENT_MAX - PAIR.size]
     return Packet(0, domain, content)
@@ -100,53 +149,93 @@ def arrived(data: bytes) -> tuple[list[Packet], bytes]:
     return packets, bytes(data[at:])
 
 
-def _converse(make: Make, clock: SimulatedClock | None, script: list[Packet], pause: int | None = None) -> list[object]:
-    """All answers in order; the service is saved and made anew after `pause` packets."""
-    if clock is not None:
-        clock.now = 0.0
-    board, answers, calls = _board(make), [], 0
+class _Conversation:
+    """One with a service, which is saved and made anew now and then."""
+
+    def __init__(self, make: Make, clock: SimulatedClock | None) -> None:
+        self._make, self._clock = make, clock
+        self._away = 0.0  # time that passed while it was stored
+        if clock is not None:
+            clock.now = 0.0
+        self._board = _board(make)
+        self.answers: list[Answer] = []
+        self.calls = 0
+
+    @property
+    def _now(self) -> float:
+        return self._clock.now if self._clock is not None else 0.0
+
+    def send(self, step: Step) -> None:
+        self._pass(self._now + step.wait)
+        packet = step.packet
+        self._board.receive(encode(packet.code, packet.domain, packet.content))
+        self.calls += packet.domain == CALL
+        assert self._board.step()
+        self._hear()
+
+    def _hear(self) -> bool:
+        """True: the program was told which services are here."""
+        at, packets = self._now - self._away, _taken(self._board)
+        own = [each for each in packets if each.code != CODE_DISCOVERY]
+        self.answers += [Answer(at, each.domain, each.place, each.content) for each in own]
+        return len(own) < len(packets)
+
+    def _pass(self, until: float) -> None:
+        """Time, and what is due in it."""
+        if self._clock is not None:
+            while (due := self._board.next_timeout()) is not None and due <= until:
+                self._ring(due)
+            self._clock.now = max(until, self._clock.now)
+
+    def _ring(self, due: float) -> None:
+        assert self._clock is not None, (
+            "a service that waits needs check_service(..., clock=the clock that it was given)"
+        )
+        self._clock.now = max(due, self._clock.now)
+        self._board.timeout(self._clock.now)
+        self._hear()
+
+    def patiently(self) -> None:
+        """All that is still to come."""
+        last, started = self._now, self._now
+        while (due := self._board.next_timeout()) is not None:
+            assert last - _MOMENT <= due <= started + _PATIENCE, "a service must not wait backwards or for ever"
+            last = due
+            self._ring(due)
+
+    def make_anew(self) -> None:
+        """At another host: its clock shows something else."""
+        saved = self._board.save()
+        self._board.close()
+        if self._clock is not None:
+            self._clock.now += _ELSEWHERE
+            self._away += _ELSEWHERE
+        self._board = Switchboard({_NAME: Offer("0", self._make)})
+        self._board.restore(saved)
+        assert self._hear(), "a restored program is told which services are here"
+
+
+def _converse(make: Make, clock: SimulatedClock | None, script: list[Step], pauses: frozenset[int]) -> Heard:
+    """The service is saved and made anew after so many packets."""
+    talk = _Conversation(make, clock)
     try:
-        for position, packet in enumerate(script):
-            if position == pause:
-                board = _made_anew(board, make)
-            board.receive(encode(packet.code, packet.domain, packet.content))
-            calls += packet.domain == CALL
-            assert board.step()
-            answers += _taken(board)
-        if len(script) == pause:
-            board = _made_anew(board, make)
+        for position, step in enumerate(script):
+            if position in pauses:
+                talk.make_anew()
+            talk.send(step)
+        if len(script) in pauses:
+            talk.make_anew()
     except Violation as fault:
-        return _checked(answers, calls, fault.text)
-    answers += _patiently(board, clock)
-    return _checked(answers, calls, "the end")
+        return _checked(talk, fault.text)
+    talk.patiently()
+    return _checked(talk, "the end")
 
 
-def _made_anew(board: Switchboard, make: Make) -> Switchboard:
-    saved = board.save()
-    board.close()
-    another = Switchboard({_NAME: Offer("0", make)})
-    another.restore(saved)
-    announced = _taken(another)
-    assert announced[-1].code == CODE_DISCOVERY, "a restored program is told which services are there"
-    return another
-
-
-def _patiently(board: Switchboard, clock: SimulatedClock | None) -> list[Packet]:
-    answers, last = [], 0.0
-    while (due := board.next_timeout()) is not None:
-        assert last <= due <= _PATIENCE, "a service must not wait backwards or for ever"
-        assert clock is not None, "a service that waits needs check_service(..., clock=the clock that it was given)"
-        clock.now = last = max(due, clock.now)
-        board.timeout(clock.now)
-        answers += _taken(board)
-    return answers
-
-
-def _checked(answers: list[Packet], calls: int, end: str) -> list[object]:
+def _checked(talk: _Conversation, end: str) -> Heard:
     assert end, "a Violation needs a public text"
-    unanswered = calls - sum(answer.code == 0 and answer.domain == CALL for answer in answers)
+    unanswered = talk.calls - sum(answer.domain == CALL for answer in talk.answers)
     assert unanswered >= 0, "more replies than calls"
-    return [*((answer.domain, answer.place, answer.content) for answer in answers), end]
+    return Heard(tuple(talk.answers), end)
 
 
 def _check_foreign_state(make: Make, dice: random.Random) -> None:

@@ -1,6 +1,9 @@
 """Every service of the table keeps the contract, and the contract notices who does not."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
+from struct import Struct
 
 import pytest
 
@@ -21,7 +24,17 @@ def test_the_services_of_the_table_keep_the_contract(name: str, seed: int) -> No
         world = World(clock, lambda size: b"\x5a" * size, Identities("local", "uuid"), Scope(frozenset({"a"})))
         return offers(world, lambda: {"origin": "0"})[name].make(outlet)
 
-    check_service(make, clock=clock, seed=seed)
+    check_service(make, clock=clock, seed=seed, rounds=20)
+    check_service(make, clock=clock, seed=seed, rounds=20, contents=MEANT.get(name, (b"",)))
+
+
+MEANT = {  # what a program of good will asks
+    "catalog": (b"", b"json"),
+    "identity": (b"\x00", b"\x01", b"\x02", b"\x00", b"\x09"),
+    "origin": (b"", b"\x00"),
+    "random": (b"", b"\x01", b"\x05", b"\xff"),
+    "scope": (b"", b"\x00", b"\x00\x01\x01a"),
+}
 
 
 class Forgetful(Service):
@@ -32,6 +45,124 @@ class Forgetful(Service):
     def call(self, call: Call) -> None:
         self.number += 1
         self.outlet.reply(call.ticket, bytes([self.number % 256]))
+
+
+class Once(Service):
+    """Of two fields it saves both, and restores one."""
+
+    state = Struct("<II")
+
+    def __init__(self, outlet: Outlet) -> None:
+        super().__init__(outlet)
+        self.calls = self.empty = 0
+
+    def call(self, call: Call) -> None:
+        self.calls, self.empty = self.calls + 1, self.empty + (call.content == b"empty")
+        self.outlet.reply(call.ticket, self.state.pack(self.calls, self.empty))
+
+    def save(self) -> bytes:
+        return self.state.pack(self.calls, self.empty)
+
+    def restore(self, state: bytes) -> None:
+        if len(state) != self.state.size:
+            raise StateRefused("no")
+        self.calls, _ = self.state.unpack(state)
+
+
+class Twice(Once):
+    """What it was restored with it knows, and does not save again."""
+
+    def __init__(self, outlet: Outlet) -> None:
+        super().__init__(outlet)
+        self.before = 0
+
+    def call(self, call: Call) -> None:
+        self.calls += 1
+        self.outlet.reply(call.ticket, self.state.pack(self.calls + self.before, 0))
+
+    def restore(self, state: bytes) -> None:
+        super().restore(state)
+        self.before, self.calls = self.calls, 0
+
+
+class Late(Service):
+    """Answers after ten seconds, in the order of the calls. `since`: what it saves of a call's time."""
+
+    state = Struct("<Id")
+    since = staticmethod(lambda then, now: now - then)
+
+    def __init__(self, outlet: Outlet, clock: SimulatedClock) -> None:
+        super().__init__(outlet)
+        self.clock = clock
+        self.calls: list[tuple[int, float]] = []
+
+    def call(self, call: Call) -> None:
+        self.calls.append((call.ticket, self.clock()))
+
+    def next_timeout(self) -> float | None:
+        return self.calls[0][1] + 10 if self.calls else None
+
+    def timeout(self, now: float) -> None:
+        while self.calls and self.calls[0][1] + 10 <= now:
+            self.outlet.reply(self.calls.pop(0)[0])
+
+    def save(self) -> bytes:
+        return b"".join(self.state.pack(ticket, self.since(then, self.clock())) for ticket, then in self.calls)
+
+    def restore(self, state: bytes) -> None:
+        if len(state) % self.state.size:
+            raise StateRefused("no")
+        self.calls = [(ticket, self.clock() - since) for ticket, since in self.state.iter_unpack(state)]
+        if any(not self.clock() - 10 <= then <= self.clock() for _, then in self.calls):
+            raise StateRefused("no")
+
+
+class Newcomer(Late):
+    """Forgets how long a call has waited."""
+
+    since = staticmethod(lambda then, now: 0.0)
+
+
+class Homesick(Late):
+    """Believes that all clocks show the same."""
+
+    def save(self) -> bytes:
+        return b"".join(self.state.pack(*each) for each in self.calls)
+
+    def restore(self, state: bytes) -> None:
+        if len(state) % self.state.size:
+            raise StateRefused("no")
+        self.calls = list(self.state.iter_unpack(state))
+        if any(not 0 <= then <= self.clock() for _, then in self.calls):
+            raise StateRefused("no")
+
+
+def test_a_service_that_keeps_its_time_keeps_the_contract() -> None:
+    clock = SimulatedClock()
+    check_service(lambda outlet: Late(outlet, clock), clock=clock)
+
+
+@pytest.mark.parametrize("service", [Newcomer, Homesick])
+def test_a_service_that_forgets_the_time_is_found_out(service: type[Late]) -> None:
+    clock = SimulatedClock()
+    with pytest.raises(AssertionError) as caught:
+        check_service(lambda outlet: service(outlet, clock), clock=clock)
+    assert re.fullmatch(r"saved after packets \[[\d, ]+\], it answers otherwise", str(caught.value).splitlines()[0])
+
+
+def test_a_forgotten_field_is_found_out_by_the_calls_that_use_it() -> None:
+    check_service(Once)  # nothing that was said by chance has used it
+    with pytest.raises(AssertionError, match="it answers otherwise"):
+        check_service(Once, contents=(b"empty", b""))
+
+
+def test_the_service_of_the_guide_keeps_the_contract_as_it_stands_there() -> None:
+    """docs/services.md: what somebody else writes first."""
+    page = (Path(__file__).parents[2] / "docs" / "services.md").read_text()
+    (lines,) = re.findall(r"```python\n(from gatebus.checks .*?)```", page, re.DOTALL)
+    there: dict[str, object] = {}
+    exec(compile(lines, "services.md", "exec"), there)
+    assert isinstance(there["Upper"], type)
 
 
 class Greedy(Service):
@@ -85,7 +216,7 @@ class Leaking(Service):
         raise OSError("/etc/secret")
 
 
-@pytest.mark.parametrize("make", [Forgetful, Greedy, Fragile, Credulous, Oversized, Eternal, Leaking])
+@pytest.mark.parametrize("make", [Forgetful, Twice, Greedy, Fragile, Credulous, Oversized, Eternal, Leaking])
 def test_a_service_that_breaks_its_promises_is_found_out(make: Callable[[Outlet], Service]) -> None:
     with pytest.raises(Exception) as caught:
         check_service(make, clock=SimulatedClock())
