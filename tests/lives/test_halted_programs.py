@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from busworld import BOB
 from liveworld import digest, live_world
-from test_live_instances import ONE, launch
+from test_live_instances import ONE, TWO, launch
 from test_restarts import recorded, until
+
+from gatebus.discovery import request_content
+from gatebus.host.hostconfig import HostConfig
+from gatebus.host.quotas import Amounts
+from sandbox.packets import CALL, CODE_DISCOVERY, encode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -192,3 +198,67 @@ async def test_what_it_has_left_goes_with_its_instance(image_directory: Path, tm
 async def gone(bus: Talker) -> None:
     while (await bus.ask("snapshots"))["snapshots"]:
         pass
+
+
+async def test_one_that_cannot_begin_now_is_what_it_was(image_directory: Path) -> None:
+    config = HostConfig()
+    config = replace(config, quotas=replace(config.quotas, principal=Amounts(1, 1 << 30, 1 << 30, 8, 8)))
+    async with live_world(image_directory, None, COUNTS, config=config) as world, world.talker() as bus:
+        ended = await start(bus)
+        await bus.ask("launch", instance=TWO, module=digest(COUNTS), function="ask")
+        assert (await refused(bus, function="say"))[0] == "quota-instances"
+        found = await bus.ask("status", instance=ONE)
+        assert [found[name] for name in ("state", "result", "lives")] == ["HALTED", 10, 0]
+        assert found["snapshot"] == ended["snapshot"]
+        await bus.ask("kill", instance=TWO)
+        assert (await call(bus, "say"))["result"] == 20
+
+
+async def test_of_two_who_call_at_once_one_is_refused(image_directory: Path) -> None:
+    async with live_world(image_directory, None, COUNTS) as world, world.talker() as bus:
+        await start(bus)
+        one = bus.open("resume", {"instance": ONE, "function": "say"})
+        error = await bus.open("resume", {"instance": ONE, "function": "say"}).error()
+        assert error.code == "conflict"
+        await one.result()
+        assert (await bus.ask("wait", instance=ONE))["result"] == 20
+
+
+# `find` asks for the service identity and does not wait for the answer; `who` asks that how it came to run.
+FINDS = b"""(module
+  (import "gate" "io_65536" (func $io (param i32 i32 i32 i32 i32 i32 i64 i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 64) "%s")
+  (data (i32.const 96) "%s")
+  (func $send (param $at i32) (param $count i32)
+    (i32.store (i32.const 0) (local.get $at)) (i32.store (i32.const 4) (local.get $count))
+    (call $io (i32.const 0) (i32.const 0) (i32.const 8)
+      (i32.const 0) (i32.const 1) (i32.const 12) (i64.const -1) (i32.const 0)))
+  (func $take (param $count i32) (local $at i32)
+    (loop $more
+      (i32.store (i32.const 0) (i32.add (i32.const 128) (local.get $at)))
+      (i32.store (i32.const 4) (i32.sub (local.get $count) (local.get $at)))
+      (call $io (i32.const 0) (i32.const 1) (i32.const 8)
+        (i32.const 0) (i32.const 0) (i32.const 12) (i64.const -1) (i32.const 0))
+      (local.set $at (i32.add (local.get $at) (i32.load (i32.const 8))))
+      (br_if $more (i32.lt_u (local.get $at) (local.get $count)))))
+  (func (export "find") (call $send (i32.const 64) (i32.const 24)))
+  (func (export "who") (result i32) (local $code i32)
+    (call $send (i32.const 96) (i32.const 16))
+    (loop $more
+      (call $take (i32.const 8))
+      (local.set $code (i32.load16_s (i32.const 132)))
+      (call $take (i32.and (i32.sub (i32.load (i32.const 128)) (i32.const 1)) (i32.const 0xfff8)))
+      (br_if $more (local.get $code)))
+    (i32.add (i32.mul (i32.load (i32.const 128)) (i32.const 100)) (i32.load (i32.const 132)))))"""
+
+
+async def test_a_program_that_speaks_packets_has_its_services_as_it_left_them(image_directory: Path) -> None:
+    packets = encode(CODE_DISCOVERY, CALL, request_content(["identity"])), encode(0, CALL, b"\x02")
+    assert [len(each) for each in packets] == [24, 16]
+    wat = FINDS % tuple("".join(f"\\{byte:02x}" for byte in each).encode() for each in packets)
+    async with live_world(image_directory, None, wat) as world, world.talker() as bus:
+        await bus.ask("launch", instance=ONE, module=digest(wat), resumable=True, function="find")
+        await bus.ask("wait", instance=ONE)
+        told = [await call(bus, "who"), await call(bus, "who")]
+        assert [(each["state"], each["result"]) for each in told] == [("HALTED", 101), ("HALTED", 102)]
