@@ -93,13 +93,13 @@ def _told(text: str) -> None:
 @contextmanager
 def progress(fetcher: Fetcher) -> Iterator[None]:
     """What was fetched by now, only where somebody sees it: never in a pipe or a log. It is gone at the end."""
-    with _line() as draw:
+    with line() as draw:
         fetcher.on_fetched = lambda count: draw(progress_text(count, fetcher.expected, "fetched"))
         yield
 
 
 @contextmanager
-def _line() -> Iterator[Callable[[str], None]]:
+def line() -> Iterator[Callable[[str], None]]:
     if sys.stderr is None or not os.isatty(2):
         yield lambda _text: None
         return
@@ -133,7 +133,7 @@ async def _add(options: IpfsOptions) -> int:
             root = await add(store, Path(name), profile)
             Pins(store).add(root.cid)
             for node in nodes:
-                with _line() as draw:
+                with line() as draw:
                     await publish(
                         store, node, root.cid, told=lambda done, whole: draw(progress_text(done, whole, "sent"))
                     )

@@ -16,7 +16,7 @@ from gatebus.cli.bus_wording import as_json, status_map
 from gatebus.cli.busprogram import read_order
 from gatebus.cli.connecting_host import Bar, Connection, about_file, ready
 from gatebus.cli.live_wording import difference_lines, failed_copy, shown_lines, snapshots_table
-from gatebus.cli.wording import Result
+from gatebus.cli.wording import Result, failed
 from gatebus.client import Status, file_source
 from gatebus.faults import UsageError
 
@@ -49,15 +49,25 @@ async def _resume(connection: Connection) -> Result:
 
 async def _snapshot(connection: Connection) -> Result:
     options = connection.options
+    if options.ipfs:
+        return await _snapshot_by_content(connection)
     taken = await connection.bus.snapshot(await connection.instance(options.arguments[0]), options.tags)
-    if not options.ipfs:
-        return _say(connection, taken, taken.snapshot.hex())
-    from gatebus.cli.snapshot_content import save_by_content  # whoever asks a host does not pay for codecs
+    return _say(connection, taken, taken.snapshot.hex())
 
+
+async def _snapshot_by_content(connection: Connection) -> Result:
+    """What is wrong with the store or the sources is found before there is a snapshot."""
+    from gatebus.cli.snapshot_content import save_by_content, shelf  # whoever asks a host does not pay for codecs
+
+    options, place = connection.options, shelf()
+    taken = await connection.bus.snapshot(await connection.instance(options.arguments[0]), options.tags)
     data = bytearray()
     await connection.bus.export(taken.snapshot, data.extend)
-    cid = await save_by_content(bytes(data))
-    return _say(connection, {**asdict(taken), "cid": cid}, cid)
+    cid, trouble = await save_by_content(place, bytes(data))
+    result = _say(connection, {**asdict(taken), "cid": cid}, cid)
+    if not trouble:
+        return result
+    return failed("", "no-content", f"It is kept in your store, but a node did not take it: {trouble}")
 
 
 async def _restore(connection: Connection) -> Result:

@@ -19,6 +19,10 @@ from sandbox.limits import Limits, parse_time
 SNAPSHOT_NOTES = """SNAPSHOT is a name as `gatebus snapshot` printed it, its first digits, at least four, or a tag that
 only one of your snapshots has (`gatebus snapshots`)."""
 
+RESTORE_NOTES = f"""{SNAPSHOT_NOTES}
+ipfs://CID is what `gatebus snapshot --ipfs` printed, here or elsewhere: its blocks are fetched from
+GATEBUS_IPFS_SOURCES (or the public gateways), verified, and brought to the host as by `gatebus import`."""
+
 SHOW_NOTES = """Where there is a file of that name it is the file: a state of `gatebus run --suspend-after TIME --state
 FILE`, and no host is asked. Else a snapshot of yours, or an instance that is stored (`gatebus ps`): a name, its first
 digits, at least four, or a tag."""
@@ -133,7 +137,7 @@ LIVE_COMMANDS: Mapping[str, Command] = MappingProxyType(
             "[--tag TAG] SNAPSHOT | ipfs://CID",
             "A new instance goes on from a snapshot; prints its id.",
             (1, 1),
-            SNAPSHOT_NOTES,
+            RESTORE_NOTES,
             add=(add_tags, _add_limits),
         ),
         "clone": Command(

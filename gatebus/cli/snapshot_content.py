@@ -10,14 +10,16 @@ the person's gateways and nodes are asked, not its own.
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
-from gatebus.cli.ipfs_command import chosen, open_store, progress
+from gatebus.cli.ipfs_command import chosen, line, open_store, progress
+from gatebus.cli.wording import progress_text
 from gatebus.faults import NoContent
-from gatebus.snapshots.contentblocks import from_blocks_untrusted
+from gatebus.snapshots.contentblocks import check_root_untrusted, from_blocks_untrusted
 from gatebus.snapshots.fileblocks import blocks_of_file_untrusted
 from ipfs.addresses import NODE, parse_address_untrusted
 from ipfs.caps import Budget
@@ -28,6 +30,9 @@ from ipfs.publishing import publish
 from ipfs.troubles import IpfsError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ipfs.addresses import Source
     from ipfs.blockstore import BlockStore
     from ipfs.cid import Cid
 
@@ -35,19 +40,32 @@ if TYPE_CHECKING:
 _BUDGET = Budget(bytes=300 << 20, blocks=20_000, entries=1, seconds=1_200)
 
 
-async def save_by_content(data: bytes) -> str:
-    """The CID. Into the person's store, pinned, and to the nodes of GATEBUS_IPFS_SOURCES. Raises BadSnapshot,
-    NoContent.
-    """
-    store = open_store()
+class Shelf(NamedTuple):
+    """Where a snapshot's blocks go: looked at before a host is asked for one."""
+
+    store: BlockStore
+    nodes: tuple[Source, ...]
+
+
+def shelf() -> Shelf:
+    """The person's store, and the nodes among GATEBUS_IPFS_SOURCES. Raises NoContent."""
+    with _said():
+        return Shelf(open_store(), tuple(each for each in chosen(None) if each.kind == NODE))
+
+
+async def save_by_content(place: Shelf, data: bytes) -> tuple[str, str]:
+    """The CID; and what a node had to say that did not take it, or nothing. Raises BadSnapshot, NoContent."""
+    with _said():
+        root = await trio.to_thread.run_sync(_put, place.store, data)
     try:
-        root = await trio.to_thread.run_sync(_put, store, data)
-        for node in chosen(None):
-            if node.kind == NODE:
-                await publish(store, node, root)
+        for node in place.nodes:
+            with line() as draw:
+                await publish(
+                    place.store, node, root, told=lambda done, whole: draw(progress_text(done, whole, "sent"))
+                )
     except IpfsError as fault:
-        raise NoContent(fault.text) from None
-    return str(root)
+        return str(root), fault.text
+    return str(root), ""
 
 
 def _put(store: BlockStore, data: bytes) -> Cid:
@@ -59,16 +77,23 @@ def _put(store: BlockStore, data: bytes) -> Cid:
     return root
 
 
-async def file_by_content(address: str) -> bytes:
-    """Raises BadSnapshot,
-    NoContent.
-    """
-    try:
-        root = parse_address_untrusted(address).cid
+async def file_by_content(typed: str) -> bytes:
+    """Raises BadSnapshot, NoContent. The root is looked at first: whatever else the address names is not fetched."""
+    with _said():
+        address = parse_address_untrusted(typed)
+        if address.path:
+            raise NoContent("A snapshot is named by its CID alone: leave out what stands behind it.")
         async with open_fetcher(open_store(), chosen(None), _BUDGET, _told) as fetcher:
             with progress(fetcher):
-                await complete(fetcher, root)
-            return await trio.to_thread.run_sync(partial(_whole, fetcher.store, root))
+                check_root_untrusted(address.cid, await fetcher.get(address.cid))
+                await complete(fetcher, address.cid)
+            return await trio.to_thread.run_sync(partial(_whole, fetcher.store, address.cid))
+
+
+@contextmanager
+def _said() -> Iterator[None]:
+    try:
+        yield
     except IpfsError as fault:
         raise NoContent(fault.text) from None
 

@@ -54,15 +54,44 @@ def from_blocks_untrusted(root: Cid, get: Callable[[Cid], bytes]) -> Iterator[by
     found = _root_untrusted(root, get)
     manifest = _joined_untrusted(found["manifest"], get, MANIFEST_MAX)
     program = _joined_untrusted(found["program"], get, PROGRAM_MAX)
-    yield from file_pieces(manifest, program, (found["key"], found["signature"]), _Blocks(get))
+    chunks = _Blocks(get, _linked_untrusted(found["chunks"], get))
+    yield from file_pieces(manifest, program, (found["key"], found["signature"]), chunks)
+
+
+def check_root_untrusted(root: Cid, block: bytes) -> None:
+    """Whether it is worth to fetch what is below. Raises BadSnapshot."""
+    _root_untrusted(root, lambda _cid: block)
 
 
 class _Blocks:
-    def __init__(self, get: Callable[[Cid], bytes]) -> None:
-        self._get = get
+    """Only what the root links to: a stranger's manifest must not name what merely lies in somebody's store."""
+
+    def __init__(self, get: Callable[[Cid], bytes], linked: frozenset[bytes]) -> None:
+        self._get, self._linked = get, linked
 
     def read(self, digest: bytes) -> bytes:
+        if digest not in self._linked:
+            raise BadSnapshot("The content is incomplete: it does not lead to all of the snapshot's chunks.")
         return _verified_untrusted(_chunk_cid(digest), self._get, CHUNK)
+
+
+def _linked_untrusted(lists: Sequence[CID], get: Callable[[Cid], bytes]) -> frozenset[bytes]:
+    linked: set[bytes] = set()
+    for link in lists:
+        links = _links_untrusted(_verified_untrusted(decode_cid_untrusted(bytes(link))[0], get, PIECE))
+        linked.update(decode_cid_untrusted(bytes(each))[0].digest for each in links)
+    return frozenset(linked)
+
+
+def _links_untrusted(block: bytes) -> Sequence[CID]:
+    try:
+        links = dag_cbor.decode(block)
+    except Exception:  # as below
+        raise _no_snapshot() from None
+    found = [each for each in links if isinstance(each, CID)] if isinstance(links, list) else []
+    if not isinstance(links, list) or len(found) != len(links):
+        raise _no_snapshot()
+    return found
 
 
 def _root_untrusted(root: Cid, get: Callable[[Cid], bytes]) -> dict[str, Any]:
@@ -71,7 +100,7 @@ def _root_untrusted(root: Cid, get: Callable[[Cid], bytes]) -> dict[str, Any]:
         found = dag_cbor.decode(data)
     except Exception:  # the library's own errors have no common class
         raise _no_snapshot() from None
-    if root.codec != DAG_CBOR or not isinstance(found, dict) or found.get("gatebus") != _VERSION:
+    if root.codec != DAG_CBOR or not isinstance(found, dict) or not _is_known(found.get("gatebus")):
         raise _no_snapshot()
     lists = [found.get("manifest"), found.get("program"), found.get("chunks")]
     if not all(isinstance(each, list) and all(isinstance(link, CID) for link in each) for each in lists):
@@ -82,6 +111,10 @@ def _root_untrusted(root: Cid, get: Callable[[Cid], bytes]) -> dict[str, Any]:
     ):
         raise _no_snapshot()
     return dict(found)
+
+
+def _is_known(version: object) -> bool:
+    return type(version) is int and version == _VERSION
 
 
 def _joined_untrusted(links: Sequence[CID], get: Callable[[Cid], bytes], most: int) -> bytes:

@@ -133,21 +133,24 @@ def test_both_signals_stop_it_in_order(number: int, tmp_path: Path) -> None:
     assert host.events[-1]["event"] == "host-stopped"
 
 
-def launched(home: Path) -> str:
+def launched(home: Path, *life: str) -> str:
     """A program that waits for input."""
     (home / "cat.wat").write_text(CAT)
-    done = gatebus(home, "launch", "--wall-time", "none", str(home / "cat.wat"))
+    done = gatebus(home, "launch", "--wall-time", "none", *life, str(home / "cat.wat"))
     assert done.returncode == 0, done
     return done.stdout.decode().strip().replace("-", "")
 
 
-def test_programs_that_still_run_are_ended_when_their_time_is_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("life", "event"), [((), "instance-stored"), (("--transient",), "instance-ended")])
+def test_programs_that_still_run_are_stored_or_ended_when_their_time_is_over(
+    life: tuple[str, ...], event: str, tmp_path: Path
+) -> None:
     host = HostProcess(tmp_path, *LOOPBACK, "--stop-seconds", "0.1")
     host.wait_for("host-ready")
-    instance = launched(tmp_path)
+    instance = launched(tmp_path, *life)
     assert host.end() == 0
     assert host.wait_for("host-stopping")["instances"] == 1
-    assert host.wait_for("instance-ended", instance=instance)["cause"] == "KILLED"
+    assert host.wait_for(event, instance=instance)["instance"] == instance
     assert host.events[-1]["event"] == "host-stopped"
 
 

@@ -9,6 +9,7 @@ import trio
 from hostilegateway import Hostile
 from hostilegateway import serving as gateways
 from hostprocess import gatebus, serving
+from ipfsdata import imported
 from liveworld import CHAIN, chained
 
 from ipfs.addresses import parse_address_untrusted
@@ -81,6 +82,41 @@ async def test_a_gateway_that_lies_brings_nothing_to_the_host(tmp_path: Path) ->
             assert (done.returncode, done.stdout) == (125, b"")
             assert re.match(rb"gatebus: .", done.stderr)
             assert says(other, "snapshots", "--json") == b"[]\n"
+
+    async with gateways(server):
+        await trio.to_thread.run_sync(story)
+
+
+def test_what_is_wrong_here_is_found_before_a_snapshot_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "chain.wat").write_bytes(CHAIN)
+    with serving(tmp_path, *HOST):
+        instance = says(tmp_path, "launch", "--transient", str(tmp_path / "chain.wat")).decode().strip()
+        for variables in ({"GATEBUS_IPFS_STORE": "/proc/nope"}, {"GATEBUS_IPFS_SOURCES": "bogus"}):
+            done = gatebus(tmp_path, "snapshot", "--ipfs", instance, **variables)
+            assert (done.returncode, done.stdout) == (125, b""), done
+            assert b"unforeseen" not in done.stderr
+        assert says(tmp_path, "snapshots", "--json") == b"[]\n"
+        down = {"GATEBUS_IPFS_SOURCES": "node+http://127.0.0.1:1"}
+        done = gatebus(tmp_path, "snapshot", "--ipfs", instance, **down)
+        assert done.returncode == 125
+        assert kept(tmp_path, done.stdout.decode().strip())
+        assert done.stderr.startswith(b"gatebus: It is kept in your store, but a node did not take it: ")
+        path = gatebus(
+            tmp_path, "restore", "ipfs://bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy/prog.wasm"
+        )
+        assert path.stderr == b"gatebus: A snapshot is named by its CID alone: leave out what stands behind it.\n"
+
+
+async def test_content_that_is_something_else_is_not_fetched(tmp_path: Path) -> None:
+    root, blocks = imported(b"x" * 1_000_000)
+    server = Hostile(blocks)
+
+    def story() -> None:
+        with serving(tmp_path, *HOST):
+            done = gatebus(tmp_path, "restore", f"ipfs://{root.cid}", GATEBUS_IPFS_SOURCES=f"local+{server.url}")
+            assert (done.returncode, done.stdout) == (125, b"")
+            assert b"This content is no snapshot" in done.stderr
+            assert len(server.asked) == 1
 
     async with gateways(server):
         await trio.to_thread.run_sync(story)

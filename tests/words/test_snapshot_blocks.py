@@ -5,11 +5,12 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+import dag_cbor
 import pytest
 from snapshothelpers import HOST, memory_of, noise
 from test_snapshot_format import Held, manifest, taken
 
-from gatebus.snapshots.contentblocks import from_blocks_untrusted, to_blocks
+from gatebus.snapshots.contentblocks import check_root_untrusted, from_blocks_untrusted, to_blocks
 from gatebus.snapshots.packwords import UNSIGNED, statement
 from gatebus.snapshots.savedwords import BadSnapshot
 from ipfs.blockstore import BlockStore
@@ -59,11 +60,38 @@ def test_a_pin_of_the_root_keeps_every_block(tmp_path: Path) -> None:
 def test_a_wrong_block_is_refused_wherever_it_is() -> None:
     held = Held()
     blocks = blocks_of(held, manifest(held, memory_of(4, 1, 2)))
-    lists = {cid for cid in blocks if cid.codec != 0x55} - {root_of(blocks)}  # for pins: nobody reads them
-    for wrong in blocks.keys() - lists:
+    for wrong in blocks:
         changed = {**blocks, wrong: blocks[wrong][:-1] + bytes([blocks[wrong][-1] ^ 1])}
         with pytest.raises(BadSnapshot, match="not the one that its name says"):
             b"".join(from_blocks_untrusted(root_of(blocks), changed.__getitem__))
+
+
+def with_root(blocks: dict[Cid, bytes], **other: object) -> tuple[Cid, dict[Cid, bytes]]:
+    """The same blocks under a root of a stranger's."""
+    data = dag_cbor.encode({**dag_cbor.decode(blocks[root_of(blocks)]), **other})  # type: ignore[dict-item]
+    root = cid_of(0x71, data)
+    return root, {**blocks, root: data}
+
+
+def test_a_root_that_does_not_link_its_chunks_cannot_name_what_lies_in_the_store() -> None:
+    held = Held()
+    root, blocks = with_root(blocks_of(held, manifest(held, memory_of(4, 1, 2))), chunks=[])
+    with pytest.raises(BadSnapshot, match="incomplete"):
+        b"".join(from_blocks_untrusted(root, blocks.__getitem__))
+
+
+@pytest.mark.parametrize("version", [True, 1.0, 2, "1", None])
+def test_a_root_of_another_version_is_refused_before_anything_is_fetched(version: object) -> None:
+    held = Held()
+    root, blocks = with_root(blocks_of(held, manifest(held, memory_of(4, 1, 2))), gatebus=version)
+    with pytest.raises(BadSnapshot, match="This content is no snapshot"):
+        check_root_untrusted(root, blocks[root])
+
+
+def test_a_root_is_known_by_itself() -> None:
+    held = Held()
+    blocks = blocks_of(held, manifest(held, memory_of(4, 1, 2)))
+    check_root_untrusted(root_of(blocks), blocks[root_of(blocks)])
 
 
 @pytest.mark.parametrize("data", [b"", b"\xa0", b"\x80", b"\xff", b"\xa1gatebus"])
