@@ -46,6 +46,10 @@ _DAMAGED = (
     "The records of snapshots are damaged. Nothing was changed: `gatebus fsck` says what is there, and "
     "`gatebus fsck --repair` makes new records from the files."
 )
+_NEEDED = (
+    "An instance goes on from this snapshot, at once or after a crash of the host. Take a newer snapshot of the "
+    "instance, or remove it; then drop this one."
+)
 Row = tuple[Any, ...]
 
 
@@ -185,7 +189,7 @@ class SnapshotRecords:
             if self.snapshot(snapshot, account) is None:
                 return False
             if any(each.account == account for each in self.instances_from(snapshot)):
-                raise Refusal("conflict", "An instance goes on from this snapshot. Remove the instance first.")
+                raise Refusal("conflict", _NEEDED)
             self._database.execute("DELETE FROM snapshot WHERE account=? AND id=?", (account, snapshot))
         self._points.reached("drop-committed")
         return True

@@ -176,3 +176,52 @@ async def test_a_program_whose_module_nobody_pinned_is_there_as_long_as_it_is_st
         await launch(bus)
         await bus.ask("suspend", instance=ONE)
         assert await world.host.parts.lives.keeping.store.needed(digest(CHAIN).hex())
+
+
+async def test_after_a_crash_one_that_runs_goes_back_to_the_snapshot_that_was_answered(
+    image_directory: Path, tmp_path: Path
+) -> None:
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        stream = await launch(bus, tags=["mine"])
+        await bus.ask("suspend", instance=ONE)
+        stream.write(b" world")
+        await stream.until(lambda each: len(each.data) == 11)
+        taken = await bus.ask("snapshot", instance=ONE, tags=["its own"])
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        status = await until(bus, ONE, state="RUNNING")
+        assert (status["snapshot"], status["tags"]) == (taken["snapshot"], ["mine"])
+        assert status["recovered"] > 0
+        stream = await bus.attach(stream).until(lambda each: each.accepted)
+        stream.write(b"!")
+        assert await ended(stream) == chained(b"hello world!")
+
+
+async def test_the_newest_snapshot_of_one_that_runs_is_dropped_when_there_is_a_newer_one(
+    image_directory: Path, tmp_path: Path
+) -> None:
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        await launch(bus)
+        first = (await bus.ask("snapshot", instance=ONE))["snapshot"]
+        refused = await bus.open("drop", {"snapshot": first}).error()
+        assert refused.code == "conflict"
+        assert refused.text.endswith("Take a newer snapshot of the instance, or remove it; then drop this one.")
+        await bus.ask("snapshot", instance=ONE)
+        assert await bus.ask("drop", snapshot=first) == {}
+
+
+async def test_a_snapshot_of_one_that_is_stored_changes_nothing_of_it(image_directory: Path, tmp_path: Path) -> None:
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        await launch(bus)
+        stored = await bus.ask("suspend", instance=ONE)
+        taken = (await bus.ask("snapshot", instance=ONE))["snapshot"]
+        assert await bus.ask("status", instance=ONE) == stored
+        assert await bus.ask("drop", snapshot=taken) == {}
+
+
+async def test_the_snapshot_of_one_that_has_just_ended_can_be_dropped(image_directory: Path, tmp_path: Path) -> None:
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        stream = await launch(bus)
+        taken = (await bus.ask("snapshot", instance=ONE))["snapshot"]
+        await ended(stream)
+        await until(bus, ONE, state="HALTED")
+        assert await bus.ask("drop", snapshot=taken) == {}

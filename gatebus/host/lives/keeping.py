@@ -50,6 +50,7 @@ class Keeping:
         self._due: dict[bytes, Instance] = {}  # records that are behind
         self._gone: list[tuple[Instance, bytes]] = []  # snapshots that nothing goes on from any more
         self._something = trio.Event()
+        self._writing = trio.Lock()
         self._busy: dict[bytes, trio.Lock] = {}  # records that are being written
 
     @property
@@ -94,12 +95,12 @@ class Keeping:
         live = _live(instance)
         self._due.pop(instance.id, None)
         if left.saved.id is not None:  # it is in the store already: as a snapshot, or as what it went on from
-            live.snapshot = left.saved.id
+            live.snapshot, live.stored = left.saved.id, left.number
             await self._put(instance, STORED, left)
             return
         change = Change(self._record(instance, STORED, left), live.revision) if _is_recorded(instance) else None
         kept = await self._save(instance, left, self.about(instance, left, SUSPENDED), change)
-        live.snapshot = kept.id
+        live.snapshot, live.stored = kept.id, left.number
         live.revision += change is not None
 
     async def checkpoint(self, instance: Instance, left: Leftover) -> None:
@@ -107,17 +108,41 @@ class Keeping:
         live = _live(instance)
         former = live.snapshot
         async with self._alone(instance):
-            if live.life in (Life.ENDED, Life.STORED):
+            if live.life is Life.ENDED or left.number <= live.stored:
                 return
-            change = Change(self._record(instance, RUNNING, left), live.revision) if _is_recorded(instance) else None
-            kept = await self._save(instance, left, self.about(instance, left, CHECKPOINT), change)
-            live.snapshot = kept.id
-            live.revision += change is not None
+            kept = await self._go_back_to(instance, left, self.about(instance, left, CHECKPOINT))
         if former is not None and former not in live.kept:
             await self.forget(instance, former)
         live.kept.append(kept.id)
         while len(live.kept) > live.policy.keep_last:
             await self.forget(instance, live.kept.pop(0))
+
+    async def snapshot(self, instance: Instance, left: Leftover, tags: tuple[str, ...]) -> Kept:
+        """As a person asked for it. From here a host that crashes goes on, unless what is stored of it is newer. Raises
+        GatebusError.
+        """
+        live = _live(instance)
+        about = self.about(instance, left, SNAPSHOT) | {"tags": list(tags)}
+        async with self._alone(instance):
+            if live.life is Life.ENDED or left.number <= live.stored or not _is_recorded(instance):
+                return await self._save(instance, left, about, None)
+            former = live.snapshot
+            kept = await self._go_back_to(instance, left, about)
+        if former is not None and former not in live.kept:
+            self._gone.append((instance, former))
+            self._something.set()
+        return kept
+
+    async def _go_back_to(self, instance: Instance, left: Leftover, about: dict[str, object]) -> Kept:
+        """Saved while it runs on, and what its record points to."""
+        live = _live(instance)
+        change = Change(self._record(instance, RUNNING, left), live.revision) if _is_recorded(instance) else None
+        kept = await self._save(instance, left, about, change)
+        live.snapshot, live.stored = kept.id, left.number
+        live.revision += change is not None
+        if live.life is Life.ENDED:  # meanwhile: its record is newer than that
+            self.over(instance)
+        return kept
 
     async def save(
         self, instance: Instance, left: Leftover, kind: str, *, extra: Mapping[str, object] = MappingProxyType({})
@@ -182,7 +207,8 @@ class Keeping:
             if (await self.store.line(snapshot, account)).about.get("kind") not in (SNAPSHOT, WARM):
                 await self.store.drop(account, snapshot)
         except GatebusError as trouble:
-            self.on_trouble(trouble)
+            if trouble.code != "conflict":  # another one goes on from it
+                self.on_trouble(trouble)
 
     # A program whose function has returned, and that may be called again.
 
@@ -222,8 +248,15 @@ class Keeping:
         return [each for each in await self.store.list(principal.account) if each.about.get("owner") == principal.id]
 
     async def drop(self, principal: Principal, snapshot: bytes) -> None:
-        """Raises Refusal."""
-        await self.store.drop(principal.account, snapshot)
+        """Raises Refusal. That one which went on from it has ended may not have been written down yet."""
+        try:
+            await self.store.drop(principal.account, snapshot)
+        except Refusal:
+            async with self._writing:
+                for instance in [each for each in self._due.values() if _live(each).life is Life.ENDED]:
+                    async with self._alone(instance):
+                        await self._unrecord(instance)
+            await self.store.drop(principal.account, snapshot)
 
     async def modules(self) -> frozenset[bytes]:
         """Programs that some snapshot is of: without their bytes it could not go on."""
@@ -266,27 +299,35 @@ class Keeping:
             await self._something.wait()
             self._something = trio.Event()
             await trio.sleep(RECORD_SECONDS)
-            due, self._due = self._due, {}
-            gone, self._gone = self._gone, []
-            for instance, snapshot in gone:
-                await self.forget(instance, snapshot)
-            for instance in due.values():
-                try:
-                    async with self._alone(instance):
-                        await self._catch_up(instance)
-                except GatebusError as trouble:
-                    self.on_trouble(trouble)
+            async with self._writing:
+                await self._write_due()
+
+    async def _write_due(self) -> None:
+        due, self._due = self._due, {}
+        gone, self._gone = self._gone, []
+        for instance, snapshot in gone:
+            await self.forget(instance, snapshot)
+        for instance in due.values():
+            try:
+                async with self._alone(instance):
+                    await self._catch_up(instance)
+            except GatebusError as trouble:
+                self.on_trouble(trouble)
 
     async def _catch_up(self, instance: Instance) -> None:
         live = _live(instance)
         if live.life is Life.ENDED:
-            if live.revision:
-                await self.store.records.delete(instance.id, live.revision)
-                live.revision = 0
+            await self._unrecord(instance)
             if live.snapshot is not None and live.snapshot not in live.kept:
                 await self.forget(instance, live.snapshot)
         elif live.life is not Life.STORED:
             await self._put(instance, RUNNING)
+
+    async def _unrecord(self, instance: Instance) -> None:
+        live = _live(instance)
+        if live.revision:
+            await self.store.records.delete(instance.id, live.revision)
+            live.revision = 0
 
     async def _put(self, instance: Instance, state: str, left: Leftover | None = None) -> None:
         live = _live(instance)
@@ -303,7 +344,14 @@ class Keeping:
 
     def _record(self, instance: Instance, state: str, left: Leftover | None) -> Record:
         live, account = _live(instance), instance.order.principal.account
-        about: dict[str, object] = {"resumable": live.manner.resumable}
+        order = instance.order
+        about: dict[str, object] = {
+            "resumable": live.manner.resumable,
+            "tags": list(order.tags),  # these may differ from what its snapshot says: that has tags of its own,
+            "limits": limits_map(order.limits),  # or is another instance's
+            "open": order.open,
+            "policy": live.policy.told(),
+        }
         if left is not None:
             about["streams"] = [each.name for each in streams_untrusted(left.streams) if each.name]
         if live.halted is not None:

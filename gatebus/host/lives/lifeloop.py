@@ -165,8 +165,12 @@ class LifeLoop:
 
     async def _left(self, instance: Instance, program: Program, exchange: Exchange) -> Leftover:
         suspended = await program.suspend()
-        before = usage_sum(_live(instance).before, program.usage())
-        left = Leftover(suspended, tuple(exchange.saved), exchange.unsent, streams_of(instance), before)
+        live = _live(instance)
+        live.stops += 1
+        before = usage_sum(live.before, program.usage())
+        left = Leftover(
+            suspended, tuple(exchange.saved), exchange.unsent, streams_of(instance), before, number=live.stops
+        )
         instance.paused()
         return left
 

@@ -17,7 +17,6 @@ from gatebus.host.lives.manners import Manner, last_untrusted, seconds_untrusted
 from gatebus.host.refusals import Refusal
 from gatebus.host.runorders import Order
 from gatebus.host.statuses import Map, fitting
-from gatebus.snapshots.savedwords import SNAPSHOT
 
 if TYPE_CHECKING:
     from gatebus.host.attendant import Line
@@ -61,8 +60,7 @@ def snapshot(parts: HostParts, line: Line, given: Parameters) -> None:
 
     async def work() -> None:
         left = await parts.lives.copy(instance)
-        shown = {"tags": list(tags or instance.order.tags)}
-        kept = await parts.lives.keeping.save(instance, left, SNAPSHOT, extra=shown)
+        kept = await parts.lives.keeping.snapshot(instance, left, tags or instance.order.tags)
         parts.events.note("snapshot", instance)
         _answer(parts, line, {"snapshot": kept.id, "size": kept.size, "written": kept.written})
 

@@ -64,7 +64,7 @@ class Live:
     __slots__ = (
         "_changed", "active_at", "again", "before", "dormant", "exchange", "failure", "function", "halted", "how",
         "kept", "left", "life", "lives", "manner", "moved", "on_io", "on_kill", "origin", "parked", "parks", "policy",
-        "program", "recovered", "revision", "snapshot", "unsuspendable", "wants_files", "wishes",
+        "program", "recovered", "revision", "snapshot", "stops", "stored", "unsuspendable", "wants_files", "wishes",
     )  # fmt: skip
 
     def __init__(self, manner: Manner) -> None:
@@ -80,6 +80,7 @@ class Live:
         self.parks = False  # it was parked when it was stopped for a copy, and is to be parked again
         self.left: Leftover | None = None  # from which it goes on, when that is at hand
         self.snapshot: bytes | None = None  # the last one that was stored of it
+        self.stops = self.stored = 0  # how often it has stopped, and at which stop it was as `snapshot` has it
         self.origin = SavedAs()  # what its present process went on from
         self.before = Usage()  # what its earlier lives have cost
         self.recovered: int | None = None

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from gatebus.host.instances import Instance
     from gatebus.snapshots.savedwords import Record, SnapshotLine
 
+_OWN = ("tags", "limits", "open", "policy")  # what a record says goes before what the snapshot says
 _LOST = "The host ended unexpectedly while the program ran, and nothing of it had been stored."
 
 
@@ -70,7 +71,8 @@ async def _found(parts: HostParts, record: Record) -> Instance | None:
 
 
 def _resting(parts: HostParts, record: Record, line: SnapshotLine) -> Instance:
-    described, about = described_untrusted(line.about), _about(record)
+    about = _about(record)
+    described = described_untrusted({**line.about, **{name: about[name] for name in _OWN if name in about}})
     manner = Manner(
         suspendable=True, transient=False, resumable=about.get("resumable") is True, policy=described.policy
     )
