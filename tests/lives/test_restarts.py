@@ -225,3 +225,37 @@ async def test_the_snapshot_of_one_that_has_just_ended_can_be_dropped(image_dire
         await ended(stream)
         await until(bus, ONE, state="HALTED")
         assert await bus.ask("drop", snapshot=taken) == {}
+
+
+async def test_a_restored_one_is_there_after_a_crash_and_its_snapshot_cannot_be_dropped(
+    image_directory: Path, tmp_path: Path
+) -> None:
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        stream = await launch(bus)
+        taken = (await bus.ask("snapshot", instance=ONE))["snapshot"]
+        await ended(stream)
+        await bus.ask("restore", snapshot=taken, instance=TWO, tags=["two"])
+        assert (await bus.open("drop", {"snapshot": taken}).error()).code == "conflict"
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        assert (await until(bus, TWO, state="RUNNING"))["tags"] == ["two"]
+        two = await connect(bus, TWO, b" two")
+        assert await ended(two) == chained(b"hello two")[5:]
+
+
+async def test_what_was_resumed_runs_after_a_crash_at_once(image_directory: Path, tmp_path: Path) -> None:
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        await launch(bus)
+        await bus.ask("suspend", instance=ONE)
+        await bus.ask("resume", instance=ONE)
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        assert (await until(bus, ONE, state="RUNNING"))["recovered"] > 0
+
+
+async def test_what_bytes_have_woken_runs_after_a_crash_at_once(image_directory: Path, tmp_path: Path) -> None:
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        stream = await launch(bus)
+        await bus.ask("suspend", instance=ONE)
+        stream.write(b"!")
+        await stream.until(lambda each: len(each.data) == 6)
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        assert (await until(bus, ONE, state="RUNNING"))["recovered"] > 0

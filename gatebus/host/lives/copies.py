@@ -63,13 +63,19 @@ def copied(parts: HostParts, order: Order, copy: Copy) -> Instance:
     assert live is not None
     left = copy.left
     live.life, live.how, live.origin = Life.STORED, copy.how, left.saved
+    live.inherited = left.saved
     live.left = replace(left, before=Usage())
     instance.personality = copy.personality
     live.snapshot = left.saved.id
+    connect_copy_untrusted(parts, instance, left)
+    return instance
+
+
+def connect_copy_untrusted(parts: HostParts, instance: Instance, left: Leftover) -> None:
+    """Raises StateRefused."""
     input_untrusted(instance, left.streams, parts.turn)
     if instance.unclaimed is None and instance.personality == "wasi":
         one_connection(instance, parts)
-    return instance
 
 
 def one_connection(instance: Instance, parts: HostParts) -> None:

@@ -5,8 +5,9 @@ left. Out: it is durable when a call returns; or what was stored before, of whic
 
 A record says of each launched instance that is not transient whether it runs or is stored, and from which snapshot it
 goes on. It is written together with the snapshot, in one transaction, so that there is never a moment at which a crash
-would find two, or none. That an instance runs is written a little later (RECORD_SECONDS): a crash before that forgets
-an instance that had hardly begun, and nobody waits for a disk when a program starts.
+would find two, or none. That a launched one runs is written a little later (RECORD_SECONDS): a crash before that
+forgets an instance that had hardly begun, and nobody waits for a disk when a program starts. That a stored one goes
+on is written before its process begins.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import cbor2
 import trio
 
 from gatebus.accountbounds import RECORD_SECONDS
@@ -23,8 +23,8 @@ from gatebus.bounds import TIDY_SECONDS
 from gatebus.failpoints import UNWATCHED, Failpoints
 from gatebus.faults import GatebusError
 from gatebus.host.lives.lifetable import Life, Step
+from gatebus.host.lives.recordsof import record_of
 from gatebus.host.lives.remains import SavedAs, leftover_untrusted, limits_map, usage_told
-from gatebus.host.lives.streamwords import streams_untrusted
 from gatebus.host.refusals import Refusal, as_refusal
 from gatebus.snapshots.retention import Living
 from gatebus.snapshots.savedwords import CHECKPOINT, RUNNING, SNAPSHOT, STORED, SUSPENDED, WARM, Change, Record, Saved
@@ -98,9 +98,9 @@ class Keeping:
             live.snapshot, live.stored = left.saved.id, left.number
             await self._put(instance, STORED, left)
             return
-        change = Change(self._record(instance, STORED, left), live.revision) if _is_recorded(instance) else None
+        change = Change(record_of(instance, STORED, left), live.revision) if _is_recorded(instance) else None
         kept = await self._save(instance, left, self.about(instance, left, SUSPENDED), change)
-        live.snapshot, live.stored = kept.id, left.number
+        live.snapshot, live.stored, live.runs = kept.id, left.number, False
         live.revision += change is not None
 
     async def checkpoint(self, instance: Instance, left: Leftover) -> None:
@@ -136,7 +136,7 @@ class Keeping:
     async def _go_back_to(self, instance: Instance, left: Leftover, about: dict[str, object]) -> Kept:
         """Saved while it runs on, and what its record points to."""
         live = _live(instance)
-        change = Change(self._record(instance, RUNNING, left), live.revision) if _is_recorded(instance) else None
+        change = Change(record_of(instance, RUNNING, left), live.revision) if _is_recorded(instance) else None
         kept = await self._save(instance, left, about, change)
         live.snapshot, live.stored = kept.id, left.number
         live.revision += change is not None
@@ -293,6 +293,38 @@ class Keeping:
         else:
             self._due.pop(instance.id, None)
 
+    async def copied(self, instance: Instance) -> None:
+        """Nobody drops what it goes on from, and a crash does not forget it. Raises GatebusError."""
+        if self._store is not None:
+            async with self._alone(instance):
+                await self._put(instance, STORED)
+
+    async def not_copied(self, instance: Instance) -> None:
+        """Another one of its id was there first. Raises GatebusError."""
+        async with self._alone(instance):
+            await self._unrecord(instance)
+
+    async def goes_on(self, instance: Instance) -> bool:
+        """It is going to run: that is durable before its process begins, so that nothing which it does, and nobody is
+        told, is forgotten. Whether its record said something else. Raises GatebusError.
+        """
+        live = _live(instance)
+        if self._store is None or live.halted is not None or not _is_recorded(instance):
+            return False
+        async with self._alone(instance):
+            if live.runs or live.life is not Life.STORED:
+                return False
+            await self._put(instance, RUNNING)
+        if instance.ended_at is not None:  # meanwhile
+            self.over(instance)
+        return True
+
+    async def stays(self, instance: Instance) -> None:
+        """It could not run. Raises GatebusError."""
+        async with self._alone(instance):
+            if _live(instance).runs and _live(instance).life is Life.STORED:
+                await self._put(instance, STORED)
+
     async def write_records(self) -> None:
         """Until cancelled."""
         while True:
@@ -320,7 +352,7 @@ class Keeping:
             await self._unrecord(instance)
             if live.snapshot is not None and live.snapshot not in live.kept:
                 await self.forget(instance, live.snapshot)
-        elif live.life is not Life.STORED:
+        elif live.life is not Life.STORED and not live.runs:
             await self._put(instance, RUNNING)
 
     async def _unrecord(self, instance: Instance) -> None:
@@ -332,8 +364,8 @@ class Keeping:
     async def _put(self, instance: Instance, state: str, left: Leftover | None = None) -> None:
         live = _live(instance)
         if _is_recorded(instance):
-            put = await self.store.records.put(self._record(instance, state, left), live.revision)
-            live.revision = put.revision
+            put = await self.store.records.put(record_of(instance, state, left), live.revision)
+            live.revision, live.runs = put.revision, state == RUNNING
 
     async def delete(self, record: Record) -> None:
         """Of an instance that is gone. A store in trouble is told of."""
@@ -341,24 +373,6 @@ class Keeping:
             await self.store.records.delete(record.instance, record.revision)
         except GatebusError as trouble:
             self.on_trouble(trouble)
-
-    def _record(self, instance: Instance, state: str, left: Leftover | None) -> Record:
-        live, account = _live(instance), instance.order.principal.account
-        order = instance.order
-        about: dict[str, object] = {
-            "resumable": live.manner.resumable,
-            "tags": list(order.tags),  # these may differ from what its snapshot says: that has tags of its own,
-            "limits": limits_map(order.limits),  # or is another instance's
-            "open": order.open,
-            "policy": live.policy.told(),
-        }
-        if left is not None:
-            about["streams"] = [each.name for each in streams_untrusted(left.streams) if each.name]
-        if live.halted is not None:
-            about["halted"] = live.halted
-        if live.again and state == STORED:
-            about["stopped"], state = True, RUNNING
-        return Record(instance.id, instance.owner, account, state, live.snapshot, cbor2.dumps(about))
 
     @asynccontextmanager
     async def _alone(self, instance: Instance) -> AsyncIterator[None]:

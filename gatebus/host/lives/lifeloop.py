@@ -80,6 +80,8 @@ class LifeLoop:
         prepare_door(instance)
         try:
             left = live.left or await self.keeping.load(instance)
+            if live.inherited is not None and live.inherited.id == left.saved.id:
+                left = replace(left, before=Usage())
             live.before = left.before if live.halted is None else Usage()
             self.on_loaded(instance, left)
             image = await self._programs.image(left.suspended.sha256, instance.order.principal, Form.SUSPENDABLE)

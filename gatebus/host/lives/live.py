@@ -63,8 +63,9 @@ class Live:
 
     __slots__ = (
         "_changed", "active_at", "again", "before", "dormant", "exchange", "failure", "function", "halted", "how",
-        "kept", "left", "life", "lives", "manner", "moved", "on_io", "on_kill", "origin", "parked", "parks", "policy",
-        "program", "recovered", "revision", "snapshot", "stops", "stored", "unsuspendable", "wants_files", "wishes",
+        "inherited", "kept", "left", "life", "lives", "manner", "moved", "names", "on_io", "on_kill", "origin",
+        "parked", "parks", "policy", "program", "recovered", "revision", "runs", "snapshot", "stops", "stored",
+        "unsuspendable", "wants_files", "wishes",
     )  # fmt: skip
 
     def __init__(self, manner: Manner) -> None:
@@ -82,9 +83,12 @@ class Live:
         self.snapshot: bytes | None = None  # the last one that was stored of it
         self.stops = self.stored = 0  # how often it has stopped, and at which stop it was as `snapshot` has it
         self.origin = SavedAs()  # what its present process went on from
+        self.inherited: SavedAs | None = None  # what a copy began with: its streams and usage are the original's
         self.before = Usage()  # what its earlier lives have cost
         self.recovered: int | None = None
         self.revision = 0  # of its record
+        self.names: list[bytes] = []  # of the streams in `snapshot`
+        self.runs = False  # so its record says
         self.again = False  # it was stored because the host stops
         self.kept: list[bytes] = []  # its checkpoints, the oldest first
         self.dormant = False  # its streams are in the store alone

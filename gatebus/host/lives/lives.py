@@ -18,7 +18,7 @@ from gatebus.bounds import ORIGIN_STREAMS
 from gatebus.faults import GatebusError
 from gatebus.host import requests
 from gatebus.host.lives.carrying import Importing
-from gatebus.host.lives.copies import Copy, copied, order_of
+from gatebus.host.lives.copies import Copy, connect_copy_untrusted, copied, order_of
 from gatebus.host.lives.halting import why_not
 from gatebus.host.lives.lifetable import ON_ITS_WAY, Life, Step
 from gatebus.host.lives.live import Wish
@@ -160,12 +160,24 @@ class Lives:
             if live.life is Life.PARKED:
                 await self.unpark(instance)
             elif live.life is Life.STORED:
-                self.wake(instance)
-                await live.settled()
-                if live.failure is not None:
-                    raise live.failure
+                await self._go_on(instance)
             else:
                 await live.changed()
+
+    async def _go_on(self, instance: Instance) -> None:
+        live = _live(instance)
+        changed = await self.keeping.goes_on(instance)
+        if live.life is not Life.STORED:
+            return  # somebody else was first
+        try:
+            self.wake(instance)
+            await live.settled()
+            if live.failure is not None:
+                raise live.failure
+        except GatebusError:
+            if changed:
+                await self.keeping.stays(instance)
+            raise
 
     def wake(self, instance: Instance) -> None:
         """A stored one wants a process. Raises Refusal."""
@@ -214,7 +226,12 @@ class Lives:
         live = _live(instance)
         if live.dormant:
             live.dormant = False
-            self._parts.registry.awake(instance, connect_again_untrusted(instance, left.streams, self._parts.turn))
+            if live.inherited is None or live.inherited.id != left.saved.id:
+                streams = connect_again_untrusted(instance, left.streams, self._parts.turn)
+            else:
+                streams = []
+                connect_copy_untrusted(self._parts, instance, left)
+            self._parts.registry.awake(instance, streams)
 
     def touched(self, instance: Instance) -> None:
         """Somebody connects or comes back to it."""
@@ -292,6 +309,10 @@ class Lives:
         order = order_of(described, principal, wanted, left.suspended.sha256, manner)
         order = self._as_asked(order, given)
         instance = copied(self._parts, order, Copy(left, Lifecycle.RESTORED, described.personality))
+        await self.keeping.copied(instance)
+        if self._parts.registry.known(wanted) is not None:
+            await self.keeping.not_copied(instance)
+            raise Refusal("conflict", "There is an instance of this id. Choose another one, at random.")
         self.enter(instance)
         return instance
 

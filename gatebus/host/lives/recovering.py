@@ -26,8 +26,9 @@ from gatebus.host.lives.remains import SavedAs, described_untrusted, usage_untru
 from gatebus.host.principals import Kind, Principal
 from gatebus.host.runorders import Order
 from gatebus.snapshots.savedwords import CHECKPOINT, RUNNING
+from sandbox.lifecycle import Lifecycle
 from sandbox.limits import Limits
-from sandbox.outcome import Cause, Outcome, State, killed
+from sandbox.outcome import Cause, Outcome, State, Usage, killed
 from sandbox.setup import Setup
 
 if TYPE_CHECKING:
@@ -85,14 +86,17 @@ def _resting(parts: HostParts, record: Record, line: SnapshotLine) -> Instance:
     live.lives, live.wants_files = _count(line.about.get("lives")), described.files
     instance.created = _count(line.about.get("created")) / 1000
     if record.state == RUNNING and about.get("stopped") is not True:
-        live.recovered = line.taken
+        live.recovered, live.runs = line.taken, True
+    if (how := about.get("copied")) in (Lifecycle.RESTORED, Lifecycle.CLONED):
+        live.inherited, live.how, live.lives, live.before = live.origin, Lifecycle(_count(how)), 0, Usage()
     if line.kind == CHECKPOINT:
         live.kept.append(line.id)
     instance.personality = described.personality
     parts.lives.enter(instance)
     names = about.get("streams")
     known = names if isinstance(names, list) else []
-    parts.registry.sleep(instance, [each for each in known if isinstance(each, bytes)])
+    live.names = [each for each in known if isinstance(each, bytes)]
+    parts.registry.sleep(instance, live.names)
     return instance
 
 

@@ -1,0 +1,51 @@
+"""What the record of an instance says, from which a host that crashed finds it again; words.
+
+In:  an instance, what it has left when that is stored just now. Out: the record. It says itself what its snapshot may
+     say differently: that has tags of its own, or is another instance's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cbor2
+
+from gatebus.host.lives.remains import limits_map
+from gatebus.host.lives.streamwords import streams_untrusted
+from gatebus.snapshots.savedwords import RUNNING, STORED, Record
+
+if TYPE_CHECKING:
+    from gatebus.host.instances import Instance
+    from gatebus.host.lives.live import Live
+    from gatebus.host.lives.remains import Leftover
+
+
+def record_of(instance: Instance, state: str, left: Leftover | None) -> Record:
+    live, account = instance.live, instance.order.principal.account
+    assert live is not None
+    order = instance.order
+    about: dict[str, object] = {
+        "resumable": live.manner.resumable,
+        "tags": list(order.tags),  # these may differ from what its snapshot says: that has tags of its own,
+        "limits": limits_map(order.limits),  # or is another instance's
+        "open": order.open,
+        "policy": live.policy.told(),
+    }
+    if _is_inherited(live, left):
+        about["copied"] = int(live.how)
+    else:
+        if left is not None:
+            live.names = [each.name for each in streams_untrusted(left.streams) if each.name]
+        about["streams"] = live.names
+    if live.halted is not None:
+        about["halted"] = live.halted
+    if live.again and state == STORED:
+        about["stopped"], state = True, RUNNING
+    return Record(instance.id, instance.owner, account, state, live.snapshot, cbor2.dumps(about))
+
+
+def _is_inherited(live: Live, left: Leftover | None) -> bool:
+    """What it goes on from is still its original's."""
+    if live.inherited is None or left is not None:
+        return left is not None and left.saved is live.inherited
+    return live.snapshot is not None and live.snapshot == live.inherited.id
