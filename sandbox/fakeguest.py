@@ -45,6 +45,7 @@ PIPE_SIZE = 208 << 10
 # A state as statewords.py reads it: version, no name yet, in the entry `_start`, so many pages, bytes of frames. One
 # frame of site 0 follows, then what was not read.
 _STATE = struct.Struct("<I32sBI6sII")
+_WORLD = struct.Struct("<HBB4Q4I")  # sandbox/STATE.md: the head, and of Gate's inbox its numbers
 
 
 class EndOfInput(Exception):
@@ -202,7 +203,8 @@ class FakeGuest:
         if self._restore:
             (guide,) = struct.unpack_from("<I", self._restore)
             state = self._restore[4 + guide :]
-            self._unread = _packets(state[look_untrusted(state).frames.stop :])
+            frames = look_untrusted(state).frames
+            self._unread = _packets(state[frames.stop :]) if frames else []
 
     async def stopped(self) -> bytes:
         """The host has asked for a stop: the state, once everything that the host says before it was read."""
@@ -212,8 +214,11 @@ class FakeGuest:
         return _STATE.pack(*self._head(), 4) + bytes(4) + b"".join(self._unread)
 
     def halted(self) -> bytes:
-        """The state of one that came to its end: without frames."""
-        return _STATE.pack(*self._head(), 0)
+        """The state of one that came to its end: without frames, globals, tables, segments and further memories, and
+        with a world of Gate's whose inbox is empty: what sandbox.stateworld has to find its way through.
+        """
+        world = _WORLD.pack(1, 1, 0, *bytes(4), *bytes(4))
+        return _STATE.pack(*self._head(), 0) + bytes(6 * 4) + struct.pack("<I", len(world)) + world
 
     def _head(self) -> tuple[int, bytes, int, int, bytes, int]:
         return 1, bytes(32), 2, 6, b"_start", -(-len(self.memory) // PAGE)
