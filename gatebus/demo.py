@@ -19,7 +19,7 @@ from pathlib import Path
 
 import trio
 
-from gatebus.cli.running import alone
+from gatebus.cli.ending import alone
 from gatebus.cli.surroundings import guests_directory
 from gatebus.client import Bus, BusError, ExactKey, Manner, Program, connect
 from gatebus.host.hostconfig import DEFAULT_ADDRESS, Address, HostConfig, SandboxConfig

@@ -19,9 +19,9 @@ import trio
 from gatebus.cli.bus_options import BusOptions, digest, instance_id
 from gatebus.cli.bus_wording import progress_line, text
 from gatebus.cli.busprogram import Order
+from gatebus.cli.ending import alone
 from gatebus.cli.hostbook import Target
 from gatebus.cli.naming import INSTANCES, MODULES, SNAPSHOTS, Named, meant, none_is_meant
-from gatebus.cli.running import alone
 from gatebus.cli.signing import signer
 from gatebus.cli.surroundings import FileNotFound
 from gatebus.cli.wording import Result, failed, not_found

@@ -34,3 +34,10 @@ class Ending:
         else:
             self.problem = f"Its output cannot be written: {reason(problem)}."
             self.scope.cancel()
+
+
+def alone(raised: Exception) -> Exception:
+    """Nurseries wrap what they raise; here one thing goes wrong at a time."""
+    while isinstance(raised, ExceptionGroup) and len(raised.exceptions) == 1:
+        raised = raised.exceptions[0]
+    return raised

@@ -12,17 +12,18 @@ any other program.
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+from typing import Literal, cast
 
 import trio
 
 from gatebus.bounds import TERMINAL_WINDOW
-from gatebus.cli.ending import Ending
+from gatebus.cli.attending import Ends, Run, attend_with, board_of, instance_of
+from gatebus.cli.ending import alone
 from gatebus.cli.groundwork import SETTINGS
 from gatebus.cli.options import RunOptions, environment, with_defaults
+from gatebus.cli.runplan import Plan, check_entry
 from gatebus.cli.surroundings import (
     FileNotFound,
     check_directories,
@@ -50,8 +51,6 @@ from gatebus.cli.wording import (
 )
 from gatebus.exchange import Exchange
 from gatebus.faults import UsageError
-from gatebus.services.base import Offer
-from gatebus.services.origin import Door, Origin, Windows
 from gatebus.switchboard import Switchboard
 from sandbox.box import Sandbox, open_sandbox
 from sandbox.errors import (
@@ -62,19 +61,12 @@ from sandbox.errors import (
     SandboxBroken,
     SandboxError,
     StartFailed,
-    public_text_untrusted,
 )
-from sandbox.image import EXPORTS_MAX, Image
 from sandbox.keeperprocess import KeeperProcess
 from sandbox.limits import CompileLimits, Limits
-from sandbox.outcome import Cause, Outcome
+from sandbox.outcome import Cause
 from sandbox.program import Program
 from sandbox.setup import Setup
-
-if TYPE_CHECKING:
-    from uuid import UUID
-
-    from sandbox.statefile import Stored
 
 # Signals that end the command, and with it the program.
 _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -86,29 +78,6 @@ _ENTRY = "_start"
 _STATE = b"gatebus.state"
 # Nobody who sent a program can be blamed for these.
 _FAILURES = (BackendUnavailable, CompileLimit, SandboxBroken, StartFailed)
-
-
-class Plan(NamedTuple):
-    """Everything that is known before the sandbox is opened."""
-
-    options: RunOptions
-    wasm: bytes
-    setup: Setup
-    stored: "Stored | None" = None
-
-
-@dataclass(slots=True)
-class Run(Ending):
-    """What becomes known while it runs."""
-
-    ahead: KeeperProcess | None = None
-    image: Image | None = None
-    program: Program | None = None
-    outcome: Outcome | None = None
-    state: str | None = None
-    """The file, once the stopped program's state is in it."""
-    on_end: Callable[[], None] = lambda: None
-    notes: list[str] = field(default_factory=list)
 
 
 def run_command(options: RunOptions, ahead: KeeperProcess | None) -> int:
@@ -127,13 +96,6 @@ def run_command(options: RunOptions, ahead: KeeperProcess | None) -> int:
         result = _with_shortages(result, options.limits)
     _tell(options, result, run.notes)
     return result.code
-
-
-def alone(raised: Exception) -> Exception:
-    """Nurseries wrap what they raise; here one thing goes wrong at a time."""
-    while isinstance(raised, ExceptionGroup) and len(raised.exceptions) == 1:
-        raised = raised.exceptions[0]
-    return raised
 
 
 def _told(file: str, fault: Exception) -> Result:
@@ -246,101 +208,17 @@ async def _start(plan: Plan, box: Sandbox, run: Run) -> None:
     instance = instance_of(image)
     async with box.start(image, plan.setup, plan.options.limits, instance=instance) as program:
         run.program = program
-        await attend(program, _switchboard(image, instance), run)
+        await _attend(program, partial(board_of, image, instance), run)
         left = program.tree()
         if plan.options.out is not None:
             run.notes += write_out(plan.options.out, left)
 
 
-def instance_of(image: Image) -> "UUID | None":
-    """Only a Gate program can ask for its name; whoever runs another one does not pay for the import."""
-    if image.personality != "gate":
-        return None
-    from uuid import uuid4
-
-    return uuid4()
-
-
-def check_entry(image: Image, name: str | None) -> None:
-    """Asked before it starts, so that the answer can name what there is. A full list may not be complete."""
-    if name in image.exports or len(image.exports) >= EXPORTS_MAX or (name is None and image.has_start):
-        return
-    there = ", ".join(public_text_untrusted(each, _NAME_MAX) for each in image.exports)
-    if name is not None and name != _ENTRY:
-        raise UsageError(f"It has no function {name} without parameters. There is: {there or 'none'}.")
-    if _ENTRY not in image.exports:
-        calls = f"--function NAME calls one of: {there}." if there else "Build it as a command, not as a library."
-        raise UsageError(f"Nothing ran: it exports no {_ENTRY}. {calls}")
-
-
-async def attend(program: Program, board: Callable[[Terminal], Switchboard], run: Run) -> None:
+async def _attend(program: Program, board: Callable[[Terminal], Switchboard], run: Run) -> None:
     """Until the program has ended and its output is written."""
     output, log = Sink(1), Sink(2)
     terminal = Terminal(Source(0), output)
-    exchange = Exchange(program, board(terminal))
-    await attend_with(program, exchange, Ends(terminal, output, log), run)
-
-
-class Ends(NamedTuple):
-    """What stands at the other side of a program that was started by hand."""
-
-    terminal: Terminal
-    output: Sink
-    log: Sink
-
-
-async def attend_with(program: Program, exchange: Exchange, ends: Ends, run: Run) -> None:
-    """`run.on_end` is told when the program has ended and its output may still be to be written."""
-    terminal, output, log = ends
-    program.on_log = lambda _stream, data: log.put(data)
-    async with trio.open_nursery() as nursery:
-        output.on_broken = run.cannot_write
-        reading = trio.CancelScope()
-        nursery.start_soon(_within, reading, terminal.read_input)
-        nursery.start_soon(output.run)
-        nursery.start_soon(log.run)
-        await exchange.run()
-        run.outcome = await program.wait()
-        if exchange.fault is not None:
-            run.outcome = replace(run.outcome, text=exchange.fault.text)
-        run.on_end()
-        reading.cancel()
-        terminal.lost()
-        log.end()
-
-
-async def _within(scope: trio.CancelScope, function: Callable[[], Awaitable[None]]) -> None:
-    with scope:
-        await function()
-
-
-def _switchboard(image: Image, instance: "UUID | None") -> Callable[[Terminal], Switchboard]:
-    return lambda terminal: board_of(image, instance, terminal)
-
-
-def board_of(image: Image, instance: "UUID | None", terminal: Terminal) -> Switchboard:
-    door = Door()
-    door.connect(terminal)
-    board = offering(image, instance, door)
-    if image.personality == "wasi":
-        cast("Origin", board.open("origin")).open_at_start()
-    return board
-
-
-def offering(image: Image, instance: "UUID | None", door: Door) -> Switchboard:
-    """A WASI program can reach nothing but its origin, and whoever runs one does not pay for the other services."""
-    windows = Windows(window=TERMINAL_WINDOW)
-    board = Switchboard({})
-    if image.personality == "wasi":
-        board.publish("origin", Offer("0", lambda outlet: Origin(outlet, door, windows)))
-        return board
-    from gatebus.services.identity import Identities
-    from gatebus.services.service_table import World, offers
-
-    world = World(trio.current_time, os.urandom, Identities("local", str(instance)), door=door, windows=windows)
-    for name, offer in offers(world, board.entries).items():
-        board.publish(name, offer)
-    return board
+    await attend_with(program, Exchange(program, board(terminal)), Ends(terminal, output, log), run)
 
 
 def _tell(options: RunOptions, result: Result, notes: list[str]) -> None:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from gatebus.cli.ending import alone
 from gatebus.cli.hostfile import IDENTITY, read_host_config
-from gatebus.cli.running import alone
 from gatebus.cli.surroundings import module_path, read_interpreters
 from gatebus.faults import GatebusError
 from gatebus.host.configtext import config_text

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, cast
 import trio
 
 from gatebus.bounds import STOP_OUTPUT_SECONDS, TERMINAL_WINDOW
+from gatebus.cli.attending import Ends, Run, attend_with, board_of, instance_of, offering
 from gatebus.cli.keptservices import Kept, encode_kept, kept_untrusted
 from gatebus.cli.options import RunOptions, range_of, with_defaults
-from gatebus.cli.running import Ends, Plan, Run, attend_with, board_of, check_entry, instance_of, offering
+from gatebus.cli.runplan import Plan, check_entry
 from gatebus.cli.statecommand import check_state, read_state, suspended_untrusted, write_state
 from gatebus.cli.surroundings import check_out, write_out
 from gatebus.cli.terminal import CountingSink, Source, Terminal

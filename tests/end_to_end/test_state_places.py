@@ -12,9 +12,9 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gatebus.cli.attending import Run, offering
 from gatebus.cli.keptservices import Kept, encode_kept, kept_untrusted
 from gatebus.cli.options import run_options
-from gatebus.cli.running import Run, offering
 from gatebus.cli.statecommand import check_state, read_state
 from gatebus.cli.stopping_run import board_again, limits_untrusted, prepare_to_go_on, suspend_later
 from gatebus.cli.terminal import Sink, Source, Terminal
