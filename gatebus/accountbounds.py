@@ -118,3 +118,7 @@ WARM_OUTPUT = 32 * 1024
 
 WARMED = 64
 """Warm programs whose memory is at hand; others are fetched from the store for the call after next."""
+
+PREPARED_EACH = 8
+"""Stored programs of one account for which the compiler works ahead: one at a time, and the others wait with their
+frames, some kilobytes each and 16 MiB at most."""

@@ -89,6 +89,7 @@ class Admission:
         self._keys: dict[tuple[str, str, Form], str] = {}
         self._workers = trio.CapacityLimiter(host.compile_workers)
         self._waiting = self._waiting_bytes = 0
+        self._making: dict[str, trio.Lock] = {}  # continuations, by key
         self.counts = AdmissionCounts()
 
     async def admit_untrusted(self, wasm: bytes, wanted: Wanted) -> Image:
@@ -208,6 +209,25 @@ class Admission:
         found = await self._store.continuation_untrusted(key, image.sha256, self._backend)
         if found is not None:
             return found
+        async with self._one_maker(key):
+            return await self._store.continuation_untrusted(key, image.sha256, self._backend) or (
+                await self._continue_untrusted(key, sites, image, program)
+            )
+
+    @asynccontextmanager
+    async def _one_maker(self, key: str) -> AsyncIterator[None]:
+        """Two who want the same continuation wait for one compiler."""
+        lock = self._making.setdefault(key, trio.Lock())
+        try:
+            async with lock:
+                yield
+        finally:
+            if not lock.locked():
+                self._making.pop(key, None)
+
+    async def _continue_untrusted(
+        self, key: str, sites: tuple[int, ...], image: Image, program: bytes | None
+    ) -> Continuation:
         if program is None or await _sha256(program) != image.sha256:
             raise BadState("state-program", "To go on from this state the program itself is needed.")
         async with self._workers:

@@ -26,6 +26,7 @@ from sandbox.program import Program
 from sandbox.settings import Settings
 from sandbox.setup import Setup
 from sandbox.statefile import pieces_of
+from sandbox.statewords import look_untrusted
 from sandbox.stateworld import with_new_streams_untrusted
 from sandbox.stopping import Stoppable, private_bytes, state_max
 from sandbox.traffic import Traffic, Watch, default_spin
@@ -161,6 +162,14 @@ class Sandbox:
         """
         origin = Origin(suspended, program, share, lifecycle, function)
         return Running(self, image, setup or Setup(), limits or Limits(), instance, origin)
+
+    async def prepare(self, image: Image, state: bytes, program: bytes | None = None) -> None:
+        """Makes what goes on from this state (or its beginning: statewords.standing_untrusted), so that `resume` need
+        not wait for the compiler. `program`, and what it raises: as there.
+        """
+        self._check_open()
+        if look_untrusted(state).frames:
+            await self._admission.continuation_untrusted(state, image, program)
 
     async def frames(self, suspended: Suspended, program: bytes) -> list[dict[str, Any]]:
         """Who its frames are, innermost first, for a person. Raises BadState, CompileLimit, SandboxBroken."""

@@ -68,6 +68,11 @@ def look_untrusted(state: bytes | bytearray) -> Inner:
     return Inner(pages, entry, range(entry_end + 2 * _NUMBER.size, frames_end))
 
 
+def standing_untrusted(state: bytes) -> bytes:
+    """As much of it as says where it stands: memories and files are behind. Raises BadState."""
+    return state[: look_untrusted(state).frames.stop]
+
+
 def _end_of(state: bytes | bytearray, at: int) -> int:
     (length,) = _NUMBER.unpack_from(state, at)
     end = at + _NUMBER.size + length

@@ -193,6 +193,9 @@ def bus_parser(name: str) -> argparse.ArgumentParser:
         add(parser)
     if command.program:
         _add_program(parser)
+        if name != "warm":  # whose files would be the same for all calls
+            _add_directories(parser)
+        parser.add_argument("line", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     else:
         parser.add_argument("arguments", nargs="*", metavar="ARGUMENT", help=argparse.SUPPRESS)
     return parser
@@ -205,7 +208,6 @@ def _json_help(name: str) -> str:
 def _add_program(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--env", action="append", default=[], metavar="K=V", help="set a variable; K alone: yours")
-    add("--dir", action="append", default=[], metavar="HERE[::GUEST]", help="copy a directory in; repeatable")
     add("--function", metavar="NAME", help="call this exported function instead of _start")
     add("--config", metavar="FILE", help="default: your ~/.config/gatebus/config.toml")
     group = parser.add_argument_group("limits (the host has its own defaults and bounds)")
@@ -215,7 +217,11 @@ def _add_program(parser: argparse.ArgumentParser) -> None:
         group.add_argument(
             flag(each.name), metavar="VALUE", help=f"in {bounds.unit}, at most {value}".replace("%", "%%")
         )
-    parser.add_argument("line", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+
+
+def _add_directories(parser: argparse.ArgumentParser) -> None:
+    what = "copy a directory in; repeatable"
+    parser.add_argument("--dir", action="append", default=[], metavar="HERE[::GUEST]", help=what)
 
 
 def bus_options(name: str, arguments: Sequence[str]) -> BusOptions:
@@ -269,7 +275,7 @@ def _program(name: str, given: argparse.Namespace) -> ProgramOptions:
         line[0],
         tuple(line[1:]),
         tuple(given.env),
-        tuple(map(directory, given.dir)),
+        tuple(map(directory, getattr(given, "dir", ()))),
         getattr(given, "out", None),
         given.function,
         given.config,

@@ -21,7 +21,7 @@ import trio
 from gatebus.bounds import FILES_ANSWERED, FILES_INLINE, SOURCES_KNOWN
 from gatebus.host.moduledata import tags_untrusted
 from gatebus.host.refusals import Refusal
-from sandbox.errors import BadSetup, Refused
+from sandbox.errors import BadSetup, BadState, Refused
 from sandbox.form import Form
 from sandbox.tree import File, Node, Tree
 
@@ -89,6 +89,16 @@ class Programs:
             return await self._box.compile(
                 await self.bytes_of(digest), principal=principal.account, sha256=digest, form=form
             )
+
+    async def prepare(self, image: Image, state: bytes, principal: Principal) -> None:
+        """What goes on from this state is in the caches then. Raises SandboxError, GatebusError."""
+        try:
+            await self._box.prepare(image, state)
+        except BadState as bad:
+            if bad.code != "state-program":
+                raise
+            async with self._one_of(principal.account):
+                await self._box.prepare(image, state, await self.bytes_of(image.sha256))
 
     async def bytes_of(self, digest: str) -> bytes:
         """Raises Refusal."""

@@ -194,13 +194,13 @@ class Host:
         store.needed = keeping.modules
         keeping.on_trouble = self._store_trouble
         self._parts.registry.on_forget = keeping.forgotten
-        self._parts.lives = Lives(self._parts, keeping)
-        runner.loop = LifeLoop(box, turn, programs, Boards(runner.make_world, lambda: runner.services), keeping)
-        runner.loop.pulse, runner.on_rest = self.lookout.pulse, self._parts.lives.rest
-        runner.loop.on_loaded, runner.loop.on_parked = self._parts.lives.loaded, self._parts.lives.park_again
+        lives = self._parts.lives = Lives(self._parts, keeping)
+        loop = runner.loop = LifeLoop(box, turn, programs, Boards(runner.make_world, lambda: runner.services), keeping)
+        loop.pulse, runner.on_rest = self.lookout.pulse, lives.rest
+        loop.on_loaded, loop.on_parked, loop.on_stored = lives.loaded, lives.park_again, lives.preparing.stored
         nursery.start_soon(keeping.write_records)
         nursery.start_soon(keeping.keep_tidy, self._parts.registry.running)
-        nursery.start_soon(self._parts.lives.minding.run)
+        nursery.start_soon(lives.minding.run)
         await recover(self._parts)
         self._desk = FrontDesk(self._parts, self._seed, self._known)
         nursery.start_soon(self._sweep)

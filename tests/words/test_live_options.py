@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gatebus.cli.bus_options import bus_options
+from gatebus.cli.bus_options import bus_options, bus_parser
 from gatebus.faults import UsageError
 
 if TYPE_CHECKING:
@@ -83,6 +83,14 @@ def test_all_of_a_life_can_be_said() -> None:
     assert life(
         "launch", "--wake", "never", "--idle-park", "1s", "--idle-store", "1m", "--keep-every", "2m", "--keep-last", "3"
     ) == {"policy": {"wake": "never", "idle_park": 1.0, "idle_store": 60.0, "keep_every": 120.0, "keep_last": 3}}
+
+
+def test_a_program_that_is_warmed_is_not_offered_the_files_that_no_host_would_take() -> None:
+    assert "--dir" in bus_parser("call").format_help()
+    assert "--dir" not in bus_parser("warm").format_help()
+    with pytest.raises(UsageError) as caught:
+        bus_options("warm", ["--dir", ".", "m.wasm"])
+    assert "--dir" in caught.value.text
 
 
 @pytest.mark.parametrize("option", [("--resumable",), ("--wake", "io"), ("--keep-every", "1s")])

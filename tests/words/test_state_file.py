@@ -23,6 +23,7 @@ from sandbox.statewords import (
     named,
     program_of_untrusted,
     sites_of_untrusted,
+    standing_untrusted,
 )
 from sandbox.suspended import Suspended
 
@@ -213,6 +214,14 @@ def test_more_places_than_are_continued_are_refused() -> None:
     with pytest.raises(BadState) as caught:
         sites_of_untrusted(state(b"".join(frame(site, 0) for site in range(1_025))), many)
     assert caught.value.text == "The state stands at 1025 places; at most 1024 can be continued."
+
+
+def test_where_a_program_stands_is_the_beginning_of_its_state() -> None:
+    whole = state(frame(0, 1)) + bytes(5_000)
+    assert standing_untrusted(whole) == whole[: look_untrusted(whole).frames.stop]
+    assert sites_of_untrusted(standing_untrusted(whole), SIZES) == sites_of_untrusted(whole, SIZES)
+    with pytest.raises(BadState):
+        standing_untrusted(whole[:60])
 
 
 def test_orders_for_the_compile_worker_have_their_bytes() -> None:

@@ -61,6 +61,7 @@ class LifeLoop:
         self.pulse: Callable[[], None] = lambda: None
         self.on_parked: Callable[[Instance], None] = lambda instance: None
         self.on_loaded: Callable[[Instance, Leftover], None] = lambda instance, left: None
+        self.on_stored: Callable[[Instance, Image, bytes], None] = lambda instance, image, state: None
 
     async def begin(
         self, instance: Instance, image: Image, setup: Setup, first_board: Callable[[], Switchboard]
@@ -108,6 +109,7 @@ class LifeLoop:
             live.step(Step.STOPPED)
             live.left, live.before = left, left.before
             if await self.keeping.settle(instance, left):
+                self.on_stored(instance, image, left.suspended.state)
                 return True
             if instance.killed:
                 instance.outcome = killed(Cause.KILLED)

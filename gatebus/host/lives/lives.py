@@ -24,6 +24,7 @@ from gatebus.host.lives.lifetable import ON_ITS_WAY, Life, Step
 from gatebus.host.lives.live import Wish
 from gatebus.host.lives.manners import Manner, Wake, policy_untrusted
 from gatebus.host.lives.minding import Minding
+from gatebus.host.lives.preparing import Preparing
 from gatebus.host.lives.remains import described_untrusted, limits_map
 from gatebus.host.lives.streamkeeping import connect_again_untrusted
 from gatebus.host.lives.warming import Warming
@@ -58,6 +59,7 @@ class Lives:
     def __init__(self, parts: HostParts, keeping: Keeping) -> None:
         self._parts, self.keeping = parts, keeping
         self.minding, self.warming, self.importing = Minding(parts), Warming(parts), Importing(parts)
+        self.preparing = Preparing(parts)
 
     # Stopping.
 
