@@ -10,7 +10,7 @@ import pytest
 from guestworld import guest
 
 import sandbox
-from sandbox import File, Form, Limits, Setup, State, Tree
+from sandbox import File, Form, Lifecycle, Limits, Setup, State, Tree
 from sandbox.packets import DATA, PAIR, encode_data, split_untrusted
 from sandbox.statewords import look_untrusted
 
@@ -216,6 +216,26 @@ async def test_javascript_is_stopped_in_a_busy_script_and_between_timers(box: sa
         assert (await program.wait()).ok
     ticks = b"".join(b"tick %d\n" % n for n in range(1, 7))
     assert text == b"go\n%d\n" % script_sum() + ticks
+
+
+DRAWS = "const first = Math.random(); print('go'); std.in.getline(); print(first, Math.random(), Math.random())"
+HOW = [Lifecycle.RESUMED, Lifecycle.RESTORED, Lifecycle.CLONED, Lifecycle.CLONED]
+
+
+async def test_copies_of_a_script_draw_numbers_of_their_own(box: sandbox.Sandbox) -> None:
+    """From one state, with one memory: gone on with, restored, copied twice (a warm start is a copy, too)."""
+    module = guest("qjs.wasm")
+    image = await box.compile(module, form=Form.SUSPENDABLE)
+    async with box.start(image, Setup(arguments=(*QJS, "-e", DRAWS)), ROOM) as program:
+        await until(program, b"go\n")
+        suspended = await program.suspend()
+    said = []
+    for how in HOW:
+        async with box.resume(image, suspended, ROOM, program=module, share=True, lifecycle=how) as copy:
+            await copy.send(encode_data(0, 0, b"\n"))
+            said.append((await rest_of(copy)).split())
+    assert len({first for first, *_ in said}) == 1  # drawn before
+    assert len({number for _, *later in said for number in later}) == 2 * len(HOW)
 
 
 QUERY = b"""select 'go';
