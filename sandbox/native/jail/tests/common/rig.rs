@@ -16,9 +16,13 @@ pub fn host(words: &[&str]) -> Host {
     Host::new(REHEARSAL, words)
 }
 
-/// A copy that anybody may run: the build folder may be closed to others. One place for all tests; each run replaces it.
+/// A copy that anybody may run: the build folder may be closed to others. One place for all tests of a build; each run replaces it.
 pub fn public_copy() -> PathBuf {
-    let folder = std::env::temp_dir().join("gatebus-jail-test");
+    // Of this build alone: another tree's tests, which may run beside it, have another executable.
+    let mut build = std::hash::DefaultHasher::new();
+    std::hash::Hash::hash(REHEARSAL, &mut build);
+    let name = format!("gatebus-jail-test-{:016x}", std::hash::Hasher::finish(&build));
+    let folder = std::env::temp_dir().join(name);
     let copy = folder.join("jail-rehearsal");
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
@@ -133,7 +137,8 @@ pub fn sender(program: &Program) -> u32 {
         message.msg_iovlen = 1;
         message.msg_control = control.as_mut_ptr().cast();
         message.msg_controllen = 64;
-        assert!(libc::recvmsg(socket, &mut message, 0) > 0);
+        let size = libc::recvmsg(socket, &mut message, 0);
+        assert!(size > 0, "no first word of program {}: {size}, {}", program.id, std::io::Error::last_os_error());
         let header = libc::CMSG_FIRSTHDR(&message);
         assert!(!header.is_null() && (*header).cmsg_type == libc::SCM_CREDENTIALS);
         let pid = (*libc::CMSG_DATA(header).cast::<libc::ucred>()).pid;
