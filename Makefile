@@ -24,7 +24,7 @@ help:
 	@echo "make kubo    build a real IPFS node for the tests of it (needs Go; make test does it)"
 	@echo "make arm64   cross-build the native part and test it under qemu-user"
 	@echo "make fuzz    broken input for every decoder, a minute each: make fuzz SECONDS=600"
-	@echo "make kills   kill -9 at each fail-point of the snapshot store, 50 times; make kills TIMES=10"
+	@echo "make kills   kill -9 of a host at each named place, and of its store, 50 times; make kills TIMES=10"
 	@echo "make cuts    200 power cuts under the snapshot store (root, loop devices); make cuts TIMES=1000"
 	@echo "make clean   remove what was built here (the caches in $(CACHE) stay)"
 
@@ -75,7 +75,7 @@ kubo:
 	@tests/kubo/build.sh "$(CACHE)"
 
 soak: build
-	GATEBUS_COPIES=10000 $(BIN)/pytest --quiet -o faulthandler_timeout=0 tests/sandbox/test_many_copies.py
+	GATEBUS_COPIES=10000 $(BIN)/pytest --quiet --timeout=0 -o faulthandler_timeout=0 tests/sandbox/test_many_copies.py
 
 autobahn: python
 	GATEBUS_AUTOBAHN=1 $(BIN)/pytest --quiet -o faulthandler_timeout=0 tests/web/test_autobahn.py
@@ -89,10 +89,10 @@ fuzz: build
 	  $(CARGO) test --quiet --release --workspace --locked --test 'fuzz_*' -- --test-threads=2
 	$(BIN)/pytest --quiet --timeout=0 tests/words/test_fuzz_decoders.py tests/web/test_frame_paths.py tests/portable/test_saved_worlds.py
 
-# Long runs of what the tests do a few times: a store that is killed at each fail-point, and whose power goes.
+# Long runs of what the tests do a few times: a host and a store that are killed at each fail-point, one whose power goes.
 kills: export GATEBUS_KILLS := $(or $(TIMES),50)
-kills: python
-	$(BIN)/pytest --quiet tests/wires/test_snapshot_crashes.py
+kills: build
+	$(BIN)/pytest --quiet -o faulthandler_timeout=0 tests/lives/test_killed_hosts.py tests/wires/test_snapshot_crashes.py
 
 cuts: export GATEBUS_CUTS := $(or $(TIMES),200)
 cuts: export GATEBUS_REQUIRE_DATA := 1

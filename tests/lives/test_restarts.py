@@ -158,6 +158,21 @@ async def test_one_that_has_ended_leaves_nothing_in_the_store(image_directory: P
         assert (await bus.ask("status", instance=ONE))["state"] == "HALTED"
 
 
+@pytest.mark.parametrize("how", ["its own", "killed", "killed in the store"])
+async def test_an_end_that_was_told_is_one_after_a_crash_too(how: str, image_directory: Path, tmp_path: Path) -> None:
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        stream = await launch(bus)
+        await bus.ask("snapshot", instance=ONE)
+        if how == "its own":
+            await ended(stream)
+        else:
+            if how == "killed in the store":
+                await bus.ask("suspend", instance=ONE)
+            await bus.ask("kill", instance=ONE)
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        assert (await bus.open("status", {"instance": ONE}).error()).code == "not-found"
+
+
 async def test_a_restored_and_a_copied_one_outlive_the_host_too(image_directory: Path, tmp_path: Path) -> None:
     async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
         await launch(bus)

@@ -27,7 +27,7 @@ from gatebus.host.lives.recordsof import record_of
 from gatebus.host.lives.remains import SavedAs, leftover_untrusted, limits_map, usage_told
 from gatebus.host.refusals import Refusal, as_refusal
 from gatebus.snapshots.retention import Living
-from gatebus.snapshots.savedwords import CHECKPOINT, RUNNING, SNAPSHOT, STORED, SUSPENDED, WARM, Change, Record, Saved
+from gatebus.snapshots.savedwords import CHECKPOINT, RUNNING, SNAPSHOT, STORED, SUSPENDED, WARM, Change, Saved
 from sandbox.suspended import Suspended
 
 if TYPE_CHECKING:
@@ -199,9 +199,7 @@ class Keeping:
         return leftover_untrusted(suspended, saved.parts, saved.about, SavedAs(snapshot))
 
     async def forget(self, instance: Instance, snapshot: bytes) -> None:
-        """One that nothing goes on from any more. What a person has kept stays, and so does what cannot be forgotten,
-        which is no reason to fail.
-        """
+        """One that nothing goes on from any more. What a person has kept stays; so does what cannot be forgotten."""
         account = instance.order.principal.account
         try:
             if (await self.store.line(snapshot, account)).about.get("kind") not in (SNAPSHOT, WARM):
@@ -281,6 +279,19 @@ class Keeping:
         if self._store is not None and _is_recorded(instance):
             self._due[instance.id] = instance
             self._something.set()
+
+    async def ended(self, instance: Instance, *among: Life) -> bool:
+        """Before anybody is told: so it does not run again after a crash. False: it is none `among` these any more."""
+        live = _live(instance)
+        async with self._alone(instance):
+            if live.halted is not None or (among and live.life not in among):
+                return False
+            live.step(Step.END)  # nobody writes that it runs from here on
+            try:
+                await self._unrecord(instance)
+            except GatebusError as trouble:
+                self.on_trouble(trouble)
+        return True
 
     def over(self, instance: Instance) -> None:
         """It has ended, for good. What it went on from is nobody's any more."""
@@ -366,13 +377,6 @@ class Keeping:
         if _is_recorded(instance):
             put = await self.store.records.put(record_of(instance, state, left), live.revision)
             live.revision, live.runs = put.revision, state == RUNNING
-
-    async def delete(self, record: Record) -> None:
-        """Of an instance that is gone. A store in trouble is told of."""
-        try:
-            await self.store.records.delete(record.instance, record.revision)
-        except GatebusError as trouble:
-            self.on_trouble(trouble)
 
     @asynccontextmanager
     async def _alone(self, instance: Instance) -> AsyncIterator[None]:

@@ -103,8 +103,10 @@ class LifeLoop:
             except (SandboxError, GatebusError) as fault:
                 if live.life is Life.RESUMING:
                     return await self._stay(instance, fault)
+                await self.keeping.ended(instance)
                 raise
             if left is None:
+                await self.keeping.ended(instance)
                 return False
             live.step(Step.STOPPED)
             live.left, live.before = left, left.before
@@ -113,6 +115,7 @@ class LifeLoop:
                 return True
             if instance.killed:
                 instance.outcome = killed(Cause.KILLED)
+                await self.keeping.ended(instance)
                 return False
             live.step(Step.GO_ON)
             try:

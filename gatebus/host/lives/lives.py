@@ -26,13 +26,13 @@ from gatebus.host.lives.manners import Manner, Wake, policy_untrusted
 from gatebus.host.lives.minding import Minding
 from gatebus.host.lives.preparing import Preparing
 from gatebus.host.lives.remains import described_untrusted, limits_map
+from gatebus.host.lives.storedends import end_stored
 from gatebus.host.lives.streamkeeping import connect_again_untrusted
 from gatebus.host.lives.warming import Warming
 from gatebus.host.refusals import Refusal, as_refusal
 from gatebus.host.requests import flag_untrusted
 from sandbox.errors import BrokenProgram, NotSuspended, SandboxError
 from sandbox.lifecycle import Lifecycle
-from sandbox.outcome import Cause, killed
 from sandbox.setup import Setup
 
 if TYPE_CHECKING:
@@ -148,8 +148,7 @@ class Lives:
 
     def _end(self, instance: Instance) -> None:
         """A stored one is killed."""
-        instance.outcome = killed(Cause.KILLED)
-        instance.over(trio.current_time())
+        self._parts.nursery.start_soon(end_stored, self._parts, instance)
 
     # Going on.
 

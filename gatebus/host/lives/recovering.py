@@ -107,7 +107,15 @@ def _lost(parts: HostParts, record: Record) -> None:
     parts.registry.add(instance)
     instance.outcome = killed(Cause.KILLED, _LOST)
     instance.over(trio.current_time())
-    parts.nursery.start_soon(parts.lives.keeping.delete, record)
+    parts.nursery.start_soon(_delete, parts, record)
+
+
+async def _delete(parts: HostParts, record: Record) -> None:
+    keeping = parts.lives.keeping
+    try:
+        await keeping.store.records.delete(record.instance, record.revision)
+    except GatebusError as trouble:
+        keeping.on_trouble(trouble)
 
 
 async def _run_again(parts: HostParts, instances: list[Instance]) -> None:
