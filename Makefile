@@ -97,7 +97,7 @@ kills: build
 cuts: export GATEBUS_CUTS := $(or $(TIMES),200)
 cuts: export GATEBUS_REQUIRE_DATA := 1
 cuts: python
-	$(BIN)/pytest --quiet tests/wires/test_power_cuts.py
+	$(BIN)/pytest --quiet -o faulthandler_timeout=0 tests/wires/test_power_cuts.py tests/wires/test_forgetful_disk.py
 
 demo: build
 	@$(BIN)/python -m gatebus.demo
