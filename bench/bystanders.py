@@ -3,8 +3,9 @@
     python -m bench.bystanders [ATTACK ...]
 
 The attacker is the user of the unix socket, the bystander a stranger (another account) with the raw client of
-bus_figures, one call at a time. Each attack is measured between two quiet runs, several times, and the ratio is what
-counts: figures of a machine that does something else mean little alone.
+bus_figures: CALLS calls over an open link, one after the other, each from its `open` to its result. A round is such a
+run without the attack and one right after it has begun; the ratio of a round is what counts, because figures of a
+machine that does something else mean little alone. Printed: the middle of ROUNDS ratios, and the lowest and highest.
 """
 
 from __future__ import annotations
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
 
     from bench.bus_figures import HostProcess
 
-CALLS, ROUNDS = 300, 3
+CALLS, ROUNDS = 400, 5
+WARM_UP = 100  # calls that nobody measures: page faults of a host that has just been started
+KEYS = ("p50", "p99")
+
+Times = dict[str, float]
 
 
 @contextlib.contextmanager
@@ -43,20 +48,23 @@ def attacked(path: str, attack: str, rounds: str = "") -> Iterator[None]:
             process.stdin.close()
 
 
-def noticed(server: HostProcess, path: str, attack: str) -> tuple[dict[str, float], dict[str, float], float]:
-    """Milliseconds without and with it, and MiB by which the host has grown."""
-    quiet, attacks = [], []
-    before = server.private_kib()
+def noticed(server: HostProcess, path: str, attack: str) -> tuple[list[tuple[Times, Times]], float]:
+    """Microseconds without and with it, round by round, and MiB by which the host has grown."""
+    server.measure("hello", "start", WARM_UP)
+    before, rounds = server.private_kib(), []
     for _ in range(ROUNDS):
-        quiet.append(server.measure("hello", "start", CALLS)["last"])
+        quiet = server.measure("hello", "start", CALLS)["last"]
         with attacked(path, attack):
-            attacks.append(server.measure("hello", "start", CALLS)["last"])
+            rounds.append((quiet, server.measure("hello", "start", CALLS)["last"]))
             grown = server.private_kib() - before
-    return middle(quiet), middle(attacks), grown / 1024
+    return rounds, grown / 1024
 
 
-def middle(runs: list[dict[str, float]]) -> dict[str, float]:
-    return {key: statistics.median(run[key] for run in runs) / 1000 for key in ("p50", "p99")}
+def shown(key: str, rounds: list[tuple[Times, Times]]) -> tuple[float, str]:
+    ratios = sorted(attack[key] / quiet[key] for quiet, attack in rounds)
+    quiet, attack = (statistics.median(each[side][key] for each in rounds) / 1000 for side in (0, 1))
+    ratio = statistics.median(ratios)
+    return ratio, f"{key} {quiet:.2f} -> {attack:.2f} ms, {ratio:.2f}x ({ratios[0]:.2f} - {ratios[-1]:.2f})"
 
 
 def main() -> None:
@@ -67,12 +75,12 @@ def main() -> None:
     os.environ["GATEBUS_BENCH_SOCKET"] = path
     for attack in sys.argv[1:] or ATTACKS:
         with host() as server:
-            quiet, attacks, grown = noticed(server, path, attack)
-        for key in quiet:
-            figures[f"{attack}_{key}"] = attacks[key] / quiet[key]
-        ratios = {key: attacks[key] / quiet[key] for key in quiet}
-        shown = [f"{key} {quiet[key]:.2f} -> {attacks[key]:.2f} ms ({ratios[key]:.1f}x)" for key in quiet]
-        print(f"{attack}: {', '.join(shown)}, host {grown:+.1f} MiB", flush=True)
+            rounds, grown = noticed(server, path, attack)
+        texts = []
+        for key in KEYS:
+            figures[f"{attack}_{key}"], text = shown(key, rounds)
+            texts.append(text)
+        print(f"{attack}: {'; '.join(texts)}; host {grown:+.1f} MiB", flush=True)
     print(json.dumps(figures))
 
 

@@ -37,6 +37,20 @@ CONTEST_SECONDS = 10.0
 """An account whose last program has ended counts as one that runs something for so long: somebody who calls now and
 then finds the way free, and what computes for long is not moved to and fro for each call."""
 
+APPETITE_SECONDS = 2.0
+"""Over which an account's use of the processors is a mean: calls of half a second are not judged one by one, and a
+flood is noticed in its first half second."""
+
+GREEDY_USE = 0.25
+"""Of one processor: who uses less is never greedy. A client that calls hello, one after the other as fast as it can,
+uses twice that."""
+
+GREEDY_EXCESS = 1.5
+"""Times the mean of the others: of two that do the same, neither is greedy."""
+
+START_COST_SECONDS = 0.000_5
+"""What host, keeper and spawner spend on a start, besides the program's own (docs/performance.md)."""
+
 ENDED_EACH = 1_024
 """Ends of launched instances of one account that are remembered, as many as it may run; of more than ENDED_INSTANCES in
 all, the account that has the most loses its oldest."""

@@ -95,6 +95,8 @@ class Beginning(NamedTuple):
     continuation: Blob | None = None
     share: bool = False
     """Nothing of the memory is copied before it is written to, where the back-end can; else as it finds best."""
+    low: bool = False
+    """It computes on what other programs leave, where the back-end can."""
 
 
 PLAIN = Beginning()

@@ -191,7 +191,7 @@ class Sandbox:
         packets = iter(()) if setup.tree is None else _files(setup.tree)
         first = setup_packets(setup, limits, instance)
         first += GO_PACKET if setup.tree is None else _joined(packets, FIRST_BYTES)
-        beginning = Beginning(image.suspendable, private_bytes(limits) if image.suspendable else 0)
+        beginning = Beginning(image.suspendable, private_bytes(limits) if image.suspendable else 0, low=setup.low)
         program, unsent = await self._begin(image, first, limits, beginning, setup)
         program.instance = instance
         if unsent or setup.tree is not None:
@@ -211,7 +211,7 @@ class Sandbox:
         rest = chain(restore_packets(guide, state), (GO_PACKET,))
         first += b"".join(islice(rest, FIRST_PACKETS))
         private = private_bytes(limits) + STATE_COPIES * (len(state) + len(guide))
-        beginning = Beginning(image.suspendable, private, origin.suspended.memory, handle, origin.share)
+        beginning = Beginning(image.suspendable, private, origin.suspended.memory, handle, origin.share, setup.low)
         program, unsent = await self._begin(image, first, limits, beginning, setup)
         program.instance = instance
         await self._feed(program, chain((unsent,), rest))

@@ -24,8 +24,8 @@ READY, ENDED, FAILED, PARKED, SCANNED = 16, 17, 18, 19, 20
 # u32 kind, u32 id
 _HEAD = Struct("<II")
 # head, u64 memory_limit, u64 data_limit, u32 cpu_ms, u32 wall_ms, u32 table_limit, u32 stack_class, u32 flags, u32
-# control_bytes, u32 base_files, u32 base_pages
-_START = Struct("<IIQQIIIIIIII")
+# control_bytes, u32 base_files, u32 base_pages, u32 low
+_START = Struct("<IIQQIIIIIIIII")
 # head, u64 address, u64 length, u64 list_at
 _SCAN = Struct("<IIQQQ")
 # head, u32 entries
@@ -113,17 +113,29 @@ class Parked(NamedTuple):
     parked: bool
 
 
-def start(
-    identity: int, limits: Limits, image_size: int, control_bytes: int = 0, base: tuple[int, int] = (0, 0)
-) -> bytes:
+class Special(NamedTuple):
+    """What is not so of most programs, in the order of the datagram.
+
+    `base_files`, `base_pages`: of a memory that is not copied. `low`: 1 when it is to compute on what others leave.
+    """
+
+    control_bytes: int = 0
+    base_files: int = 0
+    base_pages: int = 0
+    low: int = 0
+
+
+ORDINARY = Special()
+
+
+def start(identity: int, limits: Limits, image_size: int, special: Special = ORDINARY) -> bytes:
     """`image_size`: of all images, which are mapped privately: the kernel counts them as data of the process. What
-    is needed besides for a state is counted there, too. `base`: files and pages of a memory that
-    is not copied.
+    is needed besides for a state is counted there, too.
     """
     stack_class = 1 if limits.stack == STACK_LARGE else 0
     times = (limits.cpu_ms, limits.wall_ms)
     data = limits.data + image_size
-    return _START.pack(START, identity, limits.memory, data, *times, limits.table, stack_class, 0, control_bytes, *base)
+    return _START.pack(START, identity, limits.memory, data, *times, limits.table, stack_class, 0, *special)
 
 
 def control_offset(memory: int) -> int:

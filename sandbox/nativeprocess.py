@@ -25,7 +25,7 @@ from sandbox import keeperwire
 from sandbox.control import take_packet
 from sandbox.errors import StartFailed
 from sandbox.keeper import LOST
-from sandbox.keeperwire import CONTROL_BYTES, FRAMES_AT, REQUEST_BYTES, SPAWNER_LOST, Failed, control_offset
+from sandbox.keeperwire import CONTROL_BYTES, FRAMES_AT, REQUEST_BYTES, SPAWNER_LOST, Failed, Special, control_offset
 from sandbox.layeredmemory import Files, LayeredMemory, shareable
 from sandbox.memfd import MemfdBlob, MemfdSnapshot, allocated, memory_memfd
 from sandbox.pageranges import from_pages_untrusted, to_pages, total
@@ -179,7 +179,8 @@ async def start_native(
         private = sum(each.size for each in images) + beginning.private + (0 if files is None else limits.memory)
         base = (0, 0) if files is None else (len(files.descriptors), files.size >> _PAGE_SHIFT)
         control = CONTROL_BYTES if beginning.suspendable else 0
-        request = keeperwire.start(process.job.identity, limits, private, control, base)
+        special = Special(control, *base, int(beginning.low))
+        request = keeperwire.start(process.job.identity, limits, private, special)
         given = (theirs.fileno(), image.fd, memory, *(each.fd for each in images[1:]))
         await keeper.send(process.job, request, given if files is None else given + files.descriptors)
         process.asked = True

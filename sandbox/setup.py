@@ -32,7 +32,8 @@ class Setup:
     files that it finds, None: an empty file system that nobody wants back. `origin_credit`: bytes a WASI program
     may write to its origin at once. `terminal`: its output looks like one, so that C libraries write every line at
     once; otherwise they write whole blocks, as into a pipe. `keep`: when its entry function has returned, its state is
-    kept (Program.halted), so that another function of it can be called; only of a suspendable image.
+    kept (Program.halted), so that another function of it can be called; only of a suspendable image. `low`: it computes
+    on what other programs leave, from its start on, where the machine can do that.
     """
 
     arguments: tuple[str, ...] = ()
@@ -43,6 +44,7 @@ class Setup:
     origin_credit: int = ORIGIN_CREDIT
     terminal: bool = True
     keep: bool = False
+    low: bool = False
 
     def __post_init__(self) -> None:
         self._check_kinds()

@@ -17,6 +17,7 @@ from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 from gatebus.accountbounds import CONTEST_SECONDS, SHARE_SECONDS, SHARES_TOLD
+from gatebus.host.appetites import Appetites
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,8 +42,10 @@ class Contest:
         self._untold: dict[Sharer, tuple[str, float]] = {}  # since when, the oldest first
         self._told: dict[Sharer, str] = {}
         self._contested = False
+        self.appetites = Appetites()
 
     def began(self, program: Sharer, account: str, now: float) -> None:
+        self.appetites.began(account, now)
         self._running[account] += 1
         self._left.pop(account, None)
         self._untold[program] = account, now

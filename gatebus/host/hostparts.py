@@ -111,6 +111,9 @@ class HostParts:
             self.lives.keeping.over(instance)
         self.events.note("ended", instance)
         name, outcome = "instance-ended" if instance.order.kept else "call-ended", instance.outcome
+        if outcome is not None:
+            spent = outcome.usage.cpu_user + outcome.usage.cpu_system
+            self.contest.appetites.spent(instance.order.principal.account, spent, trio.current_time())
         cause = outcome.cause.name if outcome is not None and instance.refusal is None else "REFUSED"
         self.note(name, instance=instance.id, principal=instance.owner, module=_named(instance), cause=cause)
 

@@ -292,6 +292,7 @@ class Runner:
         self.services: Mapping[str, Builtin] = BUILTIN
         self.pulse: Callable[[], None] = lambda: None  # of traffic, for gatebus.lookout
         self.loop: LifeLoop | None = None  # of programs that may be stopped
+        self.is_greedy: Callable[[str, float], bool] = lambda account, now: False  # gatebus.host.appetites
         self.on_rest: Callable[[Instance], None] = lambda instance: None
 
     def is_ready(self, instance: Instance) -> bool:
@@ -334,6 +335,8 @@ class Runner:
         check_function(image, order.setup.function)
         instance.personality = image.personality
         setup = await self._admission.with_stored_files(order) if order.stored else order.setup
+        if self.is_greedy(order.principal.account, trio.current_time()):
+            setup = replace(setup, low=True)
         if instance.live is not None and self.loop is not None:
             return await self.loop.begin(instance, image, setup, lambda: self._board(instance))
         async with self._box.start(image, setup, order.limits, instance=order.instance) as program:

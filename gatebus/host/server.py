@@ -189,10 +189,10 @@ class Host:
             {"linger_ms": round(config.linger_seconds * 1000), "stream_window": STREAM_WINDOW_MOST},
             {extension: line.told(extension) for extension, line in self._elsewhere.interpreters.items()},
         )
+        runner.is_greedy = self._parts.contest.appetites.is_greedy
         self._parts.note, store.on_trouble = self.log.event, self._store_trouble
         keeping = Keeping(kept, time.time, self.points)
-        store.needed = keeping.modules
-        keeping.on_trouble = self._store_trouble
+        store.needed, keeping.on_trouble = keeping.modules, self._store_trouble
         self._parts.registry.on_forget = keeping.forgotten
         lives = self._parts.lives = Lives(self._parts, keeping)
         loop = runner.loop = LifeLoop(box, turn, programs, Boards(runner.make_world, lambda: runner.services), keeping)

@@ -124,8 +124,8 @@ def test_requests_have_the_same_bytes() -> None:
 def test_a_start_has_the_same_bytes(vector: Vector) -> None:
     fields = vector["fields"]
     limits = Limits(cpu_time=fields["cpu_ms"] / 1000, wall_time=None, table=fields["table_limit"], stack=8 << 20)
-    base = fields["base_files"], fields["base_pages"]
-    start = bytearray(keeperwire.start(vector["id"], limits, 5 << 20, fields["control_bytes"], base))
+    special = keeperwire.Special(*(fields[name] for name in keeperwire.Special._fields))
+    start = bytearray(keeperwire.start(vector["id"], limits, 5 << 20, special))
     assert int.from_bytes(start[16:24], "little") == limits.data + (5 << 20)
     start[8:16] = fields["memory_limit"].to_bytes(8, "little")  # 8 GiB: above our own range
     start[16:24] = fields["data_limit"].to_bytes(8, "little")

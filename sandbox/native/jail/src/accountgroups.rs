@@ -3,7 +3,8 @@
 //! v1: a group of the CPU controller per account, beside the keeper's own folder and not in it: what is inside of a folder
 //! competes with what is beside it at the weight of the whole folder, however little its members weigh. Programs are moved
 //! by their spawner; a move waits for the kernel (up to 29 ms after a pause), so that nobody is moved who ends soon, and
-//! never during a start.
+//! never during a start. Programs of an account that has had more than its part start in a group of such programs: their
+//! spawner stands in it.
 //! v2: each program has a group already, where its memory is counted, and cannot leave it: its weight is written instead.
 //!
 //! ```text
@@ -11,13 +12,16 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// Groups at most; with more accounts that compute at once, several share one.
 const SLOTS: u32 = 64;
+/// Where programs start whose accounts have had more than their part: one group for all of these accounts.
+const LOW_SLOT: u32 = SLOTS;
 /// Of one account's programs together; an ordinary process has 1024, and so have host and keeper. Measured: with 32 that
 /// spin, somebody else's call takes as long as without them; from 256 on it takes longer (docs/performance.md).
 const SHARES: u32 = 102;
@@ -42,21 +46,33 @@ impl AccountGroups {
     /// Through which a program enters the group of this account; `None`: through which it comes back.
     pub(crate) fn entrance(&mut self, account: Option<u32>) -> io::Result<OwnedFd> {
         let Some((folder, _)) = &self.usual else { return Err(io::ErrorKind::Unsupported.into()) };
-        let Some(slot) = account.map(|account| account % SLOTS) else {
-            return procs(folder).map(Into::into);
-        };
-        if let Some(file) = self.made.get(&slot) {
-            return Ok(file.try_clone()?.into());
+        match account {
+            Some(account) => self.file(account % SLOTS)?.try_clone().map(Into::into),
+            None => procs(folder).map(Into::into),
+        }
+    }
+
+    /// Puts a spawner, and so all its children, where those start who compute on what others leave.
+    pub(crate) fn adopt_low(&mut self, spawner: libc::pid_t) -> io::Result<()> {
+        self.file(LOW_SLOT)?.write_all(spawner.to_string().as_bytes())
+    }
+
+    /// Through which processes enter this group.
+    fn file(&mut self, slot: u32) -> io::Result<&mut File> {
+        if self.usual.is_none() {
+            return Err(io::ErrorKind::Unsupported.into());
         }
         let own = self.folder(slot);
-        match fs::create_dir(&own) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => fs::write(own.join("cpu.shares"), SHARES.to_string())?,
+        if !self.made.contains_key(&slot) {
+            match fs::create_dir(&own) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => fs::write(own.join("cpu.shares"), SHARES.to_string())?,
+            }
         }
-        let file = procs(&own)?;
-        let entrance = file.try_clone()?.into();
-        self.made.insert(slot, file);
-        Ok(entrance)
+        match self.made.entry(slot) {
+            Entry::Occupied(made) => Ok(made.into_mut()),
+            Entry::Vacant(free) => Ok(free.insert(procs(&own)?)),
+        }
     }
 
     fn folder(&self, slot: u32) -> PathBuf {
@@ -105,7 +121,7 @@ mod tests {
     #[test]
     fn without_the_controller_there_is_no_entrance() {
         let mut groups = AccountGroups::default();
-        assert!(groups.entrance(Some(1)).is_err() && groups.entrance(None).is_err());
+        assert!(groups.entrance(Some(1)).is_err() && groups.entrance(None).is_err() && groups.adopt_low(1).is_err());
         assert!(groups.close());
     }
 }

@@ -31,6 +31,8 @@ const FREE_MAX: usize = 256;
 const OPEN_MAX: u32 = 64;
 /// The kernel's, of a group of v2.
 const USUAL_WEIGHT: usize = 100;
+/// v2: a program that starts low weighs as one of so many.
+const LOW_PROGRAMS: usize = 10;
 
 /// At the end: a second for a kernel that is busy; on an idle machine it needs some milliseconds.
 const CLOSE_TRIES: u32 = 200;
@@ -53,6 +55,8 @@ pub(crate) enum Mode {
 pub(crate) struct Group {
     number: u32,
     limit: u64,
+    /// v2: its weight.
+    weight: usize,
     out_of_memory: u64,
     /// Files that every start needs, of the groups that are used again and again.
     open: Option<OpenFiles>,
@@ -111,9 +115,10 @@ impl Groups {
     }
 
     /// Puts a spawner, and so all its children, under the common share of the CPU (v1; in v2 the children's groups
-    /// are below our folder anyway).
-    pub(crate) fn adopt(&self, spawner: libc::pid_t) -> io::Result<()> {
+    /// are below our folder anyway). `low`: under the share of accounts that have had more than their part.
+    pub(crate) fn adopt(&mut self, spawner: libc::pid_t, low: bool) -> io::Result<()> {
         match self.folder(Layers::CGROUP_CPU) {
+            Some(_) if self.mode == Mode::V1 && low => self.accounts.adopt_low(spawner),
             Some(folder) if self.mode == Mode::V1 => write(&folder.join("cgroup.procs"), &spawner.to_string()),
             _ => Ok(()),
         }
@@ -130,18 +135,27 @@ impl Groups {
     }
 
     /// v2: one of so many programs of an account that compute for long; 0: as all others.
-    pub(crate) fn weigh(&self, group: &Group, programs: usize) -> io::Result<()> {
+    pub(crate) fn weigh(&self, group: &mut Group, programs: usize) -> io::Result<()> {
         let weight = if programs == 0 { USUAL_WEIGHT } else { weight_of_one(programs) };
+        if weight == group.weight {
+            return Ok(());
+        }
         let folder = self.file(Layers::CGROUP_CPU, group).ok_or(io::ErrorKind::NotFound)?;
-        write(&folder.join("cpu.weight"), &weight.to_string())
+        write(&folder.join("cpu.weight"), &weight.to_string())?;
+        group.weight = weight;
+        Ok(())
     }
 
-    /// A group for a child, and the descriptors through which it enters.
-    pub(crate) fn take(&mut self) -> io::Result<(Group, Vec<OwnedFd>)> {
-        let group = match self.free.pop() {
+    /// A group for a child, and the descriptors through which it enters. `low`: of an account that has had more than its
+    /// part; in v1 its spawner stands in the group that says so.
+    pub(crate) fn take(&mut self, low: bool) -> io::Result<(Group, Vec<OwnedFd>)> {
+        let mut group = match self.free.pop() {
             Some(group) => group,
             None => self.make_one()?,
         };
+        if self.mode == Mode::V2 && self.can_share() {
+            let _ = self.weigh(&mut group, if low { LOW_PROGRAMS } else { 0 });
+        }
         let procs = match &group.open {
             Some(open) => open.procs.iter().map(OwnedFd::try_clone).collect::<io::Result<_>>()?,
             None => self.open_procs(&group)?,
@@ -212,7 +226,7 @@ impl Groups {
     }
 
     fn make_one(&mut self) -> io::Result<Group> {
-        let group = Group { number: self.made, limit: 0, out_of_memory: 0, open: None };
+        let group = Group { number: self.made, limit: 0, weight: USUAL_WEIGHT, out_of_memory: 0, open: None };
         self.made += 1;
         for (_, folder) in self.child_folders(&group) {
             fs::create_dir(&folder)?;

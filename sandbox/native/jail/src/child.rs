@@ -103,8 +103,8 @@ pub(crate) fn say(text: &str) {
 
 fn stack_class(class: Class) -> Option<StackClass> {
     match class {
-        Class::Small => Some(StackClass::Small),
-        Class::Large => Some(StackClass::Large),
+        Class::Small | Class::LowSmall => Some(StackClass::Small),
+        Class::Large | Class::LowLarge => Some(StackClass::Large),
         Class::Compile => None,
     }
 }

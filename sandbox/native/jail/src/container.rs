@@ -149,7 +149,7 @@ fn reserve_descriptors() -> Result<(), Failure> {
 
 fn stage_0(options: &SpawnerOptions) -> Result<(), Failure> {
     let filter = match options.trade {
-        Trade::Programs => seccomp::stage_0()?,
+        Trade::Programs | Trade::Low => seccomp::stage_0()?,
         Trade::Compiles => seccomp::stage_0_compile()?,
     };
     seccomp::install(&filter)

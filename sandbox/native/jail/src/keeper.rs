@@ -96,6 +96,8 @@ struct Child {
     group: Option<Group>,
     kill_when_born: bool,
     parked: bool,
+    /// Prepared for a program whose account has had more than its part.
+    low: bool,
     /// When it was given its program.
     since_ms: u64,
     /// Found when its CPU time is looked at first.
@@ -140,7 +142,7 @@ impl Keeper {
         let descriptors = raise_limit().saturating_sub(OWN_DESCRIPTORS);
         let groups = Groups::open(options.wanted());
         Keeper {
-            pool: Pool::new(options.pool, options.renew_after, descriptors),
+            pool: Pool::new(options.pool, options.renew_after, descriptors).with_low(groups.can_share()),
             shares: Shares::default(),
             host,
             groups,

@@ -22,6 +22,7 @@ fn keeper_with_a_child() -> (Keeper, u32, OwnedFd) {
             group: None,
             kill_when_born: false,
             parked: false,
+            low: false,
             since_ms: 0,
             clock: None,
         },

@@ -68,6 +68,8 @@ pub(crate) enum Trade {
     Programs,
     /// Compile workers.
     Compiles,
+    /// Programs of accounts that have had more than their part of the processors.
+    Low,
 }
 
 /// What the spawner is told by its keeper.
@@ -84,7 +86,7 @@ pub(crate) struct SpawnerOptions {
 impl SpawnerOptions {
     /// The command line, program name first.
     pub(crate) fn words(&self) -> Vec<String> {
-        let trade = if self.trade == Trade::Programs { "programs" } else { "compiles" };
+        let trade = if self.trade == Trade::Compiles { "compiles" } else { "programs" };
         let words = ["gatebus-sandbox", "spawner", trade];
         let numbers = [self.wanted.0.to_string(), self.optional.0.to_string()];
         words.into_iter().map(str::to_owned).chain(numbers).collect()

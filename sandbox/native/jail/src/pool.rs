@@ -86,6 +86,8 @@ pub(crate) struct Pool {
     /// When the pool is filled again.
     refill: Option<u64>,
     used_large: bool,
+    /// Whether there is a place for programs that compute on what others leave.
+    has_low: bool,
     running: u64,
     failures: BTreeMap<Trade, u32>,
     losses: BTreeMap<Trade, u32>,
@@ -96,13 +98,22 @@ pub(crate) struct Pool {
 }
 
 fn trade_of(class: Class) -> Trade {
-    if class == Class::Compile { Trade::Compiles } else { Trade::Programs }
+    match class {
+        Class::Small | Class::Large => Trade::Programs,
+        Class::LowSmall | Class::LowLarge => Trade::Low,
+        Class::Compile => Trade::Compiles,
+    }
 }
 
 impl Pool {
     /// `size` prepared children; a new container after `renew_after` starts; `descriptors` may be held for programs.
     pub(crate) fn new(size: usize, renew_after: u32, descriptors: u64) -> Pool {
         Pool { size, renew_after, descriptors, ..Pool::default() }
+    }
+
+    /// Programs that are to compute on what others leave get a container of their own, once there is one of them.
+    pub(crate) fn with_low(self, has_low: bool) -> Pool {
+        Pool { has_low, ..self }
     }
 
     /// The first thing to do.
@@ -157,7 +168,7 @@ impl Pool {
             Request::Park(parked) => self.park(now_ms, id, parked),
             Request::Scan(scan) => self.scan(id, scan),
             Request::Kill => self.kill(id),
-            Request::Start(start) => match Class::of_stack(start.stack_class) {
+            Request::Start(start) => match Class::of_stack(start.stack_class, start.low && self.has_low) {
                 Some(class) => self.admit(now_ms, id, request, class),
                 None => self.actions.push(Action::Refuse(id, Reason::NoStackClass, 0)),
             },
@@ -324,8 +335,7 @@ impl Pool {
     fn tick(&mut self, now_ms: u64) {
         if self.refill.is_some_and(|due| due <= now_ms) {
             self.refill = None;
-            self.fill_trade(Trade::Programs);
-            self.fill_trade(Trade::Compiles);
+            [Trade::Programs, Trade::Low, Trade::Compiles].into_iter().for_each(|trade| self.fill_trade(trade));
         }
         while let Some(&(deadline, token)) = self.deadlines.first().filter(|(deadline, _)| *deadline <= now_ms) {
             self.deadlines.remove(&(deadline, token));

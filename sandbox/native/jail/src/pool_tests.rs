@@ -8,6 +8,9 @@ mod order;
 #[path = "pool_losses_tests.rs"]
 mod losses;
 
+#[path = "pool_low_tests.rs"]
+mod low;
+
 /// Plays spawner and children: prepares what is asked for when it is told to.
 struct Scene {
     pool: Pool,

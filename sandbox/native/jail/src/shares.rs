@@ -46,9 +46,21 @@ impl Bucket {
     }
 }
 
+/// A child with a program.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Competitor {
+    pub(crate) token: u32,
+    /// When it was started.
+    pub(crate) since_ms: u64,
+    /// It was started where those compute who have had more than their part.
+    pub(crate) low: bool,
+}
+
 #[derive(Debug)]
 struct Member {
     account: u32,
+    /// Computed so long it goes when its account's bucket is full.
+    short_us: u64,
     cpu_us: u64,
     bucket: Bucket,
     low: bool,
@@ -72,14 +84,17 @@ pub(crate) struct Shares {
 }
 
 impl Shares {
-    /// It competes from now on, on this account; 0: no longer. `since_ms`: when it was started.
-    pub(crate) fn share(&mut self, now_ms: u64, token: u32, since_ms: u64, account: u32) -> Option<Shift> {
+    /// It competes from now on, on this account; 0: no longer.
+    pub(crate) fn share(&mut self, now_ms: u64, one: Competitor, account: u32) -> Option<Shift> {
+        let token = one.token;
         if account == 0 {
             let member = self.members.remove(&token)?;
             return member.low.then_some(Shift { token, account: None });
         }
-        let bucket = Bucket { level_us: 0, at_ms: since_ms };
-        self.members.entry(token).or_insert(Member { account, cpu_us: 0, bucket, low: false });
+        let bucket = Bucket { level_us: 0, at_ms: one.since_ms };
+        // A move costs more than a short program of those that are low already can take from others.
+        let short_us = if one.low { PROGRAM.full_us } else { SHORT_US };
+        self.members.entry(token).or_insert(Member { account, short_us, cpu_us: 0, bucket, low: false });
         self.accounts.entry(account).or_insert(Bucket { level_us: 0, at_ms: now_ms });
         self.next_ms.get_or_insert(now_ms + 1);
         None
@@ -132,7 +147,7 @@ impl Shares {
         let mut shifts = Vec::new();
         for (token, member) in &mut self.members {
             let over = self.accounts.get(&member.account).is_some_and(|bucket| bucket.level_us >= ACCOUNT.full_us);
-            let full = if over { SHORT_US } else { PROGRAM.full_us };
+            let full = if over { member.short_us } else { PROGRAM.full_us };
             let low = member.bucket.level_us >= full || (member.low && member.bucket.level_us > 0);
             if low != member.low && shifts.len() < SHIFTS {
                 member.low = low;

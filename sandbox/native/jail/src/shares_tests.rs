@@ -1,5 +1,9 @@
 use super::*;
 
+fn one(token: u32, since_ms: u64) -> Competitor {
+    Competitor { token, since_ms, low: false }
+}
+
 const ALICE: u32 = 1;
 const BOB: u32 = 2;
 
@@ -23,7 +27,7 @@ fn looks(shares: &mut Shares, now: &mut u64, times: usize, spent: &mut [(u32, u6
 #[test]
 fn a_program_that_computes_for_long_goes_to_its_accounts_group_once() {
     let (mut shares, mut now) = (Shares::default(), 1000);
-    assert_eq!(shares.share(now, 5, now, ALICE), None);
+    assert_eq!(shares.share(now, one(5, now), ALICE), None);
     let moved = looks(&mut shares, &mut now, 50, &mut [(5, 0, 20_000)]);
     assert_eq!(moved, [Shift { token: 5, account: Some(ALICE) }]);
     assert_eq!(shares.low_tokens(ALICE).collect::<Vec<_>>(), [5]);
@@ -35,7 +39,7 @@ fn of_a_thousand_that_get_little_each_goes_in_time() {
     let (mut shares, mut now) = (Shares::default(), 1000);
     let mut spent: Vec<(u32, u64, u64)> = (0..1000).map(|token| (token, 0, 80)).collect(); // 4 ms a second
     for (token, ..) in &spent {
-        shares.share(now, *token, now, ALICE);
+        shares.share(now, one(*token, now), ALICE);
     }
     let moved = looks(&mut shares, &mut now, 1000, &mut spent);
     assert_eq!(moved.iter().filter(|shift| shift.account == Some(ALICE)).count(), 1000);
@@ -44,8 +48,8 @@ fn of_a_thousand_that_get_little_each_goes_in_time() {
 #[test]
 fn whoever_has_long_done_little_stays_and_whoever_stops_computing_comes_back() {
     let (mut shares, mut now) = (Shares::default(), 3_600_000);
-    shares.share(now, 1, 0, ALICE); // an hour old, with half a second of CPU time in all
-    shares.share(now, 2, now - 30, ALICE);
+    shares.share(now, one(1, 0), ALICE); // an hour old, with half a second of CPU time in all
+    shares.share(now, one(2, now - 30), ALICE);
     let mut spent = [(1, 500_000, 0), (2, 0, 20_000)];
     assert_eq!(looks(&mut shares, &mut now, 10, &mut spent), [Shift { token: 2, account: Some(ALICE) }]);
     spent[1].2 = 0;
@@ -56,12 +60,12 @@ fn whoever_has_long_done_little_stays_and_whoever_stops_computing_comes_back() {
 #[test]
 fn many_short_ones_of_an_account_make_its_next_ones_go_soon_and_nobody_elses() {
     let (mut shares, mut now) = (Shares::default(), 1000);
-    shares.share(now, 900, now, BOB);
+    shares.share(now, one(900, now), BOB);
     let mut spent = [(900, 0, 30), (0, 0, 5_000)];
     let mut moved = Vec::new();
     for token in 0..60 {
         spent[1] = (token, 0, 5_000);
-        shares.share(now, token, now, ALICE);
+        shares.share(now, one(token, now), ALICE);
         moved.extend(looks(&mut shares, &mut now, 2, &mut spent));
         shares.gone(now, token, 15_000);
     }
@@ -72,12 +76,12 @@ fn many_short_ones_of_an_account_make_its_next_ones_go_soon_and_nobody_elses() {
 #[test]
 fn who_no_longer_competes_comes_back_at_once_and_is_not_looked_at() {
     let (mut shares, mut now) = (Shares::default(), 1000);
-    shares.share(now, 1, now, ALICE);
-    shares.share(now, 2, now, ALICE);
+    shares.share(now, one(1, now), ALICE);
+    shares.share(now, one(2, now), ALICE);
     looks(&mut shares, &mut now, 5, &mut [(1, 0, 20_000), (2, 0, 0)]);
-    assert_eq!(shares.share(now, 1, now, 0), Some(Shift { token: 1, account: None }));
-    assert_eq!(shares.share(now, 2, now, 0), None);
-    assert_eq!(shares.share(now, 3, now, 0), None, "one that was never told of");
+    assert_eq!(shares.share(now, one(1, now), 0), Some(Shift { token: 1, account: None }));
+    assert_eq!(shares.share(now, one(2, now), 0), None);
+    assert_eq!(shares.share(now, one(3, now), 0), None, "one that was never told of");
     now += LOOK_MS;
     assert!(shares.due(now).is_empty());
     assert_eq!(shares.next_look(), None, "nothing wakes a keeper whose programs do not compete");
@@ -87,7 +91,7 @@ fn who_no_longer_competes_comes_back_at_once_and_is_not_looked_at() {
 fn a_look_and_its_moves_have_a_bound_and_everybody_has_a_turn() {
     let (mut shares, mut now) = (Shares::default(), 1000);
     for token in 0..200 {
-        shares.share(now, token, now - 1000, ALICE);
+        shares.share(now, one(token, now - 1000), ALICE);
     }
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..4 {
@@ -105,11 +109,24 @@ fn a_look_and_its_moves_have_a_bound_and_everybody_has_a_turn() {
 #[test]
 fn what_is_gone_or_unknown_is_never_moved() {
     let (mut shares, mut now) = (Shares::default(), 1000);
-    shares.share(now, 1, now, ALICE);
+    shares.share(now, one(1, now), ALICE);
     now += LOOK_MS;
     shares.looked(now, 1, 1_000_000);
     shares.gone(now, 1, 1_000_000);
     shares.looked(now, 1, 2_000_000);
     shares.gone(now, 7, u64::MAX);
     assert_eq!(shares.shifts(), []);
+}
+
+#[test]
+fn of_those_that_started_low_only_who_computes_for_long_goes() {
+    let (mut shares, mut now) = (Shares::default(), 1000);
+    let mut spent: Vec<(u32, u64, u64)> = (0..16).map(|token| (token, 0, 2_500)).collect();
+    for (token, ..) in &spent {
+        shares.share(now, Competitor { low: *token != 7, ..one(*token, now) }, ALICE);
+    }
+    let moved = looks(&mut shares, &mut now, 7, &mut spent);
+    assert_eq!(moved, [Shift { token: 7, account: Some(ALICE) }], "its account has had much, and it began as others do");
+    let moved = looks(&mut shares, &mut now, 8, &mut spent);
+    assert_eq!(moved.len(), 15, "20 ms each");
 }

@@ -2,7 +2,7 @@
 
 use super::{Child, Keeper};
 use crate::cgroups::Mode;
-use crate::shares::Shift;
+use crate::shares::{Competitor, Shift};
 use crate::sys::now_ms;
 use gatebus_wire::spawner::Order;
 use std::os::fd::{AsRawFd, RawFd};
@@ -10,7 +10,8 @@ use std::os::fd::{AsRawFd, RawFd};
 impl Keeper {
     pub(super) fn share(&mut self, token: u32, account: u32) {
         let Some(child) = self.children.get(&token).filter(|_| self.groups.can_share()) else { return };
-        if let Some(shift) = self.shares.share(now_ms(), token, child.since_ms, account) {
+        let one = Competitor { token, since_ms: child.since_ms, low: child.low };
+        if let Some(shift) = self.shares.share(now_ms(), one, account) {
             self.shift(shift);
         }
     }
@@ -52,20 +53,21 @@ impl Keeper {
 
     /// The account's weight is divided among those of its programs that compute for long.
     fn weigh(&mut self, shift: Shift) {
-        let group = |token: u32| self.children.get(&token).and_then(|child| child.group.as_ref());
         let Some(account) = shift.account else {
-            if let Some(group) = group(shift.token) {
-                let _ = self.groups.weigh(group, 0);
-            }
-            return;
+            return self.weigh_one(shift.token, 0);
         };
         let programs = self.shares.low(account);
         // Only when the number has doubled are the others written anew: a thousand that come one by one cost 2,000 writes.
         let all = programs.is_power_of_two();
-        for token in self.shares.low_tokens(account).filter(|token| all || *token == shift.token) {
-            if let Some(group) = group(token) {
-                let _ = self.groups.weigh(group, programs);
-            }
+        let tokens: Vec<u32> = self.shares.low_tokens(account).filter(|token| all || *token == shift.token).collect();
+        for token in tokens {
+            self.weigh_one(token, programs);
+        }
+    }
+
+    fn weigh_one(&mut self, token: u32, programs: usize) {
+        if let Some(group) = self.children.get_mut(&token).and_then(|child| child.group.as_mut()) {
+            let _ = self.groups.weigh(group, programs);
         }
     }
 }

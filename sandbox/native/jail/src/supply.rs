@@ -13,6 +13,8 @@ pub(super) const PREPARING_MAX: usize = 8;
 pub(super) const CONTAINERS_MAX: usize = 8;
 /// Children in a row that ended while they were prepared, after which waiting requests are refused.
 const FAILURES_MAX: u32 = 8;
+/// Prepared children of accounts that have had more than their part: theirs may wait, and each one takes time from others.
+const LOW_SIZE: usize = 1;
 /// The pool is nearly empty when no more than this part of it is left.
 const LOW: usize = 4;
 /// Containers in a row that were lost before they had prepared a child, after which we give up.
@@ -94,7 +96,7 @@ impl Pool {
     }
 
     pub(super) fn fill_trade(&mut self, trade: Trade) {
-        for class in [Class::Small, Class::Large, Class::Compile] {
+        for class in [Class::Small, Class::Large, Class::LowSmall, Class::LowLarge, Class::Compile] {
             if trade_of(class) == trade {
                 self.fill(class);
             }
@@ -152,6 +154,8 @@ impl Pool {
         match class {
             Class::Small => self.size,
             Class::Large => usize::from(self.used_large),
+            Class::LowSmall => LOW_SIZE,
+            Class::LowLarge => 0,
             Class::Compile => 1,
         }
     }

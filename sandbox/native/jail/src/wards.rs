@@ -18,11 +18,11 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 impl Keeper {
     pub(super) fn start_container(&mut self, number: u32, trade: Trade) {
         let wanted = self.options.wanted().without(Layers::CGROUPS);
-        let started =
-            namespaces::start(&SpawnerOptions { trade, wanted, optional: wanted.without(self.options.require) });
+        let optional = wanted.without(self.options.require);
+        let started = namespaces::start(&SpawnerOptions { trade, wanted, optional });
         match started {
             Ok(container) => {
-                if self.groups.adopt(container.pid).is_err() {
+                if self.groups.adopt(container.pid, trade == Trade::Low).is_err() {
                     note("keeper: the spawner could not enter its control group");
                 }
                 self.containers.insert(number, HeldContainer { container, unsent: VecDeque::new() });
@@ -152,12 +152,13 @@ impl Keeper {
             group: None,
             kill_when_born: false,
             parked: false,
+            low: matches!(class, Class::LowSmall | Class::LowLarge),
             since_ms: 0,
             clock: None,
         };
         let mut descriptors = vec![theirs];
         if !self.groups.layers().is_empty() {
-            let (group, procs) = self.groups.take()?;
+            let (group, procs) = self.groups.take(child.low)?;
             child.group = Some(group);
             descriptors.extend(procs);
         }

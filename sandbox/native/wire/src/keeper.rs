@@ -7,7 +7,7 @@ pub use crate::scan::{SCAN_MOST, SCAN_PAGE, Scan};
 
 /// Version of this conversation, in READY.
 pub const VERSION: u32 = 1;
-/// No datagram is longer (the longest, START, has 64).
+/// No datagram is longer (the longest, START, has 68).
 pub const DATAGRAM_MAX: usize = 128;
 
 /// START: a program. Descriptors: packet socket, image, memory; of one that goes on, also the continuation's image; then
@@ -34,6 +34,8 @@ pub struct Start {
     pub base_files: u32,
     /// How much of that memory there is, in pages of 64 KiB.
     pub base_pages: u32,
+    /// Its account has had more than its part of the processors: it computes on what the others leave, from the start.
+    pub low: bool,
 }
 
 /// What a compile worker makes.
@@ -227,6 +229,7 @@ impl Request {
                     .u32(start.control_bytes)
                     .u32(start.base_files)
                     .u32(start.base_pages)
+                    .u32(start.low.into())
                     .done()
             }
             Request::Kill => head(KILL).done(),
@@ -268,6 +271,7 @@ fn request_untrusted(kind: u32, mut fields: Reader<'_>) -> Result<Request, Malfo
             control_bytes: fields.u32()?,
             base_files: files_untrusted(fields.u32()?)?,
             base_pages: fields.u32()?,
+            low: flag_untrusted(fields.u32()?)?,
         }),
         COMPILE => Request::Compile(Compile {
             memory_limit: fields.u64()?,

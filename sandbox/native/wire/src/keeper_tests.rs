@@ -12,6 +12,7 @@ fn requests() -> Vec<Request> {
         control_bytes: 8,
         base_files: 0,
         base_pages: 9,
+        low: true,
     };
     let job = Compile { memory_limit: 1 << 35, max_code: 2, cpu_ms: 3, wall_ms: 4, flags: 5, job: Job::Plain };
     let jobs =

@@ -34,12 +34,22 @@ pub enum Class {
     Large = 1,
     /// A compile worker.
     Compile = 2,
+    /// As `Small`, of an account that has had more than its part of the processors.
+    LowSmall = 4,
+    /// As `Large`, of such an account.
+    LowLarge = 5,
 }
 
 impl Class {
-    /// The class of a program's stack, as START names it.
-    pub fn of_stack(number: u32) -> Option<Class> {
-        [Class::Small, Class::Large].into_iter().find(|class| *class as u32 == number)
+    /// The class of a program with this stack, as START names it.
+    pub fn of_stack(number: u32, low: bool) -> Option<Class> {
+        match (number, low) {
+            (0, false) => Some(Class::Small),
+            (1, false) => Some(Class::Large),
+            (0, true) => Some(Class::LowSmall),
+            (1, true) => Some(Class::LowLarge),
+            _ => None,
+        }
     }
 }
 
@@ -63,7 +73,8 @@ impl Prepare {
         let mut fields = Reader::new(datagram);
         let (token, number) = (fields.u32()?, fields.u32()?);
         fields.end()?;
-        let class = [Class::Small, Class::Large, Class::Compile].into_iter().find(|class| *class as u32 == number);
+        let all = [Class::Small, Class::Large, Class::Compile, Class::LowSmall, Class::LowLarge];
+        let class = all.into_iter().find(|class| *class as u32 == number);
         Ok(Prepare { token, class: class.ok_or(Malformed("unknown class"))? })
     }
 }

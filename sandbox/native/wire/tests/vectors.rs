@@ -103,19 +103,22 @@ fn request_rows() -> Vec<Value> {
         control_bytes: 0,
         base_files: 0,
         base_pages: 0,
+        low: false,
     };
     let suspendable = Start { control_bytes: 16_842_752, ..start };
     let shared = Start { base_files: 2, base_pages: 17, ..suspendable };
+    let low = Start { low: true, ..start };
     let scan = Scan { address: 1 << 46, length: 1 << 20, list_at: 4096 };
     let start_fields = |start: &Start| {
         json!({"memory_limit": start.memory_limit, "data_limit": start.data_limit, "cpu_ms": start.cpu_ms, "wall_ms": start.wall_ms,
         "table_limit": start.table_limit, "stack_class": start.stack_class, "flags": start.flags, "control_bytes": start.control_bytes,
-        "base_files": start.base_files, "base_pages": start.base_pages})
+        "base_files": start.base_files, "base_pages": start.base_pages, "low": start.low})
     };
     let mut cases = vec![
         ("START", Request::Start(start), start_fields(&start)),
         ("START", Request::Start(suspendable), start_fields(&suspendable)),
         ("START", Request::Start(shared), start_fields(&shared)),
+        ("START", Request::Start(low), start_fields(&low)),
         ("SCAN", Request::Scan(scan), json!({"address": scan.address, "length": scan.length, "list_at": scan.list_at})),
         ("KILL", Request::Kill, json!({})),
         ("STATUS", Request::Status, json!({})),
