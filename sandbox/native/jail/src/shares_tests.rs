@@ -125,8 +125,12 @@ fn of_those_that_started_low_only_who_computes_for_long_goes() {
     for (token, ..) in &spent {
         shares.share(now, Competitor { low: *token != 7, ..one(*token, now) }, ALICE);
     }
-    let moved = looks(&mut shares, &mut now, 7, &mut spent);
-    assert_eq!(moved, [Shift { token: 7, account: Some(ALICE) }], "its account has had much, and it began as others do");
+    let moved = looks(&mut shares, &mut now, 8, &mut spent);
+    assert_eq!(
+        moved,
+        [Shift { token: 7, account: Some(ALICE) }],
+        "its account has had much, and it began as others do"
+    );
     let moved = looks(&mut shares, &mut now, 8, &mut spent);
     assert_eq!(moved.len(), 15, "20 ms each");
 }

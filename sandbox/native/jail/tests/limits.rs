@@ -156,8 +156,41 @@ fn what_computes_beside_others_goes_to_its_accounts_group_and_comes_back_and_wha
     tell(&waiting, b"x");
     assert_eq!(end(&host.end_of(&waiting)), 0);
     assert_eq!(host.close(), Some(0));
+    assert_eq!(groups_of(keeper), 0);
+}
+
+/// Folders of a keeper's groups that are left.
+fn groups_of(keeper: u32) -> usize {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
     let points = mounts.lines().filter_map(|line| line.split(' ').nth(4)).filter(|point| point.contains("cgroup"));
     let left = points.flat_map(|point| std::fs::read_dir(point).into_iter().flatten().flatten());
-    assert_eq!(left.filter(|one| one.file_name().to_string_lossy().contains(&format!("-{keeper}-"))).count(), 0);
+    left.filter(|one| one.file_name().to_string_lossy().contains(&format!("-{keeper}-"))).count()
+}
+
+/// The group in which programs start whose accounts have had more than their part.
+const LOW: u32 = 64;
+
+#[test]
+fn who_starts_low_is_in_the_low_group_from_the_start_and_nobody_else_is() {
+    let mut host = host(&["--pool", "2"]);
+    if !rig::has(&host, Layers::CGROUP_CPU) || host.ready.cgroup_mode != 1 {
+        return;
+    }
+    let keeper = host.keeper.id();
+    let ordinary = host.start(start(WAIT));
+    first_word(&ordinary);
+    assert_eq!(in_group_of(keeper, LOW), 0);
+    let low = [0, 1].map(|stack_class| host.start(gatebus_wire::Start { low: true, stack_class, ..start(WAIT) }));
+    low.iter().for_each(first_word_of);
+    until(|| in_group_of(keeper, LOW) == 3); // and a prepared one
+    for program in low.iter().chain([&ordinary]) {
+        tell(program, b"x");
+        assert_eq!(end(&host.end_of(program)), 0);
+    }
+    assert_eq!(host.close(), Some(0));
+    assert_eq!(groups_of(keeper), 0);
+}
+
+fn first_word_of(program: &common::Program) {
+    first_word(program);
 }

@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn prepare_is_read_back_and_its_class_checked() {
-        for class in [Class::Small, Class::Large, Class::Compile] {
+        for class in [Class::Small, Class::Large, Class::Compile, Class::LowSmall, Class::LowLarge] {
             let prepare = Prepare { token: 9, class };
             assert_eq!(Prepare::decode(&prepare.encode()), Ok(prepare));
         }
@@ -280,11 +280,13 @@ mod tests {
             assert_eq!(Order::decode(&bytes[..7]), Err(Malformed("too short")));
             assert_eq!(Order::decode(&[bytes, vec![0]].concat()), Err(Malformed("too long")));
         }
-        assert_eq!(Order::decode(&[0, 0, 0, 0, 4, 0, 0, 0]), Err(Malformed("unknown class")));
+        assert_eq!(Order::decode(&[0, 0, 0, 0, 6, 0, 0, 0]), Err(Malformed("unknown class")));
     }
 
     #[test]
     fn only_two_stacks_have_a_class() {
-        assert_eq!([0, 1, 2, 3].map(Class::of_stack), [Some(Class::Small), Some(Class::Large), None, None]);
+        let classes = |low| [0, 1, 2, 3].map(|stack| Class::of_stack(stack, low));
+        assert_eq!(classes(false), [Some(Class::Small), Some(Class::Large), None, None]);
+        assert_eq!(classes(true), [Some(Class::LowSmall), Some(Class::LowLarge), None, None]);
     }
 }
