@@ -1,4 +1,4 @@
-"""gatebus.host.appetites: who takes more than the others, and that whoever is alone or does as the others is never it."""
+"""gatebus.host.appetites: who takes more than the others; never whoever is alone or does as the others do."""
 
 from __future__ import annotations
 
