@@ -1,14 +1,17 @@
-"""A real Chromium and a real host: each once for all tests of this folder, a fresh page for each test."""
+"""A real Chromium and a real host: each once for the tests of a file, a fresh page for each test.
+
+Not for the whole session: their processes would stand beside all tests behind them, as children of the same process.
+"""
 
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from guestfiles import require_guest
 from hostprocess import HostProcess, serving
+from pageparts import PATIENCE
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect, sync_playwright
 from required import require
 
@@ -20,11 +23,9 @@ FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
-PATIENCE = 50_000  # milliseconds; a busy machine starts a program in one
-SCREENSHOTS = Path(__file__).parent.parent.parent / "build" / "screenshots"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     executable = shutil.which("chromium")
     require(executable, "chromium is not installed: make browser-tools")
@@ -35,7 +36,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostProcess]:
     require_guest("qjs.wasm")
     with serving(tmp_path_factory.mktemp("host"), "--listen", "127.0.0.1:0") as host:

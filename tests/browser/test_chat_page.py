@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import PATIENCE, SCREENSHOTS
 from guestfiles import require_guest
+from pageparts import PATIENCE, SCREENSHOTS
 from playwright.sync_api import Page, expect
 
 if TYPE_CHECKING:

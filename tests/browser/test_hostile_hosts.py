@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import PATIENCE
 from hostilebus import HostileBus, Line, hostile_bus
+from pageparts import PATIENCE
 from playwright.sync_api import expect
 
 from gatebus.protocol.messages import Kind

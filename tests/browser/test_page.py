@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import wasmtime
-from conftest import SCREENSHOTS
+from pageparts import SCREENSHOTS
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE
 
 from gatebus.host.configreader import ConfigFile, configured
 
 ROOT = Path(__file__).parent.parent.parent
-PATIENCE = 50
 
 # Document -> what its program prints.
 PROGRAMS = {

@@ -10,14 +10,13 @@ from base64 import b64encode
 from typing import TYPE_CHECKING
 
 import pytest
+from waiting import PATIENCE
 
 from gatebus.host.identityfile import own_private_key, read_private_key
 from gatebus.sshkeys import fingerprint, public_line
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-PATIENCE = 50
 
 
 def gatebus(home: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -14,6 +14,7 @@ import pytest
 import trio
 from openfiles import left_open, open_files
 from outside import MIB, binary, little_growth, open_native, run
+from waiting import PATIENCE
 
 import sandbox
 
@@ -246,7 +247,7 @@ async def test_fifty_busy_programs_end_on_time_and_leave_the_machine_usable() ->
             outcome = await run(box, busy, limits)
             assert outcome.cause is sandbox.Cause.WALL_TIME, outcome
 
-        with little_growth(), trio.fail_after(10):
+        with little_growth(), trio.fail_after(PATIENCE):
             async with trio.open_nursery() as nursery:
                 for _ in range(50):
                     nursery.start_soon(loop)

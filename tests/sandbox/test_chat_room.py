@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import trio
 from guestworld import Around, board_for, guest
+from waiting import PATIENCE
 
 from gatebus.exchange import Exchange
 from gatebus.peers.gathering import Member
@@ -122,7 +123,7 @@ async def open_room(box: Sandbox) -> AsyncIterator[Room]:
     async with box.start(image, None, around.limits) as program, trio.open_nursery() as nursery:
         exchange = Exchange(program, board_for(image.personality, around), around.turn)
         nursery.start_soon(exchange.run)
-        with trio.fail_after(50):
+        with trio.fail_after(PATIENCE):
             yield Room(door, neighbourhood)
         nursery.cancel_scope.cancel()
     assert exchange.fault is None

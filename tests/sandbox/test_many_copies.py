@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import trio
+from openfiles import left_open, open_files
+from processes import descendants
+from waiting import until
 
 import sandbox
 from sandbox import Form, Lifecycle, Limits
@@ -80,23 +81,10 @@ async def test_a_hundred_copies_draw_a_hundred_times_something_else_and_their_cl
     assert all(time >= before[1] for _randomness, time in lines)
 
 
-def held() -> tuple[int, int]:
-    """Descriptors of this process, and processes below the keeper's."""
-    return len(os.listdir("/proc/self/fd")), len(below(os.getpid()))
-
-
-def below(parent: int) -> list[int]:
-    found = []
-    for children in Path(f"/proc/{parent}/task").glob("*/children"):
-        for pid in map(int, children.read_text().split()):
-            found += [pid, *below(pid)]
-    return found
-
-
 async def test_many_copies_that_come_and_go_leave_nothing(box: sandbox.Sandbox) -> None:
     """How many: GATEBUS_COPIES (`make soak`: 10,000)."""
     image, suspended, _before = await stopped(box)
-    count, before = int(os.environ.get("GATEBUS_COPIES", "200")), (0, 0)
+    count, keeper = int(os.environ.get("GATEBUS_COPIES", "200")), box._backend._keeper._process.pid
     for number in range(count):
         async with copy(box, image, suspended) as program:
             await program.send(encode_data(0, 0, b"."))
@@ -104,9 +92,7 @@ async def test_many_copies_that_come_and_go_leave_nothing(box: sandbox.Sandbox) 
             if number % 2:
                 suspended = await program.suspend()
         if number == 20:
-            before = held()
-    with trio.fail_after(30):
-        while held()[1] > before[1]:  # noqa: ASYNC110 - the pool's size is the keeper's matter, and has no event
-            await trio.sleep(0.01)
-    assert held()[0] <= before[0] + 2
+            files, processes = open_files(), len(descendants(keeper))
+    await until(lambda: len(descendants(keeper)) <= processes)
+    assert left_open(files) == []
     assert box.statistics().running == 0

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 from deepprogram import DEEP
+from processes import descendants, stat_fields
+from waiting import PATIENCE, until
 
 import sandbox
 from sandbox import BrokenProgram, Cause, Form, Limits, State
@@ -21,33 +21,23 @@ if TYPE_CHECKING:
     from sandbox.box import BackendName
 
 ROOM = Limits(stack=8 << 20)
-# Far above what a loaded machine needs for a signal; who waits this long waits for ever.
-PATIENCE = 30.0
 
 
-def parent_and_state(pid: str) -> tuple[int, str] | None:
+def stands_still(pid: int) -> bool:
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return int(fields[1]), fields[0]
+        return stat_fields(pid)[0] == "T"
+    except (OSError, IndexError):
+        return False  # it has just ended
 
 
 def standing_still() -> int:
     """Processes below this one that are stopped, as the kernel has it."""
-    found = {int(pid): each for pid in os.listdir("/proc") if pid.isdigit() and (each := parent_and_state(pid))}
-
-    def is_ours(pid: int) -> bool:
-        return pid == os.getpid() or (pid in found and is_ours(found[pid][0]))
-
-    return sum(state == "T" and is_ours(pid) for pid, (_parent, state) in found.items())
+    return sum(map(stands_still, descendants()))
 
 
 async def until_standing_still(count: int) -> None:
     """A signal to a process that is on another processor takes until it gets there."""
-    with trio.fail_after(PATIENCE):
-        while standing_still() != count:  # noqa: ASYNC110 - the kernel has no event for it
-            await trio.sleep(0.001)
+    await until(lambda: standing_still() == count)
 
 
 async def said(program: sandbox.Program) -> bytes:

@@ -11,11 +11,12 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from waiting import PATIENCE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PATIENCE = 50  # seconds; a host is ready in less than one on a machine that has nothing else to do
 
 
 def surroundings(home: Path, **more: str) -> dict[str, str]:

@@ -9,18 +9,20 @@ from pathlib import Path
 
 def children_of(parent: int | None = None) -> set[int]:
     """That still exist, ended or not; of all its threads, because the portable back-end starts processes in one."""
-    lists = [each.read_text() for each in Path(f"/proc/{parent or os.getpid()}/task").glob("*/children")]
-    return {int(pid) for each in lists for pid in each.split()}
-
-
-def descendants() -> set[int]:
     found: set[int] = set()
-    waiting = {os.getpid()}
+    for each in Path(f"/proc/{parent or os.getpid()}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # this thread has just ended
+            found |= {int(pid) for pid in each.read_text().split()}
+    return found
+
+
+def descendants(parent: int | None = None) -> set[int]:
+    found: set[int] = set()
+    waiting = {parent or os.getpid()}
     while waiting:
-        with contextlib.suppress(OSError):  # it has just ended
-            children = children_of(waiting.pop())
-            found |= children
-            waiting |= children
+        children = children_of(waiting.pop())
+        found |= children
+        waiting |= children
     return found
 
 

@@ -19,3 +19,10 @@ def missing(reason: str) -> NoReturn:
     if os.environ.get("GATEBUS_REQUIRE_DATA"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def no_skip(report: pytest.TestReport) -> None:
+    """Whatever a test says by itself, and whatever its marks say: there a skip is a failure."""
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("GATEBUS_REQUIRE_DATA"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, where nothing may be: {report.longrepr}"

@@ -14,6 +14,7 @@ import websockets.exceptions
 import websockets.sync.client
 import websockets.sync.server
 import websockets.trio.client
+from waiting import PATIENCE
 from webparts import all_messages, echo, receive, serving
 
 from gatebus.web.dialling import dial
@@ -35,7 +36,7 @@ async def test_trio_websocket_as_a_client() -> None:
             for message in MESSAGES:
                 await outside.send_message(message)
                 assert await outside.get_message() == message
-            with trio.fail_after(5):
+            with trio.fail_after(PATIENCE):
                 await outside.ping(b"alive")
         assert (outside.closed.code, outside.closed.reason) == (1000, None)
 

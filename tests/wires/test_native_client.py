@@ -79,7 +79,7 @@ async def test_a_keeper_that_was_launched_ahead_is_taken_over(settings: Settings
     async with sandbox.open_sandbox("native", settings, ahead=ahead) as box:
         assert children_of() - before == {ahead.pid}
         assert (await outcome_of(box, "exit-0")).ok
-    assert children_of() == before
+    assert children_of() <= before
 
 
 async def test_echo_and_kill(box: sandbox.Sandbox) -> None:

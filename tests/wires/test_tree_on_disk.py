@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from openfiles import left_open, open_files
 
 from sandbox import BadSetup, Directory, File, Limits, Link, Tree
 from sandbox.treedisk import from_directory, link_stays_inside, write_to
@@ -93,11 +94,11 @@ def test_a_directory_that_becomes_a_link_while_it_is_read_is_not_entered(tmp_pat
 def test_reading_leaves_no_descriptor_behind(tmp_path: Path) -> None:
     for number in range(40):
         (tmp_path / f"{number}" / "deep").mkdir(parents=True)
-    before = len(os.listdir("/dev/fd"))
+    before = open_files()
     taken(tmp_path)
     with pytest.raises(BadSetup):
         taken(tmp_path, Limits(nodes=7))
-    assert len(os.listdir("/dev/fd")) == before
+    assert left_open(before) == []
 
 
 def test_pipes_and_sockets_are_skipped_and_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

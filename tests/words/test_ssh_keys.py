@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nacl.signing import SigningKey
 from required import require
+from waiting import PATIENCE
 
 from gatebus.sshkeys import (
     KeyProblem,
@@ -97,4 +98,4 @@ def test_openssh_reads_our_file_and_we_read_its_own(tmp_path: Path) -> None:
 
 
 def run(*command: str) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE).stdout

@@ -4,11 +4,12 @@
 use gatebus_jail::descriptors::{memfd, memory_memfd, receive, sealed_memfd, send, seqpacket_pair};
 use gatebus_wire::Layers;
 use gatebus_wire::keeper::{Answer, Compile, Ended, Ready, Request, Start};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 pub const MIB: u64 = 1 << 20;
@@ -40,6 +41,7 @@ pub struct Host {
     pub image: OwnedFd,
     next: u32,
     ended: Vec<(u32, Answer)>,
+    said: Option<Receiver<()>>,
 }
 
 pub struct Program {
@@ -51,33 +53,25 @@ pub struct Program {
 impl Host {
     /// A keeper of this executable with these words.
     pub fn new(executable: &str, words: &[&str]) -> Host {
-        Host::with_image(Command::new(executable), words, b"no image")
+        Host::heard(Command::new(executable), words)
     }
 
-    pub fn with_image(mut command: Command, words: &[&str], image: &[u8]) -> Host {
-        let (ours, theirs) = seqpacket_pair().expect("socketpair");
-        let number = theirs.as_raw_fd();
-        command.arg("keeper").args(words).stdin(Stdio::null());
-        // SAFETY: dup2 is allowed between fork and exec.
-        unsafe {
-            command.pre_exec(move || {
-                if libc::dup2(number, 3) == 3 && libc::fcntl(3, libc::F_SETFD, 0) == 0 {
-                    Ok(())
-                } else {
-                    Err(std::io::Error::last_os_error())
-                }
-            })
-        };
-        let keeper = command.spawn().expect("keeper");
-        drop(theirs);
-        let mut host = Host {
-            keeper,
-            socket: ours,
-            ready: Ready::default(),
-            image: sealed_memfd(image).expect("image"),
-            next: 1,
-            ended: Vec::new(),
-        };
+    /// What its processes say on standard error is shown when the test fails.
+    pub fn heard(mut command: Command, words: &[&str]) -> Host {
+        command.stderr(Stdio::piped());
+        let (mut keeper, socket) = keeper(command, words);
+        let said = keeper.stderr.take().map(pass_on);
+        Host::greeted(keeper, socket, b"no image", said)
+    }
+
+    pub fn with_image(command: Command, words: &[&str], image: &[u8]) -> Host {
+        let (keeper, socket) = keeper(command, words);
+        Host::greeted(keeper, socket, image, None)
+    }
+
+    fn greeted(keeper: Child, socket: OwnedFd, image: &[u8], said: Option<Receiver<()>>) -> Host {
+        let image = sealed_memfd(image).expect("image");
+        let mut host = Host { keeper, socket, ready: Ready::default(), image, next: 1, ended: Vec::new(), said };
         match host.next_answer() {
             Some((0, Answer::Ready(ready))) => host.ready = ready,
             other => panic!("the keeper did not say READY but {other:?}"),
@@ -194,7 +188,39 @@ impl Drop for Host {
     fn drop(&mut self) {
         let _ = self.keeper.kill();
         let _ = self.keeper.wait();
+        if let Some(said) = self.said.take().filter(|_| std::thread::panicking()) {
+            let _ = said.recv_timeout(Duration::from_secs(5)); // its last words are part of what the test says
+        }
     }
+}
+
+/// A process of this command that has the other end of the socket.
+fn keeper(mut command: Command, words: &[&str]) -> (Child, OwnedFd) {
+    let (ours, theirs) = seqpacket_pair().expect("socketpair");
+    let number = theirs.as_raw_fd();
+    command.arg("keeper").args(words).stdin(Stdio::null());
+    // SAFETY: dup2 is allowed between fork and exec.
+    unsafe {
+        command.pre_exec(move || {
+            if libc::dup2(number, 3) == 3 && libc::fcntl(3, libc::F_SETFD, 0) == 0 {
+                Ok(())
+            } else {
+                Err(std::io::Error::last_os_error())
+            }
+        })
+    };
+    (command.spawn().expect("keeper"), ours)
+}
+
+/// The harness keeps what a test's threads print, not what its processes do. Says when everything has been passed on.
+fn pass_on(stderr: ChildStderr) -> Receiver<()> {
+    let (over, said) = channel();
+    std::thread::spawn(move || {
+        let lines = BufReader::new(stderr).split(b'\n').map_while(Result::ok);
+        lines.for_each(|line| eprintln!("{}", String::from_utf8_lossy(&line)));
+        let _ = over.send(());
+    });
+    said
 }
 
 /// All words of a program.

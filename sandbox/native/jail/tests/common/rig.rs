@@ -48,7 +48,7 @@ pub fn ordinary_host(words: &[&str]) -> Host {
     }
     let mut command = Command::new(public_copy());
     command.uid(NOBODY).gid(NOBODY);
-    Host::with_image(command, words, b"no image")
+    Host::heard(command, words)
 }
 
 pub fn is_root() -> bool {
