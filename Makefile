@@ -61,12 +61,13 @@ lint: build
 	else echo 'no clippy here: the Rust code was not linted'; fi
 
 test-engine: build
-	$(CARGO) test --quiet --release --workspace --locked
+	@tests/quietly.sh 'Rust tests' cargo test --manifest-path sandbox/native/Cargo.toml --quiet --release --workspace --locked
 
 # Files of tests are dealt to as many processes as the smallest machine has processors: tests wait for processes half of the time.
 # In their order, so that the many small ones come last and nobody waits long for the other.
 test-python: build guests browser-tools kubo
-	$(BIN)/pytest --quiet --numprocesses $(or $(JOBS),2) --dist loadfile --no-loadscope-reorder
+	@tests/quietly.sh 'Python tests' \
+	  $(BIN)/pytest --quiet --numprocesses $(or $(JOBS),2) --dist loadfile --no-loadscope-reorder
 
 browser-tools: python
 	@tests/browser/install.sh "$(CACHE)"

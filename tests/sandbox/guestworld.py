@@ -17,7 +17,7 @@ from gatebus.services.identity import Identities
 from gatebus.services.origin import Door, Origin, Stream
 from gatebus.services.service_table import World, offers
 from gatebus.switchboard import Switchboard
-from sandbox import Limits, Outcome, Sandbox, Setup, Tree
+from sandbox import Limits, Outcome, Program, Sandbox, Setup, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -107,6 +107,7 @@ class Around:
     resident: Resident = field(default_factory=Resident)
     door: Door = field(default_factory=Door)
     turn: Turn | None = None
+    enough: trio.Event = field(default_factory=trio.Event)  # set: a program without an end is killed
 
 
 def board_for(personality: str, around: Around) -> Switchboard:
@@ -124,6 +125,11 @@ def board_for(personality: str, around: Around) -> Switchboard:
     return board
 
 
+async def kill_at(enough: trio.Event, program: Program) -> None:
+    await enough.wait()
+    program.kill()
+
+
 async def run_guest(box: Sandbox, wasm: bytes, setup: Setup | None = None, around: Around | None = None) -> Run:
     """Start a program, talk to it until it has ended, tell what it did."""
     around = around or Around()
@@ -133,6 +139,7 @@ async def run_guest(box: Sandbox, wasm: bytes, setup: Setup | None = None, aroun
         program.on_log = lambda _stream, data: log.extend(data)
         for caller in around.callers:
             nursery.start_soon(caller.serve)
+        nursery.start_soon(kill_at, around.enough, program)
         exchange = Exchange(program, board_for(image.personality, around), around.turn)
         await exchange.run()
         outcome = await program.wait()

@@ -93,11 +93,18 @@ async def test_a_connection_is_over_when_both_sides_have_closed_both_directions(
 
 
 async def test_hello_greets_one_connection_after_the_other(box: Sandbox) -> None:
-    callers = [Caller() for _ in range(10)]
-    around = Around(callers, limits=ENDLESS)
-    run = await run_guest(box, guest("tests/gate_hello.wasm"), function("multi"), around)
+    callers, enough = [Caller() for _ in range(10)], trio.Event()
+
+    async def ended() -> None:
+        for caller in callers:
+            await caller.ended_by_program.wait()
+        enough.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ended)
+        run = await run_guest(box, guest("tests/gate_hello.wasm"), function("multi"), Around(callers, enough=enough))
     assert [bytes(caller.output) for caller in callers] == [GREETING] * 10
-    assert (run.outcome.state, run.outcome.cause) == (State.KILLED, Cause.WALL_TIME)
+    assert (run.outcome.state, run.outcome.cause) == (State.KILLED, Cause.KILLED)
 
 
 async def test_hello_answers_input_until_it_ends(box: Sandbox) -> None:

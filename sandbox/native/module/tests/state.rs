@@ -88,7 +88,8 @@ fn a_state_that_is_cut_or_too_long_is_refused() {
 
 #[test]
 fn what_has_an_order_is_refused_in_another_one() {
-    let broken: [(&str, fn(&mut State)); 9] = [
+    type Change = fn(&mut State);
+    let broken: [(&str, Change); 9] = [
         ("its globals", |state| state.globals.swap(0, 1)),
         ("its globals", |state| state.globals[1].number = 0),
         ("its tables", |state| state.tables.push(Table { number: 1, entries: Vec::new() })),
