@@ -261,8 +261,16 @@ async def test_a_parked_program_is_stored_and_copied_and_stays_what_it_is(image_
         assert await ended(stream) == chained(b"hello world")
 
 
-async def test_a_parked_program_is_killed(image_directory: Path) -> None:
+@pytest.mark.parametrize("depth", ["parked", "stored"])
+async def test_one_that_is_suspended_is_killed_and_gone_when_that_is_answered(
+    depth: str, image_directory: Path
+) -> None:
+    """T16: what stands still does not hold up its own end."""
     async with live_world(image_directory) as world, world.talker() as bus:
         await launch(bus)
-        await bus.ask("suspend", instance=ONE, depth="parked")
+        await bus.ask("suspend", instance=ONE, depth=depth)
+        box = world.host.parts.box
+        assert box.statistics().running == (depth == "parked")
         assert (await bus.ask("kill", instance=ONE))["state"] == "KILLED"
+        assert box.statistics().running == 0
+        assert (await bus.ask("delete", instance=ONE))["state"] == "KILLED"

@@ -151,11 +151,12 @@ class Driver:
             await self.settle(instance)
 
     async def feed(self, _bus: Talker) -> None:
+        """Waiting without new bytes could be for ever: what was suspended with unread ones stays so."""
         instance = self.some(self.streams)
         if len(self.history.instances[instance].fed) < FED:
             await self._feed(instance, self.dice.randrange(1, 6))
-        if self.dice.random() < 0.5:
-            await self.settle(instance)
+            if self.dice.random() < 0.5:
+                await self.settle(instance)
 
     async def _feed(self, instance: bytes, size: int) -> None:
         data = self.dice.randbytes(size)
