@@ -314,3 +314,34 @@ def test_by_default_it_is_on_only_where_there_is_a_second_processor(monkeypatch:
     assert lookout.default_spin_us() == 0
     monkeypatch.setattr(lookout.os, "cpu_count", lambda: 2)
     assert lookout.default_spin_us() == SPIN_US
+
+
+async def test_a_socket_that_is_closed_while_it_is_looked_after_is_told_as_one_that_is_closed(
+    time: FakeTime, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    ours, _theirs = pair
+    watch = Lookout(50)
+    reader = Reader(watch, ours)
+    outcomes: list[str] = []
+
+    async def read() -> None:
+        try:
+            await reader.read()
+        except trio.ClosedResourceError:
+            outcomes.append("closed")
+
+    async def close() -> None:
+        """Its turn is so long that nobody looks any more after it."""
+        ours.close()
+        time.now += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch.run)
+        await trio.testing.wait_all_tasks_blocked()
+        watch.pulse()
+        async with trio.open_nursery() as both:
+            both.start_soon(read)
+            await trio.lowlevel.checkpoint()
+            both.start_soon(close)
+        nursery.cancel_scope.cancel()
+    assert (outcomes, reader.slept) == (["closed"], 0)
