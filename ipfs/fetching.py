@@ -21,6 +21,7 @@ from ipfs.troubles import BadName, Damaged, IpfsError, SourceFailed, TooLarge, U
 from ipfs.web import Patience, open_web
 
 T = TypeVar("T")
+_Answer = bytes | tuple[Asked, IpfsError]
 # Blocks of a CAR that are handed to a thread together.
 _BATCH = 16
 
@@ -83,8 +84,8 @@ class Fetcher:
         if not order:
             raise Unavailable(f"The block {cid} is not here, and no source is left that could be asked.")
         self.asked = True
-        send, receive = trio.open_memory_channel[bytes | IpfsError](len(order))
-        failures: list[IpfsError] = []
+        send, receive = trio.open_memory_channel[_Answer](len(order))
+        failures: list[tuple[Asked, IpfsError]] = []
         async with trio.open_nursery() as nursery:
             for count, source in enumerate(order, 1):
                 nursery.start_soon(self._try, source, cid, send)
@@ -95,14 +96,15 @@ class Fetcher:
                             nursery.cancel_scope.cancel()
                             return answer
                         failures.append(answer)
-        raise Unavailable(f"No source has the block {cid}. The last one: {failures[-1].text}")
+        answers = tuple(f"{source.source.url}: {fault.text}" for source, fault in failures)
+        raise Unavailable(f"No source has the block {cid}. The last one: {failures[-1][1].text}", answers)
 
-    async def _try(self, source: Asked, cid: Cid, send: trio.MemorySendChannel[bytes | IpfsError]) -> None:
+    async def _try(self, source: Asked, cid: Cid, send: trio.MemorySendChannel[_Answer]) -> None:
         try:
             await send.send(await source.block(cid))
         except IpfsError as fault:
             self._judge(source, fault)
-            await send.send(fault)
+            await send.send((source, fault))
 
     def _judge(self, source: Asked, fault: IpfsError) -> None:
         if isinstance(fault, Unverified) and source in self._sources:

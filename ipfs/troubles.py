@@ -66,9 +66,13 @@ class SourceRefused(IpfsError):
 
 
 class Unavailable(IpfsError):
-    """No source has the block."""
+    """No source has the block. `answers`: what each said, with its URL, for whoever chose them; never for others."""
 
     code = "unavailable"
+
+    def __init__(self, text: str, answers: tuple[str, ...] = ()) -> None:
+        super().__init__(text)
+        self.answers = answers
 
 
 class Damaged(IpfsError):

@@ -59,9 +59,13 @@ _PAGE = 65_536
 DATAGRAM_MAX = 64
 IDS = 1 << 32
 
+_OLDER = (
+    "The sandbox's executable did not understand its host: it was built from another version. Build it again (`make "
+    "build`); if that changes nothing, please report a bug."
+)
 SPAWNER_LOST = 4
 FAIL_TEXTS = {
-    1: ("bad-request", "The sandbox's keeper did not understand the request; this is a bug, please report it."),
+    1: ("bad-request", _OLDER),
     2: ("no-process", "No process could be made; the machine is short of memory or of processes. Try again later."),
     3: ("too-many-programs", "Too many programs run at once. Try again when some have ended."),
     SPAWNER_LOST: ("spawner-lost", "The process that starts programs ended; a new one is being made. Try again."),

@@ -514,7 +514,7 @@ export class Run {
 
   opening() {
     if (!this.#accepted) return [this.operation, { ...this.parameters, stream: this.#stream }]
-    return ["attach", { stream: this.#stream, taken: this.#output.received }]
+    return ["attach", { stream: this.#stream, taken: this.#output.received, gone: this.#input.taken }]
   }
 
   receive(kind, about, third) {

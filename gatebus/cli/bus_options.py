@@ -98,7 +98,7 @@ def _add_login(parser: argparse.ArgumentParser) -> None:
 
 def _add_ipfs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--ipfs", action="store_true", help="to no host: into your IPFS store and your nodes; prints the CID of each"
+        "--ipfs", action="store_true", help="to no host: files, directories into your IPFS store and nodes; prints CIDs"
     )
 
 
@@ -144,7 +144,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "kill": Command("INSTANCE ...", "Kill instances.", (1, 100), INSTANCE_NOTES),
         "rm": Command("INSTANCE ...", "Forget instances that have ended.", (1, 100), INSTANCE_NOTES),
         "push": Command(
-            "FILE ...",
+            "FILE ... | --ipfs FILE_OR_DIRECTORY ...",
             "Upload modules and pin them; prints the SHA-256 of each.",
             (1, 100),
             add=(add_tags, _add_loose, _add_ipfs),

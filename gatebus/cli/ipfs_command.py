@@ -18,15 +18,17 @@ import trio
 from gatebus.cli.ipfs_options import IpfsOptions
 from gatebus.cli.wording import progress_text
 from gatebus.faults import NoContent
+from gatebus.snapshots.takenforfile import read_as_file
 from ipfs.addresses import NODE, Address, Source, parse_address_untrusted, parse_source_untrusted
 from ipfs.blockstore import BlockStore
 from ipfs.caps import MIB, Budget
+from ipfs.cid import Cid
 from ipfs.content import about, add, complete, copy, find, listed, read, save
 from ipfs.fetching import Fetcher, open_fetcher
 from ipfs.importer import profile_named
 from ipfs.pins import Pins, collect
 from ipfs.publishing import publish
-from ipfs.troubles import IpfsError
+from ipfs.troubles import IpfsError, SourceFailed, Unavailable
 
 T = TypeVar("T")
 # Asked where nothing is configured: gateways of the IPFS foundations that serve verifiable blocks. They learn what is
@@ -44,7 +46,7 @@ def ipfs(options: IpfsOptions) -> int:
     try:
         return _run(partial(_COMMANDS[options.command], options))
     except IpfsError as fault:
-        sys.stderr.write(f"gatebus: {fault.text}\n")
+        _told(told_in_full(fault))
         return _OURS
 
 
@@ -53,14 +55,23 @@ def read_program(sources: tuple[str, ...] | None, limit: int, name: str) -> byte
 
     async def fetch() -> bytes:
         budget = Budget(bytes=limit + MIB, blocks=10_000, seconds=_PROGRAM_SECONDS)
+        address = parse_address_untrusted(name)
         async with open_fetcher(open_store(), chosen(sources), budget, _told) as fetcher:
             with progress(fetcher):
-                return await read(fetcher, parse_address_untrusted(name), limit)
+                async with read_as_file(fetcher, address.cid):
+                    return await read(fetcher, address, limit)
 
     try:
         return _run(fetch)
     except IpfsError as fault:
-        raise NoContent(fault.text) from None
+        raise NoContent(told_in_full(fault)) from None
+
+
+def told_in_full(fault: IpfsError) -> str:
+    """Its text; what each source answered is said beside it, with its URL: the person has chosen them."""
+    for each in fault.answers if isinstance(fault, Unavailable) else ():
+        _told(each)
+    return fault.text
 
 
 def _run(task: Callable[[], Awaitable[T]]) -> T:
@@ -121,7 +132,10 @@ def _say(text: str) -> None:
 
 async def _with_fetcher(options: IpfsOptions, do: Callable[[Fetcher, Address], Awaitable[T]]) -> T:
     address = parse_address_untrusted(options.arguments[0])
-    async with open_fetcher(open_store(), chosen(options.sources), _BUDGET, _told) as fetcher:
+    async with (
+        open_fetcher(open_store(), chosen(options.sources), _BUDGET, _told) as fetcher,
+        read_as_file(fetcher, address.cid),
+    ):
         return await do(fetcher, address)
 
 
@@ -132,13 +146,19 @@ async def _add(options: IpfsOptions) -> int:
         with store.shared():
             root = await add(store, Path(name), profile)
             Pins(store).add(root.cid)
+            _say(f"{root.cid} {name}" if len(options.arguments) > 1 else str(root.cid))
             for node in nodes:
-                with line() as draw:
-                    await publish(
-                        store, node, root.cid, told=lambda done, whole: draw(progress_text(done, whole, "sent"))
-                    )
-        _say(f"{root.cid} {name}" if len(options.arguments) > 1 else str(root.cid))
+                await give(store, node, root.cid)
     return 0
+
+
+async def give(store: BlockStore, node: Source, root: Cid) -> None:
+    """To a node. Raises SourceFailed, which says to which one."""
+    try:
+        with line() as draw:
+            await publish(store, node, root, told=lambda done, whole: draw(progress_text(done, whole, "sent")))
+    except IpfsError as fault:
+        raise SourceFailed(f"It is kept in your store, but a node did not take it: {node.url}: {fault.text}") from None
 
 
 async def _cat(options: IpfsOptions) -> int:

@@ -22,6 +22,9 @@ from gatebus.faults import UsageError
 
 Work = Callable[[Connection], Awaitable[Result]]
 _BAR_FROM = 256 * 1024
+# How content is written: an address, or the bare CID of a snapshot (version 1, dag-cbor, SHA-256, base 32), whose
+# fourth letter is no digit of a snapshot's name.
+_CONTENT = ("ipfs://", "/ipfs/", "bafyrei")
 
 
 def _say(connection: Connection, value: object, line: str) -> Result:
@@ -67,7 +70,7 @@ async def _snapshot_by_content(connection: Connection) -> Result:
     result = _say(connection, {**asdict(taken), "cid": cid}, cid)
     if not trouble:
         return result
-    return failed("", "no-content", f"It is kept in your store, but a node did not take it: {trouble}")
+    return failed("", "no-content", trouble)
 
 
 async def _restore(connection: Connection) -> Result:
@@ -79,7 +82,7 @@ async def _restore(connection: Connection) -> Result:
 
 async def _named(connection: Connection, typed: str) -> bytes:
     """A snapshot of the host, or one that is brought to it by its content."""
-    if not typed.startswith("ipfs://"):
+    if not typed.startswith(_CONTENT):
         return await connection.snapshot(typed)
     from gatebus.cli.snapshot_content import file_by_content
 

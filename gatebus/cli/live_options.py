@@ -20,7 +20,7 @@ SNAPSHOT_NOTES = """SNAPSHOT is a name as `gatebus snapshot` printed it, its fir
 only one of your snapshots has (`gatebus snapshots`)."""
 
 RESTORE_NOTES = f"""{SNAPSHOT_NOTES}
-ipfs://CID is what `gatebus snapshot --ipfs` printed, here or elsewhere: its blocks are fetched from
+ipfs://CID, or CID alone, is what `gatebus snapshot --ipfs` printed, here or elsewhere: its blocks are fetched from
 GATEBUS_IPFS_SOURCES (or the public gateways), verified, and brought to the host as by `gatebus import`."""
 
 SHOW_NOTES = """Where there is a file of that name it is the file: a state of `gatebus run --suspend-after TIME --state
@@ -134,7 +134,7 @@ LIVE_COMMANDS: Mapping[str, Command] = MappingProxyType(
             add=(add_tags, _add_content),
         ),
         "restore": Command(
-            "[--tag TAG] SNAPSHOT | ipfs://CID",
+            "[--tag TAG] SNAPSHOT | [ipfs://]CID",
             "A new instance goes on from a snapshot; prints its id.",
             (1, 1),
             RESTORE_NOTES,

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
-from gatebus.cli.ipfs_command import chosen, line, open_store, progress
-from gatebus.cli.wording import progress_text
+from gatebus.cli.ipfs_command import chosen, give, open_store, progress, told_in_full
 from gatebus.faults import NoContent
 from gatebus.snapshots.contentblocks import check_root_untrusted, from_blocks_untrusted
 from gatebus.snapshots.fileblocks import blocks_of_file_untrusted
@@ -26,7 +25,6 @@ from ipfs.caps import Budget
 from ipfs.content import complete
 from ipfs.fetching import open_fetcher
 from ipfs.pins import Pins
-from ipfs.publishing import publish
 from ipfs.troubles import IpfsError
 
 if TYPE_CHECKING:
@@ -59,10 +57,7 @@ async def save_by_content(place: Shelf, data: bytes) -> tuple[str, str]:
         root = await trio.to_thread.run_sync(_put, place.store, data)
     try:
         for node in place.nodes:
-            with line() as draw:
-                await publish(
-                    place.store, node, root, told=lambda done, whole: draw(progress_text(done, whole, "sent"))
-                )
+            await give(place.store, node, root)
     except IpfsError as fault:
         return str(root), fault.text
     return str(root), ""
@@ -95,7 +90,7 @@ def _said() -> Iterator[None]:
     try:
         yield
     except IpfsError as fault:
-        raise NoContent(fault.text) from None
+        raise NoContent(told_in_full(fault)) from None
 
 
 def _whole(store: BlockStore, root: Cid) -> bytes:

@@ -126,7 +126,7 @@ def _advice(cause: Cause, limits: Limits, image: Image | None) -> str:
             return f"Try --stack {written(STACK_LARGE, 'bytes')}."
         case Cause.CALL_STACK_EXHAUSTED:
             return _more("stack", limits)
-        case Cause.INTERNAL | Cause.NO_FUNCTION | Cause.KILLED:
+        case Cause.INTERNAL | Cause.NO_FUNCTION | Cause.KILLED | Cause.ORPHANED:
             return ""
     return "Tell its author."
 

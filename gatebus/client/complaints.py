@@ -85,6 +85,10 @@ class Denied(HostError):
     """Who asks may not, or asked for what is not there."""
 
 
+class StateUnusable(Denied):
+    """The fault of a snapshot, or of the file of one: damaged, of another program, or not one that the host takes."""
+
+
 class QuotaReached(HostError):
     """A total of the principal or of the host; the text has the number."""
 
@@ -104,7 +108,8 @@ class HostTrouble(HostError):
 _KINDS: Mapping[str, type[HostError]] = MappingProxyType(
     {
         **dict.fromkeys(("not-authorized", "forbidden", "origin", "not-found", "conflict"), Denied),
-        **dict.fromkeys(("stream-exists", "attached-elsewhere", "bad-state"), Denied),
+        **dict.fromkeys(("stream-exists", "attached-elsewhere"), Denied),
+        "bad-state": StateUnusable,
         **dict.fromkeys(("quota-instances", "quota-memory", "quota-storage", "quota-uploads"), QuotaReached),
         **dict.fromkeys(("quota-connections", "busy", "stop-late"), QuotaReached),
         **dict.fromkeys(("refused", "compile-limit", "bad-setup", "not-suspendable"), ProgramRefused),

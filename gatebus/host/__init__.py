@@ -9,11 +9,11 @@ Which module has what:
             hostsettings (the table of what can be set), configreader (TOML, environment, flags -> HostConfig),
             configtext (and back), policy (operation x principal -> allowed; owner checks), quotas (totals per host
             and account), refusals (what is said no to), moduledata (records, seals, what expires), statuses
-    wires   modulestore (modules by sha256, uploads, pins), under it moduleupload, modulefiles, modulerecords and
-            storedisk; identityfile (private keys), keyring (authorized_keys), log (the only way to log), instances
-            (one running program: its exchange, its streams, its end), busstreams (one stream: origin's Client <-> a
-            channel; survives its link), operations (table: name -> handler), attendant (drives one session over one
-            link)
+    wires   modulestore (modules by sha256, uploads, pins), under it moduleupload, modulefiles, modulerecords,
+            recordbook and storedisk; identityfile (private keys), keyring (authorized_keys), log (the only way to
+            log), instances (one running program: its exchange, its streams, its end), busstreams (one stream: origin's
+            Client <-> a channel; survives its link), operations (table: name -> handler), attendant (drives one
+            session over one link)
     assembly  Host (here: server), serving (its sockets), gatebus/cli/serve_command
 
 The data path (gatebus.turn, gatebus.lookout): a host has one Turn. Each `Exchange(program, board, turn, lookout.pulse)`

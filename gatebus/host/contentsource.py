@@ -20,6 +20,7 @@ from gatebus.contentbounds import FETCH_BLOCKS, FETCH_COST, FETCH_KEPT, FETCH_SE
 from gatebus.faults import StoreBroken
 from gatebus.host.allowances import Allowances
 from gatebus.host.refusals import Refusal
+from gatebus.snapshots.takenforfile import read_as_file
 from ipfs.addresses import parse_address_untrusted
 from ipfs.blockstore import BlockStore
 from ipfs.caps import MIB, Budget
@@ -67,7 +68,8 @@ class ContentSource:
                 budget = Budget(bytes=left, blocks=FETCH_BLOCKS, seconds=FETCH_SECONDS)
                 async with open_fetcher(self._store, self._gateways, budget, self._told) as fetcher:
                     try:
-                        return await read(fetcher, wanted, size)
+                        async with read_as_file(fetcher, wanted.cid):
+                            return await read(fetcher, wanted, size)
                     finally:
                         self._charge(account, fetcher)
 

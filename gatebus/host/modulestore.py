@@ -60,7 +60,7 @@ async def open_module_store(
             files = await trio.to_thread.run_sync(ModuleFiles, folder / "modules")
         one = trio.CapacityLimiter(1)
         records = await trio.to_thread.run_sync(ModuleRecords, folder / "records.sqlite", limiter=one)
-        store = ModuleStore(StoreDisk(files, records, one), bounds, quotas, clock)
+        store = ModuleStore(StoreDisk(one, files, records), bounds, quotas, clock)
         try:
             await store.count()
             yield store

@@ -37,9 +37,11 @@ _ELSEWHERE = MappingProxyType(
 )
 
 _WENT_BACK = (
-    "The host ended unexpectedly and went back to what it had stored of the program; you have had more of its bytes "
-    "than it has written by then. Open another stream."
+    "The host ended unexpectedly and went back to what it had stored of the program; {} than it {} by then. Open "
+    "another stream."
 )
+_WRITTEN = _WENT_BACK.format("you have had more of its bytes", "has written")
+_READ = _WENT_BACK.format("it has had more of your bytes", "knows of")
 
 
 def call(parts: HostParts, line: Line, given: Parameters) -> None:
@@ -161,9 +163,7 @@ def _roused(parts: HostParts, line: Line, instance: Instance, then: Callable[[],
 def _attach(parts: HostParts, line: Line, given: Parameters) -> None:
     stream = parts.registry.own_stream(line.principal, requests.id_untrusted(given, "stream"))
     taken = requests.count_untrusted(given, "taken")
-    recovered = stream.instance.live is not None and stream.instance.live.recovered is not None
-    if recovered and taken > stream.flows.out.sent:
-        raise Refusal("conflict", _WENT_BACK)
+    _check_went_back(stream, taken, requests.count_untrusted(given, "gone", 0))
     if not stream.flows.out.holds(taken):
         raise Refusal("bad-request", f"The stream cannot go on at byte {taken}: it is gone, or was never sent.")
     if stream.carrier is not None:
@@ -175,6 +175,17 @@ def _attach(parts: HostParts, line: Line, given: Parameters) -> None:
     line.resume(stream.flows, taken, {"instance": stream.instance.id})
     _mount(parts, line, stream)
     parts.lives.touched(stream.instance)
+
+
+def _check_went_back(stream: BusStream, taken: int, gone: int) -> None:
+    """Only what is stored can be older than its client. It may have been stored again, and another host run, since."""
+    live = stream.instance.live
+    if live is None or (live.recovered is None and live.snapshot is None):
+        return
+    if taken > stream.flows.out.sent:
+        raise Refusal("conflict", _WRITTEN)
+    if gone > stream.flows.into.received:
+        raise Refusal("conflict", _READ)
 
 
 def _stream(flows: Flows, name: bytes, line: Line, instance: Instance, parts: HostParts) -> BusStream:

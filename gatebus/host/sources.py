@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 # Where a script lies inside, and what stands for it and for what is typed behind it, in an interpreter's arguments.
 SCRIPT = "script"
 FILE, ARGUMENTS = "{file}", "{arguments}"
+_NO_CONTENT = (
+    "This host fetches nothing by content: its owner names `gateways` under `[fetch]` in its configuration. Or fetch "
+    "it yourself, `gatebus ipfs get`, and send the file."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,8 @@ class Sources:
 
     def _source(self, address: str) -> Source:
         source = self._table.get(address.partition("://")[0])
+        if source is None and address.startswith("ipfs://"):
+            raise Refusal("not-found", _NO_CONTENT)
         if source is None:
             there = ", ".join(f"{scheme}://" for scheme in sorted(self._table)) or "none"
             raise Refusal("not-found", f"This host fetches no modules from there. Upload it. Sources: {there}.")

@@ -1,7 +1,8 @@
-"""The disk under the module store: one folder for one host, files and records in threads; a wire.
+"""The disk under a store: one folder for one host, files and records in threads; a wire.
 
-Where it stands: below modulestore and moduleupload. In: calls that block. Out: their results; a full disk as a Refusal,
-because whoever sent the bytes should know, everything else as StoreBroken; never a path.
+Where it stands: below modulestore and moduleupload, and below the store of snapshots. In: calls that block. Out: their
+results; a full disk as a Refusal, because whoever sent the bytes should know, everything else as StoreBroken; never a
+path.
 """
 
 import errno
@@ -26,11 +27,10 @@ _TAKEN = "Another gatebus host uses this data directory. Stop it, or give this o
 
 
 @dataclass(frozen=True, slots=True)
-class StoreDisk:
-    files: ModuleFiles
-    records: ModuleRecords
+class Disk:
+    """Below a store: its records' only thread at a time, and any thread for its files."""
+
     one: trio.CapacityLimiter
-    """The database's only thread at a time."""
 
     async def record(self, function: Callable[..., T], *arguments: object) -> T:
         return await trio.to_thread.run_sync(partial(function, *arguments), limiter=self.one)
@@ -38,6 +38,12 @@ class StoreDisk:
     async def file(self, function: Callable[..., T], *arguments: object) -> T:
         with told():
             return await trio.to_thread.run_sync(partial(function, *arguments))
+
+
+@dataclass(frozen=True, slots=True)
+class StoreDisk(Disk):
+    files: ModuleFiles
+    records: ModuleRecords
 
 
 @contextmanager

@@ -233,7 +233,7 @@ class Session:
         if flows is not None:
             taken, window = flows.into.resume()
             if operation == "attach":
-                parameters = {**parameters, "taken": taken}
+                parameters = {**parameters, "taken": taken, "gone": flows.out.taken}
         message = self.send(Open(number, operation, parameters, window))
         if flows is not None:
             flows.out.end_sent = False

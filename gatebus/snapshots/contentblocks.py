@@ -63,6 +63,14 @@ def check_root_untrusted(root: Cid, block: bytes) -> None:
     _root_untrusted(root, lambda _cid: block)
 
 
+def is_snapshot_untrusted(root: Cid, block: bytes) -> bool:
+    try:
+        check_root_untrusted(root, block)
+    except BadSnapshot:
+        return False
+    return True
+
+
 class _Blocks:
     """Only what the root links to: a stranger's manifest must not name what merely lies in somebody's store."""
 

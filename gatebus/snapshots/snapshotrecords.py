@@ -1,34 +1,31 @@
-"""Records of snapshots and of instances in SQLite; a wire. Every call blocks; one thread at a time.
+"""Records of snapshots and of instances in a RecordBook; a wire. Every call blocks; one thread at a time.
 
-In:  frozen records of ours; the file of an earlier run (untrusted: every row is sealed, the file is checked whole when
-it is opened). Out: records, StoreBroken, a Refusal (full disk, a conflict).
+In:  frozen records of ours; rows of an earlier run (untrusted: every one is sealed). Out: records, StoreBroken, a
+Refusal (full disk, a conflict).
 
-WAL with full sync: what was answered is on the disk. A snapshot, its file and the change of its instance's record are
+What was answered is on the disk. A snapshot, its file and the change of its instance's record are
 one transaction: after a crash there is all of it or nothing.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gatebus.durable import sync_folder
 from gatebus.failpoints import UNWATCHED
 from gatebus.faults import StoreBroken
-from gatebus.host.refusals import Refusal, disk_full
+from gatebus.host.recordbook import Book, RecordBook
+from gatebus.host.refusals import Refusal
 from gatebus.snapshots.packfolder import Pack
 from gatebus.snapshots.packset import SharedGone
 from gatebus.snapshots.savedwords import STATES, BadSnapshot, Change, Record, SnapshotLine, about_bytes, about_untrusted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from gatebus.failpoints import Failpoints
 
-_FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")  # as gatebus.host.modulerecords has it
 _VERSION = 1
 _NAME = 16  # of a file of chunks
 _SEAL = 16
@@ -60,54 +57,15 @@ class Stored(NamedTuple):
     packs: tuple[bytes, ...]
 
 
-class SnapshotRecords:
+class SnapshotRecords(RecordBook):
     """Raises StoreBroken from every method, and Refusal when the disk is full: then nothing was changed."""
 
     def __init__(self, path: Path, points: Failpoints = UNWATCHED) -> None:
+        super().__init__(path, Book(_SCHEMA, _VERSION, "The records of snapshots", _DAMAGED, (BadSnapshot,)))
         self._points = points
-        with _told():
-            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        try:
-            with _told():
-                self._prepare()
-                sync_folder(path.parent)
-        except BaseException:
-            self._database.close()
-            raise
-
-    def _prepare(self) -> None:
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=FULL")
-        (version,) = self._database.execute("PRAGMA user_version").fetchone()
-        if version == 0 and not self._database.execute("SELECT 1 FROM sqlite_schema").fetchone():
-            with self._change():
-                for statement in filter(str.strip, _SCHEMA.split(";")):
-                    self._database.execute(statement)
-                self._database.execute(f"PRAGMA user_version={_VERSION}")
-        elif version != _VERSION:
-            raise StoreBroken(
-                "The records of snapshots are of another version of gatebus, or damaged. Use that version."
-            )
-        if self._database.execute("PRAGMA integrity_check").fetchone() != ("ok",):
-            raise StoreBroken(_DAMAGED)
-
-    def close(self) -> None:
-        with _told():
-            self._database.close()
-
-    @contextmanager
-    def _change(self) -> Iterator[None]:
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._database.execute("COMMIT")
-        except BaseException:
-            if self._database.in_transaction:  # a full disk may have ended it already
-                self._database.execute("ROLLBACK")
-            raise
 
     def _rows(self, table: str, where: str = "", *values: object) -> list[Row]:
-        with _told():
+        with self._told():
             statement = f"SELECT * FROM {table} {where}"  # noqa: S608  # both are texts of this file
             return [_sealed(table, row) for row in self._database.execute(statement, values)]
 
@@ -150,19 +108,19 @@ class SnapshotRecords:
 
     def modules(self) -> frozenset[str]:
         """Programs that some snapshot needs."""
-        with _told():
+        with self._told():
             rows = self._database.execute("SELECT DISTINCT module FROM snapshot").fetchall()
             return frozenset(str(row[0]) for row in rows)
 
     def needed(self, module: str) -> bool:
-        with _told():
+        with self._told():
             return bool(self._database.execute("SELECT 1 FROM snapshot WHERE module=? LIMIT 1", (module,)).fetchone())
 
     def keep(self, stored: Stored, pack: Pack, change: Change | None) -> Stored:
         """All of it, or nothing. One that is there already stays and is returned. Raises SharedGone, Refusal."""
         line = stored.line
         self._points.reached("save-committing")
-        with _told(), self._change():
+        with self._told(), self._change():
             there = self.snapshot(line.id, line.account)
             if there is None:
                 self._insert(stored, pack)
@@ -185,7 +143,7 @@ class SnapshotRecords:
     def drop(self, account: str, snapshot: bytes) -> bool:
         """Whether it was there. Raises Refusal when an instance goes on from it."""
         self._points.reached("drop-committing")
-        with _told(), self._change():
+        with self._told(), self._change():
             if self.snapshot(snapshot, account) is None:
                 return False
             if any(each.account == account for each in self.instances_from(snapshot)):
@@ -204,12 +162,12 @@ class SnapshotRecords:
 
     def restore_pack(self, pack: Pack) -> None:
         """Of a file that was found again."""
-        with _told(), self._change():
+        with self._told(), self._change():
             self._put("pack", *pack)
 
     def forget_unused(self, held: Callable[[], Iterable[bytes]]) -> list[Pack]:
         """Files that no snapshot needs, and nobody reads or is about to share; theirs alone to remove now."""
-        with _told(), self._change():
+        with self._told(), self._change():
             used = {name for stored in self.snapshots() for name in stored.packs}.union(held())
             unused = [each for each in self.packs() if each.name not in used]
             for each in unused:
@@ -232,7 +190,7 @@ class SnapshotRecords:
     def put(self, change: Change) -> Record:
         """Compare and set. Raises Refusal (conflict; not-found: its snapshot is not there)."""
         self._points.reached("record-committing")
-        with _told(), self._change():
+        with self._told(), self._change():
             record = self._set(change)
         self._points.reached("record-committed")
         return record
@@ -250,7 +208,7 @@ class SnapshotRecords:
     def delete(self, instance: bytes, seen: int) -> None:
         """Raises Refusal (conflict)."""
         self._points.reached("record-committing")
-        with _told(), self._change():
+        with self._told(), self._change():
             self._compare(instance, seen)
             self._database.execute("DELETE FROM instance WHERE instance=?", (instance,))
         self._points.reached("record-committed")
@@ -259,20 +217,6 @@ class SnapshotRecords:
         now = self.instance(instance)
         if (now.revision if now is not None else 0) != seen:
             raise Refusal("conflict", "The instance was changed meanwhile. Look at it again.")
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """What SQLite says, as our own error: without the path."""
-    try:
-        yield
-    except sqlite3.OperationalError as problem:
-        name = getattr(problem, "sqlite_errorname", "unknown")
-        if name in _FULL:
-            raise disk_full() from problem
-        raise StoreBroken(f"The records of snapshots cannot be used ({name}). Look at their disk.") from problem
-    except (sqlite3.Error, OSError, ValueError, TypeError, OverflowError, BadSnapshot) as problem:
-        raise StoreBroken(_DAMAGED) from problem
 
 
 def _seal(table: str, values: Iterable[object]) -> bytes:

@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -29,7 +28,7 @@ from gatebus.failpoints import UNWATCHED, Failpoints
 from gatebus.faults import StoreBroken
 from gatebus.host.quotas import Amounts
 from gatebus.host.refusals import Refusal
-from gatebus.host.storedisk import alone, told
+from gatebus.host.storedisk import Disk, alone, told
 from gatebus.snapshots.loadingwork import Source, read_difference, read_snapshot
 from gatebus.snapshots.manifestwords import decode_untrusted
 from gatebus.snapshots.packfolder import PackFolder
@@ -85,7 +84,7 @@ async def open_snapshot_store(
             packs = await trio.to_thread.run_sync(PackFolder, folder / "packs", settings.points)
         path = folder / "snapshots.sqlite"
         database = await trio.to_thread.run_sync(SnapshotRecords, path, settings.points, limiter=one)
-        store = SnapshotStore(SnapshotDisk(packs, database, one), quotas, settings)
+        store = SnapshotStore(SnapshotDisk(one, packs, database), quotas, settings)
         try:
             await store.count()
             yield store
@@ -95,18 +94,9 @@ async def open_snapshot_store(
 
 
 @dataclass(frozen=True, slots=True)
-class SnapshotDisk:
+class SnapshotDisk(Disk):
     folder: PackFolder
     database: SnapshotRecords
-    one: trio.CapacityLimiter
-    """The database's only thread at a time."""
-
-    async def record(self, function: Callable[..., T], *arguments: object) -> T:
-        return await trio.to_thread.run_sync(partial(function, *arguments), limiter=self.one)
-
-    async def file(self, function: Callable[..., T], *arguments: object) -> T:
-        with told():
-            return await trio.to_thread.run_sync(partial(function, *arguments))
 
 
 class Contents(NamedTuple):

@@ -63,7 +63,7 @@ async def take_in_untrusted(
                 await disk.file(importer.feed, data)
             written, imported = await disk.file(importer.finish)
         except BadSnapshot as fault:
-            raise Refusal("bad-request", fault.text) from fault
+            raise Refusal("bad-state", fault.text) from fault
         policy.check(imported.key)
     except BaseException:
         with trio.move_on_after(ANSWERED_SECONDS, shield=True):

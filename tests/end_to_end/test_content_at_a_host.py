@@ -177,4 +177,7 @@ def test_a_host_without_gateways_asks_nobody_and_says_so(tmp_path: Path) -> None
     with serving(tmp_path, "--listen", "127.0.0.1:0"):
         done = gatebus(tmp_path, "call", ADDRESS)
     assert (done.returncode, done.stdout) == (OURS, b"")
-    assert b"This host fetches no modules from there. Upload it. Sources: host://." in done.stderr
+    assert (
+        b"This host fetches nothing by content: its owner names `gateways` under `[fetch]` in its configuration. Or "
+        b"fetch it yourself, `gatebus ipfs get`, and send the file.\n"
+    ) in done.stderr

@@ -111,9 +111,28 @@ async def test_a_node_that_is_not_there_is_told_and_the_file_is_kept_here(tmp_pa
     (tmp_path / "file").write_bytes(b"mine")
     line = ("ipfs", "add", "--source", "node+http://127.0.0.1:1", "file")
     done = await trio.to_thread.run_sync(process, tmp_path, *line)
+    assert done.returncode == OURS
+    assert done.stderr == (
+        b"gatebus: It is kept in your store, but a node did not take it: "
+        b"http://127.0.0.1:1: The source did not answer properly.\n"
+    )
+    assert (await trio.to_thread.run_sync(process, tmp_path, "ipfs", "pin")).stdout == done.stdout
+    assert done.stdout.startswith(b"baf")
+
+
+async def test_what_each_source_answered_is_said_beside_what_nobody_has(tmp_path: Path) -> None:
+    server, missing = Hostile({}), imported(b"nobody has this")[0].cid
+    async with serving(server):
+        line = ["--source", "local+http://127.0.0.1:1", "--source", f"local+{server.url}"]
+        done = await trio.to_thread.run_sync(process, tmp_path, "ipfs", "cat", str(missing), *line)
     assert (done.returncode, done.stdout) == (OURS, b"")
-    assert done.stderr == b"gatebus: The source did not answer properly.\n"
-    assert (await trio.to_thread.run_sync(process, tmp_path, "ipfs", "pin")).stdout.startswith(b"baf")
+    assert sorted(done.stderr.decode().splitlines()) == sorted(
+        [
+            "gatebus: http://127.0.0.1:1: The source did not answer properly.",
+            f"gatebus: {server.url}: The source does not have it (status 404).",
+            f"gatebus: No source has the block {missing}. The last one: The source does not have it (status 404).",
+        ]
+    )
 
 
 def test_a_directory_is_listed_and_saved(gatebus: Gatebus, tmp_path: Path) -> None:

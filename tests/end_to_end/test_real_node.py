@@ -10,6 +10,7 @@ import pytest
 from command_programs import HELLO
 from hostprocess import PATIENCE, gatebus, serving
 from ipfsdata import vector
+from liveworld import CHAIN, chained
 from realnode import Kubo, kubo_running
 
 from ipfs.addresses import LOCAL_GATEWAY, NODE, Address, Source
@@ -34,6 +35,7 @@ ASKED = {
     "kubo-v1": ("--cid-version=1", "--chunker=size-262144", "--max-file-links=174"),
     "unixfs-v1-2025": ("--cid-version=1", "--chunker=size-1048576", "--max-file-links=1024"),
 }
+HOST = ("--listen", "127.0.0.1:0", "--stop-seconds", "0")
 SIZES = (0, 1, 262_144, 262_145, 3_000_000)
 
 
@@ -89,6 +91,33 @@ def test_what_is_pushed_here_is_read_and_kept_there(kubo: Kubo, tmp_path: Path) 
     cid = done.stdout.decode().strip()
     assert kubo.command("cat", cid) == data
     assert kubo.command("pin", "ls", "--type=recursive", cid).decode().split() == [cid, "recursive"]
+
+
+def test_a_stopped_program_is_kept_by_the_node_and_goes_on_at_hosts_that_ask_its_rpc_or_its_gateway(
+    kubo: Kubo, tmp_path: Path
+) -> None:
+    (tmp_path / "chain.wat").write_bytes(CHAIN)
+    with serving(tmp_path, *HOST):
+        launched = gatebus(tmp_path, "launch", "--transient", str(tmp_path / "chain.wat"))
+        taken = gatebus(
+            tmp_path,
+            "snapshot",
+            "--ipfs",
+            launched.stdout.decode().strip(),
+            GATEBUS_IPFS_SOURCES=f"node+{kubo.rpc}",
+        )
+    assert (taken.returncode, taken.stderr) == (0, b"")
+    cid = taken.stdout.decode().strip()
+    assert kubo.command("pin", "ls", "--type=recursive", cid).decode().split() == [cid, "recursive"]
+    other = tmp_path / "other"
+    other.mkdir()
+    with serving(other, *HOST):
+        for number, source in enumerate((f"node+{kubo.rpc}", f"local+{kubo.gateway}")):
+            place = {"GATEBUS_IPFS_SOURCES": source, "GATEBUS_IPFS_STORE": str(tmp_path / f"store {number}")}
+            restored = gatebus(other, "restore", f"ipfs://{cid}", **place)
+            assert (restored.returncode, restored.stderr) == (0, b"")
+            said = gatebus(other, "io", restored.stdout.decode().strip(), stdin=b"hello")
+            assert (said.returncode, said.stdout) == (0, chained(b"hello"))
 
 
 @pytest.mark.parametrize("name", PROFILES)

@@ -19,6 +19,7 @@ from ipfs.pins import Pins, below
 if TYPE_CHECKING:
     from pathlib import Path
 
+TAKEN_FOR_A_FILE = "It is a stopped program, no file. `gatebus restore ipfs://{}` lets it go on."
 HOST = ("--listen", "127.0.0.1:0", "--stop-seconds", "0")
 
 
@@ -61,8 +62,15 @@ async def test_a_program_goes_on_at_a_host_that_has_never_heard_of_it(tmp_path: 
     def story() -> None:
         source = {"GATEBUS_IPFS_SOURCES": f"local+{server.url}"}
         with serving(other, *HOST):
-            instance = says(other, "restore", f"ipfs://{cid}", **source).decode().strip()
-            assert says(other, "io", instance, stdin=b"hello") == chained(b"hello")
+            for named in (f"ipfs://{cid}", cid):
+                instance = says(other, "restore", named, **source).decode().strip()
+                assert says(other, "io", instance, stdin=b"hello") == chained(b"hello")
+        for line in (("stat",), ("ls",), ("cat",), ("get",)):
+            done = gatebus(other, "ipfs", *line, cid, "--offline")
+            assert (done.returncode, done.stdout) == (125, b"")
+            assert done.stderr.decode() == f"gatebus: {TAKEN_FOR_A_FILE.format(cid)}\n"
+        done = gatebus(other, "run", f"ipfs://{cid}", GATEBUS_IPFS_SOURCES="")
+        assert TAKEN_FOR_A_FILE.format(cid) in done.stderr.decode()
 
     async with gateways(server):
         await trio.to_thread.run_sync(story)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from busworld import BusWorld, Talker
+    from busworld import BusWorld, Channel, Talker
 
 T = TypeVar("T")
 
@@ -130,9 +130,26 @@ async def test_a_client_that_knows_more_than_the_stored_program_is_told_so(
         await recorded(world, ONE, "running")
     async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
         await until(bus, ONE, state="RUNNING")
-        error = await bus.attach(stream).error()
-        assert error.code == "conflict"
-        assert error.text.startswith("The host ended unexpectedly and went back to what it had stored of the program;")
+        await went_back(bus, stream)
+        await graceful(world)
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        assert "recovered" not in await until(bus, ONE, state="RUNNING")
+        await went_back(bus, stream)
+
+
+async def went_back(bus: Talker, stream: Channel) -> None:
+    """To five bytes each way, of eleven."""
+    before = "The host ended unexpectedly and went back to what it had stored of the program; "
+    error = await bus.attach(stream).error()
+    assert (error.code, error.text) == (
+        "conflict",
+        f"{before}you have had more of its bytes than it has written by then. Open another stream.",
+    )
+    error = await bus.open("attach", {"stream": stream.stream, "taken": 5, "gone": 11}).error()
+    assert (error.code, error.text) == (
+        "conflict",
+        f"{before}it has had more of your bytes than it knows of by then. Open another stream.",
+    )
 
 
 async def test_after_a_crash_one_of_which_nothing_was_stored_is_said_to_be_gone(

@@ -130,7 +130,7 @@ async def test_a_damaged_file_is_refused(at: int, image_directory: Path) -> None
         channel = await bus.open("import", given).until(lambda each: each.accepted)
         channel.write(bytes(data[:100_000]))
         channel.end()
-        assert (await channel.error()).code in ("bad-state", "bad-request")
+        assert (await channel.error()).code == "bad-state"
 
 
 async def test_what_is_not_what_was_announced_is_refused(image_directory: Path) -> None:
@@ -139,7 +139,12 @@ async def test_what_is_not_what_was_announced_is_refused(image_directory: Path) 
         channel.write(b"0123456789")
         assert (await channel.error()).text == "What came has another SHA-256 than was announced."
         too_large = await bus.open("import", {"size": 1 << 40, "sha256": bytes(32)}).error()
-        assert too_large.text == "A file of a snapshot has at most 256 MiB here."
+        assert (too_large.code, too_large.text) == ("quota-uploads", "A file of a snapshot has at most 256 MiB here.")
+        empty = await bus.open("import", {"size": 0, "sha256": sha256(b"").digest()}).error()
+        assert (empty.code, empty.text) == (
+            "bad-state",
+            "The file is empty. A snapshot's file is what `export` writes.",
+        )
 
 
 async def test_a_person_is_shown_where_a_stored_program_stands(image_directory: Path) -> None:
@@ -152,6 +157,20 @@ async def test_a_person_is_shown_where_a_stored_program_stands(image_directory: 
         assert told["memory"]["pages"] == 2
         assert told["sizes"]["state"] > told["sizes"]["frames"] > 0
         assert "account" not in told["about"]
+
+
+async def test_a_program_that_is_not_stored_now_is_not_shown_as_it_was(image_directory: Path) -> None:
+    async with live_world(image_directory) as world, world.talker() as bus:
+        await launch(bus)
+        await taken(bus)
+        for suspend in ((), ("parked",)):
+            for depth in suspend:
+                await bus.ask("suspend", instance=ONE, depth=depth)
+            error = await bus.open("show", {"instance": ONE}).error()
+            assert (error.code, error.text) == (
+                "conflict",
+                "What this instance is now is not stored. Suspend it, or show a snapshot of it.",
+            )
 
 
 async def test_two_snapshots_differ_where_the_program_wrote(image_directory: Path) -> None:

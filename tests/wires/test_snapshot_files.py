@@ -114,7 +114,7 @@ async def test_a_file_with_any_byte_changed_is_refused_and_leaves_nothing(folder
             changed = bytearray(data)
             changed[at] ^= 1 << at % 8
             code, text = await refusal(imported(store, bytes(changed)))
-            assert code == "bad-request"
+            assert code == "bad-state"
             texts.add(text)
         assert await store.list(GRACE) == []
         assert packs(folder / "there") == []

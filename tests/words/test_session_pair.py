@@ -68,7 +68,7 @@ def test_a_stream_goes_on_over_another_link() -> None:
     second.put(second.client, message)
     (asked,) = second.host.hear()
     assert isinstance(asked, Open)
-    assert asked.parameters == {"stream": b"s" * 16, "taken": 0}
+    assert asked.parameters == {"stream": b"s" * 16, "taken": 0, "gone": 0}
     second.put(second.host, second.host.session.resume(number, host, 0, {}))
     assert second.client.hear() == [Accept(number, {"taken": 11}, 89)]
     assert second.flush(second.client, number) == 0

@@ -107,8 +107,10 @@ def test_a_refusal_says_what_to_do(code: str, text: str, line: str | None) -> No
 
 
 @pytest.mark.parametrize("cause", [Cause.INTERNAL, Cause.ORPHANED, Cause.NO_FUNCTION])
-def test_what_is_not_the_programs_doing_is_125(cause: Cause) -> None:
-    assert ended("x", killed(cause), Limits()).code == 125
+def test_what_is_not_the_programs_doing_is_125_and_nobody_is_sent_to_its_author(cause: Cause) -> None:
+    result = ended("x", killed(cause), Limits())
+    assert result.code == 125
+    assert "author" not in result.line
 
 
 @pytest.mark.parametrize("cause", list(Cause))

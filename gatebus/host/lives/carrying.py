@@ -80,8 +80,10 @@ class Importing:
 
     def check(self, size: int) -> None:
         """Raises Refusal."""
-        if not 0 < size <= IMPORT_BYTES:
-            raise Refusal("bad-request", f"A file of a snapshot has at most {IMPORT_BYTES >> 20} MiB here.")
+        if not size:
+            raise Refusal("bad-state", "The file is empty. A snapshot's file is what `export` writes.")
+        if size > IMPORT_BYTES:
+            raise Refusal("quota-uploads", f"A file of a snapshot has at most {IMPORT_BYTES >> 20} MiB here.")
         if not self._room.available_tokens:
             raise Refusal("busy", "Other snapshots are being brought in. Try again later.")
 

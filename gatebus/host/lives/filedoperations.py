@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from gatebus.bounds import STREAM_WINDOW
 from gatebus.host import requests
 from gatebus.host.lives.carrying import state_of, wasm_of
+from gatebus.host.lives.lifetable import Life
 from gatebus.host.lives.looking import difference, shown
 from gatebus.host.lives.signedfiles import signed_file_of
 from gatebus.host.refusals import Refusal
@@ -45,9 +46,10 @@ async def _named(parts: HostParts, principal: Principal, given: Parameters) -> S
     if "instance" not in given:
         return await parts.lives.keeping.own_line(principal, requests.digest_untrusted(given, "snapshot"))
     instance = parts.registry.own_instance(principal, requests.instance_untrusted(given))
-    if instance.live is None or instance.live.snapshot is None:
-        raise Refusal("conflict", "Nothing of this instance is stored. Suspend it, or take a snapshot.")
-    return await parts.lives.keeping.own_line(principal, instance.live.snapshot)
+    live = instance.live
+    if live is None or live.snapshot is None or live.life not in (Life.STORED, Life.ENDED):
+        raise Refusal("conflict", "What this instance is now is not stored. Suspend it, or show a snapshot of it.")
+    return await parts.lives.keeping.own_line(principal, live.snapshot)
 
 
 def diff(parts: HostParts, line: Line, given: Parameters) -> None:

@@ -51,7 +51,7 @@ async def signed_file_of(parts: HostParts, line: SnapshotLine) -> bytes:
         data.extend(piece)
         if len(data) > IMPORT_BYTES:
             raise Refusal(
-                "too-large", f"As a file it would have more than {IMPORT_BYTES >> 20} MiB; no host takes that."
+                "quota-uploads", f"As a file it would have more than {IMPORT_BYTES >> 20} MiB; no host takes that."
             )
 
     program = await parts.programs.bytes_of(line.module)
