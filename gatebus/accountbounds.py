@@ -119,10 +119,11 @@ RANGES_TOLD = 256
 """Places in which two snapshots differ that `diff` tells."""
 
 IMPORT_BYTES = 256 * 1024**2
-"""Of a file with a snapshot: it is held whole while it is taken apart."""
+"""Of a file with a snapshot: two minutes of a line of 2 MiB/s."""
 
-IMPORTS_AT_ONCE = 2
-"""... by so many at a time: half a GiB."""
+CARRIED_AT_ONCE, CARRIED_EACH = 8, 2
+"""Such files on their way in or out, of all and of each account: each has at most 32 files open, a piece of 1 MiB, its
+program, and the names of its chunks."""
 
 WARM_SECONDS = 60.0
 """A program that is warmed wants input by then: an interpreter's start-up with a large library."""

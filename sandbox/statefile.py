@@ -73,7 +73,7 @@ def length_untrusted(head: bytes) -> int:
     return HEAD_SIZE + sum(_lengths_untrusted(head))
 
 
-def _lengths_untrusted(head: bytes) -> tuple[int, ...]:
+def _lengths_untrusted(head: bytes | memoryview) -> tuple[int, ...]:
     """Bytes of the parts in their order. Raises BadState."""
     try:
         magic, words, zero, program, state, count, services, _digest = _HEAD.unpack_from(head)
@@ -93,7 +93,7 @@ def _lengths_untrusted(head: bytes) -> tuple[int, ...]:
     return words, program, state, count * (_PLACE.size + PIECE), services
 
 
-def decode_untrusted(data: bytes) -> Stored:
+def decode_untrusted(data: bytes | memoryview) -> Stored:
     """Raises BadState."""
     lengths = _lengths_untrusted(data)
     if len(data) != HEAD_SIZE + sum(lengths):

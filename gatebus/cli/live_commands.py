@@ -19,6 +19,7 @@ from gatebus.cli.live_wording import difference_lines, failed_copy, shown_lines,
 from gatebus.cli.wording import Result, failed
 from gatebus.client import Status, file_source
 from gatebus.faults import UsageError
+from gatebus.snapshots.spool import Spool
 
 Work = Callable[[Connection], Awaitable[Result]]
 _BAR_FROM = 256 * 1024
@@ -64,9 +65,9 @@ async def _snapshot_by_content(connection: Connection) -> Result:
 
     options, place = connection.options, shelf()
     taken = await connection.bus.snapshot(await connection.instance(options.arguments[0]), options.tags)
-    data = bytearray()
-    await connection.bus.export(taken.snapshot, data.extend)
-    cid, trouble = await save_by_content(place, bytes(data))
+    with Spool() as spool:
+        await connection.bus.export(taken.snapshot, spool.add)
+        cid, trouble = await save_by_content(place, spool.view())
     result = _say(connection, {**asdict(taken), "cid": cid}, cid)
     if not trouble:
         return result
@@ -86,7 +87,9 @@ async def _named(connection: Connection, typed: str) -> bytes:
         return await connection.snapshot(typed)
     from gatebus.cli.snapshot_content import file_by_content
 
-    return (await connection.bus.import_snapshot(await file_by_content(typed))).snapshot
+    with Spool() as spool:
+        await file_by_content(typed, spool)
+        return (await connection.bus.import_snapshot(spool)).snapshot
 
 
 async def _clone(connection: Connection) -> Result:

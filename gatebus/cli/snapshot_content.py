@@ -10,6 +10,7 @@ the person's gateways and nodes are asked, not its own.
 from __future__ import annotations
 
 import sys
+from collections import deque
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -30,6 +31,7 @@ from ipfs.troubles import IpfsError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gatebus.snapshots.spool import Spool
     from ipfs.addresses import Source
     from ipfs.blockstore import BlockStore
     from ipfs.cid import Cid
@@ -51,7 +53,7 @@ def shelf() -> Shelf:
         return Shelf(open_store(), tuple(each for each in chosen(None) if each.kind == NODE))
 
 
-async def save_by_content(place: Shelf, data: bytes) -> tuple[str, str]:
+async def save_by_content(place: Shelf, data: memoryview) -> tuple[str, str]:
     """The CID; and what a node had to say that did not take it, or nothing. Raises BadSnapshot, NoContent."""
     with _said():
         root = await trio.to_thread.run_sync(_put, place.store, data)
@@ -63,17 +65,25 @@ async def save_by_content(place: Shelf, data: bytes) -> tuple[str, str]:
     return str(root), ""
 
 
-def _put(store: BlockStore, data: bytes) -> Cid:
-    blocks = list(blocks_of_file_untrusted(data))
+def _put(store: BlockStore, data: memoryview) -> Cid:
+    """The root comes last."""
+    roots: deque[Cid] = deque(maxlen=1)
+
+    def blocks() -> Iterator[tuple[Cid, bytes]]:
+        for cid, block in blocks_of_file_untrusted(data):
+            roots.append(cid)
+            yield cid, block
+
     with store.shared():
-        store.put(blocks)
-        root = blocks[-1][0]
-        Pins(store).add(root)
-    return root
+        store.put(blocks())
+        Pins(store).add(roots[0])
+    return roots[0]
 
 
-async def file_by_content(typed: str) -> bytes:
-    """Raises BadSnapshot, NoContent. The root is looked at first: whatever else the address names is not fetched."""
+async def file_by_content(typed: str, spool: Spool) -> None:
+    """Into the spool. The root is looked at first: whatever else the address names is not fetched. Raises BadSnapshot,
+    NoContent.
+    """
     with _said():
         address = parse_address_untrusted(typed)
         if address.path:
@@ -82,7 +92,7 @@ async def file_by_content(typed: str) -> bytes:
             with progress(fetcher):
                 check_root_untrusted(address.cid, await fetcher.get(address.cid))
                 await complete(fetcher, address.cid)
-            return await trio.to_thread.run_sync(partial(_whole, fetcher.store, address.cid))
+            await trio.to_thread.run_sync(partial(_joined, fetcher.store, address.cid, spool))
 
 
 @contextmanager
@@ -93,14 +103,15 @@ def _said() -> Iterator[None]:
         raise NoContent(told_in_full(fault)) from None
 
 
-def _whole(store: BlockStore, root: Cid) -> bytes:
+def _joined(store: BlockStore, root: Cid, spool: Spool) -> None:
     def get(cid: Cid) -> bytes:
         block = store.get(cid)
         if block is None:
             raise NoContent("A block of the snapshot has gone from the store meanwhile. Try again.")
         return block
 
-    return b"".join(from_blocks_untrusted(root, get))
+    for piece in from_blocks_untrusted(root, get):
+        spool.add(piece)
 
 
 def _told(text: str) -> None:

@@ -19,39 +19,48 @@ if TYPE_CHECKING:
 
 
 class _Chunks:
-    """A Sink and a place to read from."""
+    """A Sink and a place to read from: where each chunk lies in the file."""
 
-    def __init__(self) -> None:
-        self._held: dict[bytes, bytes] = {}
+    def __init__(self, data: memoryview) -> None:
+        self.at = HEAD_SIZE
+        self._data = data
+        self._places: dict[bytes, tuple[int, int]] = {}
 
     def __contains__(self, digest: bytes) -> bool:
-        return digest in self._held
+        return digest in self._places
 
     def add(self, digest: bytes, data: bytes) -> None:
-        self._held[digest] = data
+        self._places[digest] = self.at - len(data), self.at
 
     def read(self, digest: bytes) -> bytes:
-        return self._held[digest]
+        start, end = self._places[digest]
+        return bytes(self._data[start:end])
+
+    def take_untrusted(self, size: int) -> bytes:
+        if self.at + size > len(self._data):
+            raise BadSnapshot("The file is cut off. Copy it again.")
+        self.at += size
+        return bytes(self._data[self.at - size : self.at])
+
+    def check_end_untrusted(self) -> None:
+        if self.at != len(self._data):
+            raise BadSnapshot("Something stands behind the end of the snapshot. Copy it again.")
 
 
-def blocks_of_file_untrusted(data: bytes) -> Iterator[Block]:
-    """Raises BadSnapshot, before the first block."""
-    head, chunks = head_untrusted(data[:HEAD_SIZE]), _Chunks()
-    imported = _fed_untrusted(take_file_untrusted(head, chunks), data)
+def blocks_of_file_untrusted(data: bytes | memoryview) -> Iterator[Block]:
+    """One after the other, so that no more than one is held. Raises BadSnapshot, before the first block."""
+    view = memoryview(data)
+    head, chunks = head_untrusted(bytes(view[:HEAD_SIZE])), _Chunks(view)
+    imported = _fed_untrusted(take_file_untrusted(head, chunks), chunks)
     return to_blocks(imported.manifest, imported.program, (head.key, head.signature), chunks)
 
 
-def _fed_untrusted(reading: Generator[int, bytes, Imported], data: bytes) -> Imported:
-    at = HEAD_SIZE
+def _fed_untrusted(reading: Generator[int, bytes, Imported], chunks: _Chunks) -> Imported:
     try:
         wants = next(reading)
         while True:
-            if at + wants > len(data):
-                raise BadSnapshot("The file is cut off. Copy it again.")
-            at += wants
-            wants = reading.send(data[at - wants : at])
+            wants = reading.send(chunks.take_untrusted(wants))
     except StopIteration as done:
-        if at != len(data):
-            raise BadSnapshot("Something stands behind the end of the snapshot. Copy it again.") from None
+        chunks.check_end_untrusted()
         imported: Imported = done.value
         return imported

@@ -23,7 +23,7 @@ from struct import Struct
 from struct import error as StructError  # noqa: N812  # an exception in an except clause
 from typing import TYPE_CHECKING
 
-from gatebus.snapshots.savedwords import BadSnapshot, about_untrusted
+from gatebus.snapshots.savedwords import BadSnapshot, about_bytes, about_untrusted
 from gatebus.snapshots.snapshotbounds import (
     CHUNK,
     INLINE_MAX,
@@ -101,6 +101,13 @@ def encode(manifest: Manifest) -> bytes:
     data = b"".join(parts)
     decode_untrusted(data)  # what cannot be read again is not written
     return data
+
+
+def retold(data: bytes, about: Mapping[str, object], without: str) -> bytes:
+    """The same program, described anew, less one part. Raises BadSnapshot."""
+    manifest = decode_untrusted(data)
+    kept = tuple(each for each in manifest.sections if each.name != without)
+    return encode(Manifest(manifest.module, about_bytes(about), kept))
 
 
 def decode_untrusted(data: bytes) -> Manifest:

@@ -57,14 +57,14 @@ class PackFolder:
     """Raises OSError from every method."""
 
     def __init__(self, folder: Path, points: Failpoints = UNWATCHED) -> None:
-        self._folder, self._points = folder, points
+        self.path, self._points = folder, points
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         sync_folder(folder.parent)
 
     def make(self) -> PackWriter:
         self._points.reached("save-begun")
         name = os.urandom(_NAME)
-        return PackWriter(self._folder, name, self._points)
+        return PackWriter(self.path, name, self._points)
 
     def open(self, pack: Pack) -> PackReader:
         """Raises BadSnapshot, FileNotFoundError."""
@@ -75,25 +75,25 @@ class PackFolder:
 
     def look(self, name: bytes) -> PackReader:
         """Without a record of it. Raises BadSnapshot, FileNotFoundError."""
-        return PackReader(self._folder / name.hex(), name)
+        return PackReader(self.path / name.hex(), name)
 
     def remove(self, name: bytes) -> None:
-        (self._folder / name.hex()).unlink(missing_ok=True)
+        (self.path / name.hex()).unlink(missing_ok=True)
 
     def entries(self) -> Iterator[tuple[str, int]]:
         """(name, size) of all that lies here."""
-        with os.scandir(self._folder) as found:
+        with os.scandir(self.path) as found:
             for each in found:
                 with suppress(FileNotFoundError):
                     yield each.name, each.stat(follow_symlinks=False).st_size
 
     def set_aside(self, name: str) -> None:
         """Out of the way, for its owner to look at: nothing is deleted on doubt."""
-        aside = self._folder.parent / "aside"
+        aside = self.path.parent / "aside"
         aside.mkdir(exist_ok=True, mode=0o700)
-        (self._folder / name).rename(aside / name)
+        (self.path / name).rename(aside / name)
         sync_folder(aside)
-        sync_folder(self._folder)
+        sync_folder(self.path)
 
 
 class PackWriter:

@@ -16,10 +16,12 @@ lock. Threads do the work: one for the database, any for files; a cancelled call
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
@@ -39,11 +41,12 @@ from gatebus.snapshots.savedwords import IMPORTED, Change, Kept, Record, Saved, 
 from gatebus.snapshots.savingwork import Before, Order, Written, write_snapshot
 from gatebus.snapshots.snapshotbounds import ANSWERED_SECONDS, SNAPSHOT_COST
 from gatebus.snapshots.snapshotrecords import SnapshotRecords, Stored
-from gatebus.snapshots.transfer import ANY, ImportPolicy, export, take_in_untrusted
+from gatebus.snapshots.spool import Spool
+from gatebus.snapshots.transfer import ANY, Export, ImportPolicy, exporting, take_in_untrusted
 from gatebus.snapshots.transferwork import Place
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from gatebus.host.quotas import Quotas, Ticket
@@ -51,7 +54,8 @@ if TYPE_CHECKING:
     from gatebus.snapshots.exportwords import Imported
     from gatebus.snapshots.packfolder import Pack
 
-T = TypeVar("T")
+Retell = Callable[[bytes], bytes]
+Own = Callable[["Imported"], Awaitable[bytes]]
 _ABSENT = "There is no such snapshot, or it is not yours."
 
 
@@ -210,6 +214,10 @@ class SnapshotStore:
     def _signed(self, snapshot: bytes) -> tuple[bytes, bytes]:
         return self._settings.key, self._settings.sign(statement(snapshot))
 
+    def spool(self) -> Spool:
+        """For a file on its way, on the same disk. Raises OSError."""
+        return Spool(self.disk.folder.path)
+
     # Reading.
 
     async def load(self, snapshot: bytes) -> Saved:
@@ -231,26 +239,46 @@ class SnapshotStore:
                 await self._stored(snapshot, account)  # it was dropped meanwhile, or else
                 raise StoreBroken("A file of this snapshot is missing. `gatebus fsck` names it.") from None
 
-    async def export(
-        self, snapshot: bytes, program: bytes, write: Callable[[bytes], Awaitable[None]], account: str | None = None
-    ) -> None:
-        """As one file (FORMAT.md), with its program. Raises Refusal, StoreBroken, and what `write` raises."""
+    @asynccontextmanager
+    async def exporting(
+        self, snapshot: bytes, program: bytes, account: str | None = None, anew: Retell | None = None
+    ) -> AsyncIterator[Export]:
+        """As one file (FORMAT.md), with its program; `anew`: under another manifest, which this host signs. Raises
+        Refusal, StoreBroken.
+        """
         line = await self.line(snapshot, account)
         if sha256(program).hexdigest() != line.module:
             raise StoreBroken("The program of this snapshot is not the one that was stored.")
-        async with self._reading(snapshot, account) as source:
-            await export(self.disk, source, program, write)
+        leaves = None if anew is None else partial(self._signed_anew, anew)
+        async with (
+            self._reading(snapshot, account) as source,
+            exporting(self.disk, source, program, leaves) as leaving,
+        ):
+            yield leaving
 
-    async def import_untrusted(self, read: Callable[[int], Awaitable[bytes]], account: str) -> Imported:
+    def _signed_anew(self, anew: Retell, manifest: bytes) -> tuple[bytes, tuple[bytes, bytes]]:
+        made = anew(manifest)
+        return made, self._signed(sha256(made).digest())
+
+    async def import_untrusted(
+        self, read: Callable[[int], Awaitable[bytes]], account: str, own: Own | None = None
+    ) -> Imported:
         """A file that anybody may have made; `read`: so many bytes at most, b"" at the end. Its program is in the
-        answer: the caller puts it into the module store. Whose it is there says nothing here. Raises Refusal.
+        answer: `own`, or the caller, puts it into the module store. Whose it is there says nothing here. `own` gives
+        the manifest under which it is kept and signed by this host; else it stays as it came. Raises Refusal.
         """
         place = Place(self.disk.folder, account, self._room(account), self._settings.points)
         policy = ImportPolicy(self._settings.accept, self._settings.key)
-        written, imported = await take_in_untrusted(self.disk, place, policy, read)
+        owning = None if own is None else partial(self._owned, own)
+        written, imported = await take_in_untrusted(self.disk, place, policy, read, owning)
         manifest = decode_untrusted(imported.manifest)
-        await self._keep(written, Contents(manifest.module, {**manifest.described(), IMPORTED: True}), None)
+        about = manifest.described() if own is not None else {**manifest.described(), IMPORTED: True}
+        await self._keep(written, Contents(manifest.module, about), None)
         return imported
+
+    async def _owned(self, own: Own, imported: Imported) -> tuple[bytes, tuple[bytes, bytes]]:
+        made = await own(imported)
+        return made, self._signed(sha256(made).digest())
 
     async def diff(self, before: bytes, after: bytes) -> Difference:
         """What memory 0 has that it had not. Raises Refusal, StoreBroken."""

@@ -6,6 +6,8 @@ unpacked). Out: bytes, Imported; Refusal, StoreBroken. What was answered is on t
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,10 +16,10 @@ import trio
 from gatebus.host.refusals import Refusal
 from gatebus.snapshots.savedwords import BadSnapshot
 from gatebus.snapshots.snapshotbounds import ANSWERED_SECONDS, IMPORT_SECONDS, PIECE
-from gatebus.snapshots.transferwork import Exporter, Importer, Place
+from gatebus.snapshots.transferwork import Anew, Exporter, Importer, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator
 
     from gatebus.snapshots.exportwords import Imported
     from gatebus.snapshots.loadingwork import Source
@@ -42,34 +44,64 @@ class ImportPolicy:
             raise Refusal("forbidden", "This host takes only snapshots that a host has signed (snapshots.accept).")
 
 
-async def export(disk: SnapshotDisk, source: Source, program: bytes, write: Callable[[bytes], Awaitable[None]]) -> None:
-    """Raises StoreBroken, SharedGone, and what `write` raises."""
-    exporter = await disk.file(Exporter, source, program)
+class Export:
+    """A file that leaves: its length is known, and no more of it is held than a piece."""
+
+    def __init__(self, disk: SnapshotDisk, exporter: Exporter) -> None:
+        self.size = exporter.size
+        self._disk, self._exporter = disk, exporter
+        self._rest = memoryview(b"")
+
+    async def read(self, size: int) -> bytes:
+        """At most so many of the next bytes; b"" at the end. Raises StoreBroken, SharedGone."""
+        if not self._rest:
+            self._rest = memoryview(await self._disk.file(self._exporter.next))
+        piece, self._rest = bytes(self._rest[:size]), self._rest[size:]
+        return piece
+
+
+@asynccontextmanager
+async def exporting(
+    disk: SnapshotDisk, source: Source, program: bytes, anew: Anew | None = None
+) -> AsyncIterator[Export]:
+    """`anew`: described otherwise than it is stored. Raises StoreBroken, SharedGone, BadSnapshot."""
+    exporter = await disk.file(Exporter, source, program, anew)
     try:
-        while piece := await disk.file(exporter.next):
-            await write(piece)
+        yield Export(disk, exporter)
     finally:
         exporter.close()
 
 
+Own = Callable[["Imported"], Awaitable[tuple[bytes, tuple[bytes, bytes]]]]
+"""What came -> the manifest under which it is kept, and its (public key, signature)."""
+
+
 async def take_in_untrusted(
-    disk: SnapshotDisk, place: Place, policy: ImportPolicy, read: Callable[[int], Awaitable[bytes]]
+    disk: SnapshotDisk,
+    place: Place,
+    policy: ImportPolicy,
+    read: Callable[[int], Awaitable[bytes]],
+    own: Own | None = None,
 ) -> tuple[Written, Imported]:
-    """Durable, not recorded. Raises Refusal, and what `read` raises; then nothing is left."""
+    """Durable, not recorded. Raises Refusal, and what `read` and `own` raise; then nothing is left."""
     importer = await disk.file(Importer, place)
     try:
         try:
             while data := await _piece(read):
                 await disk.file(importer.feed, data)
-            written, imported = await disk.file(importer.finish)
+            imported, signed = importer.whole()
         except BadSnapshot as fault:
             raise Refusal("bad-state", fault.text) from fault
         policy.check(imported.key)
+        manifest = imported.manifest
+        if own is not None:
+            manifest, signed = await own(imported)
+        written = await disk.file(importer.finish, manifest, signed)
     except BaseException:
         with trio.move_on_after(ANSWERED_SECONDS, shield=True):
             await trio.to_thread.run_sync(importer.discard, abandon_on_cancel=True)
         raise
-    return written, imported
+    return written, imported._replace(id=written.id, manifest=manifest)
 
 
 async def _piece(read: Callable[[int], Awaitable[bytes]]) -> bytes:

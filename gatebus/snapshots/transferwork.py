@@ -6,6 +6,9 @@ pieces; a file of chunks that is durable, not yet recorded. BadSnapshot is the g
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from hashlib import sha256
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from gatebus.host.refusals import Refusal
@@ -25,16 +28,28 @@ if TYPE_CHECKING:
     from gatebus.snapshots.packfolder import PackFolder
 
 
+Anew = Callable[[bytes], tuple[bytes, tuple[bytes, bytes]]]
+"""A manifest -> another one of the same chunks, and (public key, signature) of it."""
+
+
 class Exporter:
     """Open files of ours; `close` when no piece is wanted any more. Raises StoreBroken, SharedGone, OSError."""
 
-    def __init__(self, source: Source, program: bytes) -> None:
+    def __init__(self, source: Source, program: bytes, anew: Anew | None) -> None:
         with as_broken():
             self._packs = PackSet(source.folder, source.packs)
-        first = self._packs.packs[0]
-        self._pieces = _joined(
-            file_pieces(first.manifest, program, (first.head.key, first.head.signature), self._packs)
-        )
+            try:
+                first = self._packs.packs[0]
+                as_it_is = first.manifest, (first.head.key, first.head.signature)
+                manifest, signed = anew(first.manifest) if anew is not None else as_it_is
+                pieces = file_pieces(manifest, program, signed, self._packs)
+                head = next(pieces)
+            except BaseException:
+                self._packs.close()
+                raise
+        self.size = head_untrusted(head).size
+        """Of the whole file."""
+        self._pieces = _joined(chain((head,), pieces))
 
     def next(self) -> bytes:
         """b"" at the end."""
@@ -108,14 +123,19 @@ class Importer:
         except StopIteration as end:
             self.done = end.value
 
-    def finish(self) -> tuple[Written, Imported]:
+    def whole(self) -> tuple[Imported, tuple[bytes, bytes]]:
+        """And what signed it."""
         if self.done is None or self._head is None:
             raise BadSnapshot("The file ends too early. Copy it again.")
         key, signature = self._head.key, self._head.signature
-        signed = (key, signature) if self.done.key is not None else UNSIGNED
-        pack = self._writer.finish(self._place.account, self.done.manifest, signed)
+        return self.done, (key, signature) if self.done.key is not None else UNSIGNED
+
+    def finish(self, manifest: bytes, signed: tuple[bytes, bytes]) -> Written:
+        """On the disk, under this manifest of its chunks."""
+        imported, _ = self.whole()
+        pack = self._writer.finish(self._place.account, manifest, signed)
         self._place.points.reached("import-whole")
-        return Written(self.done.id, pack, (pack.name,), self.done.size), self.done
+        return Written(sha256(manifest).digest(), pack, (pack.name,), imported.size)
 
     def discard(self) -> None:
         self._writer.discard()

@@ -14,6 +14,7 @@ from snapshothelpers import (
     GRACE,
     HOST,
     PAGE,
+    about,
     folder,
     memory_of,
     noise,
@@ -28,7 +29,8 @@ from storehelpers import refusal
 from gatebus.faults import StoreBroken
 from gatebus.host.quotas import Amounts, QuotaBounds, Quotas
 from gatebus.host.refusals import Refusal
-from gatebus.snapshots.exportwords import HEAD_SIZE
+from gatebus.snapshots.exportwords import HEAD_SIZE, head_untrusted, signer_untrusted
+from gatebus.snapshots.manifestwords import retold
 from gatebus.snapshots.snapshotbounds import IMPORT_SECONDS
 from gatebus.snapshots.snapshotstore import StoreSettings
 
@@ -59,13 +61,17 @@ def reader(data: bytes, most: int = 1 << 30) -> Callable[[int], Awaitable[bytes]
 
 
 async def exported(store: SnapshotStore, wanted: Saved) -> bytes:
-    written = bytearray()
-
-    async def write(data: bytes) -> None:
-        written.extend(data)
-
     kept = await store.save(wanted, account=ADA)
-    await store.export(kept.id, PROGRAM, write)
+    return await leaving(store, kept.id)
+
+
+async def leaving(store: SnapshotStore, snapshot: bytes, program: bytes = PROGRAM, account: str | None = None) -> bytes:
+    written = bytearray()
+    async with store.exporting(snapshot, program, account) as file:
+        while piece := await file.read(100_000):
+            assert len(piece) <= 100_000
+            written += piece
+        assert len(written) == file.size
     return bytes(written)
 
 
@@ -94,15 +100,10 @@ async def test_a_snapshot_goes_to_another_host_as_one_file(folder: Path, most: i
 
 
 async def test_a_file_that_came_goes_on_to_a_third_host_as_it_was(folder: Path) -> None:
-    data, again = await file_of(folder / "here", SMALL), bytearray()
-
-    async def write(piece: bytes) -> None:
-        again.extend(piece)
-
+    data = await file_of(folder / "here", SMALL)
     async with opened_snapshots(folder / "there") as store:
         found = await imported(store, data)
-        await store.export(found.id, PROGRAM, write, GRACE)
-    assert bytes(again) == data
+        assert await leaving(store, found.id, account=GRACE) == data
 
 
 async def test_a_file_with_any_byte_changed_is_refused_and_leaves_nothing(folder: Path) -> None:
@@ -214,15 +215,41 @@ async def test_a_giver_who_stops_giving_is_let_go(folder: Path, mock_clock: Mock
 
 
 async def test_what_is_exported_has_the_right_program_or_nothing(folder: Path) -> None:
-    async def write(_data: bytes) -> None:
-        raise AssertionError
-
     async with opened_snapshots(folder) as store:
         kept = await store.save(SMALL, account=ADA)
         with pytest.raises(StoreBroken, match="is not the one that was stored"):
-            await store.export(kept.id, b"another", write)
+            await leaving(store, kept.id, b"another")
         with pytest.raises(Refusal):
-            await store.export(kept.id, PROGRAM, write, GRACE)
+            await leaving(store, kept.id, account=GRACE)
+
+
+async def test_what_comes_in_under_another_manifest_is_signed_anew_and_has_the_same_chunks(folder: Path) -> None:
+    data, seen = await file_of(folder / "here", SMALL), []
+
+    async def own(came: Imported) -> bytes:
+        seen.append(came.program)
+        return retold(came.manifest, about(9, "snapshot", 77, owner=GRACE), "service:a")
+
+    async with opened_snapshots(folder / "there") as store:
+        found = await store.import_untrusted(reader(data), GRACE, own)
+        (line,) = await store.list(GRACE)
+        assert (line.id, line.taken, line.about["owner"]) == (found.id, 77, GRACE)
+        there = await store.load(found.id)
+        assert (there.state, there.parts) == (SMALL.state, SMALL.parts[1:])
+        again = await leaving(store, found.id, account=GRACE)
+        assert signer_untrusted(head_untrusted(again[:HEAD_SIZE])) == bytes(HOST.verify_key)
+    assert seen == [PROGRAM]
+
+
+async def test_what_its_new_owner_may_not_keep_leaves_nothing(folder: Path) -> None:
+    data = await file_of(folder / "here", SMALL)
+
+    async def own(_came: Imported) -> bytes:
+        raise Refusal("quota-storage", "No.")
+
+    async with opened_snapshots(folder / "there") as store:
+        assert await refusal(store.import_untrusted(reader(data), GRACE, own)) == ("quota-storage", "No.")
+        assert (await store.list(GRACE), packs(folder / "there")) == ([], [])
 
 
 async def test_a_difference_names_what_memory_has_changed(folder: Path) -> None:

@@ -11,20 +11,22 @@ the configuration (`snapshots.accept`) says whether one may come in.
 from __future__ import annotations
 
 import struct
+from collections import Counter
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from hashlib import sha256
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import cbor2
 import trio
 
-from gatebus.accountbounds import IMPORT_BYTES, IMPORTS_AT_ONCE
+from gatebus.accountbounds import CARRIED_AT_ONCE, CARRIED_EACH, IMPORT_BYTES, TRANSFER_PIECE
 from gatebus.bounds import STREAM_WINDOW
 from gatebus.faults import StateRefused
 from gatebus.host.lives.remains import limits_map, limits_untrusted, packets_untrusted
 from gatebus.host.lives.signedfiles import is_signed_file, take_signed_file
 from gatebus.host.refusals import Refusal, as_refusal
+from gatebus.host.storedisk import told
 from gatebus.protocol.breaches import RemoteFault
 from gatebus.protocol.strictcbor import decode_untrusted as cbor_untrusted
 from gatebus.route import service_state
@@ -34,33 +36,77 @@ from sandbox.statefile import Stored, decode_untrusted, encode, places_untrusted
 from sandbox.statewords import PAGE, PIECE, look_untrusted, program_of_untrusted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
     from gatebus.host.hostparts import HostParts
     from gatebus.host.lives.remains import Leftover, Parts
     from gatebus.host.principals import Principal
     from gatebus.snapshots.savedwords import SnapshotLine
+    from gatebus.snapshots.spool import Spool
 
-_ANOTHER = "What came has another SHA-256 than was announced."
+_MAGIC = 8  # bytes that say what a file is
 _LENGTH = struct.Struct("<I")
 _ROUTE = struct.Struct("<IH")
 # What services keep of a program that speaks with services; one with one connection has a shorter form (`gatebus run`).
 _PARTS = b"GBPARTS1"
 
 
-async def state_of(parts: HostParts, line: SnapshotLine) -> bytes:
+@asynccontextmanager
+async def state_of(parts: HostParts, line: SnapshotLine) -> AsyncIterator[Made]:
     """Raises GatebusError, SandboxError."""
-    left = await parts.lives.keeping.fetch(line.id)
-    program = await parts.programs.bytes_of(line.module)
-    about = {name: line.about.get(name) for name in ("limits", "personality", "window")}
-    make = partial(encode, left.suspended, program, about, _services(left, line.about))
-    return await trio.to_thread.run_sync(make)
+
+    async def make() -> bytes:
+        left = await parts.lives.keeping.fetch(line.id)
+        program = await parts.programs.bytes_of(line.module)
+        about = {name: line.about.get(name) for name in ("limits", "personality", "window")}
+        return await trio.to_thread.run_sync(
+            partial(encode, left.suspended, program, about, _services(left, line.about))
+        )
+
+    async with _made(parts, make) as made:
+        yield made
 
 
-async def wasm_of(parts: HostParts, line: SnapshotLine) -> bytes:
+@asynccontextmanager
+async def wasm_of(parts: HostParts, line: SnapshotLine) -> AsyncIterator[Made]:
     """The stopped program as one ordinary module. Raises GatebusError, SandboxError."""
-    left = await parts.lives.keeping.fetch(line.id)
-    return await parts.box.export(left.suspended, await parts.programs.bytes_of(line.module))
+
+    async def make() -> bytes:
+        left = await parts.lives.keeping.fetch(line.id)
+        return await parts.box.export(left.suspended, await parts.programs.bytes_of(line.module))
+
+    async with _made(parts, make) as made:
+        yield made
+
+
+@asynccontextmanager
+async def _made(parts: HostParts, make: Callable[[], Awaitable[bytes]]) -> AsyncIterator[Made]:
+    """Whole in memory only while it is made, by one at a time; it waits for its client on the disk."""
+    with _spool(parts) as spool:
+        async with parts.lives.importing.making:
+            data = await make()
+            with told():
+                await trio.to_thread.run_sync(spool.add, data)
+            del data
+        yield Made(spool)
+
+
+def _spool(parts: HostParts) -> Spool:
+    with told():
+        return parts.lives.keeping.store.spool()
+
+
+class Made:
+    """What leaves from a spool."""
+
+    def __init__(self, spool: Spool) -> None:
+        self.size = spool.size
+        self._spool, self._at = spool, 0
+
+    async def read(self, size: int) -> bytes:
+        piece = await self._spool.read(self._at, size)
+        self._at += len(piece)
+        return piece
 
 
 def _services(left: Leftover, about: Mapping[str, object]) -> bytes:
@@ -71,12 +117,12 @@ def _services(left: Leftover, about: Mapping[str, object]) -> bytes:
 
 
 class Importing:
-    """How many files are taken apart at once is bounded: each is held whole."""
+    """How many files come in and go out at once is bounded: each holds files open and a piece of memory."""
 
     def __init__(self, parts: HostParts) -> None:
         self._parts = parts
-        self._room = trio.CapacityLimiter(IMPORTS_AT_ONCE)
-        self.leaving = trio.Lock()
+        self._under_way: Counter[str] = Counter()
+        self.making = trio.Lock()
 
     def check(self, size: int) -> None:
         """Raises Refusal."""
@@ -84,33 +130,53 @@ class Importing:
             raise Refusal("bad-state", "The file is empty. A snapshot's file is what `export` writes.")
         if size > IMPORT_BYTES:
             raise Refusal("quota-uploads", f"A file of a snapshot has at most {IMPORT_BYTES >> 20} MiB here.")
-        if not self._room.available_tokens:
-            raise Refusal("busy", "Other snapshots are being brought in. Try again later.")
 
-    async def take(self, data: bytes, digest: bytes, principal: Principal) -> tuple[bytes, bytes]:
-        """(snapshot, module). Raises GatebusError, SandboxError."""
-        async with self._room:
-            if is_signed_file(data):
-                return await self._take_signed(data, digest, principal)
-            if self._parts.config.snapshots.accept != "any":
-                raise Refusal("forbidden", "This host takes only snapshots that a host has signed (snapshots.accept).")
-            try:
-                stored, saved = await trio.to_thread.run_sync(partial(self._read_untrusted, data, digest, principal))
-            except (BadState, StateRefused) as bad:
-                raise as_refusal(bad) from None
-            module = await self._parts.programs.keep(principal, stored.program)
-            kept = await self._parts.lives.keeping.store.save(saved, account=principal.account)
-            return kept.id, module
+    @contextmanager
+    def place(self, principal: Principal) -> Iterator[None]:
+        """Raises Refusal."""
+        account = principal.account
+        if self._under_way.total() >= CARRIED_AT_ONCE or self._under_way[account] >= CARRIED_EACH:
+            raise Refusal("busy", "Other snapshots are being brought in or taken out. Try again later.")
+        self._under_way[account] += 1
+        try:
+            yield
+        finally:
+            self._under_way[account] -= 1
+            self._under_way += Counter()  # keeps what is under way
 
-    async def _take_signed(self, data: bytes, digest: bytes, principal: Principal) -> tuple[bytes, bytes]:
-        if await trio.to_thread.run_sync(_hashed, data) != digest:
-            raise Refusal("bad-request", _ANOTHER)
-        return await take_signed_file(self._parts, data, principal)
+    async def take(self, read: Callable[[int], Awaitable[bytes]], principal: Principal) -> tuple[bytes, bytes]:
+        """(snapshot, module). Raises GatebusError, SandboxError, and what `read` raises."""
+        begun = b""
+        while len(begun) < _MAGIC and (more := await read(_MAGIC)):
+            begun += more
 
-    def _read_untrusted(self, data: bytes, digest: bytes, principal: Principal) -> tuple[Stored, Saved]:
-        """In a thread. Raises BadState, StateRefused, Refusal."""
-        if sha256(data).digest() != digest:
-            raise Refusal("bad-request", _ANOTHER)
+        async def whole(size: int) -> bytes:
+            nonlocal begun
+            first, begun = begun, b""
+            return first or await read(size)
+
+        if is_signed_file(begun):
+            return await take_signed_file(self._parts, whole, principal)
+        if self._parts.config.snapshots.accept != "any":
+            raise Refusal("forbidden", "This host takes only snapshots that a host has signed (snapshots.accept).")
+        return await self._take_state(whole, principal)
+
+    async def _take_state(self, read: Callable[[int], Awaitable[bytes]], principal: Principal) -> tuple[bytes, bytes]:
+        with _spool(self._parts) as spool:
+            while piece := await read(TRANSFER_PIECE):
+                with told():
+                    await trio.to_thread.run_sync(spool.add, piece)
+            async with self.making:
+                try:
+                    stored, saved = await trio.to_thread.run_sync(self._read_untrusted, spool.view(), principal)
+                except (BadState, StateRefused) as bad:
+                    raise as_refusal(bad) from None
+                module = await self._parts.programs.keep(principal, stored.program)
+                kept = await self._parts.lives.keeping.store.save(saved, account=principal.account)
+                return kept.id, module
+
+    def _read_untrusted(self, data: memoryview, principal: Principal) -> tuple[Stored, Saved]:
+        """In a thread. Raises BadState, StateRefused."""
         stored = decode_untrusted(data)
         parts, personality = _parts_untrusted(stored.services)
         about = {
@@ -152,10 +218,6 @@ def _named_untrusted(data: bytes) -> Parts:
 
 def _is_named(row: object) -> bool:
     return isinstance(row, list) and [type(each) for each in row] == [str, bytes]
-
-
-def _hashed(data: bytes) -> bytes:
-    return sha256(data).digest()
 
 
 class PieceMemory:

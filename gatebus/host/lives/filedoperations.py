@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from hashlib import sha256
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+import trio
 
 from gatebus.bounds import STREAM_WINDOW
 from gatebus.host import requests
@@ -21,6 +23,7 @@ from gatebus.host.storeoperations import Transfer, send
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from gatebus.host.attendant import Line
     from gatebus.host.hostparts import HostParts
@@ -29,7 +32,16 @@ if TYPE_CHECKING:
     from gatebus.host.statuses import Map
     from gatebus.snapshots.savedwords import SnapshotLine
 
-FORMS: Mapping[object, Callable[[HostParts, SnapshotLine], Awaitable[bytes]]] = MappingProxyType(
+
+class Leaving(Protocol):
+    """A file on its way out."""
+
+    size: int
+
+    async def read(self, size: int) -> bytes: ...
+
+
+FORMS: Mapping[object, Callable[[HostParts, SnapshotLine], AbstractAsyncContextManager[Leaving]]] = MappingProxyType(
     {"file": signed_file_of, "state": state_of, "wasm": wasm_of}
 )
 
@@ -69,22 +81,28 @@ def export(parts: HostParts, line: Line, given: Parameters) -> None:
     transfer = Transfer(line, parts.turn)
 
     async def work() -> Map | None:
-        data = await FORMS[form](parts, await parts.lives.keeping.own_line(line.principal, digest))
-        with parts.turn:
-            if not line.open:
-                return None
-            line.accept({"taken": 0}, 0)
-        rest = memoryview(data)
-
-        async def read(size: int) -> bytes:
-            nonlocal rest
-            piece, rest = bytes(rest[:size]), rest[size:]
-            return piece
-
-        sent = await send(line, transfer, read, len(data))
-        return {"size": len(data), "sha256": sha256(data).digest()} if sent else None
+        own = await parts.lives.keeping.own_line(line.principal, digest)
+        with parts.lives.importing.place(line.principal):
+            async with FORMS[form](parts, own) as leaving:
+                return await _sent(parts, line, transfer, leaving)
 
     _later(parts, line, work)
+
+
+async def _sent(parts: HostParts, line: Line, transfer: Transfer, leaving: Leaving) -> Map | None:
+    with parts.turn:
+        if not line.open:
+            return None
+        line.accept({"taken": 0}, 0)
+    hashed = sha256()
+
+    async def read(size: int) -> bytes:
+        piece = await leaving.read(size)
+        hashed.update(piece)
+        return piece
+
+    sent = await send(line, transfer, read, leaving.size)
+    return {"size": leaving.size, "sha256": hashed.digest()} if sent else None
 
 
 def bring_in(parts: HostParts, line: Line, given: Parameters) -> None:
@@ -93,34 +111,58 @@ def bring_in(parts: HostParts, line: Line, given: Parameters) -> None:
     transfer = Transfer(line, parts.turn)
 
     async def work() -> Map | None:
-        data = await _whole(parts, line, transfer, size)
-        if data is None:
-            return None
-        if len(data) != size:
-            raise Refusal("bad-request", f"{len(data)} bytes came; {size} were announced.")
-        snapshot, module = await parts.lives.importing.take(data, digest, line.principal)
-        return {"snapshot": snapshot, "module": module}
+        with parts.lives.importing.place(line.principal):
+            with parts.turn:
+                if not line.open:
+                    return None
+                line.accept({"taken": 0}, STREAM_WINDOW)
+            try:
+                read = _Arriving(line, transfer, size, digest).read
+                snapshot, module = await parts.lives.importing.take(read, line.principal)
+            except _Gone:
+                return None
+            return {"snapshot": snapshot, "module": module}
 
     _later(parts, line, work)
 
 
-async def _whole(parts: HostParts, line: Line, transfer: Transfer, size: int) -> bytes | None:
-    """All that comes, until there is enough or an end. None: its client is gone."""
-    with parts.turn:
-        if not _is_open(line):
-            return None
-        line.accept({"taken": 0}, STREAM_WINDOW)
-    data = bytearray()
-    while len(data) < size:
-        if not transfer.came_in and (line.flows.into.finished is not None or not await transfer.wait()):
-            break
-        if not _is_open(line):
-            return None
-        piece = transfer.take()
-        data += piece
-        line.flows.into.consume(len(piece))
-        transfer.pump()
-    return bytes(data)
+class _Gone(Exception):  # noqa: N818  # nobody's fault
+    """The client is."""
+
+
+class _Arriving:
+    """The bytes of a file as they come, not more of them than a window at a time."""
+
+    def __init__(self, line: Line, transfer: Transfer, size: int, digest: bytes) -> None:
+        self._line, self._transfer, self._size, self._digest = line, transfer, size, digest
+        self._came, self._hashed = 0, sha256()
+
+    async def read(self, _size: int) -> bytes:
+        """Whatever came; b"" at the end of all that was announced. Raises Refusal, _Gone."""
+        while not self._transfer.came_in:
+            if self._came >= self._size or self._line.flows.into.finished is not None:
+                return self._end()
+            if not await self._transfer.wait():
+                raise _Gone
+        if not self._line.open:
+            raise _Gone
+        piece = self._transfer.take()
+        self._came += len(piece)
+        if self._came > self._size:
+            self._end()
+        await trio.to_thread.run_sync(self._hashed.update, piece)
+        if not _is_open(self._line):
+            raise _Gone
+        self._line.flows.into.consume(len(piece))
+        self._transfer.pump()
+        return piece
+
+    def _end(self) -> bytes:
+        if self._came != self._size:
+            raise Refusal("bad-request", f"{self._came} bytes came; {self._size} were announced.")
+        if self._hashed.digest() != self._digest:
+            raise Refusal("bad-request", "What came has another SHA-256 than was announced.")
+        return b""
 
 
 def _is_open(line: Line) -> bool:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _SERVICE = "service:"
-_UNSENT, _STREAMS = "unsent", "streams"
+_UNSENT, STREAMS = "unsent", "streams"
 Parts = tuple[tuple[str, bytes], ...]
 
 
@@ -59,7 +59,7 @@ class Leftover:
     @property
     def parts(self) -> Parts:
         named = tuple((_SERVICE + name, state) for name, state in self.services)
-        return (*named, (_UNSENT, self.unsent), (_STREAMS, self.streams))
+        return (*named, (_UNSENT, self.unsent), (STREAMS, self.streams))
 
 
 def leftover_untrusted(suspended: Suspended, parts: Parts, about: Mapping[str, object], saved: SavedAs) -> Leftover:
@@ -71,7 +71,7 @@ def leftover_untrusted(suspended: Suspended, parts: Parts, about: Mapping[str, o
         raise StateRefused("What the snapshot has for its program is malformed.")
     unsent = packets_untrusted(unsent)
     usage = usage_untrusted(about.get("usage"))
-    return Leftover(suspended, services, unsent, others.get(_STREAMS, b""), usage, saved)
+    return Leftover(suspended, services, unsent, others.get(STREAMS, b""), usage, saved)
 
 
 def packets_untrusted(data: bytes) -> bytes:

@@ -3,90 +3,74 @@
 In:  a line that an operation has checked; a file of a client (untrusted: exportwords reads it, its parts are checked
      when a program goes on). Out: the file; a snapshot of the one who brought it.
 
-What leaves is not the snapshot itself but one made from it for the way: it has no owner, no tags, no names of streams
-(who knows one may attach) and no instance's id (of an open one whoever knows it may connect). It shares all chunks with
-the first one, so it costs a small file; a crash leaves it as a kind that goes by itself. What comes in is described
-anew: whose it is and what it is called is never a file's to say.
+What leaves is not the snapshot itself but the same chunks under another manifest: without owner, tags, names of streams
+(who knows one may attach) and instance's id (of an open one whoever knows it may connect). What comes in is described
+anew, too: whose it is and what it is called is never a file's to say. Neither is ever held whole.
 """
 
 from __future__ import annotations
 
-import io
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import trio
-
 from gatebus.accountbounds import IMPORT_BYTES
 from gatebus.bounds import STREAM_WINDOW
-from gatebus.host.lives.remains import limits_map, limits_untrusted
+from gatebus.host.lives.remains import STREAMS, limits_map, limits_untrusted
 from gatebus.host.refusals import Refusal
 from gatebus.snapshots.exportwords import MAGIC
-from gatebus.snapshots.savedwords import CLONE, SNAPSHOT, Saved
-from gatebus.snapshots.snapshotbounds import ANSWERED_SECONDS
+from gatebus.snapshots.manifestwords import decode_untrusted, retold
+from gatebus.snapshots.savedwords import CLONE, SNAPSHOT
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from gatebus.host.hostparts import HostParts
     from gatebus.host.principals import Principal
+    from gatebus.snapshots.exportwords import Imported
     from gatebus.snapshots.savedwords import SnapshotLine
+    from gatebus.snapshots.transfer import Export
 
 _ID = 16
 _TOLD = ("taken", "limits", "personality", "window", "usage", "lives")
 
 
-def is_signed_file(data: bytes) -> bool:
-    return data.startswith(MAGIC)
+def is_signed_file(beginning: bytes) -> bool:
+    return beginning.startswith(MAGIC)
 
 
-async def signed_file_of(parts: HostParts, line: SnapshotLine) -> bytes:
+@asynccontextmanager
+async def signed_file_of(parts: HostParts, line: SnapshotLine) -> AsyncIterator[Export]:
     """Raises GatebusError."""
-    store, data = parts.lives.keeping.store, bytearray()
-
-    async def write(piece: bytes) -> None:
-        data.extend(piece)
-        if len(data) > IMPORT_BYTES:
+    program = await parts.programs.bytes_of(line.module)
+    async with parts.lives.keeping.store.exporting(line.id, program, line.account, partial(_bare, line.id)) as leaving:
+        if leaving.size > IMPORT_BYTES:
             raise Refusal(
                 "quota-uploads", f"As a file it would have more than {IMPORT_BYTES >> 20} MiB; no host takes that."
             )
-
-    program = await parts.programs.bytes_of(line.module)
-    async with parts.lives.importing.leaving:  # two of one snapshot would have the same name for the way
-        bare = _bare(await store.load(line.id), line.id)
-        kept = await store.save(bare, account=line.account, base=line.id)
-        async with _gone_after(parts, line.account, kept.id):
-            await store.export(kept.id, program, write)
-    return bytes(data)
+        yield leaving
 
 
-def _bare(saved: Saved, name: bytes) -> Saved:
-    about = {key: saved.about[key] for key in _TOLD if key in saved.about}
-    about |= {"instance": sha256(name).digest()[:_ID], "kind": CLONE}
-    return replace(saved, about=about, parts=_without_streams(saved.parts))
+def _bare(name: bytes, manifest: bytes) -> bytes:
+    told = decode_untrusted(manifest).described()
+    about = {key: told[key] for key in _TOLD if key in told}
+    return retold(manifest, about | {"instance": sha256(name).digest()[:_ID], "kind": CLONE}, STREAMS)
 
 
-def _without_streams(parts: tuple[tuple[str, bytes], ...]) -> tuple[tuple[str, bytes], ...]:
-    return tuple((name, data) for name, data in parts if name != "streams")
+async def take_signed_file(
+    parts: HostParts, read: Callable[[int], Awaitable[bytes]], principal: Principal
+) -> tuple[bytes, bytes]:
+    """(snapshot, module). Raises GatebusError, SandboxError, and what `read` raises."""
 
+    async def own(imported: Imported) -> bytes:
+        await parts.programs.keep(principal, imported.program)
+        told = decode_untrusted(imported.manifest).described()
+        return retold(imported.manifest, _described(parts, told, principal), STREAMS)
 
-async def take_signed_file(parts: HostParts, data: bytes, principal: Principal) -> tuple[bytes, bytes]:
-    """(snapshot, module). Raises GatebusError, SandboxError."""
-    store, source = parts.lives.keeping.store, io.BytesIO(data)
-
-    async def read(size: int) -> bytes:
-        return source.read(size)
-
-    imported = await store.import_untrusted(read, principal.account)
-    async with _gone_after(parts, principal.account, imported.id):
-        module = await parts.programs.keep(principal, imported.program)
-        saved = await store.load(imported.id)
-        own = replace(saved, about=_described(parts, saved.about, principal), parts=_without_streams(saved.parts))
-        kept = await store.save(own, account=principal.account, base=imported.id)
-    return kept.id, module
+    kept = await parts.lives.keeping.store.import_untrusted(read, principal.account, own)
+    return kept.id, sha256(kept.program).digest()
 
 
 def _described(parts: HostParts, told: Mapping[str, object], principal: Principal) -> dict[str, object]:
@@ -101,13 +85,3 @@ def _described(parts: HostParts, told: Mapping[str, object], principal: Principa
         "personality": "gate" if told.get("personality") == "gate" else "wasi",
         "window": STREAM_WINDOW,
     }
-
-
-@asynccontextmanager
-async def _gone_after(parts: HostParts, account: str, snapshot: bytes) -> AsyncIterator[None]:
-    """A snapshot that was made for the way."""
-    try:
-        yield
-    finally:
-        with trio.move_on_after(ANSWERED_SECONDS, shield=True):
-            await parts.lives.keeping.store.drop(account, snapshot)
