@@ -74,6 +74,7 @@ async def exported(bus: Talker, snapshot: bytes, to: Path) -> int:
             await bus.hear()
             file.write(channel.data)
             channel.data.clear()
+            bus.heard.clear()
             watched.look()
     await channel.result()
     return watched.growth
