@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -18,7 +19,7 @@ from gatebus.web.memorylink import MemoryNetwork
 from gatebus.web.memorytransport import Wires
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from trio.testing import MockClock
 
@@ -27,7 +28,12 @@ if TYPE_CHECKING:
 SIZE = 8_000
 
 
-async def run_over(world: BusWorld, cuts: list[tuple[int | None, int | None]]) -> Channel:
+async def run_over(
+    world: BusWorld,
+    cuts: Iterable[tuple[int | None, int | None]],
+    program: Callable[[FakeGuest], Awaitable[None]],
+    write: Callable[[Channel], None],
+) -> Channel:
     """One call, over as many links as are lost: after so many bytes to the host, and to the client."""
     endless = iter([*cuts, *[(None, None)] * 3])
 
@@ -43,7 +49,9 @@ async def run_over(world: BusWorld, cuts: list[tuple[int | None, int | None]]) -
                 bus = Talker(link, ALICE)
                 try:
                     await bus.greet()
-                    channel = await again(bus, eight, channel)
+                    channel = await again(bus, program, channel)
+                    await channel.until(lambda each: each.accepted or each.answer)
+                    write(channel)
                     await channel.until(lambda each: each.answer)
                 except LinkClosed:
                     continue
@@ -70,7 +78,7 @@ def test_a_stream_that_is_cut_anywhere_on_the_way_to_the_client_arrives_once(
 ) -> None:
     async def main() -> Channel:
         async with bus_world() as world:
-            return await run_over(world, cuts)
+            return await run_over(world, cuts, eight, lambda _channel: None)
 
     channel = trio.run(main)
     assert channel.data == pattern(0, SIZE)
@@ -84,44 +92,18 @@ def test_a_stream_that_is_cut_anywhere_on_the_way_to_the_client_arrives_once(
     st.lists(st.tuples(st.integers(1, SIZE + 3_000), st.integers(1, SIZE + 3_000)), max_size=4),
     st.integers(1, 3_000),
 )
-def test_an_echo_that_is_cut_anywhere_in_both_directions_arrives_once(
-    cuts: list[tuple[int, int]], piece: int
-) -> None:
+def test_an_echo_that_is_cut_anywhere_in_both_directions_arrives_once(cuts: list[tuple[int, int]], piece: int) -> None:
     sent = pattern(0, SIZE)
 
     async def main() -> Channel:
         async with bus_world() as world:
-            return await echo_over(world, cuts, sent, piece)
+            return await run_over(world, cuts, echo, partial(write_all, sent, piece))
 
     channel = trio.run(main)
     assert channel.data == sent
 
 
-async def echo_over(world: BusWorld, cuts: list[tuple[int, int]], sent: bytes, piece: int) -> Channel:
-    ways = iter([*cuts, *[(None, None)] * 3])
-
-    def wires() -> tuple[Wires, Wires]:
-        there, back = next(ways)
-        return Wires(cut_after=there), Wires(cut_after=back)
-
-    network = MemoryNetwork(world.host.attend, wires=wires)
-    channel: Channel | None = None
-    async with network.running():
-        while True:
-            async with network.dial() as link:
-                bus = Talker(link, ALICE)
-                try:
-                    await bus.greet()
-                    channel = await again(bus, echo, channel)
-                    await channel.until(lambda each: each.accepted or each.answer)
-                    write_all(channel, sent, piece)
-                    await channel.until(lambda each: each.answer)
-                except LinkClosed:
-                    continue
-                return channel
-
-
-def write_all(channel: Channel, sent: bytes, piece: int) -> None:
+def write_all(sent: bytes, piece: int, channel: Channel) -> None:
     assert channel.flows is not None
     out = channel.flows.out
     written = out.taken + out.held

@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from commandworld import CAT, HELLO, LOOP, World, at_a_terminal, command_world
+from commandworld import CAT, HELLO, LOOP, World, at_a_terminal
 from hostprocess import PATIENCE, surroundings
 
 from gatebus.__main__ import main
@@ -20,23 +20,7 @@ from gatebus.cli.bus_wording import result_json
 from gatebus.cli.wording import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with command_world(tmp_path_factory.mktemp("person")) as there:
-        yield there
-
-
-@pytest.fixture
-def instance(world: World) -> Iterator[str]:
-    """One that waits for input."""
-    identity = world.says("launch", "--wall-time", "none", "--tag", "waits", str(world.cat)).strip()
-    yield identity
-    world.run("kill", identity)
-    world.run("rm", identity)
 
 
 def test_a_programs_output_input_and_exit_code_are_those_of_the_command(world: World) -> None:

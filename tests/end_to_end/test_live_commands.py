@@ -5,26 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import pytest
-from commandworld import World, command_world
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with command_world(tmp_path_factory.mktemp("person")) as there:
-        yield there
-
-
-@pytest.fixture
-def instance(world: World) -> Iterator[str]:
-    """One that waits for input."""
-    identity = world.says("launch", "--wall-time", "none", "--tag", "waits", str(world.cat)).strip()
-    yield identity
-    world.run("kill", identity)
-    world.run("rm", identity)
+    from commandworld import World
 
 
 def told(world: World, *line: str) -> dict[str, object]:

@@ -11,13 +11,14 @@ import pytest
 import trio
 import wasmtime
 from guestworld import guest
+from programoutput import rest_of, text_of
 from required import require
 
 import sandbox
 from sandbox import BadState, CompileLimit, CompileLimits, File, Form, Limits, Setup, Tree
 from sandbox.exportfile import state_of_untrusted, with_state
 from sandbox.leftbehind import LeftBehind, left_behind_untrusted
-from sandbox.packets import DATA, PAIR, encode_data, split_untrusted
+from sandbox.packets import encode_data
 from sandbox.portable.portable_engine_name import TRANSFORMER
 from sandbox.statefile import pieces_of
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from sandbox.program import Program
     from sandbox.suspended import Suspended
 
 pytestmark = pytest.mark.usefixtures("native")
@@ -67,10 +67,6 @@ async def portable(image_directory: Path) -> AsyncIterator[sandbox.Sandbox]:
         yield made
 
 
-def text_of(packets: bytes) -> bytes:
-    return b"".join(each.content[PAIR.size :] for each in split_untrusted(packets) if each.domain == DATA)
-
-
 async def stopped(box: sandbox.Sandbox, module: bytes, setup: Setup, until: bytes, given: bytes = b"") -> Suspended:
     """Where it is once it has written that."""
     image = await box.compile(module, form=Form.SUSPENDABLE)
@@ -84,10 +80,6 @@ async def stopped(box: sandbox.Sandbox, module: bytes, setup: Setup, until: byte
         suspended = await program.suspend()
         assert text + await rest_of(program) == until
     return suspended
-
-
-async def rest_of(program: Program) -> bytes:
-    return b"".join([text_of(packets) async for packets in program])
 
 
 def finish(folder: Path, module: bytes, given: bytes = b"") -> tuple[int, bytes]:

@@ -9,11 +9,12 @@ import pytest
 import trio
 from deepprogram import DEEP
 from processes import descendants, stat_fields
+from programoutput import said
 from waiting import PATIENCE, until
 
 import sandbox
 from sandbox import BrokenProgram, Cause, Form, Limits, State
-from sandbox.packets import PAIR, encode_data, split_untrusted
+from sandbox.packets import encode_data
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -38,10 +39,6 @@ def standing_still() -> int:
 async def until_standing_still(count: int) -> None:
     """A signal to a process that is on another processor takes until it gets there."""
     await until(lambda: standing_still() == count)
-
-
-async def said(program: sandbox.Program) -> bytes:
-    return b"".join(packet.content[PAIR.size :] for packet in split_untrusted(await program.receive_some()))
 
 
 def waiting(box: sandbox.Sandbox, image: sandbox.Image) -> AbstractAsyncContextManager[sandbox.Program]:

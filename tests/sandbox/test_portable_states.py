@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from deepprogram import DEEP
+from programoutput import rest_of, said
 from required import require
 
 import sandbox
 from sandbox import Cause, Form, Limits, Setup, State, Suspended
-from sandbox.packets import DATA, PAIR, encode_data, split_untrusted
+from sandbox.packets import encode_data
 from sandbox.portable.portable_engine_name import TRANSFORMER
 
 if TYPE_CHECKING:
@@ -72,17 +73,6 @@ async def portable(image_directory: Path) -> AsyncIterator[sandbox.Sandbox]:
 async def boxes(native: None, portable: sandbox.Sandbox, image_directory: Path) -> AsyncIterator[Boxes]:
     async with sandbox.open_sandbox("native", sandbox.Settings(cache_directory=str(image_directory))) as box:
         yield {"native": box, "portable": portable}
-
-
-async def said(program: sandbox.Program) -> bytes:
-    return b"".join(packet.content[PAIR.size :] for packet in split_untrusted(await program.receive_some()))
-
-
-async def rest_of(program: sandbox.Program) -> bytes:
-    text = b""
-    async for packets in program:
-        text += b"".join(each.content[PAIR.size :] for each in split_untrusted(packets) if each.domain == DATA)
-    return text
 
 
 async def stopped(box: sandbox.Sandbox, wasm: bytes, function: str) -> Suspended:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from programoutput import said
 
 import sandbox
 from sandbox import Form, Lifecycle, Limits, State, Suspended
 from sandbox.layeredmemory import PIECES_MAX, LayeredMemory
 from sandbox.memfd import MemfdSnapshot
-from sandbox.packets import DATA, PAIR, encode_data, split_untrusted
+from sandbox.packets import encode_data
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -55,15 +56,6 @@ PAGES = b"""(module
 async def box(image_directory: Path) -> AsyncIterator[sandbox.Sandbox]:
     async with sandbox.open_sandbox("native", sandbox.Settings(cache_directory=str(image_directory))) as made:
         yield made
-
-
-async def said(program: Program) -> bytes:
-    text = b""
-    while not text:
-        data = await program.receive_some()
-        assert data, await program.wait()
-        text = b"".join(packet.content[PAIR.size :] for packet in split_untrusted(data) if packet.domain == DATA)
-    return text
 
 
 async def command(program: Program, letter: bytes, page: int = 0, value: int = 0) -> int:

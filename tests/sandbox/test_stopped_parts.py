@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from guestworld import guest
+from programoutput import rest_of, text_of
 
 import sandbox
 from sandbox import File, Form, Lifecycle, Limits, Setup, State, Tree
-from sandbox.packets import DATA, PAIR, encode_data, split_untrusted
+from sandbox.packets import encode_data
 from sandbox.statewords import look_untrusted
 
 if TYPE_CHECKING:
@@ -70,14 +71,6 @@ async def box(image_directory: Path) -> AsyncIterator[sandbox.Sandbox]:
     settings = sandbox.Settings(cache_directory=str(image_directory))
     async with sandbox.open_sandbox("native", settings) as made:
         yield made
-
-
-def text_of(packets: bytes) -> bytes:
-    return b"".join(each.content[PAIR.size :] for each in split_untrusted(packets) if each.domain == DATA)
-
-
-async def rest_of(program: Program) -> bytes:
-    return b"".join([text_of(packets) async for packets in program])
 
 
 async def until(program: Program, expected: bytes) -> bytes:

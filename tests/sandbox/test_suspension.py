@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 from deepprogram import DEEP
+from programoutput import rest_of, said
 
 import sandbox
 from sandbox import Cause, Form, Limits, State, Suspended
-from sandbox.packets import DATA, PAIR, encode_data, split_untrusted
+from sandbox.packets import encode_data
 from sandbox.statewords import look_untrusted, program_of_untrusted
 
 if TYPE_CHECKING:
@@ -41,18 +42,6 @@ ROOM = Limits(stack=8 << 20)
 async def box(image_directory: Path) -> AsyncIterator[sandbox.Sandbox]:
     async with sandbox.open_sandbox("native", sandbox.Settings(cache_directory=str(image_directory))) as made:
         yield made
-
-
-async def said(program: sandbox.Program) -> bytes:
-    """What it writes until it writes something."""
-    return b"".join(packet.content[PAIR.size :] for packet in split_untrusted(await program.receive_some()))
-
-
-async def rest_of(program: sandbox.Program) -> bytes:
-    text = b""
-    async for packets in program:
-        text += b"".join(each.content[PAIR.size :] for each in split_untrusted(packets) if each.domain == DATA)
-    return text
 
 
 async def stopped(
