@@ -28,7 +28,7 @@ from ipfs.fetching import Fetcher, open_fetcher
 from ipfs.importer import profile_named
 from ipfs.pins import Pins, collect
 from ipfs.publishing import publish
-from ipfs.troubles import IpfsError, SourceFailed, Unavailable
+from ipfs.troubles import BadName, IpfsError, SourceFailed, Unavailable
 
 T = TypeVar("T")
 # Asked where nothing is configured: gateways of the IPFS foundations that serve verifiable blocks. They learn what is
@@ -144,7 +144,10 @@ async def _add(options: IpfsOptions) -> int:
     nodes = [each for each in chosen(options.sources) if each.kind == NODE]
     for name in options.arguments:
         with store.shared():
-            root = await add(store, Path(name), profile)
+            try:
+                root = await add(store, Path(name), profile)
+            except IpfsError as fault:
+                raise BadName(f"{name}: {fault.text}") from None
             Pins(store).add(root.cid)
             _say(f"{root.cid} {name}" if len(options.arguments) > 1 else str(root.cid))
             for node in nodes:

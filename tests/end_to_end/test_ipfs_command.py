@@ -161,7 +161,7 @@ def test_a_directory_is_listed_and_saved(gatebus: Gatebus, tmp_path: Path) -> No
             "There is no profile of that name. There are unixfs-v0-2015, kubo-v1, unixfs-v1-2025.",
         ),
         (("cat", "--source", "http://a", "x"), "It is no CID, or one that was cut short or mistyped."),
-        (("add", "nothing"), "A file cannot be read or written: no such file or directory."),
+        (("add", "nothing"), "nothing: A file cannot be read or written: no such file or directory."),
     ],
 )
 def test_what_is_typed_wrongly_is_answered_in_one_line(gatebus: Gatebus, arguments: tuple[str, ...], text: str) -> None:
