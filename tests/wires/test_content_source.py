@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+import dag_cbor
 import pytest
 import trio
 import trio.testing
@@ -19,6 +20,7 @@ from gatebus.host.contentsource import ContentSource
 from gatebus.host.refusals import Refusal
 from ipfs.addresses import GATEWAY, LOCAL_GATEWAY, Source
 from ipfs.blockstore import BlockStore
+from ipfs.cid import DAG_CBOR, cid_of
 from ipfs.importer import directory
 from ipfs.pins import Pins
 
@@ -82,6 +84,24 @@ async def test_an_address_that_leads_to_no_program_says_why(tmp_path: Path, addr
     async with serving(server):
         refusal = await refused(source(tmp_path, server), address)
     assert (refusal.code, refusal.text[: len(text)]) == (code, text)
+
+
+@pytest.mark.parametrize(
+    ("gatebus", "text"),
+    [
+        (1, "It is a stopped program, no file. `gatebus restore ipfs://{}` lets it go on."),
+        (2, "It is neither a file nor a directory (codec 0x71)."),
+    ],
+)
+async def test_a_snapshot_is_told_from_what_is_nothing_here(tmp_path: Path, gatebus: int, text: str) -> None:
+    lists: dict[str, list[object]] = {"manifest": [], "program": [], "chunks": []}
+    block = dag_cbor.encode({"gatebus": gatebus, "key": bytes(32), "signature": bytes(64), **lists})
+    root = cid_of(DAG_CBOR, block)
+    server = Hostile({root: block})
+    async with serving(server):
+        refusal = await refused(source(tmp_path, server), f"ipfs://{root}")
+    assert (refusal.code, refusal.text) == ("bad-request", text.format(root))
+    assert len(server.asked) == 1
 
 
 @pytest.mark.parametrize("lie", ["flip", "other", "redirect", "truncate", "no http", "compressed", "wrong root"])
