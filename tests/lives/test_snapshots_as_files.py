@@ -147,6 +147,22 @@ async def test_what_is_not_what_was_announced_is_refused(image_directory: Path) 
         )
 
 
+async def test_two_files_of_an_account_are_on_their_way_at_most(image_directory: Path) -> None:
+    async with live_world(image_directory) as world, world.talker() as bus, world.talker(BOB) as bob:
+        given = {"size": 10, "sha256": bytes(32)}
+        first, second = [await bus.open("import", given).until(lambda each: each.accepted) for _ in range(2)]
+        refused = await bus.open("import", given).error()
+        assert (refused.code, refused.text) == (
+            "busy",
+            "Other snapshots are being brought in or taken out. Try again later.",
+        )
+        await bob.open("import", given).until(lambda each: each.accepted)
+        first.cancel()
+        await first.result()
+        await bus.open("import", given).until(lambda each: each.accepted)
+        assert second.answer is None
+
+
 async def test_a_person_is_shown_where_a_stored_program_stands(image_directory: Path) -> None:
     async with live_world(image_directory) as world, world.talker() as bus:
         await launch(bus)
