@@ -30,7 +30,8 @@ Sandbox
         Order: size, sha256 (when given), cache, the principal's queue, jailed worker (counts, validation,
         compilation). Text (`(module ...`) is taken like the binary form. Form.SUSPENDABLE: it can be stopped anywhere
         and continued, and is a tenth slower; when it cannot, `.unsuspendable` says why, and it is the plain program.
-        Its frames are larger, those after a resume once more: give it Limits(stack=8 << 20), as `gatebus run` does.
+        Its frames are larger, those after a resume once more: give it Limits(stack=8 << 20), as `gatebus run` does,
+        which is three times as much for it, and five times after a resume; then what fits without it fits with it.
         Raises Refused (the program's fault; .code, .text), CompileLimit, SandboxBroken. After the end of
         `open_sandbox` this and `start`: SandboxClosed.
     .ready(sha256, form=Form.PLAIN) -> Image | None; await .cached(sha256, form=Form.PLAIN) -> Image | None

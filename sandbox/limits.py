@@ -166,6 +166,15 @@ class Limits:
         return RUNTIME_DATA + self.files + 8 * self.table + (self.stack if self.stack == STACK_LARGE else 0)
 
 
+def stack_of_suspendable(stack: int, *, goes_on: bool) -> int:
+    """What such a program has for what another has in `stack`: its frames are larger, after a resume once more; as the
+    native runtime has it (native/jail/src/workload.rs, with the measurements).
+    """
+    if stack != STACK_LARGE:
+        return 2 * stack if goes_on else stack
+    return 5 * stack if goes_on else 3 * stack
+
+
 # The runtime's heap, stacks, engine tables and copy-on-write data besides files and tables; measured need: 2 MiB.
 # Generous because it is only the back-stop: the runtime's own allocator answers first.
 RUNTIME_DATA = 64 * MIB

@@ -148,8 +148,8 @@ def run_options(arguments: Sequence[str]) -> RunOptions:
     command = given.command[1:] if given.command[:1] == ["--"] else given.command
     if given.resume is not None and command:
         raise UsageError("--resume FILE goes on with the program that is in the state; name no other.")
-    if given.resume is not None and (given.env or given.dir or given.function is not None):
-        raise UsageError("--env, --dir and --function are in the state: --resume goes on with what the program has.")
+    if given.resume is not None and (given.env or given.dir):
+        raise UsageError("--env and --dir are in the state: --resume goes on with what the program has.")
     if given.resume is not None and given.ignore_state:
         raise UsageError("--ignore-state is for an exported program, --resume for a state: write one of them.")
     if not command and given.resume is None:

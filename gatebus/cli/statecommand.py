@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import trio
 
 from gatebus.cli.groundwork import SETTINGS
+from gatebus.cli.keptservices import kept_untrusted
 from gatebus.cli.moduleshown import is_module, look_at, module_described, module_lines
 from gatebus.cli.options import ShowOptions
 from gatebus.cli.surroundings import read_module
@@ -119,6 +120,7 @@ def show(options: ShowOptions) -> int:
 
 def _told(stored: Stored) -> tuple[dict[str, Any], str]:
     """As one object, and in lines. Raises BadState, SandboxError."""
+    kept_untrusted(stored.services)
     told = described(stored, trio.run(partial(_frames, stored)))
     return told, lines(told)
 
@@ -178,7 +180,7 @@ def lines(told: dict[str, Any]) -> str:
         f"program   {told['program']}  {told['file']}",
         f"entered   {told['entry'] or 'the start function'}",
         "",
-        "frames",
+        "frames" if told["frames"] else "frames    none: it had come to its end; --function NAME calls another one",
     ]
     depth = told["frames"][0]["depth"] + 1 if told["frames"] else 0
     for frame in told["frames"]:

@@ -38,6 +38,7 @@ from sandbox.outcome import State
 from sandbox.program import Program
 from sandbox.setup import Setup
 from sandbox.statefile import Stored
+from sandbox.statewords import look_untrusted
 from sandbox.suspended import Suspended
 from sandbox.tree import Tree
 
@@ -64,7 +65,7 @@ def prepare_exported(options: RunOptions, wasm: bytes) -> Plan | None:
     stored = state_of_untrusted(wasm)
     if stored is None:
         return None
-    if options.arguments or options.environment or options.directories or options.function is not None:
+    if options.arguments or options.environment or options.directories:
         raise UsageError(
             "It goes on where it was stopped, with the arguments, variables and files that it has: name none. "
             "With --ignore-state it is run as any runtime does."
@@ -73,6 +74,7 @@ def prepare_exported(options: RunOptions, wasm: bytes) -> Plan | None:
 
 
 def _plan(options: RunOptions, stored: Stored) -> Plan:
+    _check_function(options, stored)
     at_terminal = {"wall_time": "none"} if os.isatty(0) else {}
     options = with_defaults(options, {**at_terminal, **limits_untrusted(stored)})
     if options.out is not None:
@@ -83,6 +85,20 @@ def _plan(options: RunOptions, stored: Stored) -> Plan:
         terminal=os.isatty(1),
     )
     return Plan(options, stored.program, setup, stored)
+
+
+def _had_ended_untrusted(stored: Stored) -> bool:
+    """It stands nowhere: its function had returned. Raises BadState."""
+    return not look_untrusted(stored.state).frames
+
+
+def _check_function(options: RunOptions, stored: Stored) -> None:
+    """Raises UsageError, BadState."""
+    ended = _had_ended_untrusted(stored)
+    if ended and options.function is None:
+        raise UsageError("It had come to its end. --function NAME calls one of its functions on what it has left.")
+    if not ended and options.function is not None:
+        raise UsageError("It was stopped on its way and goes on there: --function is for one that had come to its end.")
 
 
 def limits_untrusted(stored: Stored) -> dict[str, str]:
@@ -101,7 +117,7 @@ async def start_to_be_stopped(plan: Plan, box: Sandbox, run: Run) -> None:
     """Raises UsageError, and what the sandbox raises."""
     run.image = image = await box.compile(plan.wasm, principal="local", form=Form.SUSPENDABLE)
     _check(image, plan)
-    kept = None if plan.stored is None else kept_untrusted(plan.stored.services)
+    kept = None if plan.stored is None else _kept_untrusted(plan.stored, image)
     instance = instance_of(image)
     ends = _ends(kept)
     board = _board(image, instance, ends.terminal, kept)
@@ -121,6 +137,16 @@ async def start_to_be_stopped(plan: Plan, box: Sandbox, run: Run) -> None:
         nursery.cancel_scope.cancel()
         if plan.options.out is not None:
             run.notes += _files(plan.options.out, program, run)
+
+
+def _kept_untrusted(stored: Stored, image: Image) -> Kept | None:
+    """Of a program that had come to its end: what was for its process ended with that (sandbox.stateworld), and so did
+    a WASI program's one stream. None: nothing is kept. Raises BadState.
+    """
+    kept = kept_untrusted(stored.services)
+    if not _had_ended_untrusted(stored):
+        return kept
+    return None if image.personality == "wasi" else kept._replace(accepted=False, unsent=b"")
 
 
 def _ends(kept: Kept | None) -> Ends:
@@ -157,8 +183,12 @@ def _running(plan: Plan, box: Sandbox, image: Image, instance: "UUID | None") ->
     if plan.stored is None:
         check_entry(image, plan.setup.function)
         return box.start(image, plan.setup, options.limits, instance=instance)
-    suspended = suspended_untrusted(plan.stored)
-    return box.resume(image, suspended, options.limits, plan.setup, program=plan.wasm, instance=instance)
+    if options.function is not None:
+        check_entry(image, options.function)
+    suspended, function = suspended_untrusted(plan.stored), options.function
+    return box.resume(
+        image, suspended, options.limits, plan.setup, program=plan.wasm, instance=instance, function=function
+    )
 
 
 def _board(image: Image, instance: "UUID | None", terminal: Terminal, kept: Kept | None) -> Switchboard:

@@ -30,6 +30,7 @@ from sandbox.compilefailure import compile_failure
 from sandbox.errors import BackendUnavailable, SandboxBroken, StartFailed
 from sandbox.form import CompileJob
 from sandbox.image import FACTS_MAX
+from sandbox.limits import stack_of_suspendable
 from sandbox.outcome import EndRecord, Why
 from sandbox.portable.child_orders import CompileOrders, ProgramOrders, encode_orders
 from sandbox.portable.child_process import ChildEnd, EndOfChild, command, start_child
@@ -295,6 +296,7 @@ def _stoppable_orders(orders: ProgramOrders, beginning: Beginning, stopping: Sto
     return replace(
         orders,
         data=orders.data + beginning.private,
+        stack=stack_of_suspendable(orders.stack, goes_on=continuation is not None),
         stop=stopping.theirs,
         memory_file=str(stopping.memory.path),
         continuation="" if continuation is None else str(continuation.path),

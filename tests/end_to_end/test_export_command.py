@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import wasmtime
-from commands import command, native_is_missing
+from commands import ROOT, command, native_is_missing
 from stoppedruns import WAITS, run, stop
 
 from gatebus.cli.exportcommand import left_behind
@@ -39,13 +39,29 @@ def test_an_exported_program_goes_on_here_as_well_as_anywhere(tmp_path: Path, op
     assert (gone_on.code, gone_on.out) == (7, b"two\n")
 
 
+def test_a_program_that_speaks_with_services_is_exported_and_goes_on(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"first\n")
+    first = stop(tmp_path, reader, str(ROOT / "build/guests/3_echo_stream.wasm"))
+    os.close(writer)
+    done = run(tmp_path, *gatebus("export", "--leave-behind", "it.state", "-o", "it.wasm"))
+    assert (first.code, done.code) == (124, 0), first.err + done.err
+    last = run(tmp_path, *command("it.wasm"), stdin=reader)
+    os.close(reader)
+    assert (last.code, last.err, first.out + last.out) == (0, "", b"first\nsent back 6 bytes\n")
+
+
 def test_what_belongs_to_a_start_is_refused_where_it_goes_on(tmp_path: Path, open_input: int) -> None:
     stopped(tmp_path, open_input)
     run(tmp_path, *gatebus("export", "it.state", "-o", "it.wasm"))
-    for words in (("it.wasm", "argument"), ("--env", "A=1", "it.wasm"), ("--function", "f", "it.wasm")):
+    for words in (("it.wasm", "argument"), ("--env", "A=1", "it.wasm")):
         refused = run(tmp_path, *command(*words))
         assert refused.code == 125
         assert "It goes on where it was stopped, with the arguments, variables and files that it has" in refused.err
+    for words in (("--function", "f", "it.wasm"), ("--function", "f", "--resume", "it.state")):
+        refused = run(tmp_path, *command(*words))
+        assert refused.code == 125
+        assert "goes on there: --function is for one that had come to its end." in refused.err
 
 
 def test_a_module_that_was_changed_is_refused_and_runs_as_what_it_is(

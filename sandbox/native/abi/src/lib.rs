@@ -47,7 +47,7 @@ pub use channel::{Channel, Clock, Io, Ready};
 pub use exit::{Answer, Exit, Stop};
 pub use gate::Gate;
 pub use setup::Setup;
-pub use state::BadState;
+pub use state::{BadState, check_world_untrusted};
 pub use table::{Function, Kind, Personality};
 pub use wasi::Wasi;
 

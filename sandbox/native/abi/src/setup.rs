@@ -1,7 +1,7 @@
 //! Receiving the setup: everything the host says before GO, with the files put into the tree at once.
 
 use gatebus_files::{Files, Id, Limits};
-use gatebus_wire::control::{Node, NodeType};
+use gatebus_wire::control::{Begin, Node, NodeType};
 use gatebus_wire::setup::{SetupReader, Tree};
 use gatebus_wire::{Malformed, status};
 
@@ -49,6 +49,14 @@ impl Setup {
         let mut files = tree.files;
         files.set_limits(limits(&words));
         Ok(Setup { words, files, link, started: channel.clock(Clock::Monotonic) })
+    }
+
+    /// Without a host, and without limits of its own: for a state that is only looked at.
+    pub(crate) fn of_nobody() -> Setup {
+        let begin = Begin { files_limit: u64::MAX, nodes_limit: u32::MAX, ..Begin::default() };
+        let words = gatebus_wire::Setup { begin, ..gatebus_wire::Setup::default() };
+        let files = Files::new(limits(&words), 0);
+        Setup { words, files, link: Link::new(), started: 0 }
     }
 
     /// Resolution of the guest's clocks in ns; zero means the finest.

@@ -8,7 +8,7 @@ use gatebus_wire::{Malformed, status};
 use crate::log::Log;
 use crate::table::Personality;
 use crate::time::Clocks;
-use crate::{Channel, Exit};
+use crate::{Channel, Exit, Gate, Setup, Wasi};
 
 /// Of the format of worlds.
 const VERSION: u16 = 1;
@@ -30,6 +30,14 @@ impl From<Malformed> for BadState {
 impl From<BadState> for Exit {
     fn from(bad: BadState) -> Exit {
         Exit { status: u32::from(status::BAD_STATE), result: 0, text: Cow::Borrowed(bad.0) }
+    }
+}
+
+/// Could a program go on in this world, within the limits of somebody who goes on with it?
+pub fn check_world_untrusted(personality: Personality, world: &[u8]) -> Result<(), BadState> {
+    match personality {
+        Personality::Wasi => Wasi::restore_untrusted(Setup::of_nobody(), world).map(drop),
+        Personality::Gate => Gate::restore_untrusted(Setup::of_nobody(), world).map(drop),
     }
 }
 

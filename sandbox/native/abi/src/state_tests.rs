@@ -4,16 +4,19 @@ use gatebus_wire::control::Begin;
 use gatebus_wire::packets::packet;
 
 use crate::testing::{BOOT, EPOCH, Event, Fake, MS, SECOND, World, ask, begin, call, data, flow, receive, suspend};
-use crate::{BadState, Gate, Setup, Stop, Wasi};
+use crate::{BadState, Gate, Personality, Setup, Stop, Wasi, check_world_untrusted};
 use gatebus_wire::control::{FLAG_RESUMED, Kind, Report};
 
 /// Both personalities, for what is asked of both.
 pub(crate) trait Saved: Sized {
+    const PERSONALITY: Personality;
     fn stop(&mut self, channel: &mut Fake) -> Vec<u8>;
     fn go(setup: Setup, state: &[u8]) -> Result<Self, BadState>;
 }
 
 impl Saved for Wasi {
+    const PERSONALITY: Personality = Personality::Wasi;
+
     fn stop(&mut self, channel: &mut Fake) -> Vec<u8> {
         self.drain_until_suspend(channel).expect("the host is there");
         self.save(channel)
@@ -25,6 +28,8 @@ impl Saved for Wasi {
 }
 
 impl Saved for Gate {
+    const PERSONALITY: Personality = Personality::Gate;
+
     fn stop(&mut self, channel: &mut Fake) -> Vec<u8> {
         self.drain_until_suspend(channel).expect("the host is there");
         self.save(channel)
@@ -198,6 +203,7 @@ fn a_state_is_of_one_personality() {
     let gate = moved(&mut World::gate(&begin()), &begin(), BOOT);
     let text = Err(BadState("the state of a program with another interface"));
     assert_eq!(Wasi::go(setup_at(0, &begin()), &gate).map(|_| ()), text);
+    assert_eq!(check_world_untrusted(Personality::Wasi, &gate), text);
     assert_eq!(Gate::go(setup_at(0, &begin()), &wasi).map(|_| ()), text);
     let exit: crate::Exit = BadState("why").into();
     assert_eq!((exit.status, &*exit.text), (77, "why"));
@@ -251,16 +257,22 @@ fn every_corrupt_byte<P: Saved>(good: &[u8]) {
         channel.bring(&suspend());
         world.stop(&mut channel)
     };
+    let check = |bytes: &[u8]| check_world_untrusted(P::PERSONALITY, bytes);
     assert!(again(go(good).expect("good")) == good);
+    assert_eq!(check(good), Ok(()));
     for length in 0..good.len() {
-        assert!(go(&good[..length]).is_err(), "cut at {length}");
+        assert_eq!(go(&good[..length]).err(), check(&good[..length]).err(), "cut at {length}");
+        assert!(check(&good[..length]).is_err(), "cut at {length}");
     }
     assert!(go(&[good, b"\0"].concat()).is_err());
     for at in 0..good.len() {
         for flip in [1, 2, 0x40, 0x80, 0xff] {
             let mut corrupt = good.to_vec();
             corrupt[at] ^= flip;
-            if let Ok(world) = go(&corrupt) {
+            let (world, checked) = (go(&corrupt), check(&corrupt));
+            // Only limits refuse more.
+            assert!(world.is_err() || checked.is_ok(), "byte {at} ^ {flip}");
+            if let Ok(world) = world {
                 let found = again(world);
                 // The clock is rounded up to a tick.
                 let same = found[12..] == corrupt[12..] && (4..12).contains(&at) || found == corrupt;

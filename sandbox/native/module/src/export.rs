@@ -15,7 +15,8 @@
 //! ```
 //!
 //! The state is from outside: it is checked as it is where a program goes on, and then is only constants and data of a module that is validated like any other.
-//! What stood outside of the program (its files, what it had not read, its clock) is no part of the module.
+//! What stood outside of the program (its files, what it had not read, its clock) is no part of the module. Of a program that had come to its end nothing goes on:
+//! the module is the program with what it has left, without its start function.
 
 use crate::Suspendable;
 use crate::base::{Base, Links, results_at};
@@ -61,14 +62,18 @@ impl Suspendable<'_> {
     pub fn export_untrusted(&self, state: &State, first: &Memory, room: usize) -> Result<Vec<u8>, Unexported> {
         let frames = read_untrusted(self.table(), &state.frames)?;
         let sites = sites_of(&frames);
-        self.check_sites_untrusted(&sites)?;
-        let guide = self.guide_untrusted(&sites)?;
-        guide.check_untrusted(state.call(), &frames, state.references.len())?;
+        let (going, frames) = match frames.first() {
+            None => (None, Vec::new()),
+            Some(outermost) => {
+                self.check_sites_untrusted(&sites)?;
+                let guide = self.guide_untrusted(&sites)?;
+                guide.check_untrusted(state.call(), &frames, state.references.len())?;
+                (Some(results_at(&self.base, outermost.site)), guide.write_frames(&frames)?)
+            }
+        };
         fits::check_untrusted(&self.base, state, first)?;
-        let outermost = frames.first().ok_or(BadState { text: "there are no frames" })?;
-        let frozen = Frozen { base: &self.base, state, first, frames: guide.write_frames(&frames)?, room };
-        let results = results_at(&self.base, outermost.site);
-        let wasm = Export { base: &self.base, state, frozen }.print(&sites, &results)?;
+        let frozen = Frozen { base: &self.base, state, first, frames, room };
+        let wasm = Export { base: &self.base, state, frozen }.print(&sites, going.as_deref())?;
         match wasmparser::Validator::new_with_features(features::ACCEPTED).validate_all(&wasm) {
             Ok(_) => Ok(wasm),
             Err(_) => Err(Unexported::Large("the exported module would exceed a limit of the engine")),
@@ -102,13 +107,11 @@ impl Functions {
 }
 
 impl Export<'_, '_> {
-    fn print(&self, sites: &BTreeSet<u32>, results: &[ValType]) -> Result<Vec<u8>, Unexported> {
+    /// `results`: of the outermost frame; of a program that had come to its end there is none, and nothing goes on.
+    fn print(&self, sites: &BTreeSet<u32>, results: Option<&[ValType]>) -> Result<Vec<u8>, Unexported> {
         let program = &self.base.program;
         let mut functions = self.own();
-        let chooser = self.continuation(&mut functions, sites, results);
-        let called = fits::called(self.base, self.state).expect("checked with the rest of the state");
-        let go_on = self.go_on(called, chooser);
-        let go_on = functions.add(program.functions[called as usize], &go_on);
+        let go_on = results.map(|results| self.go_on(&mut functions, sites, results));
         let mut module = Module::new();
         module.section(&functions.types.section());
         self.copy(&mut module, SectionId::Import);
@@ -117,8 +120,8 @@ impl Export<'_, '_> {
         self.copy(&mut module, SectionId::Tag);
         module.section(&self.frozen.globals());
         module.section(&self.exports(go_on));
-        if self.state.phase == Phase::Start {
-            module.section(&StartSection { function_index: go_on });
+        if let (Phase::Start, Some(function_index)) = (self.state.phase, go_on) {
+            module.section(&StartSection { function_index });
         }
         let (count, data) = self.frozen.data()?;
         module.section(&self.frozen.elements()).section(&count);
@@ -174,8 +177,15 @@ impl Export<'_, '_> {
         plan.choosers[results]
     }
 
-    /// In the place of the function that was left: with its type, since that is what callers know.
-    fn go_on(&self, called: u32, chooser: u32) -> Function {
+    /// What is called in the place of the function that was left.
+    fn go_on(&self, all: &mut Functions, sites: &BTreeSet<u32>, results: &[ValType]) -> u32 {
+        let chooser = self.continuation(all, sites, results);
+        let called = fits::called(self.base, self.state).expect("checked with the rest of the state");
+        all.add(self.base.program.functions[called as usize], &self.goes_on_once(called, chooser))
+    }
+
+    /// With the type of the function that was left, since that is what callers know.
+    fn goes_on_once(&self, called: u32, chooser: u32) -> Function {
         let mut out = Function::new([]);
         let mut write = |instruction: Instruction<'_>| _ = out.instruction(&instruction);
         [Instruction::GlobalGet(self.frozen.gone()), Instruction::If(BlockType::Empty)]
@@ -190,14 +200,14 @@ impl Export<'_, '_> {
         out
     }
 
-    fn exports(&self, go_on: u32) -> ExportSection {
+    fn exports(&self, go_on: Option<u32>) -> ExportSection {
         let mut section = ExportSection::new();
         for export in &self.base.program.exports {
             let kind = sections::export_kind(export.kind);
             let replaced = self.state.phase != Phase::Start
                 && kind == wasm_encoder::ExportKind::Func
                 && export.name == self.state.call();
-            section.export(export.name, kind, if replaced { go_on } else { export.index });
+            section.export(export.name, kind, go_on.filter(|_| replaced).unwrap_or(export.index));
         }
         section
     }

@@ -102,7 +102,8 @@ fn tables(base: &Base<'_>, state: &State) -> Result<(), BadState> {
 
 fn references(base: &Base<'_>, state: &State) -> Result<(), BadState> {
     let known = |reference: &u32| *reference != 0 && *reference as usize <= base.escaped.len();
-    if (state.references.is_empty() || base.added.references) && state.references.iter().all(known) {
+    let held = !state.frames.is_empty() && base.added.references;
+    if (state.references.is_empty() || held) && state.references.iter().all(known) {
         Ok(())
     } else {
         bad("a reference is not to a function of the program")

@@ -28,6 +28,7 @@ pub(crate) struct Frozen<'x, 'a> {
     pub(crate) state: &'x State,
     /// Memory 0.
     pub(crate) first: &'x Memory,
+    /// Of a program that had come to its end there are none, and nothing is added to its module for them.
     pub(crate) frames: Vec<u8>,
     /// Bytes that the data may take.
     pub(crate) room: usize,
@@ -63,7 +64,7 @@ impl Frozen<'_, '_> {
                 (None, TableInit::Expr(init)) => section.table_with_init(ty, &unchanged(self.base, init)),
             };
         }
-        if self.base.added.references {
+        if self.base.added.references && !self.frames.is_empty() {
             let count = self.state.references.len() as u64;
             let maximum = Some(count);
             let element_type = RefType::FUNCREF;
@@ -72,12 +73,15 @@ impl Frozen<'_, '_> {
         section
     }
 
-    /// The last one holds the frames.
+    /// The last one holds the frames, where there are any.
     pub(crate) fn memories(&self) -> MemorySection {
         let mut section = MemorySection::new();
         let sizes = self.contents().map(|memory| u64::from(memory.pages));
         for (own, minimum) in self.base.program.memories.iter().zip(sizes) {
             section.memory(MemoryType { minimum, ..memory_type(own) });
+        }
+        if self.frames.is_empty() {
+            return section;
         }
         let pages = (FRAMES as usize + self.frames.len()).div_ceil(PAGE) as u64;
         let (memory64, shared, page_size_log2) = (false, false, None);
@@ -96,7 +100,9 @@ impl Frozen<'_, '_> {
             let init = saved.map_or_else(|| unchanged(self.base, &own.init_expr), |saved| self.constant(saved));
             section.global(global_type(&own.ty), &init);
         }
-        section.global(FLAG, &ConstExpr::i32_const(0));
+        if !self.frames.is_empty() {
+            section.global(FLAG, &ConstExpr::i32_const(0));
+        }
         section
     }
 
@@ -185,8 +191,10 @@ impl Frozen<'_, '_> {
                 section.active(number, &ConstExpr::i32_const(place.cast_signed()), bytes);
             }
         }
-        let frames = ConstExpr::i32_const(FRAMES.cast_signed());
-        section.active(self.base.control, &frames, self.frames.iter().copied());
+        if !self.frames.is_empty() {
+            let frames = ConstExpr::i32_const(FRAMES.cast_signed());
+            section.active(self.base.control, &frames, self.frames.iter().copied());
+        }
         Ok((DataCountSection { count: section.len() }, section))
     }
 

@@ -7,7 +7,7 @@
 use crate::admission::admit_untrusted;
 use crate::facts::{self, Form};
 use crate::refusal::Refusal;
-use crate::suspension::{continue_untrusted, export_untrusted, show_untrusted};
+use crate::suspension::{check_world_untrusted, continue_untrusted, export_untrusted, show_untrusted};
 use gatebus_module::{PIECE, transform_untrusted};
 use gatebus_wire::keeper::Job;
 use serde_json::Value;
@@ -67,7 +67,8 @@ fn continuation_untrusted(engine: &Engine, given: &[u8], max_code: u64) -> Resul
 
 fn frames_untrusted(given: &[u8]) -> Result<(Vec<u8>, Value), Refusal> {
     let (state, given) = prefix_untrusted(given, 1)?;
-    let frames = show_untrusted(&admit_untrusted(given)?.wasm, state)?;
+    let admitted = admit_untrusted(given)?;
+    let frames = show_untrusted(&admitted.wasm, admitted.personality, state)?;
     Ok((Vec::new(), facts::frames(given, &frames)))
 }
 
@@ -76,7 +77,9 @@ fn module_untrusted(given: &[u8], max_code: u64) -> Result<(Vec<u8>, Value), Ref
     let (state, given) = prefix_untrusted(given, 1)?;
     let (pieces, given) = prefix_untrusted(given, 4 + PIECE)?;
     let room = usize::try_from(max_code).unwrap_or(usize::MAX);
-    let module = export_untrusted(&admit_untrusted(given)?.wasm, state, pieces, room)?;
+    let admitted = admit_untrusted(given)?;
+    check_world_untrusted(admitted.personality, state)?;
+    let module = export_untrusted(&admitted.wasm, state, pieces, room)?;
     Ok((bounded(module, max_code)?, facts::exported(given)))
 }
 

@@ -22,7 +22,7 @@ pub fn config(stack: usize, slots: &Arc<Slots>) -> Config {
     config
         .max_wasm_stack(stack)
         // Never used (no fibers), but the engine insists that it is not smaller than the stack above.
-        .async_stack_size(16 << 20)
+        .async_stack_size(stack)
         .memory_reservation(SLOT_RESERVATION as u64)
         .memory_guard_size(SLOT_GUARD as u64)
         .memory_may_move(false)

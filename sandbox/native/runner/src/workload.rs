@@ -1,4 +1,4 @@
-//! What the jail runs: an engine for each class of stack, and one for what goes on in it, made once in the spawner, programs and compile workers in its children.
+//! What the jail runs: an engine for each size of stack, made once in the spawner, programs and compile workers in its children.
 
 use crate::channel::Socket;
 use crate::clocks;
@@ -25,6 +25,7 @@ use wasmtime::Engine;
 pub struct Native {
     small: Stage,
     large: Stage,
+    large_suspendable: Stage,
     small_again: Stage,
     large_again: Stage,
     rehearsal: File,
@@ -72,16 +73,17 @@ impl Native {
     /// Both engines, and each has run once: signal stack, thread-locals and hash keys are inherited by every child.
     pub(crate) fn stand() -> Result<Native, String> {
         let slots = Slots::reserve()?;
-        let [small, large] = [StackClass::Small, StackClass::Large].map(|class| stage(class.guest_bytes(), &slots));
-        let [small_again, large_again] =
-            [StackClass::Small, StackClass::Large].map(|class| stage(class.bytes_again(), &slots));
-        let (small, large, small_again, large_again) = (small?, large?, small_again?, large_again?);
+        let of = |bytes| stage(bytes, &slots);
+        let (small, large) = (of(StackClass::Small.guest_bytes())?, of(StackClass::Large.guest_bytes())?);
+        let large_suspendable = of(StackClass::Large.bytes_suspendable())?;
+        let (small_again, large_again) = (of(StackClass::Small.bytes_again())?, of(StackClass::Large.bytes_again())?);
         let module = wat::parse_str(MODULE).map_err(|error| error.to_string())?;
         let image = small.engine.precompile_module(&module).map_err(|error| format!("warm-up: {error}"))?;
         let rehearsal = memfd(&image)?;
         drop(image);
+        let touched = Touched::default();
         let mut native =
-            Native { small, large, small_again, large_again, rehearsal, slots, touched: Touched::default() };
+            Native { small, large, large_suspendable, small_again, large_again, rehearsal, slots, touched };
         if !native.rehearse(StackClass::Small) || !native.rehearse(StackClass::Large) {
             return Err("the warm-up's program does not run".to_owned());
         }
@@ -125,6 +127,14 @@ impl Native {
         match class {
             StackClass::Small => &mut self.small_again,
             StackClass::Large => &mut self.large_again,
+        }
+    }
+
+    /// The same as of an ordinary program in the small class ([`StackClass::bytes_suspendable`]).
+    fn stage_suspendable(&mut self, class: StackClass) -> &mut Stage {
+        match class {
+            StackClass::Small => &mut self.small,
+            StackClass::Large => &mut self.large_suspendable,
         }
     }
 
@@ -187,7 +197,11 @@ impl Workload for Native {
         heap::arm();
         clocks::only_coarse();
         silent_panics();
-        let stage = if order.continuation.is_some() { self.stage_again(class) } else { self.stage(class) };
+        let stage = match &order.continuation {
+            Some(_) => self.stage_again(class),
+            None if order.control_bytes > 0 => self.stage_suspendable(class),
+            None => self.stage(class),
+        };
         let end = program::run(stage, order, Box::new(socket), |ranges| lock.enter(ranges));
         exit(end.status)
     }
