@@ -78,19 +78,23 @@ try_portable() {
         "$python/usr/bin/python3.11" "$@")
 }
 
-# One program's whole state, made here, goes on there and comes back, two legs each: what the test `moves` does between two engines. Each leg is a process, with the
-# runtime's whole chain (setup, engine, world, state) but the jail.
+travel_here() {
+    (unset RUSTC; CARGO_TARGET_DIR=$1 cargo test --quiet --release --workspace --locked --test moves -- a_journey >/dev/null)
+}
+
+# One program's whole state, made here, goes on there, then in the interpreter Pulley, and comes back, two legs each: what the test `moves` does between two engines.
+# Each leg is a process, with the runtime's whole chain (setup, engine, world, state) but the jail.
 travel() {
     local folder; folder=$(mktemp -d)
-    say "moving a stopped program between x86-64 and arm64"
+    say "moving a stopped program between x86-64, arm64 and Pulley"
     export GATEBUS_MOVES=$folder
     local turn=0
     while [ ! -e "$folder/said" ]; do
-        if [ $((turn / 2 % 2)) = 0 ]; then
-            (unset RUSTC; CARGO_TARGET_DIR=$1 cargo test --quiet --release --workspace --locked --test moves -- a_journey >/dev/null)
-        else
-            $tested --quiet --test moves -p gatebus-sandbox -- a_journey >/dev/null
-        fi
+        case $((turn / 2 % 3)) in
+        0) travel_here "$1" ;;
+        1) $tested --quiet --test moves -p gatebus-sandbox -- a_journey >/dev/null ;;
+        2) GATEBUS_MOVES_BY=pulley64 travel_here "$1" ;;
+        esac
         turn=$((turn + 1))
     done
     unset GATEBUS_MOVES
@@ -117,7 +121,9 @@ main() {
     $tested --tests -p gatebus-wire -p gatebus-files -p gatebus-abi
     # Not `chain` and `text`: they start the keeper, and qemu-user has no namespaces.
     # Not the one that asks `mincore` about closed memory: qemu-user answers for its own pages, with an error.
-    $tested --test programs --test admission --test moves -p gatebus-sandbox -- --skip a_closed_range_is_neither
+    $tested --test programs --test admission --test moves --test huge -p gatebus-sandbox -- --skip a_closed_range_is_neither
+    # What is made of a stopped program, by the engine's code for arm64: states, continuations, modules. The rest of that crate's tests say nothing of a processor.
+    $tested --test differential --test hot_loops --test export --test state -p gatebus-module
     travel "$own_target"
     try_portable -m pytest -q -p no:cacheprovider "${portable_tests[@]}"
 }

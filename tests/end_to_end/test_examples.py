@@ -16,14 +16,31 @@ ROOT = Path(__file__).parent.parent.parent
 EXAMPLES = sorted(path.parent for path in (ROOT / "examples").glob("*/run.sh"))
 
 
-NATIVE = pytest.param("native", marks=pytest.mark.skipif(native_is_missing(), reason="the native part is not built"))
+needs_native = pytest.mark.skipif(native_is_missing(), reason="the native part is not built")
+COMMAND = f'"{sys.executable}" -m gatebus run'
+STRAIGHT = '#!/bin/sh\nshift\nexec {command} --backend {backend} "$@"\n'
+# Stopped twice, wherever it is then, each time in a process that goes on with the file of the one before. Who has ended
+# before has nothing to go on from. What is said of a stop is no output of the example.
+STOPPED = """#!/bin/sh
+shift
+states=$(mktemp -d "$0.XXXXXX")
+step() {{ {command} "$@" 2> "$states/said"; code=$?; [ $code = 124 ] || {{ cat "$states/said" >&2; exit $code; }} }}
+step --suspend-after 1ms --state "$states/first" "$@"
+step --suspend-after 30ms --state "$states/second" --resume "$states/first"
+exec {command} --resume "$states/second"
+"""
+WAYS = {
+    "native": STRAIGHT.format(command=COMMAND, backend="native"),
+    "portable": STRAIGHT.format(command=COMMAND, backend="portable"),
+    "stopped twice": STOPPED.format(command=COMMAND),
+}
 
 
-@pytest.fixture(params=[NATIVE, "portable"])
+@pytest.fixture(params=[pytest.param(way, marks=() if way == "portable" else needs_native) for way in WAYS])
 def surroundings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
-    """The command `gatebus` of this checkout, with a back-end chosen, first on the PATH."""
+    """The command `gatebus` of this checkout, run in one of the ways, first on the PATH."""
     command = tmp_path / "gatebus"
-    command.write_text(f'#!/bin/sh\nshift\nexec "{sys.executable}" -m gatebus run --backend {request.param} "$@"\n')
+    command.write_text(WAYS[request.param])
     command.chmod(0o755)
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
     return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(tmp_path / "config")}

@@ -1,4 +1,4 @@
-"""The state of a program that had come to its end, in a file: shown, exported, and another of its functions is called."""
+"""The state of a program that had come to its end, in a file: shown, exported, and another function of it is called."""
 
 import json
 from pathlib import Path

@@ -192,7 +192,7 @@ async def test_a_number_that_the_next_file_would_get_is_a_legal_change_and_the_p
 
 @pytest.mark.usefixtures("native")
 async def test_what_goes_on_nowhere_is_not_shown(image_directory: Path) -> None:
-    """The same checks before a person sees frames, and before it is exported; only limits are whoever's that goes on."""
+    """The same checks before a person sees frames, and before an export; only limits are whoever's that goes on."""
     refused: list[bool] = []
     async with sandbox.open_sandbox("native", sandbox.Settings(cache_directory=str(image_directory))) as box:
         good = await stopped(box, RICH, "run")

@@ -1,4 +1,4 @@
-"""Every kernel of the benchmark, stopped at moments that the clock chooses, goes on and is right: in the jail, and as an
+"""Every kernel of the benchmark, stopped at moments that the clock chooses, is right in the end: in the jail, and as an
 ordinary module. Each checks its own result and gives 0.
 """
 

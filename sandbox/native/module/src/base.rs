@@ -17,7 +17,7 @@ pub(crate) struct Base<'a> {
     /// Of the functions that have sites, by number.
     pub(crate) forms: BTreeMap<u32, Form>,
     pub(crate) table: SiteTable,
-    /// The types of the transformed program; a continuation adds to a copy.
+    /// The types of the program; what is printed adds to a copy.
     pub(crate) types: Types,
     pub(crate) added: Added,
     /// The functions that can be entered at the headers of their loops.

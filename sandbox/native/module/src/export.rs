@@ -94,6 +94,8 @@ struct Functions {
     section: FunctionSection,
     code: CodeSection,
     hints: BranchHints,
+    /// Of those that were added.
+    names: Vec<(u32, String)>,
     next: u32,
 }
 
@@ -130,7 +132,8 @@ impl Export<'_, '_> {
         }
         module.section(&functions.code).section(&data);
         if let Some(names) = program.name_section {
-            module.section(&CustomSection { name: "name".into(), data: names.into() });
+            let data = sections::names_with(names, &program.names, &functions.names);
+            module.section(&CustomSection { name: "name".into(), data: data.into() });
         }
         Ok(module.finish())
     }
@@ -149,6 +152,7 @@ impl Export<'_, '_> {
             section: FunctionSection::new(),
             code: CodeSection::new(),
             hints: BranchHints::new(),
+            names: Vec::new(),
             next: crate::number(program.functions.len()),
         };
         for function in program.defined() {
@@ -173,6 +177,10 @@ impl Export<'_, '_> {
             let ty = all.types.intern(&[], &planned.results);
             let number = all.add(ty, &planned.body);
             add_hints(&mut all.hints, number, &planned.hints);
+            let name = planned
+                .site
+                .and_then(|site| self.base.program.names.get(&self.base.table.sites[site as usize].function));
+            all.names.extend(name.map(|name| (number, format!("{name} (goes on)"))));
         }
         plan.choosers[results]
     }

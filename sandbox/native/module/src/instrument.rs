@@ -57,26 +57,19 @@ impl<'a> Suspendable<'a> {
 
     /// The same with a choice of the loops that a continuation leaves to the program, for tests and comparisons.
     pub fn entered_untrusted(bytes: &'a [u8], loops: Loops) -> Result<Suspendable<'a>, Refused> {
-        let program = Program::read_untrusted(bytes)?;
-        let graph = Graph::of(&program)?;
-        let forms = all_forms(&program, &graph)?;
-        let table = build(&program, &forms)?;
-        if table.sites.iter().map(|site| site.saved.len()).sum::<usize>() > SAVED_VALUES {
-            return Err(whole("its sites save too many values"));
-        }
-        let forms: BTreeMap<u32, Form> = forms.into_iter().map(|form| (form.function, form)).collect();
-        let added = add(&program, &graph, &forms, &table);
-        let types = Types::of(&program.types);
-        let control = crate::number(program.memories.len());
-        let escaped = graph.escaped.iter().copied().collect();
-        let reentries = entries::choose(&program, &forms, loops);
-        let mut base = Base { program, graph, forms, table, types, added, reentries, escaped, control };
-        let wasm = print(&mut base);
+        let base = derived_untrusted(bytes, loops)?;
+        let wasm = print(&base);
         // Only a module close to the engine's limits can fail here, for instance by too many locals.
         match wasmparser::Validator::new().validate_all(&wasm) {
             Ok(_) => Ok(Suspendable { base, wasm }),
             Err(_) => Err(whole("the transformed module would exceed a limit of the engine")),
         }
+    }
+
+    /// Of a module that was transformed before and has been stopped since: what it was transformed into is not made again. There is no [`Suspendable::wasm`]; all
+    /// that is made of its states is the same.
+    pub(crate) fn stopped_untrusted(bytes: &'a [u8]) -> Result<Suspendable<'a>, Refused> {
+        Ok(Suspendable { base: derived_untrusted(bytes, Loops::Usual)?, wasm: Vec::new() })
     }
 
     /// The transformed program.
@@ -104,6 +97,24 @@ impl<'a> Suspendable<'a> {
         let export = self.base.program.exports.iter().find(|export| export.name == name);
         export.filter(|export| export.kind == ExternalKind::Func).map(|export| export.index)
     }
+}
+
+/// Everything that is known of a program before anything is printed.
+fn derived_untrusted(bytes: &[u8], loops: Loops) -> Result<Base<'_>, Refused> {
+    let program = Program::read_untrusted(bytes)?;
+    let graph = Graph::of(&program)?;
+    let forms = all_forms(&program, &graph)?;
+    let table = build(&program, &forms)?;
+    if table.sites.iter().map(|site| site.saved.len()).sum::<usize>() > SAVED_VALUES {
+        return Err(whole("its sites save too many values"));
+    }
+    let forms: BTreeMap<u32, Form> = forms.into_iter().map(|form| (form.function, form)).collect();
+    let added = add(&program, &graph, &forms, &table);
+    let types = Types::of(&program.types);
+    let control = crate::number(program.memories.len());
+    let escaped = graph.escaped.iter().copied().collect();
+    let reentries = entries::choose(&program, &forms, loops);
+    Ok(Base { program, graph, forms, table, types, added, reentries, escaped, control })
 }
 
 fn whole(why: &'static str) -> Refused {
@@ -138,12 +149,11 @@ struct Printed {
     hints: BranchHints,
 }
 
-fn print(base: &mut Base<'_>) -> Vec<u8> {
+fn print(base: &Base<'_>) -> Vec<u8> {
     let links = base.links(base.first_helper());
     let mut types = base.types.clone();
     let mut printed = print_own(base, &links, &mut types);
     print_added(base, &links, &mut types, &mut printed);
-    base.types = types;
     let program = &base.program;
     let mut module = Module::new();
     let copy = |module: &mut Module, id: u8| {
@@ -151,7 +161,7 @@ fn print(base: &mut Base<'_>) -> Vec<u8> {
             module.section(&RawSection { id, data });
         }
     };
-    module.section(&base.types.section());
+    module.section(&types.section());
     copy(&mut module, SectionId::Import.into());
     module.section(&printed.functions);
     module.section(&sections::tables(base)).section(&sections::memories(base));

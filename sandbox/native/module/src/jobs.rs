@@ -151,7 +151,7 @@ fn in_words(depth: usize, frame: &Shown) -> Value {
 
 /// The same again, of a program that a state names: it was transformed before.
 fn again(wasm: &[u8]) -> Result<Suspendable<'_>, String> {
-    Suspendable::new_untrusted(wasm).map_err(|refused| impossible(&reasons(&refused).join("; ")))
+    Suspendable::stopped_untrusted(wasm).map_err(|refused| impossible(&reasons(&refused).join("; ")))
 }
 
 fn impossible(why: &str) -> String {

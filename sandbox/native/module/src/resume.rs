@@ -75,6 +75,8 @@ pub(crate) struct Plan {
 
 /// One of them. It takes nothing.
 pub(crate) struct Planned {
+    /// Where it goes on; none of a chooser.
+    pub(crate) site: Option<u32>,
     pub(crate) results: Vec<ValType>,
     pub(crate) body: Function,
     pub(crate) hints: Vec<(u32, bool)>,
@@ -95,10 +97,11 @@ impl Plan {
         let mut all = Vec::new();
         for (site, results) in &self.sites {
             let (body, hints) = print_site(base, links, types, self, *site);
-            all.push(Planned { results: results.clone(), body, hints });
+            all.push(Planned { site: Some(*site), results: results.clone(), body, hints });
         }
         for results in self.choosers.keys() {
-            all.push(Planned { results: results.clone(), body: chooser(base, self, results), hints: Vec::new() });
+            let body = chooser(base, self, results);
+            all.push(Planned { site: None, results: results.clone(), body, hints: Vec::new() });
         }
         all
     }

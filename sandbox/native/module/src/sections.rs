@@ -4,9 +4,10 @@ use crate::base::{Base, Links};
 use crate::constants::expression;
 use crate::layout::{CHANGES, CONTROL, CONTROL_PAGES, DROPPED, FUNCTIONS, LEFT, LOAD, PREFIX, REFERENCES, START};
 use crate::scalar::{encode, encode_reference};
+use std::collections::BTreeMap;
 use wasm_encoder::{
-    ConstExpr, DataCountSection, DataSection, ElementSection, Elements, ExportKind, ExportSection, GlobalSection,
-    GlobalType, MemorySection, MemoryType, RefType, TableSection, TableType, ValType,
+    ConstExpr, DataCountSection, DataSection, ElementSection, Elements, Encode, ExportKind, ExportSection,
+    GlobalSection, GlobalType, MemorySection, MemoryType, NameMap, RefType, TableSection, TableType, ValType,
 };
 use wasmparser::{ElementItems, ElementKind, ExternalKind, TableInit};
 
@@ -149,22 +150,38 @@ pub(crate) fn exports(base: &Base<'_>, links: &Links) -> ExportSection {
 /// The name section without the names of labels: there are other blocks now. All other numbers stay.
 pub(crate) fn names(section: &[u8]) -> Vec<u8> {
     const LABELS: u8 = 3;
-    let mut reader = wasmparser::BinaryReader::new(section, 0);
-    let mut kept = Vec::new();
-    while !reader.eof() {
-        let start = reader.original_position();
-        let part = reader.read_u8().and_then(|id| {
-            let size = reader.read_var_u32()?;
-            reader.read_bytes(size as usize).map(|_| id)
-        });
-        match part {
-            Ok(LABELS) => {}
-            Ok(_) => kept.extend(&section[start..reader.original_position()]),
-            // Names are decoration.
-            Err(_) => break,
+    parts_of_names(section).filter(|(id, _)| *id != LABELS).flat_map(|(_, part)| part).copied().collect()
+}
+
+/// The name section with functions that were added behind the others.
+pub(crate) fn names_with(section: &[u8], own: &BTreeMap<u32, String>, added: &[(u32, String)]) -> Vec<u8> {
+    const FUNCTIONS: u8 = 1;
+    let mut map = NameMap::new();
+    own.iter().for_each(|(number, name)| map.append(*number, name));
+    added.iter().for_each(|(number, name)| map.append(*number, name));
+    let (mut content, mut whole) = (Vec::new(), Vec::new());
+    map.encode(&mut content);
+    for (id, part) in parts_of_names(section) {
+        if id == FUNCTIONS {
+            whole.push(FUNCTIONS);
+            content.as_slice().encode(&mut whole);
+        } else {
+            whole.extend(part);
         }
     }
-    kept
+    whole
+}
+
+/// Of a name section: what a part names, and all of its bytes. Names are decoration: what cannot be read is left out.
+fn parts_of_names(section: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    let mut reader = wasmparser::BinaryReader::new(section, 0);
+    std::iter::from_fn(move || {
+        let start = reader.original_position();
+        let id = reader.read_u8().ok()?;
+        let size = reader.read_var_u32().ok()?;
+        reader.read_bytes(size as usize).ok()?;
+        Some((id, &section[start..reader.original_position()]))
+    })
 }
 
 pub(crate) fn export_kind(kind: ExternalKind) -> ExportKind {

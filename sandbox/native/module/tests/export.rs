@@ -118,6 +118,18 @@ fn only_the_first_call_of_the_entry_goes_on() {
     assert_eq!(running.call("run", &[Val::I32(4)]), Ok(vec![10]));
 }
 
+#[test]
+fn what_goes_on_has_the_name_of_the_function_that_was_left() {
+    let wat = r#"(module (func $worker (param i32) (result i32)
+        (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))) (local.get 0))
+      (func $main (export "run") (param i32) (result i32) (i32.add (i32.const 3) (call $worker (local.get 0)))))"#;
+    let module = assert_finishes(wat, "run", &[Val::I32(9)]).remove(0);
+    let program = Suspendable::new_untrusted(&module).unwrap();
+    let mut names: Vec<&str> = (0..9).filter_map(|number| program.name(number)).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["main", "main (goes on)", "worker", "worker (goes on)"]);
+}
+
 /// The module imports what the program imported and exports what it exported: nobody sees that it was stopped.
 #[test]
 fn the_world_sees_the_same_imports_and_exports() {

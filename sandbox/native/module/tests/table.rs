@@ -120,7 +120,9 @@ fn the_same_bytes_give_the_same_program_and_the_same_continuation() {
     let (one, two) = (Suspendable::new_untrusted(&wasm).unwrap(), Suspendable::new_untrusted(&wasm).unwrap());
     assert_eq!((one.wasm(), one.table()), (two.wasm(), two.table()));
     let sites = [0, 3, 5].into();
-    assert!(one.continuation_untrusted(&sites).is_ok());
+    let made = one.continuation_untrusted(&sites).unwrap();
+    let guide = one.guide_untrusted(&sites).unwrap().encode();
+    assert_eq!(gatebus_module::continue_untrusted(&wasm, &sites), Ok((made, guide)), "without the transformed program");
     assert_eq!(one.continuation_untrusted(&sites), two.continuation_untrusted(&sites));
     assert_eq!(one.guide_untrusted(&sites), two.guide_untrusted(&sites));
 }

@@ -1,7 +1,8 @@
 //! A whole state, with files, input and memories, moves between engines and processors: each leg in a new process's place.
 //!
 //! By itself it goes between Cranelift's code for this processor and the interpreter Pulley. With GATEBUS_MOVES=FOLDER it is one leg of a journey: the state of
-//! the last one is read there and the next is written, so that the same test, built for another processor, goes on with it (`../arm64.sh`).
+//! the last one is read there and the next is written, so that the same test, built for another processor, goes on with it (`../arm64.sh`). With GATEBUS_MOVES_BY=pulley64
+//! that leg is Pulley's.
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
@@ -235,7 +236,7 @@ fn a_journey_comes_a_leg_further() {
     let legs = (1..).take_while(|legs| read(*legs, "state").is_some()).last().unwrap_or(0);
     let part = |part| read(legs, part).unwrap_or_default();
     let halt = Halt { legs, sent: legs.saturating_sub(1) / 2, state: part("state"), memory: part("memory") };
-    match leg(None, &halt) {
+    match leg(std::env::var("GATEBUS_MOVES_BY").ok().as_deref(), &halt) {
         Ok(next) => {
             std::fs::write(folder.join(format!("{}.memory", next.legs)), next.memory).unwrap();
             std::fs::write(folder.join(format!("{}.state", next.legs)), next.state).unwrap();
