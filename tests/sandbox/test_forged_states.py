@@ -51,13 +51,8 @@ RICH = b"""(module
 RICH_SAYS = 1 + 77 + 4 + 5
 
 ROOM = Limits(stack=8 << 20)
-<<<<<<< HEAD
 # For what may loop or wait for ever; on the portable back-end a start alone may take seconds.
 SHORT = {"native": replace(ROOM, cpu_time=1, wall_time=1), "portable": replace(ROOM, cpu_time=20, wall_time=20)}
-=======
-# For states of which nobody knows whether the program then waits for ever. A portable process needs a second to begin.
-SHORT = {"native": replace(ROOM, cpu_time=1, wall_time=1), "portable": replace(ROOM, cpu_time=10, wall_time=10)}
->>>>>>> 168bcfe (A halted program is shown, exported and called again by the command; show and export check what a resume checks)
 # A start costs a hundred times as much on the portable back-end; both check by the same code, all bytes of which
 # are changed in native/module/tests.
 SAMPLES = {"native": 250, "portable": 8}
