@@ -19,7 +19,7 @@ help:
 	@echo "make build   only build; then $(BIN)/gatebus run FILE, $(BIN)/gatebus doctor"
 	@echo "make guests  build the example and test programs (C, JavaScript)"
 	@echo "make bench   measure and print one table; make bench ONLY=spawn_ms,idle_kib"
-	@echo "make soak    10,000 copies of a program come and go: descriptors and processes stay as many"
+	@echo "make soak    10,000 copies of a program come and go, 10,000 times it is suspended and resumed: nothing grows"
 	@echo "make autobahn  all 517 cases of the websocket test suite (needs a Python 2.7; make test runs 247)"
 	@echo "make kubo    build a real IPFS node for the tests of it (needs Go; make test does it)"
 	@echo "make arm64   cross-build the native part and test it under qemu-user"
@@ -76,7 +76,8 @@ kubo:
 	@tests/kubo/build.sh "$(CACHE)"
 
 soak: build
-	GATEBUS_COPIES=10000 $(BIN)/pytest --quiet --timeout=0 -o faulthandler_timeout=0 tests/sandbox/test_many_copies.py
+	GATEBUS_COPIES=10000 GATEBUS_CYCLES=10000 $(BIN)/pytest --quiet --timeout=0 -o faulthandler_timeout=0 \
+	  tests/sandbox/test_many_copies.py tests/lives/test_many_lives.py
 
 autobahn: python
 	GATEBUS_AUTOBAHN=1 $(BIN)/pytest --quiet -o faulthandler_timeout=0 tests/web/test_autobahn.py

@@ -111,7 +111,7 @@ class Driver:
 
     async def asked(self, bus: Talker, asked: Asked, **given: object) -> dict[str, Any] | None:
         """None: refused, which some may be: an instance can end or be on its way to that."""
-        channel = bus.open(asked.what if asked.what != "park" else "suspend", given, 0)
+        channel = bus.open(asked.what, given, 0)
         await channel.until(lambda each: each.answer)
         self.hear()
         if isinstance(channel.answer, Error):
@@ -246,7 +246,6 @@ STEPS: dict[str, Callable[[Driver, Talker], Awaitable[None]]] = {
     "launch": Driver.launch,
     "feed": Driver.feed,
     "suspend": lambda self, bus: self.on_one(bus, "suspend"),
-    "park": lambda self, bus: self.on_one(bus, "park", depth="parked"),
     "resume": lambda self, bus: self.on_one(bus, "resume"),
     "snapshot": lambda self, bus: self.on_one(bus, "snapshot"),
     "clone": Driver.clone,
@@ -258,7 +257,7 @@ STEPS: dict[str, Callable[[Driver, Talker], Awaitable[None]]] = {
     "kill": Driver.kill,
 }
 CHOICES = {
-    "launch": 2, "feed": 8, "suspend": 4, "park": 1, "resume": 3, "snapshot": 2, "clone": 1, "restore": 2, "drop": 1,
+    "launch": 2, "feed": 8, "suspend": 4, "resume": 3, "snapshot": 2, "clone": 1, "restore": 2, "drop": 1,
     "carry": 1, "keep": 1, "end": 1, "kill": 1,
 }  # fmt: skip
 

@@ -133,7 +133,9 @@ class Seen:
 
 @dataclass(slots=True)
 class Asked:
-    """An operation that was begun; `mark`, `quiet`: as its instance was then. `wanted`: instances that it makes."""
+    """An operation that was begun; `mark`: as its instance was then. `quiet`: nothing was under way that wakes it.
+    `wanted`: instances that it makes.
+    """
 
     what: str
     instance: bytes | None
@@ -190,7 +192,7 @@ class History:
         self.asked.append(asked)
         seen = self.instances.get(instance) if instance is not None else None
         if seen is not None:
-            asked.mark, asked.quiet = seen.mark(), seen.owed() == 0
+            asked.mark, asked.quiet = seen.mark(), seen.owed() == 0 and seen.may != EITHER
             _goes(what, seen)
         if what == "drop" and snapshot is not None:
             self.shots[snapshot].there = None
