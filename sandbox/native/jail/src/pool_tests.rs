@@ -314,12 +314,12 @@ fn who_is_parked_before_he_has_a_process_stands_still_before_he_gets_his_program
     let mut scene = Scene::full(0);
     scene.event(Event::Asked(7, small(500)));
     assert_eq!(scene.event(Event::Asked(7, Request::Park(true))), [Action::Tell(7, Answer::Parked(true))]);
-    let (token, _, _) = *scene.asked.back().unwrap();
+    let (token, _, _) = *scene.asked.back().expect("a request");
     let actions = scene.event(Event::Prepared(token));
     assert_eq!(actions[..2], [Action::Park(token, true), Action::Forward(token, 7, small(500))]);
     let actions = scene.event(Event::NotForwarded(token, small(500)));
     assert!(!actions.contains(&Action::Tell(7, Answer::Parked(true))), "one answer each");
-    let (other, _, _) = *scene.asked.back().unwrap();
+    let (other, _, _) = *scene.asked.back().expect("a request");
     assert!(scene.event(Event::Prepared(other)).contains(&Action::Park(other, true)));
 }
 
