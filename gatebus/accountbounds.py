@@ -137,3 +137,24 @@ WARMED = 64
 PREPARED_EACH = 8
 """Stored programs of one account for which the compiler works ahead: one at a time, and the others wait with their
 frames, some kilobytes each and 16 MiB at most."""
+
+READY_COPIES = 2
+"""Copies of a warm program that wait for calls: one for the next call, and one for the call that comes while that one
+runs. A waiting copy of a JavaScript interpreter takes about a MiB."""
+
+READY_EACH = 8
+"""... of all warm programs of one account."""
+
+READY_HOST = 64
+"""... of all accounts: what a host spends on calls that may never come."""
+
+READY_SECONDS = 60.0
+"""A copy that nobody has wanted for so long ends."""
+
+READY_REFILL_SECONDS = 0.05
+"""After a call has taken one, the next one is made when that call has ended, or so much later: not beside the work of a
+short call, which would wait for a processor."""
+
+READY_RUN_SECONDS = 0.25
+"""A copy runs for so long before it is stopped to wait: to its read it takes 4 ms, on a busy machine some times that.
+One that was not there yet goes the rest of the way in its call."""

@@ -6,7 +6,6 @@ is behind backend.py.
 
 from __future__ import annotations
 
-import os
 from contextlib import asynccontextmanager, closing
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
@@ -16,13 +15,14 @@ import trio
 from sandbox.admission import Admission, Wanted
 from sandbox.backend import Beginning
 from sandbox.control import GO_PACKET, function_packet, restore_packets, resume_packets, setup_packets, tree_packets
-from sandbox.errors import BackendUnavailable, BadState, BrokenProgram, SandboxBroken, SandboxClosed, StartFailed
+from sandbox.errors import BackendUnavailable, BadState, SandboxBroken, SandboxClosed, StartFailed
 from sandbox.form import Form
 from sandbox.imagecache import ImageStore, default_directory
 from sandbox.inlet import Inlet
 from sandbox.lifecycle import Lifecycle
 from sandbox.limits import Limits
 from sandbox.program import Program
+from sandbox.programcontext import Origin, Running
 from sandbox.settings import Settings
 from sandbox.setup import Setup
 from sandbox.statefile import pieces_of
@@ -36,7 +36,6 @@ from sandbox.tree import Tree, check_limits
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
     from contextlib import AbstractAsyncContextManager
-    from types import TracebackType
     from uuid import UUID
 
     from sandbox.backend import Backend, Blob
@@ -311,56 +310,6 @@ def check_function(origin: Origin) -> None:
         raise BadState("state-halted", "The program had come to its end; say which function is to be called now.")
     if origin.function is not None and not origin.suspended.halted:
         raise BadState("state-not-halted", "The program was stopped on its way: it goes on there, not with a function.")
-
-
-class Origin(NamedTuple):
-    """From what a program goes on."""
-
-    suspended: Suspended
-    program: bytes | None
-    share: bool = False
-    lifecycle: Lifecycle = Lifecycle.RESUMED
-    function: str | None = None
-
-
-class Running:
-    """The context of one program: started before the body, gone after it."""
-
-    __slots__ = ("_box", "_image", "_instance", "_limits", "_origin", "_program", "_setup")
-
-    def __init__(
-        self,
-        box: Sandbox,
-        image: Image,
-        setup: Setup,
-        limits: Limits,
-        instance: UUID | None,
-        origin: Origin | None = None,
-    ) -> None:
-        self._box, self._image, self._setup, self._limits = box, image, setup, limits
-        self._origin = origin
-        self._instance = instance.bytes if instance is not None else os.urandom(16)
-        self._program: Program | None = None
-
-    async def __aenter__(self) -> Program:
-        if self._program is not None:
-            raise RuntimeError("a program's context can be entered once")
-        words = self._image, self._setup, self._limits, self._instance
-        if self._origin is None:
-            self._program = await self._box._launch(*words)
-        else:
-            self._program = await self._box._relaunch(*words, self._origin)
-        return self._program
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._program is not None
-        try:
-            await self._box._end(self._program)
-        except StartFailed:
-            if error is None or isinstance(error, BrokenProgram):
-                raise  # it is the reason; any other error of the body says more
 
 
 def open_store(settings: Settings) -> ImageStore:

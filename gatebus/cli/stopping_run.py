@@ -29,13 +29,14 @@ from gatebus.faults import StateRefused, UsageError
 from gatebus.route import service_state_untrusted
 from gatebus.services.origin import Door
 from gatebus.switchboard import Switchboard
-from sandbox.box import Running, Sandbox
+from sandbox.box import Sandbox
 from sandbox.errors import BadState, NotSuspended, SandboxError
 from sandbox.exportfile import state_of_untrusted
 from sandbox.form import Form
 from sandbox.image import Image
 from sandbox.outcome import State
 from sandbox.program import Program
+from sandbox.programcontext import Running
 from sandbox.setup import Setup
 from sandbox.statefile import Stored
 from sandbox.statewords import look_untrusted

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gatebus.host.lives.lives import Lives
     from gatebus.host.modulestore import ModuleStore
     from gatebus.host.programs import Programs
-    from gatebus.host.quotas import Quotas
+    from gatebus.host.quotas import Quotas, Ticket
     from gatebus.host.registry import Registry
     from gatebus.host.requests import Bounds
     from gatebus.host.statuses import Map
@@ -69,8 +69,7 @@ class HostParts:
 
     def ordered(self, order: Order) -> Instance:
         """An instance that is paid for, and not started yet. Raises Refusal."""
-        ticket = self.quotas.take(order.principal.account, Amounts(instances=1, memory=order.limits.memory))
-        return Instance(order, self.clock(), ticket)
+        return Instance(order, self.clock(), self._paid(order))
 
     def resting(self, order: Order) -> Instance:
         """One that has no process yet, and draws on nothing."""
@@ -99,9 +98,19 @@ class HostParts:
 
     def take_again(self, instance: Instance) -> None:
         """It is going to have one again. Raises Refusal."""
-        order = instance.order
-        instance.ticket = self.quotas.take(order.principal.account, Amounts(instances=1, memory=order.limits.memory))
-        self.contest.began(instance, order.principal.account, trio.current_time())
+        instance.ticket = self._paid(instance.order)
+        self.contest.began(instance, instance.order.principal.account, trio.current_time())
+
+    def _paid(self, order: Order) -> Ticket:
+        """Copies that wait for calls give way: first the account's own, then, where the host itself is full, all."""
+        account, amounts = order.principal.account, Amounts(instances=1, memory=order.limits.memory)
+        waiting = self.lives.warming.waiting
+        while True:
+            try:
+                return self.quotas.take(account, amounts)
+            except Refusal:
+                if not waiting.give_way(account) and not (self.quotas.host_lacks(amounts) and waiting.give_way(None)):
+                    raise
 
     def _over(self, instance: Instance) -> None:
         if self.quotas.release(instance.ticket):  # a stored one had given it back

@@ -110,6 +110,10 @@ class Quotas:
             raise _refusal(f"{_whose(account)} have", have, wanted, bound)
         return self.adopt(account, amounts)
 
+    def host_lacks(self, amounts: Amounts) -> bool:
+        """It is not the account's own bound that is in the way."""
+        return _too_much(self._used, amounts.values(), self.bounds.host.values())
+
     def adopt(self, account: str, amounts: Amounts) -> Ticket:
         """Of what is there already, such as modules of an earlier run: counted, even if it is more than the bound."""
         have = self._accounts.setdefault(account, [0] * _COUNT)

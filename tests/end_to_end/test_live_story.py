@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from guestfiles import require_guest
 from hostprocess import serving
 from test_documents import ROOT, commands
 from test_operations_story import output
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAGE = ROOT / "docs" / "live-programs.md"
+WARM = "gatebus call --warm qjs.wasm --std -e 'print(eval(std.in.getline()))'"
 
 
 class Reader:
@@ -23,9 +25,10 @@ class Reader:
         self._instance = ""
 
     def type(self, line: str) -> None:
-        typed = line.replace("INSTANCE", self._instance)
+        typed = line.replace("INSTANCE", self._instance).replace("qjs.wasm", str(require_guest("qjs.wasm")))
         typed = typed.replace("collatz.snapshot", str(self.home / "collatz.snapshot"))
-        said = self.told[line] = output(typed, self.home)
+        given, _, typed = typed.rpartition(" | ")
+        said = self.told[line] = output(typed, self.home, given.removeprefix("echo ").strip("'"))
         if line.startswith("gatebus launch"):
             self._instance = said.strip()
 
@@ -40,5 +43,7 @@ def test_the_page_works_from_its_first_command_to_its_last(tmp_path: Path) -> No
     assert "search" in told["gatebus show INSTANCE"]
     assert len(told["gatebus clone -n 2 collatz"].split()) == 2
     assert "first" in told["gatebus snapshots"]
+    assert told[f"echo '6 * 7' | {WARM}"] == "42\n"
+    assert 0 < float(told[f"echo 'Math.random()' | {WARM}"]) < 1
     assert "changed" in told["gatebus diff first second"]
     assert len(told["gatebus import collatz.snapshot"].strip()) == 64

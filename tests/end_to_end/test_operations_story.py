@@ -24,14 +24,12 @@ PAGE = ROOT / "docs" / "operations.md"
 def started(line: str, home: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", *shlex.split(line)]
     pipe = subprocess.PIPE
-    return subprocess.Popen(
-        command, cwd=ROOT, env=surroundings(home), stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True
-    )
+    return subprocess.Popen(command, cwd=ROOT, env=surroundings(home), stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
 
-def output(line: str, home: Path) -> str:
+def output(line: str, home: Path, given: str = "") -> str:
     process = started(line, home)
-    told, problem = process.communicate(timeout=PATIENCE)
+    told, problem = process.communicate(given, timeout=PATIENCE)
     assert process.returncode == 0, (line, problem)
     return told
 

@@ -11,7 +11,7 @@ process could not be had: then it is stored.
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +21,7 @@ from gatebus.host.lives.boards import Boards, prepare_door
 from gatebus.host.lives.lifetable import Life, Step
 from gatebus.host.lives.remains import Leftover, limits_left, usage_sum
 from gatebus.host.lives.streamkeeping import streams_of
+from gatebus.host.lives.waitingcopies import NotReady
 from gatebus.host.refusals import Refusal, as_refusal
 from sandbox.errors import BadState, SandboxError
 from sandbox.form import Form
@@ -35,13 +36,15 @@ if TYPE_CHECKING:
     from gatebus.host.instances import Instance
     from gatebus.host.lives.keeping import Keeping
     from gatebus.host.lives.live import Live
+    from gatebus.host.lives.waitingcopies import Ready
     from gatebus.host.programs import Programs
     from gatebus.switchboard import Switchboard
     from gatebus.turn import Turn
-    from sandbox.box import Running, Sandbox
+    from sandbox.box import Sandbox
     from sandbox.image import Image
     from sandbox.outcome import Outcome
     from sandbox.program import Program
+    from sandbox.programcontext import Running
 
 
 class Beginning(NamedTuple):
@@ -126,7 +129,7 @@ class LifeLoop:
     async def _one_life(self, instance: Instance, beginning: Beginning, image: Image) -> Leftover | None:
         """None: it has ended."""
         live = _live(instance)
-        async with self._process(beginning, image) as program:
+        async with self._process(beginning, image, live.take_ready()) as program:
             with self._turn:
                 live.lives += live.life is Life.RESUMING
                 exchange = Exchange(program, beginning.board(), self._turn, self.pulse)
@@ -143,18 +146,24 @@ class LifeLoop:
         return None
 
     @asynccontextmanager
-    async def _process(self, beginning: Beginning, image: Image) -> AsyncIterator[Program]:
-        """Without the program's bytes when what goes on from there is compiled already."""
-        running = beginning.open(None)
+    async def _process(self, beginning: Beginning, image: Image, ready: Ready | None) -> AsyncIterator[Program]:
+        """One that waits for it, if it can be had."""
         async with AsyncExitStack() as stack:
-            try:
-                program = await stack.enter_async_context(running)
-            except BadState as bad:
-                if bad.code != "state-program":
-                    raise
-                wasm = await self._programs.bytes_of(image.sha256)
-                program = await stack.enter_async_context(beginning.open(wasm))
-            yield program
+            program = None
+            if ready is not None:
+                with suppress(NotReady):
+                    program = await stack.enter_async_context(ready)
+            yield program or await self._begun(beginning, image, stack)
+
+    async def _begun(self, beginning: Beginning, image: Image, stack: AsyncExitStack) -> Program:
+        """Without the program's bytes when what goes on from there is compiled already."""
+        try:
+            return await stack.enter_async_context(beginning.open(None))
+        except BadState as bad:
+            if bad.code != "state-program":
+                raise
+            wasm = await self._programs.bytes_of(image.sha256)
+            return await stack.enter_async_context(beginning.open(wasm))
 
     def _began(self, instance: Instance, program: Program, exchange: Exchange) -> None:
         live = _live(instance)
@@ -224,6 +233,8 @@ class LifeLoop:
     async def _stay(self, instance: Instance, fault: SandboxError | GatebusError) -> bool:
         """It cannot go on now. What it has left is stored, if it is not yet."""
         live, refusal = _live(instance), as_refusal(fault)
+        if (ready := live.take_ready()) is not None:
+            ready.give_back()
         if live.left is not None:
             await self.keeping.rescue(instance, live.left)
         elif live.snapshot is None:

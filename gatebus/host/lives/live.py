@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gatebus.host.busstreams import BusStream
     from gatebus.host.lives.manners import Manner
     from gatebus.host.lives.remains import Leftover
+    from gatebus.host.lives.waitingcopies import Ready
     from gatebus.host.statuses import Map
     from gatebus.services.origin import Stream
     from sandbox.program import Program
@@ -64,7 +65,7 @@ class Live:
     __slots__ = (
         "_changed", "active_at", "again", "before", "dormant", "exchange", "failure", "function", "halted", "how",
         "inherited", "kept", "left", "life", "lives", "manner", "moved", "names", "on_io", "on_kill", "origin",
-        "parked", "parks", "policy", "program", "recovered", "revision", "runs", "snapshot", "stops", "stored",
+        "parked", "parks", "policy", "program", "ready", "recovered", "revision", "runs", "snapshot", "stops", "stored",
         "unsuspendable", "wants_files", "wishes",
     )  # fmt: skip
 
@@ -77,6 +78,7 @@ class Live:
         self.unsuspendable: tuple[str, ...] = ()
         self.program: Program | None = None
         self.exchange: Exchange | None = None
+        self.ready: Ready | None = None  # a process that waits for it already
         self.wishes: list[Wish] = []
         self.parks = False  # it was parked when it was stopped for a copy, and is to be parked again
         self.left: Leftover | None = None  # from which it goes on, when that is at hand
@@ -158,6 +160,11 @@ class Live:
     def have_process(self, program: Program, exchange: Exchange) -> None:
         self.program, self.exchange = program, exchange
 
+    def take_ready(self) -> Ready | None:
+        """Whoever takes it enters it or gives it back."""
+        ready, self.ready = self.ready, None
+        return ready
+
     def lose_process(self) -> None:
         self.program = self.exchange = None
 
@@ -166,6 +173,8 @@ class Live:
         if self.life is not Life.ENDED:
             self.step(Step.END)
         self.left = None
+        if (ready := self.take_ready()) is not None:
+            ready.give_back()
         self.lose_process()
         self.refuse_all(Refusal("conflict", "The instance ended before it had stopped."))
 

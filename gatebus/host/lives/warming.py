@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import cbor2
 import trio
@@ -23,19 +24,26 @@ from gatebus.faults import GatebusError
 from gatebus.host.lives.copies import fresh_connection
 from gatebus.host.lives.lifetable import Life
 from gatebus.host.lives.remains import limits_map
+from gatebus.host.lives.waitingcopies import Shelf, Waiting
 from gatebus.host.refusals import Refusal
 from gatebus.snapshots.savedwords import WARM
+from sandbox.errors import SandboxError
+from sandbox.form import Form
 from sandbox.lifecycle import Lifecycle
 from sandbox.outcome import Usage
+from sandbox.setup import Setup
 
 if TYPE_CHECKING:
     from gatebus.host.busstreams import BusStream, Verdict
     from gatebus.host.hostparts import HostParts
     from gatebus.host.instances import Instance
     from gatebus.host.lives.remains import Leftover
+    from gatebus.host.principals import Principal
     from gatebus.host.runorders import Order
     from gatebus.services.origin import Stream
     from gatebus.snapshots.savedwords import Kept
+    from sandbox.limits import Limits
+    from sandbox.programcontext import Running
 
 Key = tuple[str, bytes]
 
@@ -93,6 +101,7 @@ class Warming:
     def __init__(self, parts: HostParts) -> None:
         self._parts = parts
         self._known: OrderedDict[Key, Warmed] = OrderedDict()
+        self.waiting = Waiting(parts)
 
     async def warm(self, order: Order) -> Kept:
         """Raises GatebusError, SandboxError."""
@@ -114,7 +123,7 @@ class Warming:
             kept = await self._parts.lives.keeping.save(instance, left, WARM, extra=extra)
         finally:
             instance.kill()
-        self._remember(key, Warmed(left, bytes(warmer.out), instance.personality))
+        await self._remember(key, Warmed(left, bytes(warmer.out), instance.personality, order.limits), order.principal)
         return kept
 
     def _check(self, warmer: Warmer) -> None:
@@ -125,11 +134,25 @@ class Warming:
         if len(warmer.out) > WARM_OUTPUT:
             raise Refusal("conflict", f"It wrote more than {WARM_OUTPUT >> 10} KiB before it wanted any input.")
 
-    def _remember(self, key: Key, warmed: Warmed) -> None:
+    async def _remember(self, key: Key, warmed: Warmed, principal: Principal) -> None:
+        """And what goes on from it is compiled. Raises GatebusError, SandboxError."""
+        suspended, programs = warmed.left.suspended, self._parts.programs
+        image = await programs.image(suspended.sha256, principal, Form.SUSPENDABLE)
+        await programs.prepare(image, suspended.state, principal)
         self._known[key] = warmed
         self._known.move_to_end(key)
         while len(self._known) > WARMED:
-            self._known.popitem(last=False)
+            gone, _ = self._known.popitem(last=False)
+            self.waiting.close(gone)
+        self.waiting.open(key, Shelf(partial(self._go_on, warmed), warmed.limits))
+
+    def _go_on(self, warmed: Warmed) -> Running | None:
+        """None: its program is not at hand now."""
+        suspended, box = warmed.left.suspended, self._parts.box
+        image = box.ready(suspended.sha256, Form.SUSPENDABLE)
+        if image is None:
+            return None
+        return box.resume(image, suspended, warmed.limits, Setup(), share=True, lifecycle=Lifecycle.CLONED)
 
     # Calls.
 
@@ -138,20 +161,22 @@ class Warming:
         key = key_of(instance.order)
         warmed = self._known.get(key)
         if warmed is None:
-            self._parts.nursery.start_soon(self._look, key)
+            self._parts.nursery.start_soon(self._look, key, instance.order)
             return False
         self._known.move_to_end(key)
         live = instance.live
         assert live is not None
         live.life, live.how, live.left = Life.RESUMING, Lifecycle.CLONED, warmed.left
-        live.origin = warmed.left.saved
+        live.origin, live.wants_files = warmed.left.saved, instance.on_tree is not None
+        if not live.wants_files:  # which a process is told when it begins
+            live.ready = self.waiting.take(key, instance)
         instance.personality = warmed.personality
         fresh_connection(instance, stream)
         stream.flows.out.append(warmed.output)
         stream.goes_on(b"", len(warmed.output))
         return True
 
-    async def _look(self, key: Key) -> None:
+    async def _look(self, key: Key, order: Order) -> None:
         """Of an earlier run of this host: for the next call."""
         keeping = self._parts.lives.keeping
         try:
@@ -160,20 +185,24 @@ class Warming:
             if found is not None:
                 output, personality = found.about.get("output"), found.about.get("personality")
                 if isinstance(output, bytes) and isinstance(personality, str):
-                    self._remember(key, Warmed(await keeping.fetch(found.id), output, personality))
+                    warmed = Warmed(await keeping.fetch(found.id), output, personality, order.limits)
+                    await self._remember(key, warmed, order.principal)
         except GatebusError as trouble:
             keeping.on_trouble(trouble)
+        except SandboxError as fault:
+            self._parts.note("warm-program-lost", code=fault.code)
 
     def forget(self, snapshot: bytes) -> None:
         """It was dropped."""
         for key in [key for key, each in self._known.items() if each.left.saved.id == snapshot]:
             del self._known[key]
+            self.waiting.close(key)
 
 
-class Warmed:
-    """`output`: what it had written."""
+class Warmed(NamedTuple):
+    """`output`: what it had written. `limits`: of each of its calls."""
 
-    __slots__ = ("left", "output", "personality")
-
-    def __init__(self, left: Leftover, output: bytes, personality: str) -> None:
-        self.left, self.output, self.personality = left, output, personality
+    left: Leftover
+    output: bytes
+    personality: str
+    limits: Limits
