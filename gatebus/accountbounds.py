@@ -140,7 +140,7 @@ frames, some kilobytes each and 16 MiB at most."""
 
 READY_COPIES = 2
 """Copies of a warm program that wait for calls: one for the next call, and one for the call that comes while that one
-runs. A waiting copy of a JavaScript interpreter takes about a MiB."""
+runs. A waiting copy of a JavaScript interpreter takes 2 MiB."""
 
 READY_EACH = 8
 """... of all warm programs of one account."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING
 
+import pytest
 import trio
 import trio.testing
 from busworld import ALICE, Channel, Streams, Talker, bus_world, module
@@ -17,11 +18,11 @@ from gatebus.host.lives import waitingcopies
 from gatebus.host.principals import by_key
 from gatebus.host.quotas import Amounts
 from gatebus.protocol.proofs import public_key
+from sandbox.errors import BrokenProgram
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    import pytest
     from busworld import BusWorld
 
     from gatebus.host.lives.waitingcopies import Waiting
@@ -64,6 +65,10 @@ def running(world: BusWorld) -> int:
     return world.host.parts.box.statistics().running
 
 
+def started(world: BusWorld) -> int:
+    return world.host.parts.box.statistics().started
+
+
 async def becomes(holds: Callable[[], object]) -> None:
     while not holds():
         await trio.testing.wait_all_tasks_blocked()
@@ -77,14 +82,14 @@ async def called(bus: Talker, text: bytes = b"a") -> Channel:
 
 async def test_a_call_has_a_process_that_was_there_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     async with warm_world(monkeypatch) as (world, bus):
-        before = world.host.parts.box.statistics().started
+        before = started(world)
         call = await bus.call(b"twice", warm=True).until(lambda each: each.accepted)
-        assert (world.host.parts.box.statistics().started, copies(world).count) == (before, READY_COPIES - 1)
+        assert (started(world), copies(world).count) == (before, READY_COPIES - 1)
         call.write(b"a")
         assert (await call.result())["state"] == "HALTED"
         assert call.data == b"aa"
         await becomes(lambda: all_wait(world))
-        assert world.host.parts.box.statistics().started == before + 1
+        assert started(world) == before + 1
 
 
 async def test_each_copy_has_one_call_and_more_calls_than_copies_are_answered_too(
@@ -135,8 +140,9 @@ async def test_a_copy_that_nobody_wants_ends_and_the_next_call_makes_new_ones(mo
     async with warm_world(monkeypatch) as (world, bus):
         copies(world).give_way(None)
         monkeypatch.setattr(waitingcopies, "READY_SECONDS", 0.0)
+        before = started(world)
         assert (await (await called(bus)).result())["state"] == "HALTED"
-        await becomes(lambda: running(world) == 0)
+        await becomes(lambda: started(world) == before + 1 + READY_COPIES and running(world) == 0)
         assert (await bus.ask("usage"))["instances"]["used"] == 0
         monkeypatch.setattr(waitingcopies, "READY_SECONDS", inf)
         assert (await (await called(bus)).result())["state"] == "HALTED"
@@ -163,11 +169,30 @@ async def test_a_copy_that_ends_as_it_is_taken_is_replaced_for_the_same_call(mon
         assert call.data == b"aa"
 
 
+@pytest.mark.parametrize("where", ["sandbox.program.Program.park", "sandbox.programcontext.Running.aclose"])
+async def test_what_the_sandbox_cannot_do_with_a_copy_is_no_harm_to_anybody(
+    monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    async def fails(_self: object) -> None:
+        raise BrokenProgram("program-gone", "The program has ended.")
+
+    async with warm_world(monkeypatch) as (world, bus):
+        monkeypatch.setattr(where, fails)
+        monkeypatch.setattr(waitingcopies, "READY_RUN_SECONDS", 0.0)
+        copies(world).give_way(None)
+        assert (await (await called(bus)).result())["state"] == "HALTED"
+        await becomes(lambda: copies(world).count == copies(world).begun == READY_COPIES)
+        call = await called(bus)
+        assert (await call.result())["state"] == "HALTED"
+        assert call.data == b"aa"
+
+
 async def test_a_call_that_ends_before_it_begins_gives_its_copy_back(monkeypatch: pytest.MonkeyPatch) -> None:
     async with warm_world(monkeypatch) as (world, bus):
+        before = started(world)
         call = bus.call(b"twice", warm=True)
         call.cancel()
-        await becomes(lambda: all_wait(world))
+        await becomes(lambda: started(world) == before + 1 and all_wait(world))
         assert (await bus.ask("usage"))["instances"]["used"] == READY_COPIES
 
 

@@ -93,8 +93,12 @@ class Ready:
         self.settled.set()
 
     async def aclose(self) -> None:
+        """Never raises what the sandbox says of it: nobody waits for this copy any more."""
         if not self.taken:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + _END_SECONDS):
+            with (
+                suppress(SandboxError),
+                trio.CancelScope(shield=True, deadline=trio.current_time() + _END_SECONDS),
+            ):
                 await self._running.aclose()
 
 
@@ -216,7 +220,8 @@ async def _until_wanted(copy: Ready, program: Program) -> None:
             with trio.move_on_after(READY_RUN_SECONDS):
                 await copy.wanted.wait()
             if not copy.wanted.is_set():
-                await program.park()
+                with suppress(SandboxError):  # it has ended
+                    await program.park()
             await copy.wanted.wait()
         nursery.cancel_scope.cancel()
 
