@@ -90,6 +90,10 @@ KEPT_LAST = 100
 STORED_EACH = 4_096
 """Stored instances of one account: at 4 KiB each, 16 MiB of the host's memory."""
 
+FOLDED_STREAMS = 1024
+"""Bytes of streams that are kept in memory with a stored instance that nobody is connected to, when they are not as
+they are in the store: five without data. With more of them it stays as it is."""
+
 CLONES = 100
 """Copies that one request makes: their statuses fit one answer."""
 

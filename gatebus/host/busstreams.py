@@ -130,12 +130,15 @@ class BusStream:
         self.touch()
 
     def keep(self, number: int, *, call: bool) -> StreamKept:
-        """What is kept of it while there is no program, or no host."""
+        """What is kept of it while there is no program, or no host. Of what nobody reads any more nothing is
+        under way.
+        """
         out, into = self.flows
+        taken = out.sent if out.stopped else out.taken
+        consumed, pending = (into.received, b"") if into.stopped else (into.consumed, b"".join(self._pending))
         return StreamKept(
-            number, self.name, self.owner, self.stranger, call, out.taken, out.sent, out.owed, out.note, out.stopped,
-            into.received, into.consumed, into.edge, into.finished, into.stopped, b"".join(self._pending), self._told,
-            out.bound,
+            number, self.name, self.owner, self.stranger, call, taken, out.sent, out.owed, out.note, out.stopped,
+            into.received, consumed, into.edge, into.finished, into.stopped, pending, self._told, out.bound,
         )  # fmt: skip
 
     def goes_on(self, pending: bytes, told: int) -> None:

@@ -16,6 +16,7 @@ from gatebus.accountbounds import STORE_TASKS_EACH
 from gatebus.bounds import STORE_TASKS
 from gatebus.faults import GatebusError, StateRefused
 from gatebus.host.instances import Instance, Order, Runner
+from gatebus.host.lives.live import let_go, use
 from gatebus.host.quotas import Amounts
 from gatebus.host.refusals import Refusal, as_refusal
 from gatebus.host.statuses import error_map, sandbox_error_map
@@ -131,16 +132,17 @@ class HostParts:
         self.on_problem(problem)
         stream.instance.kill()
 
-    def answer_later(self, line: Line, work: Callable[[], Awaitable[None]]) -> None:
-        """`work` answers the line. Raises Refusal when too much is under way."""
+    def answer_later(self, line: Line, work: Callable[[], Awaitable[None]], of: Instance | None = None) -> None:
+        """`work` answers the line. `of`: what it has in hand. Raises Refusal when too much is under way."""
         account = line.principal.account
         for there, most in ((self._tasks.total(), STORE_TASKS), (self._tasks[account], STORE_TASKS_EACH)):
             if there >= most:
                 raise Refusal("busy", f"{there} requests that wait for a disk or program are under way. Try again.")
         self._tasks[account] += 1
-        self.nursery.start_soon(self._answer, line, work)
+        use(of)
+        self.nursery.start_soon(self._answer, line, work, of)
 
-    async def _answer(self, line: Line, work: Callable[[], Awaitable[None]]) -> None:
+    async def _answer(self, line: Line, work: Callable[[], Awaitable[None]], of: Instance | None) -> None:
         account = line.principal.account
         try:
             await work()
@@ -156,6 +158,7 @@ class HostParts:
             self.on_problem(bug)
             self._refuse(line, error_map("internal", "The host failed. Please report it."))
         finally:
+            let_go(of)
             self._tasks[account] -= 1
             if not self._tasks[account]:
                 del self._tasks[account]

@@ -12,7 +12,7 @@ they hold by account (endedstreams).
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING
 
 import trio
@@ -21,6 +21,7 @@ from gatebus.accountbounds import ENDED_EACH, LEFTOVER_BYTES
 from gatebus.bounds import ENDED_INSTANCES, STREAM_SHARE, STREAM_WINDOW_LEAST, STREAM_WINDOW_MOST
 from gatebus.host.busstreams import BusStream, Verdict
 from gatebus.host.endedstreams import Leftovers
+from gatebus.host.lives.folded import Folded
 from gatebus.host.lives.lifetable import SUSPENDED, Life
 from gatebus.host.principals import Kind, Principal
 from gatebus.host.refusals import Refusal
@@ -44,13 +45,15 @@ class Registry:
 
     def __init__(self, linger: float, remembered: float) -> None:
         self._linger, self._remembered = linger, remembered
-        self._instances: dict[bytes, Instance] = {}
+        self._instances: dict[bytes, Instance | Folded] = {}
+        self._folded: Counter[str] = Counter()  # of these, by account
         self._streams: dict[bytes, BusStream] = {}
         self._left: OrderedDict[bytes, BusStream] = OrderedDict()  # without a link, the longest first
         self._ended: OrderedDict[bytes, Instance] = OrderedDict()
         self._ended_of: dict[str, OrderedDict[bytes, Instance]] = {}  # the same, by account
         self._leftovers = Leftovers()
-        self._asleep: dict[bytes, Instance] = {}  # by names of streams that are in the store alone
+        self._asleep: dict[bytes, bytes] = {}  # names of streams that are in the store alone, and their instances
+        self.unfold: Callable[[Folded], Instance]
         self.on_forget: Callable[[Instance], None] = lambda instance: None
         self._weights: dict[str, int] = {}  # account -> connections that its running instances may have
 
@@ -65,28 +68,58 @@ class Registry:
 
     def known(self, instance: UUID) -> Instance | None:
         """Whoever it belongs to."""
-        return self._instances.get(instance.bytes)
+        found = self._instances.get(instance.bytes)
+        return None if found is None else self._here(found)
+
+    def _here(self, found: Instance | Folded) -> Instance:
+        if not isinstance(found, Folded):
+            return found
+        self._folded[found.account] -= 1
+        if not self._folded[found.account]:
+            del self._folded[found.account]
+        instance = self._instances[found.id] = self.unfold(found)
+        return instance
+
+    def fold(self, instance: Instance, line: Folded, streams: list[bytes]) -> None:
+        """It rests, and nobody is connected to it. Whoever asks for it or one of its streams gets it as it was."""
+        for name in streams:
+            self._streams.pop(name, None)
+            self._left.pop(name, None)
+            self._asleep[name] = instance.id
+        self._instances[instance.id] = line
+        self._folded[line.account] += 1
+
+    def folded(self, account: str) -> int:
+        """How many of this account."""
+        return self._folded[account]
 
     def own_instance(self, principal: Principal, instance: UUID) -> Instance:
         """Raises Refusal."""
         found = self._instances.get(instance.bytes)
         if found is None or found.owner != principal.id:
             raise Refusal("not-found", "There is no such instance, or it is not yours.")
-        return found
+        return self._here(found)
 
     def open_instance(self, principal: Principal, instance: UUID) -> Instance:
         """One's own, or one that whoever knows its id may connect to. Raises Refusal."""
         found = self._instances.get(instance.bytes)
-        if found is not None and found.order.open:
-            return found
+        if found is not None and (found.open if isinstance(found, Folded) else found.order.open):
+            return self._here(found)
         return self.own_instance(principal, instance)
 
-    def instances_of(self, principal: Principal) -> list[Instance]:
+    def instances_of(self, principal: Principal) -> list[Instance | Folded]:
         """The oldest first."""
         return [each for each in self._instances.values() if each.owner == principal.id]
 
     def running(self) -> Iterator[Instance]:
-        return (each for each in tuple(self._instances.values()) if each.ended_at is None)
+        there = (each for each in tuple(self._instances.values()) if not isinstance(each, Folded))
+        return (each for each in there if each.ended_at is None)
+
+    def alive(self) -> Iterator[bytes]:
+        """Ids of all that may still go on: folded ones, and those that have halted and may be called again, too."""
+        for each in tuple(self._instances.values()):
+            if isinstance(each, Folded) or each.ended_at is None or (each.live and each.live.halted is not None):
+                yield each.id
 
     def active(self) -> Iterator[Instance]:
         """Those that have a process, or want one."""
@@ -95,6 +128,7 @@ class Registry:
     def over(self, instance: Instance) -> None:
         """It has ended. A call's end is its stream's to tell, and what never ran nobody need remember."""
         self._weigh(instance, -1)
+        self.awake(instance, [])
         for each in tuple(instance.connections):
             if isinstance(each, BusStream):
                 self._left_over(each)
@@ -142,17 +176,26 @@ class Registry:
 
     def sleep(self, instance: Instance, streams: list[bytes]) -> None:
         """Of an instance of an earlier run: nobody has asked for these yet."""
+        assert instance.live is not None
+        instance.live.asleep = streams
         for name in streams:
-            self._asleep[name] = instance
+            self._asleep[name] = instance.id
 
     def asleep(self, name: bytes) -> Instance | None:
-        """Whose stream is that?"""
-        return self._asleep.get(name)
+        """Whose stream is that? None: it is not there, or here already."""
+        found = self._instances.get(self._asleep.get(name, b""))
+        instance = None if found is None else self._here(found)
+        return instance if instance is not None and instance.live is not None and instance.live.dormant else None
+
+    def knows(self, stream: BusStream) -> bool:
+        return self._streams.get(stream.name) is stream
 
     def awake(self, instance: Instance, streams: list[BusStream]) -> None:
         """They are here now, and wait for their clients."""
-        for name in [name for name, each in self._asleep.items() if each is instance]:
-            del self._asleep[name]
+        if instance.live is not None:
+            for name in instance.live.asleep:
+                self._asleep.pop(name, None)
+            instance.live.asleep = []
         for stream in streams:
             if stream.name not in self._streams:
                 stream.keeper = self
@@ -209,7 +252,8 @@ class Registry:
 
     def sweep(self, now: float) -> None:
         for stream in _older(self._left, now - self._linger):
-            if stream.instance.live is not None and stream.instance.live.life in SUSPENDED:
+            live = stream.instance.live
+            if live is not None and live.life in SUSPENDED and not stream.answered:
                 self.left(stream)  # it stays as long as its program rests
             else:
                 self.drop(stream)

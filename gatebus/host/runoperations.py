@@ -18,6 +18,7 @@ from gatebus.bounds import ORIGIN_STREAMS
 from gatebus.host import requests
 from gatebus.host.busstreams import BusStream, Verdict
 from gatebus.host.lives.manners import PLAIN, call_manner_untrusted, launch_manner_untrusted
+from gatebus.host.lives.streamkeeping import abandon, kill_program, leave
 from gatebus.host.refusals import Refusal
 from gatebus.host.runorders import Order
 from gatebus.host.statuses import error_map
@@ -57,7 +58,7 @@ def call(parts: HostParts, line: Line, given: Parameters) -> None:
     stream = _stream(line.flows, name, line, instance, parts)
     instance.call = stream
     instance.connect(stream)
-    stream.on_cancelled = stream.on_abandoned = _kill
+    stream.on_cancelled = stream.on_abandoned = kill_program
     _mount(parts, line, stream)
     if manner.warm and parts.lives.warming.begin(instance, stream):
         instance.on_start.append(lambda _instance: _accept(line, stream))
@@ -117,26 +118,13 @@ def _connect(parts: HostParts, line: Line, instance: Instance, given: Parameters
         instance.connect(stream)
     stream.name, stream.closing = name, Verdict({})
     stream.own(line.principal)
-    stream.on_abandoned, stream.on_cancelled = _abandon, _leave
+    stream.on_abandoned, stream.on_cancelled = abandon, leave
     _mount(parts, line, stream)
     if claimed:
         line.resume(stream.flows, 0, {"instance": instance.id})
     else:
         _accept(line, stream)
     parts.lives.touched(instance)
-
-
-def _kill(stream: BusStream) -> None:
-    stream.instance.kill()
-
-
-def _abandon(stream: BusStream) -> None:
-    stream.instance.leave(stream)
-
-
-def _leave(stream: BusStream) -> None:
-    stream.instance.leave(stream)
-    stream.conclude(Verdict({}))
 
 
 def attach(parts: HostParts, line: Line, given: Parameters) -> None:
@@ -157,7 +145,7 @@ def _roused(parts: HostParts, line: Line, instance: Instance, then: Callable[[],
             if line.open:
                 then()
 
-    parts.answer_later(line, work)
+    parts.answer_later(line, work, instance)
 
 
 def _attach(parts: HostParts, line: Line, given: Parameters) -> None:

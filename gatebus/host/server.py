@@ -192,14 +192,14 @@ class Host:
         runner.is_greedy = self._parts.contest.appetites.is_greedy
         self._parts.note, store.on_trouble = self.log.event, self._store_trouble
         keeping = Keeping(kept, time.time, self.points)
-        store.needed, keeping.on_trouble = keeping.modules, self._store_trouble
         self._parts.registry.on_forget = keeping.forgotten
         lives = self._parts.lives = Lives(self._parts, keeping)
+        store.needed, keeping.on_trouble = lives.tidying.modules, self._store_trouble
         loop = runner.loop = LifeLoop(box, turn, programs, Boards(runner.make_world, lambda: runner.services), keeping)
         loop.pulse, runner.on_rest = self.lookout.pulse, lives.rest
         loop.on_loaded, loop.on_parked, loop.on_stored = lives.loaded, lives.park_again, lives.preparing.stored
         nursery.start_soon(keeping.write_records)
-        nursery.start_soon(keeping.keep_tidy, self._parts.registry.running)
+        nursery.start_soon(lives.tidying.run)
         nursery.start_soon(lives.minding.run)
         await recover(self._parts)
         self._desk = FrontDesk(self._parts, self._seed, self._known)

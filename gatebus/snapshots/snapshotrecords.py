@@ -21,7 +21,7 @@ from gatebus.snapshots.packset import SharedGone
 from gatebus.snapshots.savedwords import STATES, BadSnapshot, Change, Record, SnapshotLine, about_bytes, about_untrusted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from gatebus.failpoints import Failpoints
@@ -194,6 +194,20 @@ class SnapshotRecords(RecordBook):
             record = self._set(change)
         self._points.reached("record-committed")
         return record
+
+    def put_all(self, changes: Sequence[Change]) -> list[Record | None]:
+        """On the disk all at once. None: somebody else has changed that one, and it stays as it is."""
+        self._points.reached("record-committing")
+        with self._told(), self._change():
+            done = [self._set_if_seen(each) for each in changes]
+        self._points.reached("record-committed")
+        return done
+
+    def _set_if_seen(self, change: Change) -> Record | None:
+        try:
+            return self._set(change)
+        except Refusal:
+            return None
 
     def _set(self, change: Change) -> Record:
         new = change.record

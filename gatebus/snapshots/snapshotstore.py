@@ -120,6 +120,10 @@ class InstanceRecords:
         """`seen`: the revision that was read, 0 for a new one. As it is kept. Raises Refusal (conflict)."""
         return await self._disk.record(self._disk.database.put, Change(record, seen))
 
+    async def put_all(self, changes: Sequence[Change]) -> Sequence[Record | None]:
+        """In one transaction; None of those that were changed meanwhile."""
+        return await self._disk.record(self._disk.database.put_all, changes)
+
     async def get(self, instance: bytes) -> Record | None:
         return await self._disk.record(self._disk.database.instance, instance)
 

@@ -147,9 +147,7 @@ def test_an_unknown_operation_gets_an_empty_reply(around: Neighbourhood) -> None
         (encode(GROUP, FLOW, bytes(8)), "The program sent a flow or data packet to a service that has no streams."),
     ],
 )
-def test_what_may_not_be_said_ends_the_program_and_nobody_else(
-    around: Neighbourhood, packet: bytes, text: str
-) -> None:
+def test_what_may_not_be_said_ends_the_program_and_nobody_else(around: Neighbourhood, packet: bytes, text: str) -> None:
     one, two = members(around, "one", "two", flags=WATCH)
     with pytest.raises(Violation) as caught:
         one.say(packet)

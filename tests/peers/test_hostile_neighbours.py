@@ -37,9 +37,7 @@ def packet(code: int, domain: int, content: bytes) -> bytes:
 
 @settings(max_examples=120, deadline=None)
 @given(PACKETS, st.booleans(), st.booleans())
-def test_a_hostile_program_ends_itself_at_most(
-    packets: list[tuple[int, int, bytes]], reads: bool, dies: bool
-) -> None:
+def test_a_hostile_program_ends_itself_at_most(packets: list[tuple[int, int, bytes]], reads: bool, dies: bool) -> None:
     around = Neighbourhood()
     hostile, victim = connected(around)
     victim.join(b"room", flags=1)

@@ -59,9 +59,7 @@ async def call(
 
 
 @pytest.mark.parametrize("share", [False, True])
-async def test_what_it_had_is_there_for_the_next_function_and_the_one_after(
-    box: sandbox.Sandbox, share: bool
-) -> None:
+async def test_what_it_had_is_there_for_the_next_function_and_the_one_after(box: sandbox.Sandbox, share: bool) -> None:
     image, outcome, halted = await first(box)
     assert (outcome.state, outcome.result) == (State.HALTED, 1)
     for calls in (2, 3):

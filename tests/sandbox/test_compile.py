@@ -256,4 +256,3 @@ async def says_hello(box: sandbox.Sandbox) -> bool:
 
 def keeper_of(box: sandbox.Sandbox) -> int:
     return box._backend._keeper._process.pid
-

@@ -24,7 +24,7 @@ from liveworld import put
 
 import sandbox
 from gatebus.host.hostconfig import HostConfig
-from gatebus.host.lives import keeping
+from gatebus.host.lives import tidying
 from gatebus.host.server import Host
 from gatebus.web.front import Front
 from gatebus.web.listening import listen_unix, serve
@@ -65,7 +65,7 @@ async def live(images: str, data: str, socket: str) -> None:
 
 def life(images: str, wanted: dict[str, str]) -> None:
     Host.points = Points(wanted["place"], int(wanted["times"]))
-    keeping.TIDY_SECONDS = TIDY  # type: ignore[misc]
+    tidying.TIDY_SECONDS = TIDY  # type: ignore[misc]
     trio.run(live, images, wanted["data"], wanted["socket"])
 
 

@@ -12,6 +12,8 @@ from snapshothelpers import ADA, folder, memory_of, opened_snapshots, packs, rec
 from gatebus.bounds import TIDY_SECONDS
 from gatebus.faults import StoreBroken
 from gatebus.host.lives.keeping import Keeping
+from gatebus.host.lives.tidying import Tidying
+from gatebus.host.registry import Registry
 from gatebus.snapshots.retention import Living
 from gatebus.snapshots.savedwords import Change
 
@@ -58,7 +60,7 @@ async def test_a_host_collects_now_and_then(folder: Path, mock_clock: MockClock)
             return gone
 
         store.collect = watched  # type: ignore[method-assign]
-        nursery.start_soon(Keeping(store, lambda: 1e9).keep_tidy, lambda: iter(()))
+        nursery.start_soon(Tidying(Keeping(store, lambda: 1e9), Registry(1.0, 1.0), lambda: 1e9).run)
         await trio.testing.wait_all_tasks_blocked()
         mock_clock.jump(TIDY_SECONDS)
         await collected.wait()

@@ -82,14 +82,21 @@ def _in_its_place(parts: HostParts, ended: Instance, digest: str, function: str)
     again = parts.resting(replace(ended.order, module=digest, setup=Setup(), stored={}))
     live, old = _live(again), _live(ended)
     live.life, live.how, live.lives, live.function = Life.STORED, old.how, old.lives, function
+    live.copies = old.copies
     live.policy, live.wants_files, live.recovered = old.policy, old.wants_files, old.recovered
     again.personality, again.created = ended.personality, ended.created
-    parts.lives.keeping.hand_on(ended, again)
+    _hand_on(old, live)
     parts.registry.forget(ended)
     if again.personality == "wasi":
         one_connection(again, parts)
     parts.lives.enter(again)
     return again
+
+
+def _hand_on(old: Live, new: Live) -> None:
+    """What is stored of one that has halted is from now on another instance's, of the same id."""
+    new.halted, new.snapshot, new.revision, new.kept = old.halted, old.snapshot, old.revision, old.kept
+    old.halted, old.snapshot, old.revision = None, None, 0
 
 
 def _halts(again: Instance, ended: Instance) -> None:

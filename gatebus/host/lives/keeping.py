@@ -19,19 +19,17 @@ from typing import TYPE_CHECKING
 import trio
 
 from gatebus.accountbounds import RECORD_SECONDS
-from gatebus.bounds import TIDY_SECONDS
 from gatebus.failpoints import UNWATCHED, Failpoints
 from gatebus.faults import GatebusError
 from gatebus.host.lives.lifetable import Life, Step
 from gatebus.host.lives.recordsof import record_of
 from gatebus.host.lives.remains import SavedAs, leftover_untrusted, limits_map, usage_told
 from gatebus.host.refusals import Refusal, as_refusal
-from gatebus.snapshots.retention import Living
 from gatebus.snapshots.savedwords import CHECKPOINT, RUNNING, SNAPSHOT, STORED, SUSPENDED, WARM, Change, Saved
 from sandbox.suspended import Suspended
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from gatebus.host.instances import Instance
     from gatebus.host.lives.live import Live
@@ -52,6 +50,10 @@ class Keeping:
         self._something = trio.Event()
         self._writing = trio.Lock()
         self._busy: dict[bytes, trio.Lock] = {}  # records that are being written
+
+    @property
+    def keeps(self) -> bool:
+        return self._store is not None
 
     @property
     def store(self) -> SnapshotStore:
@@ -84,7 +86,7 @@ class Keeping:
         """Stored, and so recorded. Raises GatebusError."""
         live = _live(instance)
         former = live.snapshot if live.snapshot not in live.kept else None
-        async with self._alone(instance):
+        async with self.alone(instance):
             await self._save_and_record(instance, left)
         live.left = None
         if former is not None and former != live.snapshot:
@@ -98,7 +100,7 @@ class Keeping:
             live.snapshot, live.stored = left.saved.id, left.number
             await self._put(instance, STORED, left)
             return
-        change = Change(record_of(instance, STORED, left), live.revision) if _is_recorded(instance) else None
+        change = Change(record_of(instance, STORED, left), live.revision) if is_recorded(instance) else None
         kept = await self._save(instance, left, self.about(instance, left, SUSPENDED), change)
         live.snapshot, live.stored, live.runs = kept.id, left.number, False
         live.revision += change is not None
@@ -107,7 +109,7 @@ class Keeping:
         """From here a host that crashes goes on. Raises GatebusError."""
         live = _live(instance)
         former = live.snapshot
-        async with self._alone(instance):
+        async with self.alone(instance):
             if live.life is Life.ENDED or left.number <= live.stored:
                 return
             kept = await self._go_back_to(instance, left, self.about(instance, left, CHECKPOINT))
@@ -123,8 +125,8 @@ class Keeping:
         """
         live = _live(instance)
         about = self.about(instance, left, SNAPSHOT) | {"tags": list(tags)}
-        async with self._alone(instance):
-            if live.life is Life.ENDED or left.number <= live.stored or not _is_recorded(instance):
+        async with self.alone(instance):
+            if live.life is Life.ENDED or left.number <= live.stored or not is_recorded(instance):
                 return await self._save(instance, left, about, None)
             former = live.snapshot
             kept = await self._go_back_to(instance, left, about)
@@ -136,7 +138,7 @@ class Keeping:
     async def _go_back_to(self, instance: Instance, left: Leftover, about: dict[str, object]) -> Kept:
         """Saved while it runs on, and what its record points to."""
         live = _live(instance)
-        change = Change(record_of(instance, RUNNING, left), live.revision) if _is_recorded(instance) else None
+        change = Change(record_of(instance, RUNNING, left), live.revision) if is_recorded(instance) else None
         kept = await self._save(instance, left, about, change)
         live.snapshot, live.stored = kept.id, left.number
         live.revision += change is not None
@@ -153,7 +155,7 @@ class Keeping:
 
     async def _save(self, instance: Instance, left: Leftover, about: dict[str, object], change: Change | None) -> Kept:
         live, suspended = _live(instance), left.suspended
-        base, changed = live.origin.id, suspended.changed
+        base, changed = left.base.id, suspended.changed
         if base is None:
             base, changed = live.snapshot, None
         saved = Saved(suspended.sha256, about, suspended.state, left.parts, suspended.memory)
@@ -178,9 +180,10 @@ class Keeping:
             "policy": live.policy.told(),
             "usage": usage_told(left.before),
             "lives": live.lives,
+            "copies": live.copies,
             "files": live.wants_files,
             "personality": instance.personality,
-            "parent": live.origin.id or live.snapshot,
+            "parent": left.base.id or live.snapshot,
         }
 
     async def load(self, instance: Instance) -> Leftover:
@@ -220,12 +223,6 @@ class Keeping:
             live.halted = None
             self.on_trouble(trouble)
 
-    def hand_on(self, ended: Instance, again: Instance) -> None:
-        """What is stored of one that has halted is from now on another instance's, of the same id."""
-        old, new = _live(ended), _live(again)
-        new.halted, new.snapshot, new.revision, new.kept = old.halted, old.snapshot, old.revision, old.kept
-        old.halted, old.snapshot, old.revision = None, None, 0
-
     def forgotten(self, instance: Instance) -> None:
         """Nobody can ask for it any more (Registry.on_forget)."""
         if instance.live is not None and instance.live.halted is not None:
@@ -252,22 +249,9 @@ class Keeping:
         except Refusal:
             async with self._writing:
                 for instance in [each for each in self._due.values() if _live(each).life is Life.ENDED]:
-                    async with self._alone(instance):
+                    async with self.alone(instance):
                         await self._unrecord(instance)
             await self.store.drop(principal.account, snapshot)
-
-    async def modules(self) -> frozenset[bytes]:
-        """Programs that some snapshot is of: without their bytes it could not go on."""
-        return frozenset(bytes.fromhex(each) for each in await self.store.modules())
-
-    async def keep_tidy(self, running: Callable[[], Iterator[Instance]]) -> None:
-        """Until cancelled: what nobody needs any more goes (gatebus.snapshots.retention)."""
-        while self._store is not None:
-            await trio.sleep(TIDY_SECONDS)
-            try:
-                await self._store.collect(Living(frozenset(each.id for each in running()), self._clock()))
-            except GatebusError as trouble:
-                self.on_trouble(trouble)
 
     # Records.
 
@@ -276,14 +260,14 @@ class Keeping:
         self.points.reached("life-began")
         if _live(instance).halted is not None:
             return  # after a crash it has halted as before: its function has not run to its end
-        if self._store is not None and _is_recorded(instance):
+        if self._store is not None and is_recorded(instance):
             self._due[instance.id] = instance
             self._something.set()
 
     async def ended(self, instance: Instance, *among: Life) -> bool:
         """Before anybody is told: so it does not run again after a crash. False: it is none `among` these any more."""
         live = _live(instance)
-        async with self._alone(instance):
+        async with self.alone(instance):
             if live.halted is not None or (among and live.life not in among):
                 return False
             live.step(Step.END)  # nobody writes that it runs from here on
@@ -304,15 +288,19 @@ class Keeping:
         else:
             self._due.pop(instance.id, None)
 
+    def is_writing(self, instance: Instance) -> bool:
+        """Its record is behind, or being written."""
+        return instance.id in self._due or instance.id in self._busy
+
     async def copied(self, instance: Instance) -> None:
         """Nobody drops what it goes on from, and a crash does not forget it. Raises GatebusError."""
         if self._store is not None:
-            async with self._alone(instance):
+            async with self.alone(instance):
                 await self._put(instance, STORED)
 
     async def not_copied(self, instance: Instance) -> None:
         """Another one of its id was there first. Raises GatebusError."""
-        async with self._alone(instance):
+        async with self.alone(instance):
             await self._unrecord(instance)
 
     async def goes_on(self, instance: Instance) -> bool:
@@ -320,9 +308,9 @@ class Keeping:
         told, is forgotten. Whether its record said something else. Raises GatebusError.
         """
         live = _live(instance)
-        if self._store is None or live.halted is not None or not _is_recorded(instance):
-            return False
-        async with self._alone(instance):
+        if self._store is None or live.halted is not None or live.snapshot is None or not is_recorded(instance):
+            return False  # without a snapshot it is a copy of one that runs: see copyrecords
+        async with self.alone(instance):
             if live.runs or live.life is not Life.STORED:
                 return False
             await self._put(instance, RUNNING)
@@ -332,7 +320,7 @@ class Keeping:
 
     async def stays(self, instance: Instance) -> None:
         """It could not run. Raises GatebusError."""
-        async with self._alone(instance):
+        async with self.alone(instance):
             if _live(instance).runs and _live(instance).life is Life.STORED:
                 await self._put(instance, STORED)
 
@@ -352,7 +340,7 @@ class Keeping:
             await self.forget(instance, snapshot)
         for instance in due.values():
             try:
-                async with self._alone(instance):
+                async with self.alone(instance):
                     await self._catch_up(instance)
             except GatebusError as trouble:
                 self.on_trouble(trouble)
@@ -374,12 +362,12 @@ class Keeping:
 
     async def _put(self, instance: Instance, state: str, left: Leftover | None = None) -> None:
         live = _live(instance)
-        if _is_recorded(instance):
+        if is_recorded(instance):
             put = await self.store.records.put(record_of(instance, state, left), live.revision)
             live.revision, live.runs = put.revision, state == RUNNING
 
     @asynccontextmanager
-    async def _alone(self, instance: Instance) -> AsyncIterator[None]:
+    async def alone(self, instance: Instance) -> AsyncIterator[None]:
         """Two who write one record take turns."""
         lock = self._busy.setdefault(instance.id, trio.Lock())
         try:
@@ -390,7 +378,7 @@ class Keeping:
                 self._busy.pop(instance.id, None)
 
 
-def _is_recorded(instance: Instance) -> bool:
+def is_recorded(instance: Instance) -> bool:
     return instance.order.kept and not instance.order.manner.transient
 
 

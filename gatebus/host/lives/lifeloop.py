@@ -20,7 +20,7 @@ from gatebus.faults import GatebusError
 from gatebus.host.lives.boards import Boards, prepare_door
 from gatebus.host.lives.lifetable import Life, Step
 from gatebus.host.lives.remains import Leftover, limits_left, usage_sum
-from gatebus.host.lives.streamkeeping import streams_of
+from gatebus.host.lives.streamkeeping import mark_of, streams_of
 from gatebus.host.lives.waitingcopies import NotReady
 from gatebus.host.refusals import Refusal, as_refusal
 from sandbox.errors import BadState, SandboxError
@@ -48,11 +48,14 @@ if TYPE_CHECKING:
 
 
 class Beginning(NamedTuple):
-    """Of one life. `open` gets the program's bytes when they are needed. `owed`: packets that come first."""
+    """Of one life. `open` gets the program's bytes when they are needed. `owed`: packets that come first. `copied`: it
+    was stopped only for a copy.
+    """
 
     open: Callable[[bytes | None], Running]
     board: Callable[[], Switchboard]
     owed: bytes = b""
+    copied: bool = False
 
 
 class LifeLoop:
@@ -71,7 +74,7 @@ class LifeLoop:
     ) -> bool:
         """From the start of its program."""
         live = _live(instance)
-        live.unsuspendable, live.wants_files = _reasons(image), setup.tree is not None
+        live.unsuspendable, live.wants_files, live.module = _reasons(image), setup.tree is not None, image.sha256
         if _keeps(instance) and image.suspendable:
             setup = replace(setup, keep=True)
         prepare_door(instance)
@@ -89,7 +92,7 @@ class LifeLoop:
             live.before = left.before if live.halted is None else Usage()
             self.on_loaded(instance, left)
             image = await self._programs.image(left.suspended.sha256, instance.order.principal, Form.SUSPENDABLE)
-            instance.personality = image.personality
+            instance.personality, live.module = image.personality, image.sha256
             if instance.personality != "wasi":
                 instance.unclaimed = None
             beginning = self._beginning(instance, image, left)
@@ -122,7 +125,7 @@ class LifeLoop:
                 return False
             live.step(Step.GO_ON)
             try:
-                beginning = self._beginning(instance, image, left)
+                beginning = self._beginning(instance, image, left)._replace(copied=True)
             except (SandboxError, GatebusError) as fault:
                 return await self._stay(instance, fault)
 
@@ -132,6 +135,7 @@ class LifeLoop:
         async with self._process(beginning, image, live.take_ready()) as program:
             with self._turn:
                 live.lives += live.life is Life.RESUMING
+                live.copies += beginning.copied
                 exchange = Exchange(program, beginning.board(), self._turn, self.pulse)
                 exchange.keeps_state = _keeps(instance)
                 if beginning.owed:
@@ -184,9 +188,10 @@ class LifeLoop:
         live = _live(instance)
         live.stops += 1
         before = usage_sum(live.before, program.usage())
-        left = Leftover(
-            suspended, tuple(exchange.saved), exchange.unsent, streams_of(instance), before, number=live.stops
-        )
+        streams = streams_of(instance)
+        live.as_stored = mark_of(streams)
+        saved = tuple(exchange.saved)
+        left = Leftover(suspended, saved, exchange.unsent, streams, before, base=live.origin, number=live.stops)
         instance.paused()
         return left
 
@@ -197,7 +202,7 @@ class LifeLoop:
         outcome = replace(outcome, usage=usage_sum(live.before, outcome.usage))
         halted = program.halted() if _keeps(instance) and fault is None else None
         if halted is not None:  # what was for it ended with its process (sandbox.stateworld)
-            left = Leftover(halted, tuple(exchange.saved), before=outcome.usage)
+            left = Leftover(halted, tuple(exchange.saved), before=outcome.usage, base=live.origin)
             await self.keeping.keep_halted(instance, left, outcome.result)
         instance.outcome = outcome if fault is None else replace(outcome, text=fault.text)
 

@@ -14,6 +14,7 @@ from gatebus.bounds import MODULES_LISTED
 from gatebus.host import requests
 from gatebus.host.lives.halting import call_again
 from gatebus.host.lives.manners import Manner, last_untrusted, seconds_untrusted
+from gatebus.host.lives.offspring import check_own
 from gatebus.host.refusals import Refusal
 from gatebus.host.runorders import Order
 from gatebus.host.statuses import Map, fitting
@@ -38,7 +39,7 @@ def suspend(parts: HostParts, line: Line, given: Parameters) -> None:
             await parts.lives.store(instance)
         _answer(parts, line, instance.status())
 
-    parts.answer_later(line, work)
+    parts.answer_later(line, work, instance)
 
 
 def resume(parts: HostParts, line: Line, given: Parameters) -> None:
@@ -52,7 +53,7 @@ def resume(parts: HostParts, line: Line, given: Parameters) -> None:
             instance = await call_again(parts, instance, function)
         _answer(parts, line, instance.status())
 
-    parts.answer_later(line, work)
+    parts.answer_later(line, work, found)
 
 
 def snapshot(parts: HostParts, line: Line, given: Parameters) -> None:
@@ -64,39 +65,34 @@ def snapshot(parts: HostParts, line: Line, given: Parameters) -> None:
         parts.events.note("snapshot", instance)
         _answer(parts, line, {"snapshot": kept.id, "size": kept.size, "written": kept.written})
 
-    parts.answer_later(line, work)
+    parts.answer_later(line, work, instance)
 
 
 def restore(parts: HostParts, line: Line, given: Parameters) -> None:
     wanted, digest = requests.instance_untrusted(given), requests.digest_untrusted(given, "snapshot")
     known = parts.registry.known(wanted)
     if known is not None:
-        _known_before(known, line)
+        check_own(known, line.principal)
+        line.result(known.status())
         return
 
     async def work() -> None:
         shown = await parts.lives.keeping.own_line(line.principal, digest)
-        instance = await parts.lives.restored(line.principal, wanted, shown.id, given)
+        instance = await parts.lives.offspring.restored(line.principal, wanted, shown.id, given)
         await parts.lives.resume(instance)
         _answer(parts, line, instance.status())
 
     parts.answer_later(line, work)
 
 
-def _known_before(instance: Instance, line: Line) -> None:
-    if instance.owner != line.principal.id or not instance.order.kept:
-        raise Refusal("conflict", "There is an instance of this id. Choose another one, at random.")
-    line.result(instance.status())
-
-
 def clone(parts: HostParts, line: Line, given: Parameters) -> None:
     instance, wanted = _own(parts, line, given), _ids_untrusted(given)
 
     async def work() -> None:
-        told = await parts.lives.cloned(instance, wanted)
+        told = await parts.lives.offspring.cloned(instance, wanted, given)
         _answer(parts, line, {"instances": told})
 
-    parts.answer_later(line, work)
+    parts.answer_later(line, work, instance)
 
 
 def _ids_untrusted(given: Parameters) -> list[UUID]:

@@ -7,6 +7,7 @@ alone.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import trio
@@ -19,8 +20,11 @@ from sandbox.lifecycle import Lifecycle
 from sandbox.outcome import State, Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gatebus.exchange import Exchange
     from gatebus.host.busstreams import BusStream
+    from gatebus.host.instances import Instance
     from gatebus.host.lives.manners import Manner
     from gatebus.host.lives.remains import Leftover
     from gatebus.host.lives.waitingcopies import Ready
@@ -63,18 +67,21 @@ class Live:
     """See the page of the folder."""
 
     __slots__ = (
-        "_changed", "active_at", "again", "before", "dormant", "exchange", "failure", "function", "halted", "how",
-        "inherited", "kept", "left", "life", "lives", "manner", "moved", "names", "on_io", "on_kill", "origin",
-        "parked", "parks", "policy", "program", "ready", "recovered", "revision", "runs", "snapshot", "stops", "stored",
-        "unsuspendable", "wants_files", "wishes",
+        "_changed", "active_at", "again", "as_stored", "asleep", "before", "copies", "dormant", "exchange", "failure",
+        "function", "halted", "how", "inherited", "kept", "left", "life", "lives", "manner", "module", "moved", "names",
+        "on_io", "on_kill", "origin", "parked", "parks", "policy", "program", "ready", "recovered", "revision", "runs",
+        "snapshot", "stops", "stored", "unsuspendable", "users", "wants_files", "wishes",
     )  # fmt: skip
 
     def __init__(self, manner: Manner) -> None:
         self.manner, self.policy = manner, manner.policy
         self.life = Life.STARTING
-        self.how, self.lives = Lifecycle.STARTED, 0
+        self.how, self.lives = Lifecycle.STARTED, 0  # how often it has gone on in another process,
+        self.copies = 0  # ... and how often of these only because a copy of it was wanted
+        self.users = 0  # who wait with it in hand: it must stay what it is
         self.halted: int | None = None  # with this result, and what it goes on from is what it had left then
         self.function: str | None = None  # which it runs on that now
+        self.module = ""  # SHA-256 of its program in hex, once it is there
         self.unsuspendable: tuple[str, ...] = ()
         self.program: Program | None = None
         self.exchange: Exchange | None = None
@@ -94,6 +101,8 @@ class Live:
         self.again = False  # it was stored because the host stops
         self.kept: list[bytes] = []  # its checkpoints, the oldest first
         self.dormant = False  # its streams are in the store alone
+        self.asleep: list[bytes] = []  # ... by these names
+        self.as_stored = b""  # of its streams in the store (folding.mark_of)
         self.failure: Refusal | None = None  # why it could not go on when it last should
         self.parked: list[tuple[BusStream, Stream]] = []  # whose bytes wait while it is parked
         self.on_io = self.on_kill = _nothing  # of one that is suspended
@@ -136,7 +145,8 @@ class Live:
 
     def told(self) -> Map:
         """What a status has besides."""
-        found: Map = {"lives": self.lives, "suspendable": not self.unsuspendable, "policy": self.policy.told()}
+        found: Map = {"lives": self.lives - self.copies, "suspendable": not self.unsuspendable}
+        found |= {"policy": self.policy.told(), "durable": self.durable}
         if self.unsuspendable:
             found["unsuspendable"] = list(self.unsuspendable)
         if self.life in _DEPTH:
@@ -146,6 +156,11 @@ class Live:
         if self.recovered is not None:
             found["recovered"] = self.recovered
         return found
+
+    @property
+    def durable(self) -> bool:
+        """A host that has crashed finds it again, and something that it goes on from."""
+        return bool(self.revision) and self.snapshot is not None
 
     def take_wishes(self, *, store: bool) -> list[Wish]:
         found = [each for each in self.wishes if each.store is store]
@@ -177,6 +192,42 @@ class Live:
             ready.give_back()
         self.lose_process()
         self.refuse_all(Refusal("conflict", "The instance ended before it had stopped."))
+
+
+def live_of(instance: Instance) -> Live:
+    """Raises Refusal."""
+    if instance.live is None:
+        raise Refusal("not-suspendable", "It was started as a plain program: it cannot be stopped and go on.")
+    return instance.live
+
+
+def stoppable(instance: Instance) -> Live:
+    """Raises Refusal."""
+    live = live_of(instance)
+    if live.unsuspendable:
+        raise Refusal("not-suspendable", f"It cannot be stopped: {'; '.join(live.unsuspendable[:3])}.")
+    return live
+
+
+def use(instance: Instance | None) -> None:
+    """Somebody is going to wait with it in hand: it must stay what it is (gatebus.host.lives.folding)."""
+    if instance is not None and instance.live is not None:
+        instance.live.users += 1
+
+
+def let_go(instance: Instance | None) -> None:
+    """He has waited."""
+    if instance is not None and instance.live is not None:
+        instance.live.users -= 1
+
+
+@contextmanager
+def in_use(instance: Instance) -> Iterator[None]:
+    use(instance)
+    try:
+        yield
+    finally:
+        let_go(instance)
 
 
 def lived(live: Live | None) -> tuple[int, int]:

@@ -11,43 +11,33 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-import trio
-
 from gatebus.accountbounds import STORED_EACH
-from gatebus.bounds import ORIGIN_STREAMS
 from gatebus.faults import GatebusError
-from gatebus.host import requests
 from gatebus.host.lives.carrying import Importing
-from gatebus.host.lives.copies import Copy, connect_copy_untrusted, copied, order_of
+from gatebus.host.lives.copies import connect_copy_untrusted
+from gatebus.host.lives.folding import Folding
 from gatebus.host.lives.halting import why_not
 from gatebus.host.lives.lifetable import ON_ITS_WAY, Life, Step
-from gatebus.host.lives.live import Wish
-from gatebus.host.lives.manners import Manner, Wake, policy_untrusted
+from gatebus.host.lives.live import Wish, in_use, let_go, live_of, stoppable, use
+from gatebus.host.lives.manners import Wake
 from gatebus.host.lives.minding import Minding
+from gatebus.host.lives.offspring import Offspring
 from gatebus.host.lives.preparing import Preparing
-from gatebus.host.lives.remains import described_untrusted, limits_map
 from gatebus.host.lives.storedends import end_stored
-from gatebus.host.lives.streamkeeping import connect_again_untrusted
+from gatebus.host.lives.streamkeeping import connect_again_untrusted, mark_of
+from gatebus.host.lives.tidying import Tidying
 from gatebus.host.lives.warming import Warming
 from gatebus.host.refusals import Refusal, as_refusal
-from gatebus.host.requests import flag_untrusted
 from sandbox.errors import BrokenProgram, NotSuspended, SandboxError
-from sandbox.lifecycle import Lifecycle
-from sandbox.setup import Setup
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from uuid import UUID
 
     from gatebus.host.hostparts import HostParts
     from gatebus.host.instances import Instance
     from gatebus.host.lives.keeping import Keeping
     from gatebus.host.lives.live import Live
     from gatebus.host.lives.remains import Leftover
-    from gatebus.host.principals import Principal
-    from gatebus.host.requests import Parameters
-    from gatebus.host.runorders import Order
-    from gatebus.host.statuses import Map
     from sandbox.program import Program
 
     Wished = Callable[[Instance], Awaitable[None]]
@@ -60,6 +50,8 @@ class Lives:
         self._parts, self.keeping = parts, keeping
         self.minding, self.warming, self.importing = Minding(parts), Warming(parts), Importing(parts)
         self.preparing = Preparing(parts)
+        self.tidying = Tidying(keeping, parts.registry, parts.clock)
+        self.folding, self.offspring = Folding(parts, self._rests), Offspring(parts, keeping)
 
     # Stopping.
 
@@ -122,6 +114,7 @@ class Lives:
     def _check_stored(self, instance: Instance) -> None:
         account = instance.order.principal.account
         stored = sum(each.live is not None and each.live.life is Life.STORED for each in self._of(account))
+        stored += self._parts.registry.folded(account)
         if stored >= STORED_EACH:
             raise Refusal("quota-instances", f"You have {stored} stored instances, the most there can be. Delete some.")
 
@@ -135,16 +128,24 @@ class Lives:
 
     def rest(self, instance: Instance) -> None:
         """It is stored, and has no task any more (Runner.on_rest)."""
-        live = _live(instance)
+        live = live_of(instance)
         self._parts.rest(instance)
-        live.on_kill = partial(self._end, instance)
-        live.on_io = partial(self._called, instance)
+        self._rests(instance)
         for wish in live.take_wishes(store=True):
             wish.done.set()
         if instance.killed:
             self._end(instance)
         elif any(stream.has_news for stream in instance.streams()):
             live.on_io()
+
+    def _rests(self, instance: Instance) -> None:
+        """What is to be done when something comes for it."""
+        live = live_of(instance)
+        live.on_kill = partial(self._end, instance)
+        live.on_io = partial(self._called, instance)
+        if live.policy.acts:
+            self.minding.mind(instance)
+        self.folding.rests(instance)
 
     def _end(self, instance: Instance) -> None:
         """A stored one is killed."""
@@ -154,19 +155,20 @@ class Lives:
 
     async def resume(self, instance: Instance) -> None:
         """It runs when it returns. Raises Refusal."""
-        live = _live(instance)
-        while live.life is not Life.RUNNING:
-            if live.life is Life.ENDED:
-                raise Refusal("conflict", why_not(live))
-            if live.life is Life.PARKED:
-                await self.unpark(instance)
-            elif live.life is Life.STORED:
-                await self._go_on(instance)
-            else:
-                await live.changed()
+        live = live_of(instance)
+        with in_use(instance):
+            while live.life is not Life.RUNNING:
+                if live.life is Life.ENDED:
+                    raise Refusal("conflict", why_not(live))
+                if live.life is Life.PARKED:
+                    await self.unpark(instance)
+                elif live.life is Life.STORED:
+                    await self._go_on(instance)
+                else:
+                    await live.changed()
 
     async def _go_on(self, instance: Instance) -> None:
-        live = _live(instance)
+        live = live_of(instance)
         changed = await self.keeping.goes_on(instance)
         if live.life is not Life.STORED:
             return  # somebody else was first
@@ -182,10 +184,11 @@ class Lives:
 
     def wake(self, instance: Instance) -> None:
         """A stored one wants a process. Raises Refusal."""
-        live = _live(instance)
+        live = live_of(instance)
         self._parts.take_again(instance)
         live.failure = None
-        instance.on_start.append(self._resumed)
+        if self._resumed not in instance.on_start:  # an earlier one was refused
+            instance.on_start.append(self._resumed)
         live.step(Step.GO_ON)
         self._parts.runner.start(instance)
 
@@ -196,18 +199,28 @@ class Lives:
 
     def _called(self, instance: Instance) -> None:
         """Bytes for it have come."""
-        live = _live(instance)
+        live = live_of(instance)
         if live.policy.wake is Wake.NEVER or self._parts.stopping:
             return
         live.on_io = _already
         if live.life is Life.PARKED:
-            self._parts.nursery.start_soon(self.try_to, self.unpark, instance)
+            self._soon(self.unpark, instance)
         elif live.life is Life.STORED:
-            self._parts.nursery.start_soon(self.try_to, self.resume, instance)
+            self._soon(self.resume, instance)
+
+    def _soon(self, what: Wished, instance: Instance) -> None:
+        use(instance)
+        self._parts.nursery.start_soon(self._let_go_after, what, instance)
+
+    async def _let_go_after(self, what: Wished, instance: Instance) -> None:
+        try:
+            await self.try_to(what, instance)
+        finally:
+            let_go(instance)
 
     async def try_to(self, what: Wished, instance: Instance) -> None:
         """Nobody waits for it. What has no room now is called again by the next bytes."""
-        live = _live(instance)
+        live = live_of(instance)
         try:
             await what(instance)
         except GatebusError as fault:
@@ -217,18 +230,19 @@ class Lives:
 
     async def rouse(self, instance: Instance) -> None:
         """Its streams are in the store alone: now they are here. Raises GatebusError."""
-        live = _live(instance)
+        live = live_of(instance)
         if live.dormant:
             left = await self.keeping.load(instance)
             with self._parts.turn:
                 self._rouse(instance, left)
 
     def _rouse(self, instance: Instance, left: Leftover) -> None:
-        live = _live(instance)
+        live = live_of(instance)
         if live.dormant:
             live.dormant = False
+            live.as_stored = mark_of(left.streams)
             if live.inherited is None or live.inherited.id != left.saved.id:
-                streams = connect_again_untrusted(instance, left.streams, self._parts.turn)
+                streams = connect_again_untrusted(instance, left.streams, self._parts)
             else:
                 streams = []
                 connect_copy_untrusted(self._parts, instance, left)
@@ -243,7 +257,7 @@ class Lives:
 
     async def park(self, instance: Instance) -> None:
         """Raises Refusal."""
-        live = _live(instance)
+        live = live_of(instance)
         while live.life in ON_ITS_WAY:
             await live.changed()
         if live.life is not Life.RUNNING:
@@ -261,11 +275,11 @@ class Lives:
 
     def park_again(self, instance: Instance) -> None:
         """It was parked when somebody wanted a copy (LifeLoop.on_parked)."""
-        self._parts.nursery.start_soon(self.try_to, self.park, instance)
+        self._soon(self.park, instance)
 
     def _hold(self, instance: Instance) -> None:
         """What comes for it waits here."""
-        live = _live(instance)
+        live = live_of(instance)
         live.step(Step.PARK)
         for stream in instance.streams():
             stream.mark()
@@ -278,7 +292,7 @@ class Lives:
 
     async def unpark(self, instance: Instance) -> None:
         """Raises Refusal."""
-        live = _live(instance)
+        live = live_of(instance)
         if live.life is not Life.PARKED or live.program is None:
             return
         await live.program.unpark()
@@ -288,7 +302,7 @@ class Lives:
             self._parts.events.note("resumed", instance)
 
     def _release(self, instance: Instance) -> None:
-        live = _live(instance)
+        live = live_of(instance)
         parked, live.parked = live.parked, []
         with self._parts.turn:
             for stream, held in parked:
@@ -296,67 +310,12 @@ class Lives:
             if live.exchange is not None:
                 live.exchange.release()
 
-    # Others out of one.
-
-    async def restored(self, principal: Principal, wanted: UUID, snapshot: bytes, given: Parameters) -> Instance:
-        """A new instance that rests. Raises GatebusError."""
-        left = await self.keeping.fetch(snapshot)
-        described = described_untrusted(await self.keeping.store.about(snapshot))
-        manner = Manner(
-            suspendable=True,
-            transient=flag_untrusted(given, "transient"),
-            policy=policy_untrusted(given["policy"]) if "policy" in given else described.policy,
-        )
-        order = order_of(described, principal, wanted, left.suspended.sha256, manner)
-        order = self._as_asked(order, given)
-        instance = copied(self._parts, order, Copy(left, Lifecycle.RESTORED, described.personality))
-        await self.keeping.copied(instance)
-        if self._parts.registry.known(wanted) is not None:
-            await self.keeping.not_copied(instance)
-            raise Refusal("conflict", "There is an instance of this id. Choose another one, at random.")
-        self.enter(instance)
-        return instance
-
-    def _as_asked(self, order: Order, given: Parameters) -> Order:
-        """What the request says goes before what the snapshot says; neither is more than this host allows."""
-        bounds = self._parts.bounds
-        asked = {**limits_map(order.limits), **requests.map_untrusted(given, "limits")}
-        return replace(
-            order,
-            limits=requests.limits_untrusted({"limits": asked}, bounds),
-            tags=requests.tags_untrusted(given) if "tags" in given else order.tags,
-            open=flag_untrusted(given, "open") if "open" in given else order.open,
-        )
-
-    async def cloned(self, instance: Instance, wanted: list[UUID]) -> list[Map]:
-        """One line for each. Raises GatebusError, when there is nothing to copy."""
-        left = await self.copy(instance)
-        order = replace(instance.order, connections=ORIGIN_STREAMS, kept=True, setup=Setup(), stored={})
-        order = replace(order, module=left.suspended.sha256)
-        copy = Copy(left, Lifecycle.CLONED, instance.personality)
-        made = [self._clone(replace(order, instance=each), copy) for each in wanted]
-        async with trio.open_nursery() as nursery:
-            for each in made:
-                if not isinstance(each, dict):
-                    nursery.start_soon(self.try_to, self.resume, each)
-        return [each if isinstance(each, dict) else _said(each) for each in made]
-
-    def _clone(self, order: Order, copy: Copy) -> Instance | Map:
-        try:
-            instance = copied(self._parts, order, copy)
-        except GatebusError as fault:
-            return {"instance": order.instance.bytes, "code": as_refusal(fault).code, "text": fault.text}
-        self.enter(instance)
-        self._parts.events.note("cloned", instance)
-        return instance
+    # What rests.
 
     def enter(self, instance: Instance) -> None:
-        live = _live(instance)
+        """One that rests."""
         self._parts.registry.add(instance)
-        if live.policy.acts:
-            self.minding.mind(instance)
-        live.on_kill = partial(self._end, instance)
-        live.on_io = partial(self._called, instance)
+        self._rests(instance)
 
     # Keeping.
 
@@ -367,30 +326,10 @@ class Lives:
 
     async def checkpoint(self, instance: Instance) -> None:
         """What it goes back to after a crash; older ones go. Raises GatebusError."""
-        live = _live(instance)
+        live = live_of(instance)
         if live.life is Life.RUNNING:
             await self.keeping.checkpoint(instance, await self.copy(instance))
             self._parts.events.note("snapshot", instance)
-
-
-def _said(instance: Instance) -> Map:
-    failure = _live(instance).failure
-    told = instance.status()
-    return told if failure is None else told | {"code": failure.code, "text": failure.text}
-
-
-def _live(instance: Instance) -> Live:
-    if instance.live is None:
-        raise Refusal("not-suspendable", "It was started as a plain program: it cannot be stopped and go on.")
-    return instance.live
-
-
-def stoppable(instance: Instance) -> Live:
-    """Raises Refusal."""
-    live = _live(instance)
-    if live.unsuspendable:
-        raise Refusal("not-suspendable", f"It cannot be stopped: {'; '.join(live.unsuspendable[:3])}.")
-    return live
 
 
 def _already() -> None:

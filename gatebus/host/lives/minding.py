@@ -15,6 +15,7 @@ import trio
 from gatebus.accountbounds import CHECKPOINTS_AT_ONCE, IDLE_SWEEP_SECONDS, MEMORY_NEAR
 from gatebus.faults import GatebusError
 from gatebus.host.lives.lifetable import Life
+from gatebus.host.lives.live import in_use
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -38,11 +39,16 @@ class Minding:
         if instance not in self._minded:
             self._minded[instance] = trio.current_time()
 
+    def let_go(self, instance: Instance) -> None:
+        """It is folded."""
+        self._minded.pop(instance, None)
+
     async def run(self) -> None:
         """Until cancelled."""
         while True:
             await trio.sleep(IDLE_SWEEP_SECONDS)
             self.look(trio.current_time())
+            self._parts.lives.folding.look()
 
     def look(self, now: float) -> None:
         for instance in tuple(self._minded):
@@ -84,8 +90,9 @@ class Minding:
     async def _do(self, instance: Instance, what: Callable[[Instance], Awaitable[None]]) -> None:
         """What cannot be done now is tried again at a later look."""
         try:
-            async with self._room:
-                await what(instance)
+            with in_use(instance):
+                async with self._room:
+                    await what(instance)
         except GatebusError as fault:
             self._parts.note("instance-not-kept", instance=instance.id, code=fault.code)
         finally:

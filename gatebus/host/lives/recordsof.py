@@ -25,6 +25,7 @@ def record_of(instance: Instance, state: str, left: Leftover | None) -> Record:
     assert live is not None
     order = instance.order
     about: dict[str, object] = {
+        "created": round(instance.created * 1000),
         "resumable": live.manner.resumable,
         "tags": list(order.tags),  # these may differ from what its snapshot says: that has tags of its own,
         "limits": limits_map(order.limits),  # or is another instance's

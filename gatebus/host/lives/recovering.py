@@ -21,6 +21,7 @@ from gatebus.accountbounds import RECOVERED_AT_ONCE
 from gatebus.faults import GatebusError
 from gatebus.host.lives.copies import order_of
 from gatebus.host.lives.lifetable import Life
+from gatebus.host.lives.live import let_go, use
 from gatebus.host.lives.manners import Manner
 from gatebus.host.lives.remains import SavedAs, described_untrusted, usage_untrusted
 from gatebus.host.principals import Kind, Principal
@@ -52,7 +53,10 @@ async def recover(parts: HostParts) -> None:
             continue
         keeping.points.reached("life-recovered")
         if instance is not None and record.state == RUNNING:
+            use(instance)
             again.append(instance)
+        elif instance is not None:
+            parts.lives.folding.look_at(instance)
     parts.nursery.start_soon(_run_again, parts, again)
 
 
@@ -83,12 +87,14 @@ def _resting(parts: HostParts, record: Record, line: SnapshotLine) -> Instance:
     assert live is not None
     live.life, live.snapshot, live.origin = Life.STORED, line.id, SavedAs(line.id)
     live.revision, live.dormant, live.before = record.revision, True, usage_untrusted(line.about.get("usage"))
-    live.lives, live.wants_files = _count(line.about.get("lives")), described.files
-    instance.created = _count(line.about.get("created")) / 1000
+    live.lives, live.copies = _count(line.about.get("lives")), _count(line.about.get("copies"))
+    live.wants_files, live.module = described.files, line.module
+    instance.created = _count(about.get("created", line.about.get("created"))) / 1000
     if record.state == RUNNING and about.get("stopped") is not True:
         live.recovered, live.runs = line.taken, True
     if (how := about.get("copied")) in (Lifecycle.RESTORED, Lifecycle.CLONED):
         live.inherited, live.how, live.lives, live.before = live.origin, Lifecycle(_count(how)), 0, Usage()
+        live.copies = 0
     if line.kind == CHECKPOINT:
         live.kept.append(line.id)
     instance.personality = described.personality
@@ -124,6 +130,7 @@ async def _run_again(parts: HostParts, instances: list[Instance]) -> None:
     async def one(instance: Instance) -> None:
         async with room:
             await parts.lives.try_to(parts.lives.resume, instance)
+        let_go(instance)
 
     async with trio.open_nursery() as nursery:
         for each in instances:

@@ -44,8 +44,8 @@ class SavedAs:
 @dataclass(frozen=True, slots=True)
 class Leftover:
     """`services`: (name, state) by number. `unsent`: packets for the program. `streams`: see streamwords. `before`:
-    what it cost until then, in all its lives. `number`: how often its instance had stopped by then,
-    0 when it was in the store.
+    what it cost until then, in all its lives. `base`: what its process had gone on from. `number`: how often its
+    instance had stopped by then, 0 when it was in the store.
     """
 
     suspended: Suspended
@@ -54,6 +54,7 @@ class Leftover:
     streams: bytes = field(default=b"", repr=False)
     before: Usage = field(default_factory=Usage)
     saved: SavedAs = field(default_factory=SavedAs, compare=False)
+    base: SavedAs = field(default_factory=SavedAs, compare=False)
     number: int = 0
 
     @property

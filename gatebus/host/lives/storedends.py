@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from gatebus.faults import GatebusError
 from gatebus.host.lives.lifetable import Life
 from sandbox.outcome import Cause, killed
 
@@ -19,8 +20,18 @@ if TYPE_CHECKING:
 
 
 async def end_stored(parts: HostParts, instance: Instance) -> None:
-    """One that has gone on meanwhile ends in its own task."""
+    """One that has gone on meanwhile ends in its own task. Who has a stream of it gets what is left, and hears of it."""
+    await _rouse(parts, instance)
     if await parts.lives.keeping.ended(instance, Life.STORED):
         with parts.turn:
             instance.outcome = killed(Cause.KILLED)
             instance.over(trio.current_time())
+
+
+async def _rouse(parts: HostParts, instance: Instance) -> None:
+    """Streams that are in the store alone. What cannot be read does not keep it alive."""
+    if instance.live is not None and instance.live.asleep:
+        try:
+            await parts.lives.rouse(instance)
+        except GatebusError as fault:
+            parts.note("streams-not-found", instance=instance.id, code=fault.code)

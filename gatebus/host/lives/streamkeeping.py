@@ -7,6 +7,7 @@ In:  the streams of an instance that has stopped, or what a snapshot says of the
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from gatebus.host.busstreams import BusStream, Verdict
@@ -15,6 +16,7 @@ from gatebus.host.principals import Kind, Principal
 from gatebus.protocol.streams import Flows, Inflow, Outflow
 
 if TYPE_CHECKING:
+    from gatebus.host.hostparts import HostParts
     from gatebus.host.instances import Instance
     from gatebus.turn import Turn
 
@@ -26,11 +28,17 @@ def streams_of(instance: Instance) -> bytes:
     return streams_bytes([each.keep(number, call=instance.call is each) for number, each in (*staying, *waiting)])
 
 
-def connect_again_untrusted(instance: Instance, data: bytes, turn: Turn) -> list[BusStream]:
+def mark_of(streams: bytes) -> bytes:
+    """Whether what is known of streams is what is in the store: two are compared without keeping one."""
+    return blake2b(streams, digest_size=16).digest()
+
+
+def connect_again_untrusted(instance: Instance, data: bytes, parts: HostParts) -> list[BusStream]:
     """Of an instance that comes back after its host was stopped: its streams, in their places. Raises StateRefused."""
     streams = []
     for kept in streams_untrusted(data):
-        stream = _made(kept, instance, turn)
+        stream = _made(kept, instance, parts.turn)
+        stream.on_broken = parts.stream_broke
         _place(instance, kept.number, stream)
         if not kept.name:
             instance.unclaimed = stream
@@ -39,9 +47,27 @@ def connect_again_untrusted(instance: Instance, data: bytes, turn: Turn) -> list
         streams.append(stream)
         if kept.call:
             instance.call = stream
+            stream.on_cancelled = stream.on_abandoned = kill_program
         else:
             stream.closing = Verdict({})
+            stream.on_abandoned, stream.on_cancelled = abandon, leave
     return streams
+
+
+def kill_program(stream: BusStream) -> None:
+    """Nobody wants the answer of its call any more."""
+    stream.instance.kill()
+
+
+def abandon(stream: BusStream) -> None:
+    """Nobody comes back for it."""
+    stream.instance.leave(stream)
+
+
+def leave(stream: BusStream) -> None:
+    """Its client lets go; the program goes on without it."""
+    stream.instance.leave(stream)
+    stream.conclude(Verdict({}))
 
 
 def input_untrusted(instance: Instance, data: bytes, turn: Turn) -> None:

@@ -1,0 +1,245 @@
+"""Stored instances that nobody is connected to are lines; whoever asks for one finds it as it was."""
+
+from __future__ import annotations
+
+import gc
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+from busworld import ALICE, BOB, BusWorld, Streams, bus_world, module
+from test_policies import put
+
+from gatebus.accountbounds import FOLDED_STREAMS
+from gatebus.host.instances import Instance
+from gatebus.host.lives.folded import Folded
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from busworld import Channel, Talker
+
+    from sandbox.testing import FakeGuest
+
+ONE, TWO = b"1" * 16, b"2" * 16
+
+
+async def echoes(guest: FakeGuest) -> None:
+    """What comes, behind a greeting; and then it works on for itself."""
+    streams = Streams(guest)
+    if not guest.memory:
+        guest.memory = b"greeted"
+        await streams.write(b"hello")
+    if guest.memory.startswith(b"greeted"):
+        while data := await streams.read():
+            await streams.write(data)
+        guest.memory = b"ended"
+        await streams.end()
+    await trio.sleep_forever()
+
+
+@asynccontextmanager
+async def world_of_stored(**more: object) -> AsyncIterator[tuple[BusWorld, Talker]]:
+    """ONE is stored; it has said hello to nobody."""
+    async with bus_world(None, {b"echoes": echoes}) as world:
+        await put(world, b"echoes")
+        async with world.talker() as bus:
+            await bus.ask("launch", instance=ONE, module=module(b"echoes"), **more)
+            while (await bus.ask("status", instance=ONE))["usage"]["bytes_out"] < len(b"hello"):
+                continue
+            await bus.ask("suspend", instance=ONE)
+            yield world, bus
+
+
+def fold(world: BusWorld) -> None:
+    world.host.parts.lives.folding.look()
+
+
+def is_folded(world: BusWorld, instance: bytes = ONE) -> bool:
+    return isinstance(world.host.parts.registry._instances[instance], Folded)
+
+
+async def folds(world: BusWorld) -> None:
+    """As soon as those who have it in hand have let it go."""
+    with trio.fail_after(20):
+        while not is_folded(world):
+            fold(world)
+            await trio.sleep(0.001)
+
+
+async def told(bus: Talker, instance: bytes = ONE) -> dict[str, Any]:
+    return await bus.ask("status", instance=instance)
+
+
+async def connected(bus: Talker, text: bytes) -> Channel:
+    """It has been woken, and has answered."""
+    stream = await bus.io(ONE).until(lambda each: each.accepted)
+    stream.write(text)
+    return await stream.until(lambda each: each.data.endswith(text))
+
+
+async def test_what_is_folded_is_nobody_s_object_any_more() -> None:
+    async with world_of_stored() as (world, _bus):
+        parts = world.host.parts
+        await folds(world)
+        gc.collect()
+        assert [each for each in gc.get_objects() if isinstance(each, Instance) and each.id == ONE] == []
+        assert len(parts.lives.minding._minded) == len(parts.lives.folding._resting) == 0
+
+
+async def test_its_status_and_its_place_in_the_list_are_as_before() -> None:
+    async with world_of_stored(tags=["a"], policy={"wake": "any", "keep_every": 100}) as (world, bus):
+        await bus.ask("launch", instance=TWO, module=module(b"echoes"))
+        before = await told(bus)
+        await folds(world)
+        listed = (await bus.ask("list"))["instances"]
+        assert [each["instance"] for each in listed] == [ONE, TWO]
+        assert listed[0] == before
+        assert is_folded(world), "to list it is not to unfold it"
+        assert await told(bus) == before
+        assert not is_folded(world)
+
+
+async def test_the_first_who_connects_gets_what_it_wrote_and_wakes_it() -> None:
+    async with world_of_stored() as (world, bus):
+        await folds(world)
+        stream = await connected(bus, b" world")
+        stream.end()
+        await stream.result()
+        assert stream.data == b"hello world"
+        assert (await told(bus))["lives"] == 1
+
+
+async def test_a_client_that_lost_its_link_finds_its_stream_and_no_byte_is_lost_or_doubled() -> None:
+    async with world_of_stored(policy={"wake": "never"}) as (world, bus):
+        async with world.talker() as other:
+            stream = await other.io(ONE).until(lambda each: each.data == b"hello")
+            stream.write(b" world")  # it waits here: nobody may wake the program
+            await other.ask("status", instance=ONE)
+            fold(world)
+            assert not is_folded(world), "somebody is connected"
+        await folds(world)
+        stream = await bus.attach(stream).until(lambda each: each.accepted)
+        stream.write(b"!")
+        stream.end()
+        assert (await told(bus))["state"] == "SUSPENDED"
+        await bus.ask("resume", instance=ONE)
+        await stream.result()
+        assert stream.data == b"hello world!"
+
+
+async def test_what_waits_for_it_and_is_much_stays_as_it_is() -> None:
+    async with world_of_stored(policy={"wake": "never"}) as (world, bus):
+        async with world.talker() as other:
+            stream = await other.io(ONE).until(lambda each: each.data == b"hello")
+            stream.write(bytes(FOLDED_STREAMS))
+            await other.ask("status", instance=ONE)
+        await bus.ask("status", instance=ONE)
+        fold(world)
+        assert not is_folded(world)
+
+
+async def test_one_that_somebody_waits_for_stays_as_it_is() -> None:
+    async with world_of_stored() as (world, bus), world.talker() as other:
+        waiting = other.open("wait", {"instance": ONE})
+        await other.ask("status", instance=ONE)
+        fold(world)
+        assert not is_folded(world)
+        await bus.ask("kill", instance=ONE)
+        assert (await waiting.result())["state"] == "KILLED"
+
+
+async def test_it_is_killed_and_its_stream_is_told() -> None:
+    async with world_of_stored(policy={"wake": "never"}) as (world, bus):
+        async with world.talker() as other:
+            stream = await other.io(ONE).until(lambda each: each.data == b"hello")
+        await folds(world)
+        assert (await bus.ask("kill", instance=ONE))["state"] == "KILLED"
+        stream = bus.attach(stream)
+        assert (await stream.result())["ended"]["state"] == "KILLED"
+        assert world.host.parts.registry._asleep == {}
+        assert (await bus.ask("delete", instance=ONE))["state"] == "KILLED"
+
+
+async def test_a_stream_that_comes_back_is_let_go_by_its_client() -> None:
+    async with world_of_stored(policy={"wake": "never"}) as (world, bus):
+        async with world.talker() as other:
+            stream = await other.io(ONE).until(lambda each: each.data == b"hello")
+        await folds(world)
+        stream = await bus.attach(stream).until(lambda each: each.accepted)
+        stream.cancel()
+        assert await stream.result() == {}
+
+
+@pytest.mark.parametrize("sent", [b"", b"unread"])
+async def test_one_whose_client_has_let_go_is_stored_again(sent: bytes) -> None:
+    async with world_of_stored(policy={"wake": "never"}) as (world, bus):
+        stream = await bus.io(ONE).until(lambda each: each.data == b"hello")
+        stream.write(sent)
+        stream.cancel()
+        await stream.result()
+        await bus.ask("resume", instance=ONE)
+        assert (await bus.ask("suspend", instance=ONE))["depth"] == "stored"
+        await folds(world)
+        assert (await bus.ask("resume", instance=ONE))["lives"] == 2
+
+
+async def test_its_one_connection_is_not_given_away_twice() -> None:
+    async with world_of_stored() as (world, bus):
+        stream = await connected(bus, b" world")
+        stream.end()
+        await stream.result()
+        await bus.ask("suspend", instance=ONE)
+        before = await bus.io(ONE).error()
+        world.host.parts.registry.sweep(trio.current_time() + 1e6)
+        await folds(world)
+        assert (await bus.io(ONE).error()).text == before.text
+
+
+async def test_somebody_else_neither_finds_nor_unfolds_it() -> None:
+    async with world_of_stored() as (world, _bus), world.talker(BOB) as bob, world.talker(ALICE) as bus:
+        await folds(world)
+        assert (await bob.open("status", {"instance": ONE}).error()).code == "not-found"
+        assert (await bob.io(ONE).error()).code == "not-found"
+        assert (await bob.ask("list"))["instances"] == []
+        assert is_folded(world)
+        assert (await bus.ask("resume", instance=ONE))["state"] == "RUNNING"
+
+
+async def test_one_that_was_launched_open_is_anybody_s_to_connect_to() -> None:
+    async with world_of_stored(open=True) as (world, _bus), world.talker(BOB) as bob:
+        await folds(world)
+        stream = await connected(bob, b" bob")
+        assert stream.data == b"hello bob"
+
+
+async def test_folded_ones_count_as_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatebus.host.lives.lives.STORED_EACH", 1)
+    async with world_of_stored() as (world, bus):
+        await folds(world)
+        await bus.ask("launch", instance=TWO, module=module(b"echoes"))
+        error = await bus.open("suspend", {"instance": TWO}).error()
+        assert error.text == "You have 1 stored instances, the most there can be. Delete some."
+        await bus.ask("resume", instance=ONE)
+        assert (await bus.ask("suspend", instance=TWO))["depth"] == "stored"
+
+
+async def test_who_resumes_and_who_suspends_at_once_have_the_same_one_in_hand() -> None:
+    async with world_of_stored() as (world, bus), world.talker() as other:
+        for _ in range(5):
+            await folds(world)
+            first, second = bus.open("resume", {"instance": ONE}), other.open("suspend", {"instance": ONE})
+            fold(world)
+            await first.result()
+            await second.result()
+            await bus.ask("suspend", instance=ONE)
+        stream = await connected(bus, b" world")
+        assert stream.data == b"hello world"
+
+
+async def test_what_the_host_would_collect_knows_folded_ones() -> None:
+    async with world_of_stored() as (world, _bus):
+        await folds(world)
+        assert list(world.host.parts.registry.alive()) == [ONE]
+        assert list(world.host.parts.registry.running()) == []
