@@ -4,7 +4,12 @@ In:  a host of its own process (bench.bus_host), asked by `gatebus.client` over 
 Out: {"suspend_parked_ms": …, …}, medians, as the last line; before it what lies in them
 
 `suspend_stored_ms` ends when the host has said that it is durable; what one write and fsync of 64 KiB cost in the same
-folder is printed beside it. `idle_host_kib` is what the host's private memory grows by for each stored instance.
+folder is printed beside it.
+
+`idle_store_kib` is what the host's private memory grows by for each launched program that has run, is stored and has
+nobody connected to it; what the host remembers of events is bounded, and full before. `idle_attached_kib` is the same
+for programs that a client is connected to all the time: beside `host_kib` (bench.bus_figures) it says that this belongs
+to the connection.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ import os
 import statistics
 import tempfile
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +34,11 @@ if TYPE_CHECKING:
 
     from bench.bus_figures import HostProcess
 
-ROUNDS, STORED, WARM_CALLS = 40, 200, 40
+ROUNDS, STORED, WARM_CALLS = 40, 600, 40
 # Between two warm calls, as in life: time for the host to make the next copy.
 WARM_PAUSE = 0.03
+BEFORE = 600  # by then everything that is bounded is full: events, the event loop's deadlines, freed memory
+FOLDED_SECONDS = 3.0  # by then the host has looked at what rests (IDLE_SWEEP_SECONDS)
 # Touches a mebibyte, says "x" and waits for a byte, again and again.
 WAITS = b"""(module
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
@@ -83,17 +91,34 @@ async def warm_calls(bus: Any, program: Program, pause: float) -> float:
     return statistics.median(times[3:])
 
 
-async def stored_kib(bus: Any, server: HostProcess) -> float:
-    """Each has said something to nobody, and rests."""
+QUIET = Program(WAITS, limits={"memory": 2 << 20}, policy={"wake": "never"})
 
-    async def one() -> None:
-        await bus.suspend(await bus.launch(Program(WAITS, limits={"memory": 2 << 20})))
 
-    for _ in range(20):
+async def stored_kib(bus: Any, server: HostProcess) -> tuple[float, float]:
+    """(nobody is connected, somebody is), each. All have said something before they rest."""
+    async with AsyncExitStack() as stack:
+
+        async def alone() -> None:
+            await bus.suspend(await bus.launch(QUIET))
+
+        async def attached() -> None:
+            instance = await bus.launch(QUIET)
+            stream = await stack.enter_async_context(bus.io(instance))
+            await stream.receive()
+            await bus.suspend(instance)
+
+        return await grown(alone, BEFORE, server), await grown(attached, STORED // 4, server)
+
+
+async def grown(one: Callable[[], Awaitable[None]], before: int, server: HostProcess) -> float:
+    """KiB for each of STORED more than there were before."""
+    for _ in range(before):
         await one()
+    await trio.sleep(FOLDED_SECONDS)
     before = server.private_kib()
     for _ in range(STORED):
         await one()
+    await trio.sleep(FOLDED_SECONDS)
     return (server.private_kib() - before) / STORED
 
 
@@ -115,12 +140,14 @@ async def figures(server: HostProcess, socket: str) -> dict[str, float]:
     async with connect(f"unix:{socket}", None, manner) as bus:
         parked, unparked = await there_and_back(bus, "parked")
         stored, resumed = await there_and_back(bus, "stored")
+        alone, attached = await stored_kib(bus, server)
         found = {
             "suspend_parked_ms": parked,
             "resume_parked_ms": unparked,
             "suspend_stored_ms": stored,
             "resume_stored_ms": resumed,
-            "idle_host_kib": await stored_kib(bus, server),
+            "idle_store_kib": alone,
+            "idle_attached_kib": attached,
         }
         if (guests_directory() / "qjs.wasm").is_file():
             found["warm_js_ms"] = await warm_script(bus)

@@ -1,10 +1,10 @@
 """What snapshots cost the host on its disk, and beside it what the disk itself costs.
 
 In:  a folder on the disk of the build directory; memories that cannot be made smaller
-Out: {"store_256": …, "delta": …, "idle_store_kib": …} as the last line
+Out: {"store_256": …, "delta": …, "idle_records_kib": …} as the last line
 
 `store_256`: 256 MiB saved / the same bytes hashed and written by a loop that does nothing else, in turn, best of each.
-`delta`: bytes of the second snapshot after one chunk of them has changed / of the first. `idle_store_kib`: the
+`delta`: bytes of the second snapshot after one chunk of them has changed / of the first. `idle_records_kib`: the
 process's memory per stored instance, of 500. Before them, the store's part of a suspension and of a resume with 1 MiB
 touched, with the time of one commit of this disk, three of which lie in a suspension.
 """
@@ -142,7 +142,7 @@ async def main() -> dict[str, float]:
         quotas = Quotas(QuotaBounds(host=PLENTY, principal=PLENTY))
         async with open_snapshot_store(Path(name) / "snapshots", quotas) as store:
             await small(store, Path(name))
-            return {**await large(store, Path(name)), "idle_store_kib": await idle(store)}
+            return {**await large(store, Path(name)), "idle_records_kib": await idle(store)}
 
 
 if __name__ == "__main__":

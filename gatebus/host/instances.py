@@ -244,6 +244,8 @@ class Instance:
 
     def paused(self) -> None:
         """Its process is gone, and it is not over."""
+        if self._program is not None:
+            self._program.on_log = None
         self._program = None
 
     def forget_setup(self) -> None:
@@ -373,8 +375,8 @@ class Runner:
         """It cannot discover services, so that it has none but its origin (0.1 ms of each start)."""
         if not instance.connections and instance.unclaimed is not None:
             instance.door.connect(instance.unclaimed)
-        windows = Windows(window=instance.order.window)
-        board = Switchboard({"origin": Offer("0", lambda outlet: Origin(outlet, instance.door, windows))})
+        windows, door = Windows(window=instance.order.window), instance.door
+        board = Switchboard({"origin": Offer("0", lambda outlet: Origin(outlet, door, windows))})
         cast("Origin", board.open("origin")).open_at_start()
         return board
 

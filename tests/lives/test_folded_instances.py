@@ -83,7 +83,6 @@ async def test_what_is_folded_is_nobody_s_object_any_more() -> None:
     async with world_of_stored() as (world, _bus):
         parts = world.host.parts
         await folds(world)
-        gc.collect()
         assert [each for each in gc.get_objects() if isinstance(each, Instance) and each.id == ONE] == []
         assert len(parts.lives.minding._minded) == len(parts.lives.folding._resting) == 0
 

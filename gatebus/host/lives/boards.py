@@ -62,8 +62,8 @@ class Boards:
         return board
 
     def _one_connection(self, board: Switchboard, instance: Instance, left: Leftover) -> None:
-        windows = Windows(window=instance.order.window)
-        board.publish("origin", Offer("0", lambda outlet: Origin(outlet, instance.door, windows)))
+        windows, door = Windows(window=instance.order.window), instance.door
+        board.publish("origin", Offer("0", lambda outlet: Origin(outlet, door, windows)))
         origin = cast("Origin", board.open("origin"))
         if left.suspended.halted:  # its connection is a new one (sandbox.stateworld)
             origin.open_at_start()

@@ -92,6 +92,7 @@ class Folding:
         self._parts.registry.fold(instance, Folded(instance, line, self._made), names)
         self._resting.pop(instance, None)
         self._parts.lives.minding.let_go(instance)
+        _take_apart(instance, live)
 
     def _unfold(self, each: Folded) -> Instance:
         """As it was, and it may be folded again. Called by the registry."""
@@ -114,6 +115,15 @@ class Folding:
         if line.spent:
             instance.connections.append(_over(instance, self._parts))
         return instance
+
+
+def _take_apart(instance: Instance, live: Live) -> None:
+    """Nobody has it any more, and its memory is free at once: it holds nothing that holds it."""
+    live.forget_callbacks()
+    instance.connections, instance.unclaimed = [], None
+    instance.door.kept = None
+    while instance.door.take() is not None:
+        pass
 
 
 def _order(each: Folded, line: Line) -> Order:

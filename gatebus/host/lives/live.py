@@ -113,10 +113,13 @@ class Live:
     def step(self, step: Step) -> None:
         """Raises WrongStep. Whoever waits for a change looks again."""
         self.life = after(self.life, step)
-        self.on_io = self.on_kill = _nothing
+        self.forget_callbacks()
         if self._changed is not None:
             self._changed.set()
             self._changed = None
+
+    def forget_callbacks(self) -> None:
+        self.on_io = self.on_kill = _nothing
 
     async def changed(self) -> None:
         if self._changed is None:
