@@ -31,6 +31,7 @@ from gatebus.client import ExactKey, Manner, Program, connect
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from bench.bus_figures import HostProcess
 
@@ -94,20 +95,28 @@ async def warm_calls(bus: Any, program: Program, pause: float) -> float:
 QUIET = Program(WAITS, limits={"memory": 2 << 20}, policy={"wake": "never"})
 
 
-async def stored_kib(bus: Any, server: HostProcess) -> tuple[float, float]:
-    """(nobody is connected, somebody is), each. All have said something before they rest."""
-    async with AsyncExitStack() as stack:
+async def stored_kib(bus: Any, server: HostProcess) -> float:
+    """Each has said something to nobody, and rests."""
 
-        async def alone() -> None:
-            await bus.suspend(await bus.launch(QUIET))
+    async def one() -> None:
+        await bus.suspend(await bus.launch(QUIET))
 
-        async def attached() -> None:
+    return await grown(one, BEFORE, server)
+
+
+async def attached_kib(server: HostProcess, socket: str) -> float:
+    """The client of each is there and has read what it said. In a host of its own: one that has freed memory before
+    would take that.
+    """
+    async with connected(server, socket) as bus, AsyncExitStack() as stack:
+
+        async def one() -> None:
             instance = await bus.launch(QUIET)
             stream = await stack.enter_async_context(bus.io(instance))
             await stream.receive()
             await bus.suspend(instance)
 
-        return await grown(alone, BEFORE, server), await grown(attached, STORED // 4, server)
+        return await grown(one, STORED // 4, server)
 
 
 async def grown(one: Callable[[], Awaitable[None]], before: int, server: HostProcess) -> float:
@@ -135,19 +144,20 @@ def fsync_ms(folder: str) -> float:
     return statistics.median(times)
 
 
+def connected(server: HostProcess, socket: str) -> AbstractAsyncContextManager[Any]:
+    return connect(f"unix:{socket}", None, Manner(trust=ExactKey(bytes.fromhex(server.about["key"]))))
+
+
 async def figures(server: HostProcess, socket: str) -> dict[str, float]:
-    manner = Manner(trust=ExactKey(bytes.fromhex(server.about["key"])))
-    async with connect(f"unix:{socket}", None, manner) as bus:
+    async with connected(server, socket) as bus:
         parked, unparked = await there_and_back(bus, "parked")
         stored, resumed = await there_and_back(bus, "stored")
-        alone, attached = await stored_kib(bus, server)
         found = {
             "suspend_parked_ms": parked,
             "resume_parked_ms": unparked,
             "suspend_stored_ms": stored,
             "resume_stored_ms": resumed,
-            "idle_store_kib": alone,
-            "idle_attached_kib": attached,
+            "idle_store_kib": await stored_kib(bus, server),
         }
         if (guests_directory() / "qjs.wasm").is_file():
             found["warm_js_ms"] = await warm_script(bus)
@@ -160,6 +170,8 @@ def main() -> None:
         os.environ["GATEBUS_BENCH_SOCKET"] = socket
         with host() as server:
             found = trio.run(figures, server, socket)
+        with host() as server:
+            found["idle_attached_kib"] = trio.run(attached_kib, server, socket)
         print(f"one write and fsync of 64 KiB in the same folder: {fsync_ms(folder):.2f} ms")
     print(json.dumps(found))
 

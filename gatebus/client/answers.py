@@ -46,7 +46,8 @@ class Outcome:
 class Live:
     """Of an instance that can be stopped, or was asked to be. `depth`: "parked", "stored", or "" while it runs;
     `lives`: how often it has gone on; `unsuspendable`: why it cannot be stopped; `snapshot`: the last one that was
-    stored; `recovered`: milliseconds since 1970 of what the host went back to after a crash."""
+    stored; `recovered`: milliseconds since 1970 of what the host went back to after a crash; `durable`: after a crash
+    now it would be found again."""
 
     depth: str = ""
     lives: int = 0
@@ -55,6 +56,7 @@ class Live:
     snapshot: bytes | None = None
     recovered: int | None = None
     policy: Mapping[str, Any] = field(default_factory=dict)
+    durable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,7 @@ def live_untrusted(told: Mapping[str, Any]) -> Live:
         None if told.get("snapshot") is None else digest_untrusted(told, "snapshot"),
         None if told.get("recovered") is None else typed_untrusted(told, "recovered", int),
         typed_untrusted(told, "policy", dict, {}),
+        typed_untrusted(told, "durable", bool, default=False),
     )
 
 

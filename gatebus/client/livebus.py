@@ -61,10 +61,14 @@ class LiveBus(Asking):
             given["limits"] = dict(limits)
         return instance_untrusted(await self._ask("restore", **given))
 
-    async def clone(self, instance: UUID, count: int = 1) -> list[Status | Mapping[str, Any]]:
-        """Copies that go on from where it is now. What the host refused is a map with its `code` and `text`."""
+    async def clone(self, instance: UUID, count: int = 1, *, durable: bool = False) -> list[Status | Mapping[str, Any]]:
+        """Copies that go on from where it is now. What the host refused is a map with its `code` and `text`. `durable`:
+        wait until a crash of the host would not end them.
+        """
         names = [self._name() for _ in range(count)]
-        rows = ids_untrusted(await self._ask("clone", instance=instance.bytes, instances=names))
+        rows = ids_untrusted(
+            await self._ask("clone", instance=instance.bytes, instances=names, **({"durable": True} if durable else {}))
+        )
         return [row if "code" in row else status_untrusted(row) for row in rows]
 
     async def keep(self, instance: UUID, every: float, last: int = 1) -> Status:

@@ -138,8 +138,8 @@ class SyncBus:
     ) -> UUID:
         return self._portal.run(self._bus.restore, snapshot, tags=tags, limits=limits)
 
-    def clone(self, instance: UUID, count: int = 1) -> Sequence[Status | Mapping[str, Any]]:
-        return self._portal.run(self._bus.clone, instance, count)
+    def clone(self, instance: UUID, count: int = 1, *, durable: bool = False) -> Sequence[Status | Mapping[str, Any]]:
+        return self._portal.run(partial(self._bus.clone, instance, count, durable=durable))
 
     def keep(self, instance: UUID, every: float, last: int = 1) -> Status:
         return self._portal.run(self._bus.keep, instance, every, last)

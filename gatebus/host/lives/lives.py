@@ -185,7 +185,11 @@ class Lives:
     def wake(self, instance: Instance) -> None:
         """A stored one wants a process. Raises Refusal."""
         live = live_of(instance)
-        self._parts.take_again(instance)
+        try:
+            self._parts.take_again(instance)
+        except Refusal as full:
+            live.failure = full
+            raise
         live.failure = None
         if self._resumed not in instance.on_start:  # an earlier one was refused
             instance.on_start.append(self._resumed)

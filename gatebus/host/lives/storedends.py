@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 async def end_stored(parts: HostParts, instance: Instance) -> None:
-    """One that has gone on meanwhile ends in its own task. Who has a stream of it gets what is left, and hears of it."""
+    """One that has gone on meanwhile ends in its own task. Its clients get what is left, and hear of it."""
     await _rouse(parts, instance)
     if await parts.lives.keeping.ended(instance, Life.STORED):
         with parts.turn:
