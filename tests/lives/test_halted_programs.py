@@ -14,6 +14,7 @@ from test_restarts import recorded, until
 from gatebus.discovery import request_content
 from gatebus.host.hostconfig import HostConfig
 from gatebus.host.quotas import Amounts
+from gatebus.snapshots.retention import Living
 from sandbox.packets import CALL, CODE_DISCOVERY, encode
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from busworld import Channel, Talker
 
 pytestmark = pytest.mark.usefixtures("native")
+MUCH_LATER = 4e9  # seconds since 1970
 
 # A number in a global and in memory. `say` writes it as a letter; `ask` adds the next byte of its input.
 COUNTS = b"""(module
@@ -72,6 +74,16 @@ async def test_the_next_function_runs_on_what_the_one_before_has_left(image_dire
             ("HALTED", 10, 0), ("HALTED", 20, 1), ("HALTED", 20, 2)
         ]  # fmt: skip
         assert all((each["tags"], each["created"]) == (["mine"], told[0]["created"]) for each in told)
+
+
+async def test_what_one_without_a_record_has_left_is_not_collected(image_directory: Path) -> None:
+    async with live_world(image_directory, None, COUNTS) as world, world.talker() as bus:
+        await start(bus, transient=True)
+        registry, store = world.host.parts.registry, world.host.parts.lives.keeping.store
+        assert await store.collect(Living(frozenset(registry.alive()), MUCH_LATER)) == []
+        assert (await call(bus, "say"))["result"] == 20
+        await bus.ask("delete", instance=ONE)
+        assert list(registry.alive()) == []
 
 
 async def test_what_the_second_function_writes_is_the_next_io_s(image_directory: Path) -> None:

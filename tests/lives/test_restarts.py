@@ -105,6 +105,20 @@ async def test_a_transient_one_is_not_stored_at_a_graceful_stop(image_directory:
         assert (await bus.open("status", {"instance": ONE}).error()).code == "not-found"
 
 
+async def test_a_transient_one_that_was_suspended_goes_on_and_is_forgotten_with_its_host(
+    image_directory: Path, tmp_path: Path
+) -> None:
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        await launch(bus, transient=True)
+        for lives in (1, 2):
+            told = await bus.ask("suspend", instance=ONE)
+            assert (told["state"], told["depth"], told["durable"]) == ("SUSPENDED", "stored", False)
+            assert (await bus.ask("resume", instance=ONE))["lives"] == lives
+        await bus.ask("suspend", instance=ONE)
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        assert (await bus.open("status", {"instance": ONE}).error()).code == "not-found"
+
+
 async def test_after_a_crash_what_ran_goes_back_to_what_was_stored_of_it(image_directory: Path, tmp_path: Path) -> None:
     async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
         stream = await launch(bus)
@@ -208,6 +222,19 @@ async def test_a_program_whose_module_nobody_pinned_is_there_as_long_as_it_is_st
         await launch(bus)
         await bus.ask("suspend", instance=ONE)
         assert await world.host.parts.lives.keeping.store.needed(digest(CHAIN).hex())
+
+
+async def test_a_program_whose_module_nobody_pinned_is_there_as_long_as_it_runs(image_directory: Path) -> None:
+    async with live_world(image_directory) as world, world.talker() as bus:
+        stream, modules = await launch(bus), world.host.parts.store
+        modules._clock = lambda: 4e9  # much later: whatever nobody needs has gone
+        assert await modules.collect() == ()
+        await bus.ask("suspend", instance=ONE)
+        await bus.ask("resume", instance=ONE)
+        stream.write(b" world")
+        assert await ended(stream) == chained(b"hello world")
+        await bus.ask("wait", instance=ONE)
+        await eventually(modules.collect, lambda gone: [each.sha256 for each in gone] == [digest(CHAIN)])
 
 
 async def test_after_a_crash_one_that_runs_goes_back_to_the_snapshot_that_was_answered(
