@@ -126,8 +126,8 @@ main() {
     $tested --test admission --test moves --test huge -p gatebus-sandbox -- --skip a_closed_range_is_neither
     # What is made of a stopped program, by the engine's code for arm64. The rest of that crate's tests say nothing of a processor.
     $tested --test hot_loops --test state -p gatebus-module
-    # These are only built. They reserve gigabytes of addresses for each of hundreds of instances: qemu-user 7.2 keeps a record of every
-    # page that was ever reserved: `export` was ended by the kernel at 13 GiB, `programs` had 12 after five minutes.
+    # These are only built. Each case reserves gigabytes of addresses, and under qemu-user 7.2 memory grows with each, most likely by its
+    # record of reserved pages: `export` was ended by the kernel at 13 GiB, `programs` had 12 after five minutes.
     $tested --no-run --test programs -p gatebus-sandbox
     $tested --no-run --test differential --test export -p gatebus-module
     travel "$own_target"
