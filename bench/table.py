@@ -83,6 +83,7 @@ FIGURES = (
     Figure("live_after", "stopped in the hot loop and continued / never", "<=", 1.1, "prototype 1.02-1.06", "live"),
     Figure("stop_ms", "busy loop, 1 MiB: suspend() -> its state, median", "<=", 1.0, "Gate 0.93", "stops"),
     Figure("go_ms", "resume() -> it runs on, continuation cached, median", "<=", 2.5, "Gate 1.54", "stops"),
+    Figure("go_cold_ms", "the interpreter, never stopped there before; goal 15", "<=", None, "", "stops"),
     Figure("store_256", "256 MiB stored / hashed and written by a plain loop", "<=", 1.5, "", "store"),
     Figure("delta", "second snapshot, 64 KiB of 256 MiB changed / first, bytes", "<=", 0.01, "", "store"),
     Figure("idle_records_kib", "memory of the store alone per stored instance, KiB", "<=", None, "", "store"),

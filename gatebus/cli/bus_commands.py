@@ -29,6 +29,7 @@ from gatebus.cli.connecting_host import Connection, about_file, ready, told, upl
 from gatebus.cli.hostbookfile import target
 from gatebus.cli.ipfs_options import ipfs_options as content_options
 from gatebus.cli.live_commands import WORK as LIVE_WORK
+from gatebus.cli.saying import put
 from gatebus.cli.surroundings import check_module, read_checked_module
 from gatebus.cli.wording import Result
 from gatebus.client import Module
@@ -68,8 +69,7 @@ def _named(options: BusOptions) -> str:
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    put(f"{line}\n")
 
 
 def _launching(options: BusOptions) -> Work:

@@ -17,6 +17,7 @@ import trio
 from gatebus.cli.diagnosis import BackendState, Diagnosis, InterpreterState, as_json, lines
 from gatebus.cli.groundwork import see_children_end
 from gatebus.cli.options import DoctorOptions
+from gatebus.cli.saying import put
 from gatebus.cli.surroundings import module_path, read_interpreters
 from gatebus.faults import UsageError
 from sandbox.box import open_sandbox
@@ -47,7 +48,7 @@ def doctor(options: DoctorOptions) -> int:
         tuple(mitigations(_WEAKNESSES)),
         tuple(interpreters),
     )
-    sys.stdout.write((as_json(diagnosis) if options.json else lines(diagnosis)) + "\n")
+    put((as_json(diagnosis) if options.json else lines(diagnosis)) + "\n")
     return diagnosis.exit_code
 
 

@@ -16,7 +16,7 @@ import trio
 from gatebus.cli.groundwork import SETTINGS
 from gatebus.cli.keptservices import kept_untrusted
 from gatebus.cli.options import ExportOptions
-from gatebus.cli.statecommand import read_state, say, suspended_untrusted, write_whole
+from gatebus.cli.statecommand import check_module, read_state, say, suspended_untrusted, write_whole
 from gatebus.cli.wording import failed, state_refused
 from gatebus.faults import UsageError
 from sandbox.box import open_sandbox
@@ -39,6 +39,7 @@ _LEAVES_PLAIN = (
 def export(options: ExportOptions) -> int:
     """The exit code."""
     try:
+        check_module(options.out)
         stored = read_state(options.file)
         left = left_behind(stored)
         if str(left) and not options.leave_behind:

@@ -6,6 +6,7 @@ In:  options, the host's data directory. Out: lines or JSON on stdout; an exit c
 import sys
 from pathlib import Path
 
+from gatebus.cli.saying import put
 from gatebus.cli.serve_options import FsckOptions
 from gatebus.faults import GatebusError, UsageError
 from gatebus.snapshots.checking import check_host
@@ -23,5 +24,5 @@ def fsck(options: FsckOptions) -> int:
     except GatebusError as fault:
         sys.stderr.write(f"gatebus: {fault.text}\n")
         return _OURS
-    sys.stdout.write(report.as_json() if options.json else report.lines())
+    put(report.as_json() if options.json else report.lines())
     return 0 if report.ok else _WRONG

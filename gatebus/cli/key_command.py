@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from gatebus.cli.hostfile import IDENTITY
+from gatebus.cli.saying import put
 from gatebus.cli.serve_options import KeyOptions
 from gatebus.faults import UsageError
 from gatebus.host.identityfile import own_private_key, read_private_key
@@ -29,7 +30,7 @@ def key(options: KeyOptions) -> int:
     except UsageError as fault:
         sys.stderr.write(f"gatebus: {fault.text}\n")
         return _OURS
-    sys.stdout.write(_json(host, own) if options.json else _lines(host, own))
+    put(_json(host, own) if options.json else _lines(host, own))
     return 0
 
 

@@ -16,6 +16,7 @@ from gatebus.cli.bus_wording import as_json, status_map
 from gatebus.cli.busprogram import read_order
 from gatebus.cli.connecting_host import Bar, Connection, about_file, ready
 from gatebus.cli.live_wording import difference_lines, failed_copy, shown_lines, snapshots_table
+from gatebus.cli.saying import put
 from gatebus.cli.wording import Result, failed
 from gatebus.client import Status, file_source
 from gatebus.faults import UsageError
@@ -31,8 +32,7 @@ _CONTENT = ("ipfs://", "/ipfs/", "bafyrei")
 def _say(connection: Connection, value: object, line: str) -> Result:
     text = as_json(value) if connection.options.json else line
     if text:
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
+        put(f"{text}\n")
     return Result(0)
 
 

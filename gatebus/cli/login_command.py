@@ -16,6 +16,7 @@ from gatebus.cli.connecting_host import known_hosts, note, told
 from gatebus.cli.hostbook import ANONYMOUS, HostBook, KnownHost, Target, check_name, is_name, unknown_host
 from gatebus.cli.hostbookfile import read_book, write_book
 from gatebus.cli.key_command import default_comment
+from gatebus.cli.saying import put
 from gatebus.cli.signing import is_agent, signer
 from gatebus.client import KnownHostsFile, Manner, NotTrusted, connect
 from gatebus.client.knownhosts import changed_text
@@ -61,9 +62,9 @@ def _list(book: HostBook, options: BusOptions) -> None:
         for name, host in book.hosts.items()
     ]
     if options.json:
-        sys.stdout.write(as_json([_row(name, host, book) for name, host in book.hosts.items()]) + "\n")
+        put(as_json([_row(name, host, book) for name, host in book.hosts.items()]) + "\n")
     elif rows:
-        sys.stdout.write(table(("NAME", "ADDRESS", "KEY"), rows) + "\n")
+        put(table(("NAME", "ADDRESS", "KEY"), rows) + "\n")
     else:
         note("no host is remembered. `gatebus login NAME ADDRESS` remembers one.")
 

@@ -20,6 +20,7 @@ import trio
 
 from gatebus.cli.ending import alone
 from gatebus.cli.hostfile import IDENTITY, read_host_config
+from gatebus.cli.saying import put
 from gatebus.cli.surroundings import module_path, read_interpreters
 from gatebus.faults import GatebusError
 from gatebus.host.configtext import config_text
@@ -71,7 +72,7 @@ def serve(options: ServeOptions) -> int:
     try:
         found = read_host_config(options)
         if options.print_config:
-            sys.stdout.write(config_text(found.config, found.sources))
+            put(config_text(found.config, found.sources))
             return 0
         assert found.config.data is not None
         identity = own_private_key(Path(found.config.data) / IDENTITY, "gatebus host")

@@ -18,6 +18,7 @@ from gatebus.cli.groundwork import SETTINGS
 from gatebus.cli.keptservices import kept_untrusted
 from gatebus.cli.moduleshown import is_module, look_at, module_described, module_lines
 from gatebus.cli.options import ShowOptions
+from gatebus.cli.saying import put
 from gatebus.cli.surroundings import read_module
 from gatebus.cli.wording import Result, failed, refused, state_refused
 from gatebus.faults import UsageError
@@ -51,6 +52,15 @@ def check_state(path: str) -> None:
         raise UsageError(f"--state: the file cannot be written: {problem.strerror}.") from problem
     if not os.path.basename(path) or not os.path.isdir(directory) or not os.access(directory, os.W_OK | os.X_OK):
         raise UsageError("--state: the file cannot be written there. Name one in a directory of yours.")
+
+
+def check_module(path: str) -> None:
+    """Of `--out`. A file is replaced, but never what is none, nor a state: it may be the only one."""
+    with contextlib.suppress(OSError):
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            raise UsageError("--out: what is there is no file. Name a new one.")
+        if os.path.getsize(path) and _may_go(path):
+            raise UsageError("--out: a state is there. Name another file, and it stays.")
 
 
 def _may_go(path: str) -> bool:
@@ -114,7 +124,7 @@ def show(options: ShowOptions) -> int:
         return say(refused(options.file, fault.code, fault.text))
     except SandboxError as fault:
         return say(failed(options.file, fault.code, fault.text))
-    sys.stdout.write(json.dumps(told) + "\n" if options.json else in_lines)
+    put(json.dumps(told) + "\n" if options.json else in_lines)
     return 0
 
 

@@ -85,7 +85,7 @@ _STATE_ADVICE = {
 
 def state_refused(file: str, code: str, text: str) -> Result:
     """Of a state from which no program goes on: nothing ran, and its program's author is not to blame."""
-    return failed(file, code, f"{text} {_STATE_ADVICE.get(code, _GIVER)}".rstrip())
+    return failed(file, code, f"{text.rstrip('.')}. {_STATE_ADVICE.get(code, _GIVER)}".rstrip())
 
 
 def not_found(file: str, elsewhere: str = "") -> Result:

@@ -128,3 +128,33 @@ def test_unread_input_counts(tmp_path: Path, open_input: int) -> None:
     assert str(left_behind(stored)) == ""
     more = kept_untrusted(stored.services)._replace(output=b"two", unsent=encode_data(0, 0, b"four"))
     assert str(left_behind(stored._replace(services=encode_kept(more)))) == "7 bytes on their way"
+
+
+def test_only_a_file_that_is_no_state_is_replaced(tmp_path: Path, open_input: int) -> None:
+    stopped(tmp_path, open_input)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("new")
+    for there in ("pipe", "link", "/dev/null"):
+        refused = run(tmp_path, *gatebus("export", "it.state", "-o", there))
+        assert (refused.code, refused.err) == (
+            125,
+            "gatebus: it.state: --out: what is there is no file. Name a new one.\n",
+        )
+    before = (tmp_path / "it.state").read_bytes()
+    refused = run(tmp_path, *gatebus("export", "it.state", "-o", "it.state"))
+    assert (refused.code, refused.err) == (
+        125,
+        "gatebus: it.state: --out: a state is there. Name another file, and it stays.\n",
+    )
+    assert (tmp_path / "it.state").read_bytes() == before
+
+
+def test_what_is_shown_where_nobody_can_read_it_is_no_failure_of_ours(tmp_path: Path, open_input: int) -> None:
+    stopped(tmp_path, open_input)
+    shown = " ".join(gatebus("show", "it.state"))
+    closed = run(tmp_path, "sh", "-c", f"{shown} >&-")
+    assert (closed.code, closed.err) == (0, "")
+    full = run(tmp_path, "sh", "-c", f"{shown} >/dev/full")
+    assert full.code == 125
+    assert full.err.startswith("gatebus: ")
+    assert "The output cannot be written: No space left on device." in full.err
