@@ -14,8 +14,12 @@ CID_TEXT_MAX = 400
 CID_BYTES_MAX = 4 * 9 + IDENTITY_MAX
 # Levels below a root. A file of 10 TB has 5; a HAMT of a million names 3; deeper is made to waste our time.
 DEPTH_MAX = 32
-# Links of one block: 2 MiB hold about 40,000 links of 50 bytes.
-LINKS_MAX = 50_000
+# Links of one block, and fields of its message. Profiles cut files at 174 and 1,024, HAMTs have at most 1,024, and a
+# directory is split at 256 KiB, which is 7,500 of the shortest names. Decoding one takes about 20 microseconds: a block
+# of 2 MiB with 40,000 would take a second, again and again.
+LINKS_MAX = 8_192
+# Blocks larger than this are decoded in a thread: 16 KiB are about 350 links, 7 ms in which nobody else is served.
+ASIDE = 16 * KIB
 # One name of a path, as on most file systems; a whole path as PATH_MAX on Linux.
 NAME_MAX, PATH_MAX = 255, 4096
 # The header of a CAR is its roots: a few of 40 bytes. Nested deeper than this it would only exercise the decoder.

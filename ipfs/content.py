@@ -10,15 +10,17 @@ import os
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import trio
 
 from ipfs.addresses import Address
+from ipfs.aside import decoded
 from ipfs.blockstore import BlockStore
 from ipfs.caps import AHEAD, DEPTH_MAX, MIB, Budget
 from ipfs.cid import Cid
-from ipfs.dagpb import SYMLINK, cumulative_untrusted, decode_block_untrusted, linked_untrusted
+from ipfs.dagpb import SYMLINK, Node, cumulative_untrusted, decode_block_untrusted, linked_untrusted
 from ipfs.fetching import Fetcher, one_fault
 from ipfs.importer import Block, FileImport, Profile, Root, directory
 from ipfs.reader import Entry, FileWalk, kind_of, list_directory, resolve
@@ -60,7 +62,8 @@ async def copy(fetcher: Fetcher, cid: Cid, write: Callable[[bytes], Awaitable[No
                     if each not in coming:
                         coming[each] = _Coming()
                         nursery.start_soon(coming[each].bring, fetcher, each)
-                data = walk.give(await coming.pop(wanted).block())
+                block = await coming.pop(wanted).block()
+                data = await decoded(wanted, block, partial(walk.give, block))
                 if wanted == cid:
                     fetcher.expected = fetcher.expected or walk.size
                     if _worth_a_car(fetcher, walk):
@@ -110,21 +113,35 @@ class About:
 
 async def about(fetcher: Fetcher, address: Address) -> About:
     cid = await find(fetcher, address)
-    node = decode_block_untrusted(cid, await fetcher.get(cid))
+    node = await _node(fetcher, cid)
     return About(cid, kind_of(node), node.size if node.is_file else 0, len(node.links))
+
+
+async def _node(fetcher: Fetcher, cid: Cid) -> Node:
+    block = await fetcher.get(cid)
+    return await decoded(cid, block, partial(decode_block_untrusted, cid, block))
+
+
+async def _links(fetcher: Fetcher, cid: Cid) -> tuple[Cid, ...]:
+    block = await fetcher.get(cid)
+    return await decoded(cid, block, partial(linked_untrusted, cid, block))
+
+
+async def _whole(fetcher: Fetcher, cid: Cid) -> int:
+    block = await fetcher.get(cid)
+    return await decoded(cid, block, partial(cumulative_untrusted, cid, block))
 
 
 async def complete(fetcher: Fetcher, root: Cid) -> int:
     """Fetches everything below a root that is not here yet; the number of blocks."""
     waiting, seen = [root], {root}
-    block = await fetcher.get(root)
-    first = linked_untrusted(root, block)
-    fetcher.expected = cumulative_untrusted(root, block)
+    first = await _links(fetcher, root)
+    fetcher.expected = await _whole(fetcher, root)
     if first and not all(map(fetcher.store.has, first)):
         await fetcher.warm(root, "all")
     while waiting:
         cid = waiting.pop()
-        for each in linked_untrusted(cid, await fetcher.get(cid)):
+        for each in await _links(fetcher, cid):
             if each not in seen:
                 seen.add(each)
                 waiting.append(each)
@@ -139,7 +156,7 @@ async def save(fetcher: Fetcher, cid: Cid, target: Path, skipped: Callable[[str]
     """
     if os.path.lexists(target):
         raise BadName("The target is there already. Name a new one.")
-    fetcher.expected = cumulative_untrusted(cid, await fetcher.get(cid))
+    fetcher.expected = await _whole(fetcher, cid)
     unfinished = target.with_name(f"{target.name}.{os.urandom(4).hex()}.unfinished")
     try:
         await _save_tree(fetcher, cid, unfinished, skipped)
@@ -156,7 +173,7 @@ async def _save_tree(fetcher: Fetcher, cid: Cid, target: Path, skipped: Callable
     waiting = [(cid, target, 0)]
     while waiting:
         each, place, depth = waiting.pop()
-        node = decode_block_untrusted(each, await fetcher.get(each))
+        node = await _node(fetcher, each)
         entries -= 1
         if entries < 0 or depth > DEPTH_MAX:
             raise TooLarge("The directory is larger than this request may be.")

@@ -25,7 +25,10 @@ from ipfs.troubles import Malformed, Unsupported
 BYTES, DIRECTORY, FILE, METADATA, SYMLINK, SHARD = 0, 1, 2, 3, 4, 5
 # 2**62: sums of a few of them still fit everywhere; no file is larger.
 _SIZE_MAX = 1 << 62
+_LINK = 0x12  # in a dag-pb block: field 2, bytes
 _VARINT, _FIXED64, _BLOB, _FIXED32 = 0, 1, 2, 5
+# Fields that are no part's size: the five below and the content, and room for what comes later.
+_OTHERS = 64
 _NUMBERS = {1: "kind", 3: "size", 5: "hash", 6: "fanout"}
 
 
@@ -86,14 +89,27 @@ def linked_untrusted(cid: Cid, block: bytes) -> tuple[Cid, ...]:
 def _decode_dag_pb_untrusted(block: bytes) -> tuple[bytes | None, tuple[Link, ...]]:
     if len(block) > BLOCK_MAX:
         raise Malformed("A block is larger than blocks may be.")
+    _count_links_untrusted(block)
     try:
         raw = decode_node(block)
     except Exception as problem:  # the library raises whatever comes up, bare Exception included
         raise Malformed("A block is no dag-pb.") from problem
-    if len(raw.links) > LINKS_MAX:
-        raise Malformed("A block has too many links.")
     links = tuple(map(_link_untrusted, raw.links))
     return (bytes(raw.data) if hasattr(raw, "data") else None), links
+
+
+def _count_links_untrusted(block: bytes) -> None:
+    """Before an object is made for any of them. What else is wrong, the decoder says."""
+    at = count = 0
+    while at < len(block):
+        try:
+            key, at = uvarint.decode_untrusted(block, at)
+            size, at = uvarint.decode_untrusted(block, at)
+        except ValueError as problem:  # the decoder would read some of these: nothing may be hidden from the count
+            raise Malformed("A block is no dag-pb.") from problem
+        at, count = at + size, count + (key == _LINK)
+        if count > LINKS_MAX:
+            raise Malformed("A block has too many links.")
 
 
 def _link_untrusted(raw: RawPBLink) -> Link:
@@ -111,9 +127,12 @@ def _decode_unixfs_untrusted(data: bytes, links: tuple[Link, ...]) -> Node:
     found: dict[str, int] = {}
     parts: list[int] = []
     content: bytes | None = None
-    at = 0
+    at = fields = 0
     while at < len(data):
         field, value, at = _field_untrusted(data, at)
+        fields += 1
+        if fields > LINKS_MAX + _OTHERS or len(parts) > LINKS_MAX:
+            raise Malformed("A block has too many fields.")
         match field, value:
             case 2, bytes():
                 if content is not None:
@@ -168,6 +187,8 @@ def _packed_untrusted(data: bytes) -> list[int]:
     while at < len(data):
         number, at = _number_untrusted(data, at)
         found.append(number)
+        if len(found) > LINKS_MAX:
+            raise Malformed("A block has too many fields.")
     return found
 
 

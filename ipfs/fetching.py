@@ -7,11 +7,13 @@ one is asked too, and the first right answer ends the race. A source that lied i
 import math
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from functools import partial
 from typing import TypeVar
 
 import trio
 
 from ipfs.addresses import THREAD_NODE, Source
+from ipfs.aside import decoded, step
 from ipfs.blockstore import BlockStore
 from ipfs.caps import CAR_JUNK_MAX, HEAD_START, SOURCES_MAX, Budget
 from ipfs.cid import Cid
@@ -65,11 +67,15 @@ class Fetcher:
         """Runs a question of the reader."""
         try:
             wanted = next(question)
-            while True:
-                wanted = question.send(await self.get(wanted))
         except StopIteration as end:
             found: T = end.value
             return found
+        while True:
+            block = await self.get(wanted)
+            following, answers = await decoded(wanted, block, partial(step, question, block))
+            if following is None:
+                return answers[0]
+            wanted = following
 
     async def _keep(self, blocks: list[tuple[Cid, bytes]]) -> None:
         self.fetched_blocks += len(blocks)
@@ -154,7 +160,8 @@ class Fetcher:
                         raise SourceFailed("The source sends what nobody asked for.")
                     continue
                 wanted.discard(cid.key)
-                wanted.update(link.key for link in linked_untrusted(cid, block))
+                links = await decoded(cid, block, partial(linked_untrusted, cid, block))
+                wanted.update(link.key for link in links)
                 batch.append((cid, block))
                 if len(batch) >= _BATCH:
                     await send.send(batch)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ipfs.addresses import check_name
-from ipfs.caps import BLOCK_MAX, KIB, MIB
+from ipfs.caps import BLOCK_MAX, KIB, LINKS_MAX, MIB
 from ipfs.cid import DAG_PB, RAW, Cid, cid_of
 from ipfs.dagpb import EMPTY_DIRECTORY, Link, encode_block, encode_file
 from ipfs.troubles import BadName, TooLarge
@@ -113,13 +113,13 @@ def _cumulative(block: bytes, roots: Iterable[Root]) -> int:
 
 
 def directory(members: Mapping[str, Root], profile: Profile) -> tuple[Root, bytes]:
-    """(root, block) of a directory. Raises BadName, TooLarge: ones above 2 MiB would be a HAMT, which is only read."""
+    """(root, block) of a directory. Raises BadName, TooLarge: larger ones would be a HAMT, which is only read."""
     for name in members:
         check_name(name)
     ordered = sorted(members.items(), key=lambda member: member[0].encode())
     links = [Link(name, root.cid, root.cumulative) for name, root in ordered]
     block = encode_block(EMPTY_DIRECTORY, links)
-    if len(block) > BLOCK_MAX:
+    if len(block) > BLOCK_MAX or len(links) > LINKS_MAX:
         raise TooLarge("The directory has too many names to be imported; put some of them into directories below.")
     cid = cid_of(DAG_PB, block, profile.version)
     return Root(cid, 0, _cumulative(block, members.values())), block

@@ -142,6 +142,8 @@ class FileWalk:
         cid, size, depth = self._stack.pop()
         node = decode_block_untrusted(cid, block)
         self._check(node, size, depth)
+        if self._blocks + len(self._stack) + len(node.links) > self._budget.blocks:
+            raise _too_many()
         below = [(link.cid, part, depth + 1) for link, part in zip(node.links, node.parts, strict=True)]
         self._stack += reversed(below)
         return node.data
@@ -158,7 +160,12 @@ class FileWalk:
         if self.size > self._budget.bytes or self._bytes > self._budget.bytes:
             raise TooLarge(f"The file is larger than the {self._budget.bytes} bytes that this request may be.")
         if self._blocks > self._budget.blocks or depth > DEPTH_MAX:
-            raise TooLarge("The file has more blocks or levels than this request may have.")
+            raise _too_many()
+
+
+def _too_many() -> TooLarge:
+    """Blocks that are here already or are their own names count, too: what they cost is the walk."""
+    return TooLarge("The file has more blocks or levels than this request may have.")
 
 
 def _no_file(node: Node, root: bool) -> NoEntry | Malformed | Unsupported:  # noqa: FBT001 - two texts of one thought

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ipld_dag_pb import PBNode, encode
 
-from ipfs.caps import BLOCK_MAX
+from ipfs import uvarint
+from ipfs.caps import BLOCK_MAX, LINKS_MAX
 from ipfs.cid import DAG_CBOR, DAG_PB, RAW, Cid, cid_of
 from ipfs.dagpb import (
     DIRECTORY,
@@ -124,6 +125,40 @@ def test_bytes_behind_a_links_cid_are_refused() -> None:
 def test_a_block_that_is_too_large_is_not_even_looked_at() -> None:
     with pytest.raises(Malformed, match="larger than blocks may be"):
         linked_untrusted(cid_of(DAG_PB, b""), bytes(BLOCK_MAX + 1))
+
+
+def links_to_leaf(count: int) -> bytes:
+    cid = bytes(LEAF)
+    return (bytes([0x12, len(cid) + 2, 0x0A, len(cid)]) + cid) * count
+
+
+def test_a_block_has_as_many_links_as_the_limit_and_not_one_more() -> None:
+    most = links_to_leaf(LINKS_MAX)
+    assert len(linked_untrusted(cid_of(DAG_PB, most), most)) == LINKS_MAX
+    for count in (LINKS_MAX + 1, 40_000):
+        block = links_to_leaf(count)
+        with pytest.raises(Malformed, match="too many links"):
+            linked_untrusted(cid_of(DAG_PB, block), block)
+
+
+def test_too_many_links_are_refused_before_any_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ipfs.dagpb.decode_node", pytest.fail)
+    for front in (b"", b"\x0a\x00"):
+        block = front + links_to_leaf(40_000)
+        with pytest.raises(Malformed, match="too many links"):
+            linked_untrusted(cid_of(DAG_PB, block), block)
+    longer = b"\x0a\x80\x00" + links_to_leaf(40_000)  # a length that the decoder reads and the count does not
+    with pytest.raises(Malformed, match="no dag-pb"):
+        linked_untrusted(cid_of(DAG_PB, longer), longer)
+
+
+@pytest.mark.parametrize("message", [b"\x20\x00", b"\x38\x00"])
+def test_too_many_fields_are_refused(message: bytes) -> None:
+    packed = b"\x22" + uvarint.encode(10_000) + bytes(10_000)
+    for each in (b"\x08\x02" + message * 10_000, b"\x08\x02" + packed):
+        block = encode_block(each, ())
+        with pytest.raises(Malformed, match="too many fields"):
+            decode_block_untrusted(cid_of(DAG_PB, block), block)
 
 
 def test_how_much_lies_below_a_block_is_what_its_author_says() -> None:

@@ -85,6 +85,16 @@ def test_a_file_of_too_many_blocks_is_refused() -> None:
         read(root.cid, blocks, Budget(blocks=20))
 
 
+def test_parts_that_are_their_own_names_count_and_are_refused_before_they_are_walked() -> None:
+    empty = Cid(1, RAW, IDENTITY, b"")
+    cid, block = block_of(encode_file(0, [0] * 20), *[Link("", empty, 0)] * 20)
+    assert read(cid, {cid: block}, Budget(blocks=21)) == b""
+    walk = FileWalk(cid, Budget(blocks=20))
+    with pytest.raises(TooLarge, match="more blocks or levels"):
+        walk.give(block)
+    assert walk.wanted is None
+
+
 def test_a_chain_of_nodes_is_refused_where_it_is_too_deep() -> None:
     cid, blocks = LEAF, {LEAF: b"leaf"}
     for _ in range(40):
