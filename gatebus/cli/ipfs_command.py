@@ -214,8 +214,10 @@ async def _pin(options: IpfsOptions) -> int:
 
 
 async def _unpin(options: IpfsOptions) -> int:
-    await trio.lowlevel.checkpoint()
-    Pins(open_store()).remove(parse_address_untrusted(options.arguments[0]).cid)
+    """What `pin` of the same address pins: of a path its target, never the root above it."""
+    address = parse_address_untrusted(options.arguments[0])
+    cid = await _with_fetcher(options, find) if address.path else address.cid
+    await trio.to_thread.run_sync(Pins(open_store()).remove, cid)
     return 0
 
 

@@ -18,7 +18,7 @@ IPFS_NOTES = """commands:
   get ADDRESS       save a file or a directory here (or as --out)
   ls ADDRESS        list a directory
   pin [ADDRESS]     fetch all of it and keep it; without ADDRESS: list what is kept
-  unpin ADDRESS     no longer keep it
+  unpin ADDRESS     no longer keep it; of CID/path what the path leads to, as `pin` keeps it
   gc                remove what no pin leads to
   stat [ADDRESS]    say what it is; without ADDRESS: what the store holds
 

@@ -63,6 +63,21 @@ def test_a_file_is_added_kept_read_and_let_go(gatebus: Gatebus, tmp_path: Path) 
     assert err == f"gatebus: The block {cid} is not here, and no source is left that could be asked.\n"
 
 
+def test_unpinning_a_path_lets_go_of_its_target_and_never_of_the_root(gatebus: Gatebus, tmp_path: Path) -> None:
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "dir" / "file").write_bytes(b"kept")
+    root = gatebus("ipfs", "add", "dir")[1].decode().strip()
+    assert gatebus("ipfs", "unpin", f"{root}/file") == (OURS, b"", "gatebus: It is not pinned.\n")
+    assert gatebus("ipfs", "pin")[1].decode().split() == [root]
+    target = gatebus("ipfs", "pin", f"{root}/file")[1].decode().split()[0]
+    assert sorted(gatebus("ipfs", "pin")[1].decode().split()) == sorted([root, target])
+    assert gatebus("ipfs", "unpin", f"{root}/file") == (0, b"", "")
+    assert gatebus("ipfs", "pin")[1].decode().split() == [root]
+    assert gatebus("ipfs", "gc")[1] == b"0 blocks (0 bytes) were removed\n"
+    assert gatebus("ipfs", "unpin", root) == (0, b"", "")
+    assert gatebus("ipfs", "unpin", root) == (OURS, b"", "gatebus: It is not pinned.\n")
+
+
 def test_a_program_is_pushed_by_content_and_run_by_its_cid(gatebus: Gatebus, tmp_path: Path) -> None:
     (tmp_path / "hello.wat").write_text(programs.HELLO)
     code, out, err = gatebus("push", "--ipfs", "hello.wat")
