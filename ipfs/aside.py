@@ -15,7 +15,7 @@ from ipfs.cid import RAW, Cid
 T = TypeVar("T")
 
 
-async def decoded(cid: Cid, block: bytes, work: Callable[[], T]) -> T:
+async def worked_out(cid: Cid, block: bytes, work: Callable[[], T]) -> T:
     """A raw block has nothing to decode."""
     if len(block) <= ASIDE or cid.codec == RAW:
         return work()

@@ -16,7 +16,7 @@ from pathlib import Path
 import trio
 
 from ipfs.addresses import Address
-from ipfs.aside import decoded
+from ipfs.aside import worked_out
 from ipfs.blockstore import BlockStore
 from ipfs.caps import AHEAD, DEPTH_MAX, MIB, Budget
 from ipfs.cid import Cid
@@ -63,7 +63,7 @@ async def copy(fetcher: Fetcher, cid: Cid, write: Callable[[bytes], Awaitable[No
                         coming[each] = _Coming()
                         nursery.start_soon(coming[each].bring, fetcher, each)
                 block = await coming.pop(wanted).block()
-                data = await decoded(wanted, block, partial(walk.give, block))
+                data = await worked_out(wanted, block, partial(walk.give, block))
                 if wanted == cid:
                     fetcher.expected = fetcher.expected or walk.size
                     if _worth_a_car(fetcher, walk):
@@ -119,17 +119,17 @@ async def about(fetcher: Fetcher, address: Address) -> About:
 
 async def _node(fetcher: Fetcher, cid: Cid) -> Node:
     block = await fetcher.get(cid)
-    return await decoded(cid, block, partial(decode_block_untrusted, cid, block))
+    return await worked_out(cid, block, partial(decode_block_untrusted, cid, block))
 
 
 async def _links(fetcher: Fetcher, cid: Cid) -> tuple[Cid, ...]:
     block = await fetcher.get(cid)
-    return await decoded(cid, block, partial(linked_untrusted, cid, block))
+    return await worked_out(cid, block, partial(linked_untrusted, cid, block))
 
 
 async def _whole(fetcher: Fetcher, cid: Cid) -> int:
     block = await fetcher.get(cid)
-    return await decoded(cid, block, partial(cumulative_untrusted, cid, block))
+    return await worked_out(cid, block, partial(cumulative_untrusted, cid, block))
 
 
 async def complete(fetcher: Fetcher, root: Cid) -> int:

@@ -13,7 +13,7 @@ from typing import TypeVar
 import trio
 
 from ipfs.addresses import THREAD_NODE, Source
-from ipfs.aside import decoded, step
+from ipfs.aside import step, worked_out
 from ipfs.blockstore import BlockStore
 from ipfs.caps import CAR_JUNK_MAX, HEAD_START, SOURCES_MAX, Budget
 from ipfs.cid import Cid
@@ -72,7 +72,7 @@ class Fetcher:
             return found
         while True:
             block = await self.get(wanted)
-            following, answers = await decoded(wanted, block, partial(step, question, block))
+            following, answers = await worked_out(wanted, block, partial(step, question, block))
             if following is None:
                 return answers[0]
             wanted = following
@@ -160,7 +160,7 @@ class Fetcher:
                         raise SourceFailed("The source sends what nobody asked for.")
                     continue
                 wanted.discard(cid.key)
-                links = await decoded(cid, block, partial(linked_untrusted, cid, block))
+                links = await worked_out(cid, block, partial(linked_untrusted, cid, block))
                 wanted.update(link.key for link in links)
                 batch.append((cid, block))
                 if len(batch) >= _BATCH:

@@ -10,7 +10,7 @@ import trio
 from ipfsdata import imported, vector
 
 from ipfs.addresses import Address
-from ipfs.aside import decoded, step
+from ipfs.aside import step, worked_out
 from ipfs.blockstore import BlockStore
 from ipfs.caps import ASIDE
 from ipfs.cid import DAG_PB, RAW, Cid, cid_of
@@ -32,7 +32,7 @@ ROOT, BLOCKS = imported(DATA, Profile(1, raw_leaves=True, chunk=2, width=500))
 @pytest.mark.parametrize(("codec", "size", "aside"), [(DAG_PB, ASIDE, 0), (DAG_PB, ASIDE + 1, 1), (RAW, 1 << 20, 0)])
 async def test_only_what_is_large_and_has_to_be_decoded_goes_to_a_thread(codec: int, size: int, aside: int) -> None:
     block = bytes(size)
-    there = await decoded(cid_of(codec, block), block, threading.get_ident)
+    there = await worked_out(cid_of(codec, block), block, threading.get_ident)
     assert (there != threading.get_ident()) == bool(aside)
 
 
@@ -40,7 +40,7 @@ async def test_an_error_comes_back_from_the_thread_as_it_is() -> None:
     block = bytes(ASIDE + 1)
     cid = cid_of(DAG_PB, block)
     with pytest.raises(Malformed, match="no dag-pb"):
-        await decoded(cid, block, lambda: decode_block_untrusted(cid, block))
+        await worked_out(cid, block, lambda: decode_block_untrusted(cid, block))
 
 
 async def test_a_question_that_ends_in_a_thread_gives_its_answer() -> None:
