@@ -28,6 +28,10 @@ CAR_HEADER_MAX = 16 * KIB
 CAR_JUNK_MAX = 4 * MIB
 # Blocks asked for ahead of the one that is read: hides the way to a gateway without holding much (8 * 2 MiB).
 AHEAD = 8
+# Bytes a second, below which a CAR is asked for elsewhere, too: 2 Mbit/s, the slowest line that is sold.
+CAR_RATE = 256 * KIB
+# Bytes of a CAR's blocks that are handed on together: of each gateway one such batch waits, of all two more.
+CAR_BATCH = 2 * MIB
 # How long a source alone may try before the next one is asked too.
 HEAD_START = 0.5
 # A pause between bytes; and the time for one block, so that one byte a second is no way to hold us.

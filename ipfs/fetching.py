@@ -6,7 +6,7 @@ one is asked too, and the first right answer ends the race. A source that lied i
 
 import math
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -15,17 +15,15 @@ import trio
 from ipfs.addresses import THREAD_NODE, Source
 from ipfs.aside import step, worked_out
 from ipfs.blockstore import BlockStore
-from ipfs.caps import CAR_JUNK_MAX, HEAD_START, SOURCES_MAX, Budget
+from ipfs.caps import HEAD_START, SOURCES_MAX, Budget
+from ipfs.carrace import Batch, CarRace
 from ipfs.cid import Cid
-from ipfs.dagpb import linked_untrusted
 from ipfs.gateway import Asked, Gateway, asked
-from ipfs.troubles import BadName, Damaged, IpfsError, SourceFailed, TooLarge, Unavailable, Unverified
+from ipfs.troubles import BadName, Damaged, IpfsError, TooLarge, Unavailable, Unverified
 from ipfs.web import Patience, open_web
 
 T = TypeVar("T")
 _Answer = bytes | tuple[Asked, IpfsError]
-# Blocks of a CAR that are handed to a thread together.
-_BATCH = 16
 
 
 class Fetcher:
@@ -118,63 +116,28 @@ class Fetcher:
             self._told(f"A source ({source.source.url}) sent wrong bytes. It is not asked again.")
 
     async def warm(self, root: Cid, scope: str) -> None:
-        """Tries to get everything below a root at once, as a CAR. What fails here is fetched block by block later."""
-        for source in tuple(self._sources):
-            if isinstance(source, Gateway):
-                self.asked = True
-                try:
-                    return await self._take_car(source, root, scope)
-                except SourceFailed:
-                    continue
-                except (TooLarge, Unavailable):
-                    raise
-                except IpfsError as fault:
-                    self._judge(source, fault)
-        return None
-
-    async def _take_car(self, source: Gateway, root: Cid, scope: str) -> None:
-        """One batch is written while the next one arrives."""
-        send, receive = trio.open_memory_channel[list[tuple[Cid, bytes]]](1)
+        """Tries to get everything below a root at once, as a CAR. What fails here is fetched block by block later. One
+        batch is written while the next ones arrive.
+        """
+        gateways = [source for source in self._sources if isinstance(source, Gateway)]
+        if not gateways:
+            return
+        self.asked = True
+        race = CarRace(root, scope, self.budget.blocks, self._judge)
+        send, receive = trio.open_memory_channel[Batch](1)
         with one_fault():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._keep_all, receive)
                 async with send:
-                    await self._sort_out(source, root, scope, send)
+                    await race.run(gateways, send, self.head_start)
 
-    async def _keep_all(self, batches: trio.MemoryReceiveChannel[list[tuple[Cid, bytes]]]) -> None:
+    async def _keep_all(self, batches: trio.MemoryReceiveChannel[Batch]) -> None:
+        """What several gateways bring is kept, and counted, once."""
+        kept: set[bytes] = set()
         async for batch in batches:
-            await self._keep(batch)
-
-    async def _sort_out(
-        self, source: Gateway, root: Cid, scope: str, send: trio.MemorySendChannel[list[tuple[Cid, bytes]]]
-    ) -> None:
-        """Passes on only blocks that a verified block asked for: what else is sent is chaff, and bounded."""
-        wanted, junk = {root.key}, 0
-        batch: list[tuple[Cid, bytes]] = []
-        async with aclosing(source.car(root, scope)) as blocks:
-            while (found := await _next(blocks, source)) is not None:
-                cid, block = found
-                if cid.key not in wanted:
-                    junk += len(block) + len(bytes(cid))
-                    if junk > CAR_JUNK_MAX:
-                        raise SourceFailed("The source sends what nobody asked for.")
-                    continue
-                wanted.discard(cid.key)
-                links = await worked_out(cid, block, partial(linked_untrusted, cid, block))
-                wanted.update(link.key for link in links)
-                batch.append((cid, block))
-                if len(batch) >= _BATCH:
-                    await send.send(batch)
-                    batch = []
-        await send.send(batch)
-
-
-async def _next(blocks: AsyncIterator[tuple[Cid, bytes]], source: Gateway) -> tuple[Cid, bytes] | None:
-    try:
-        with trio.fail_after(source.patience.block):
-            return await anext(blocks, None)
-    except trio.TooSlowError:
-        raise SourceFailed("The source did not send a block in time.") from None
+            fresh = {cid.key: (cid, block) for cid, block in batch if cid.key not in kept}
+            kept.update(fresh)
+            await self._keep(list(fresh.values()))
 
 
 @asynccontextmanager

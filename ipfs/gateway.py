@@ -5,7 +5,7 @@ In:  a CID; answers of a source that may lie in every way. Out: blocks that are 
 Both offer single blocks; a gateway also a whole file or tree as a CAR, which saves a way there and back for each level.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Protocol
 
 import trio
@@ -34,14 +34,15 @@ class Gateway:
         request = Request("GET", f"/ipfs/{cid}", {"format": "raw"}, _RAW_TYPE)
         return await _verified(self._web, request, cid, self.patience)
 
-    async def car(self, cid: Cid, scope: str) -> AsyncGenerator[tuple[Cid, bytes], None]:
+    async def car(self, cid: Cid, scope: str, heard: Callable[[int], None]) -> AsyncGenerator[tuple[Cid, bytes], None]:
         """Blocks that are what they say; whether anybody wants them is for the caller to know. `scope` is entity or
-        all. Between two blocks it may take as long as for one.
+        all. Between two blocks it may take as long as for one. `heard` hears how many bytes came, whatever they are.
         """
         reader = CarReader()
         request = Request("GET", f"/ipfs/{cid}", {"format": "car", "dag-scope": scope}, _CAR_TYPE)
         async with self._web.stream(request) as answer:
             while piece := await answer.piece():
+                heard(len(piece))
                 for found in reader.feed(piece):
                     yield found
         reader.finish()
