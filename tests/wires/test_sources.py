@@ -57,6 +57,8 @@ async def test_a_source_is_chosen_by_the_scheme_and_an_unknown_one_names_those_t
         await sources.fetch("http://127.0.0.1/x", 4, "alice")
     assert refused.value.text == "This host fetches no modules from there. Upload it. Sources: host://, ipfs://."
     with pytest.raises(Refusal, match=r"Sources: none\."):
+        await Sources({}).fetch("http://127.0.0.1/x", 4, "alice")
+    with pytest.raises(Refusal, match=r"`gateways` under `\[fetch\]` in its configuration"):
         await Sources({}).fetch("ipfs://bafy", 4, "alice")
 
 
