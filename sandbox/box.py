@@ -7,6 +7,7 @@ is behind backend.py.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, closing
+from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
@@ -22,7 +23,7 @@ from sandbox.inlet import Inlet
 from sandbox.lifecycle import Lifecycle
 from sandbox.limits import Limits
 from sandbox.program import Program
-from sandbox.programcontext import Origin, Running
+from sandbox.programcontext import Origin, Running, name_bytes
 from sandbox.settings import Settings
 from sandbox.setup import Setup
 from sandbox.statefile import pieces_of
@@ -112,7 +113,8 @@ class Sandbox:
 
         Raises StartFailed, BadSetup, SandboxClosed. `instance`: its name, if the caller has one.
         """
-        return Running(self, image, setup or Setup(), limits or Limits(), instance)
+        words = image, setup or Setup(), limits or Limits(), name_bytes(instance)
+        return Running(partial(self._launch, *words), self._end)
 
     def close(self) -> None:
         """Nothing can be asked of it any more; called when the back-end ends."""
@@ -160,7 +162,8 @@ class Sandbox:
         too.
         """
         origin = Origin(suspended, program, share, lifecycle, function)
-        return Running(self, image, setup or Setup(), limits or Limits(), instance, origin)
+        words = image, setup or Setup(), limits or Limits(), name_bytes(instance)
+        return Running(partial(self._relaunch, *words, origin), self._end)
 
     async def prepare(self, image: Image, state: bytes, program: bytes | None = None) -> None:
         """Makes what goes on from this state (or its beginning: statewords.standing_untrusted), so that `resume` need

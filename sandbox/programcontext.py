@@ -13,14 +13,11 @@ from sandbox.errors import BrokenProgram, StartFailed
 from sandbox.lifecycle import Lifecycle
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
     from uuid import UUID
 
-    from sandbox.box import Sandbox
-    from sandbox.image import Image
-    from sandbox.limits import Limits
     from sandbox.program import Program
-    from sandbox.setup import Setup
     from sandbox.suspended import Suspended
 
 
@@ -34,23 +31,20 @@ class Origin(NamedTuple):
     function: str | None = None
 
 
+def name_bytes(instance: UUID | None) -> bytes:
+    """What a program is called; one without a name gets one of its own."""
+    return instance.bytes if instance is not None else os.urandom(16)
+
+
 class Running:
-    """The context of one program: started before the body, gone after it."""
+    """The context of one program: started before the body, gone after it. `begin`, `end`: of the sandbox that it is of;
+    `end` of one that has ended does nothing, and raises what nobody was told.
+    """
 
-    __slots__ = ("_box", "_entered", "_image", "_instance", "_limits", "_origin", "_program", "_setup")
+    __slots__ = ("_begin", "_end", "_entered", "_program")
 
-    def __init__(
-        self,
-        box: Sandbox,
-        image: Image,
-        setup: Setup,
-        limits: Limits,
-        instance: UUID | None,
-        origin: Origin | None = None,
-    ) -> None:
-        self._box, self._image, self._setup, self._limits = box, image, setup, limits
-        self._origin = origin
-        self._instance = instance.bytes if instance is not None else os.urandom(16)
+    def __init__(self, begin: Callable[[], Awaitable[Program]], end: Callable[[Program], Awaitable[None]]) -> None:
+        self._begin, self._end = begin, end
         self._program: Program | None = None
         self._entered = False
 
@@ -62,25 +56,21 @@ class Running:
 
     async def ahead(self) -> Program:
         """Begins before the body does. Whoever asks for it enters this afterwards, or calls `aclose`."""
-        words = self._image, self._setup, self._limits, self._instance
-        if self._origin is None:
-            self._program = await self._box._launch(*words)
-        else:
-            self._program = await self._box._relaunch(*words, self._origin)
+        self._program = await self._begin()
         return self._program
 
     async def aclose(self) -> None:
         """Of one that was begun ahead and that nobody has entered."""
         if self._program is not None and not self._entered:
             self._entered = True
-            await self._box._end(self._program)
+            await self._end(self._program)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._program is not None
         try:
-            await self._box._end(self._program)
+            await self._end(self._program)
         except StartFailed:
             if error is None or isinstance(error, BrokenProgram):
                 raise  # it is the reason; any other error of the body says more

@@ -8,19 +8,38 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import trio
 
+from gatebus.bounds import COLLECTED_BYTES, STREAM_WINDOW_MOST
 from gatebus.host.principals import Kind, Principal
+from gatebus.host.runorders import Order
+from sandbox.outcome import Cause, killed
+from sandbox.setup import Setup
+from sandbox.tree import File, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gatebus.host.busstreams import Verdict
+    from gatebus.host.hostparts import HostParts
+    from gatebus.host.instances import Instance
+    from gatebus.host.statuses import Map
     from gatebus.services.origin import Stream
+    from sandbox.limits import Limits
     from sandbox.outcome import Outcome
 
 EMBEDDER = Principal(Kind.LOCAL, "local:embedded", "embedded")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a program is run with. `files`: None: it has no folder."""
+
+    arguments: tuple[str, ...]
+    files: Mapping[str, bytes] | None
+    stdin: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +105,31 @@ class Collector:
 
     def let_go(self) -> None:
         self._rest = memoryview(b"")
+
+
+async def run_alone(parts: HostParts, wasm: bytes, given: Given, limits: Limits) -> RunResult:
+    """Raises what the sandbox raises."""
+    image = await parts.box.compile(wasm, principal=EMBEDDER.account)
+    tree = None if given.files is None else Tree({path: File(content) for path, content in given.files.items()})
+    setup = Setup(arguments=given.arguments, tree=tree, origin_credit=STREAM_WINDOW_MOST)
+    order = Order(uuid4(), EMBEDDER, image.sha256, setup, limits, window=STREAM_WINDOW_MOST)
+    return await _collect(parts, parts.ordered(order), given.stdin)
+
+
+async def _collect(parts: HostParts, instance: Instance, stdin: bytes) -> RunResult:
+    collector = Collector(stdin, COLLECTED_BYTES)
+    left: dict[str, bytes] = {}
+
+    async def keep(tree: Tree) -> Map:
+        left.update({path: node.content for path, node in tree.items() if isinstance(node, File)})
+        return {}
+
+    instance.call, instance.on_tree = collector, keep
+    instance.connect(collector)
+    parts.run(instance)
+    try:
+        await collector.done.wait()
+    finally:
+        instance.kill()
+    outcome = instance.outcome or killed(Cause.KILLED)
+    return RunResult(outcome, bytes(collector.out), bytes(collector.err), left, collector.cut)

@@ -13,37 +13,28 @@ then the end of programs and links, sandbox, store.
 
 from __future__ import annotations
 
-import gc
 import os
 import tempfile
 import time
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, cast
-from uuid import uuid4
+from typing import TYPE_CHECKING, Literal, cast
 
 import trio
 
 from gatebus.accountbounds import SHARE_SECONDS
-from gatebus.bounds import (
-    COLLECTED_BYTES,
-    FAREWELL_SECONDS,
-    FREED_KEPT,
-    GC_THRESHOLD,
-    LARGE_PIECE,
-    STREAM_WINDOW_MOST,
-    SWEEP_SECONDS,
-)
+from gatebus.bounds import FAREWELL_SECONDS, STREAM_WINDOW_MOST, SWEEP_SECONDS
 from gatebus.failpoints import UNWATCHED, Failpoints
 from gatebus.host.attendant import Attendant
 from gatebus.host.contest import Contest
-from gatebus.host.embedding import EMBEDDER, Collector, RunResult
+from gatebus.host.embedding import Given, RunResult, run_alone
 from gatebus.host.eventlog import EventLog
 from gatebus.host.frontdesk import FrontDesk
 from gatebus.host.hostconfig import HostConfig
+from gatebus.host.hostlog import Log, Silence
 from gatebus.host.hostparts import HostParts
-from gatebus.host.instances import Instance, Order, Runner
+from gatebus.host.instances import Instance, Runner
 from gatebus.host.lives.boards import Boards
 from gatebus.host.lives.keeping import Keeping
 from gatebus.host.lives.lifeloop import LifeLoop
@@ -69,10 +60,7 @@ from gatebus.trioneeded import need_trio
 from gatebus.turn import Turn
 from sandbox.background import background_tasks
 from sandbox.box import Sandbox, open_sandbox
-from sandbox.outcome import Cause, killed
 from sandbox.settings import Settings as SandboxSettings
-from sandbox.setup import Setup
-from sandbox.tree import File, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -81,27 +69,12 @@ if TYPE_CHECKING:
     from typing import Self
 
     from gatebus.faults import GatebusError
-    from gatebus.host.statuses import Map
     from gatebus.services.service_table import Builtin
     from gatebus.web.link import Link
     from sandbox.limits import Limits
 
 AGENT = "gatebus"
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _STOPPED = "The host stopped before the program had ended."
-
-
-class Log(Protocol):
-    """What is used of gatebus.host.log."""
-
-    def event(self, name: str, **fields: object) -> None: ...
-
-
-class Silence:
-    """Of whoever embeds a host and wants no log."""
-
-    def event(self, name: str, **fields: object) -> None:
-        pass
 
 
 def nobody(_key: bytes) -> str | None:
@@ -272,6 +245,7 @@ class Host:
         """Listen where the configuration says, until `stop` was called and what ran had its time. UsageError. By
         `nursery.start` it says where it listens.
         """
+        from gatebus.host.hostmemory import settle_memory
         from gatebus.host.serving import serve_host  # whoever embeds a host pays for no sockets
 
         settle_memory()
@@ -321,30 +295,7 @@ class Host:
         limits: Limits | None = None,
     ) -> RunResult:
         """One program to its end. Raises what the sandbox raises: Refused, CompileLimit, BadSetup ..."""
-        parts = self.parts
-        image = await parts.box.compile(wasm, principal=EMBEDDER.account)
-        tree = Tree({path: File(content) for path, content in files.items()}) if files is not None else None
-        setup = Setup(arguments=tuple(args), tree=tree, origin_credit=STREAM_WINDOW_MOST)
-        order = Order(uuid4(), EMBEDDER, image.sha256, setup, limits or self.config.limits, window=STREAM_WINDOW_MOST)
-        return await self._collect(parts.ordered(order), stdin)
-
-    async def _collect(self, instance: Instance, stdin: bytes) -> RunResult:
-        collector = Collector(stdin, COLLECTED_BYTES)
-        left: dict[str, bytes] = {}
-
-        async def keep(tree: Tree) -> Map:
-            left.update({path: node.content for path, node in tree.items() if isinstance(node, File)})
-            return {}
-
-        instance.call, instance.on_tree = collector, keep
-        instance.connect(collector)
-        self.parts.run(instance)
-        try:
-            await collector.done.wait()
-        finally:
-            instance.kill()
-        outcome = instance.outcome or killed(Cause.KILLED)
-        return RunResult(outcome, bytes(collector.out), bytes(collector.err), left, collector.cut)
+        return await run_alone(self.parts, wasm, Given(tuple(args), files, stdin), limits or self.config.limits)
 
 
 def _world(neighbourhood: Neighbourhood, instance: Instance) -> World:
@@ -357,28 +308,6 @@ def _world(neighbourhood: Neighbourhood, instance: Instance) -> World:
         windows=Windows(window=instance.order.window),
         resident=neighbourhood.admit(principal.id, name),
     )
-
-
-def settle_memory() -> None:
-    """What a host has made by now stays: the collector need not look at it again (8 % of an echo, 10 % of a start)."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)
-    keep_freed_memory()
-
-
-def keep_freed_memory() -> None:
-    """Of the C library: what a stream lets go is what it takes next. Given back to the system and taken anew, each
-    64 KiB of a stream cost up to 16 page faults, of 1 to 2 us. Only glibc does that, and can be told.
-    """
-    import ctypes  # whoever embeds a host decides itself
-
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError, TypeError):
-        return
-    for parameter, value in ((M_TRIM_THRESHOLD, FREED_KEPT), (M_MMAP_THRESHOLD, LARGE_PIECE)):
-        mallopt(parameter, value)
 
 
 def _open_box(config: HostConfig, lookout: Lookout) -> AbstractAsyncContextManager[Sandbox]:

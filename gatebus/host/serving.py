@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from importlib.metadata import version
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
@@ -32,14 +32,33 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gatebus.host.hostconfig import Address, HostConfig
-    from gatebus.host.server import Host, Log
-    from gatebus.web.link import Peer
+    from gatebus.host.hostlog import Log
+    from gatebus.host.hostparts import HostParts
+    from gatebus.lookout import Lookout
+    from gatebus.web.link import Link, Peer
     from sandbox.layers import Missing
 
 _HERE = ("localhost", "127.0.0.1", "[::1]")
 
 
-async def serve_host(host: Host, task_status: trio.TaskStatus[tuple[str, ...]]) -> None:
+class Served(Protocol):
+    """A host, as its sockets know it."""
+
+    config: HostConfig
+    log: Log
+    lookout: Lookout
+
+    @property
+    def parts(self) -> HostParts: ...
+
+    async def attend(self, link: Link) -> None:
+        """One client, until its link is over."""
+
+    async def stopped(self) -> None:
+        """Somebody has stopped it, and what ran has had its time."""
+
+
+async def serve_host(host: Served, task_status: trio.TaskStatus[tuple[str, ...]]) -> None:
     """Until it is stopped. Raises UsageError before anything is served."""
     with ExitStack() as stack:
         listeners = await _listen(host.config)
@@ -117,12 +136,12 @@ def _port(port: int, scheme: str) -> str:
     return "" if port == {"http": 80, "https": 443}[scheme] else f":{port}"
 
 
-def _pages(host: Host) -> Mapping[str, Page]:
+def _pages(host: Served) -> Mapping[str, Page]:
     assets = {at: Page(each.content_type, each.content) for at, each in read_assets().items()}
     return {**standard_pages(lambda: _health(host), lambda: _version(host)), **assets}
 
 
-def _lender(host: Host) -> Lender | None:
+def _lender(host: Served) -> Lender | None:
     """Whoever offers nothing does not pay for codecs."""
     config = host.config.gateway
     if not config.serve:
@@ -135,7 +154,7 @@ def _lender(host: Host) -> Lender | None:
     return open_lending(Path(store), config.hourly, lambda text: host.log.event("content-trouble", text=text))
 
 
-def _health(host: Host) -> dict[str, object]:
+def _health(host: Served) -> dict[str, object]:
     layers = host.parts.box.layers
     return {
         "status": "stopping" if host.parts.stopping else "ok",
@@ -144,11 +163,11 @@ def _health(host: Host) -> dict[str, object]:
     }
 
 
-def _version(host: Host) -> dict[str, object]:
+def _version(host: Served) -> dict[str, object]:
     return {"agent": f"gatebus/{version('gatebus')}", "protocol": SUBPROTOCOL}
 
 
-def _tell(host: Host, listeners: list[Listener]) -> None:
+def _tell(host: Served, listeners: list[Listener]) -> None:
     layers = host.parts.box.layers
     tell_missing(host.log, layers.missing)
     for listener in listeners:
@@ -183,5 +202,5 @@ def _loopback(listener: Listener) -> bool:
     return ip_address(listener.sock.getsockname()[0].partition("%")[0]).is_loopback
 
 
-def _report(host: Host, peer: Peer, error: Exception) -> None:
+def _report(host: Served, peer: Peer, error: Exception) -> None:
     host.log.event("internal-error", error=type(error).__name__, where=f"a {peer.transport} connection")

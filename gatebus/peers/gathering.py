@@ -11,8 +11,9 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
+from gatebus.peers.peerstream import Party
+
 if TYPE_CHECKING:
-    from gatebus.peers.neighbourhood import Resident
     from gatebus.peers.peerstream import End
 
 
@@ -44,12 +45,25 @@ class Listener(Protocol):
         """A message. False: there was no place for it, and it is lost."""
 
 
+class Caller(Party, Protocol):
+    """A program's service `peer`, as its neighbours know it."""
+
+    def asked(self, other: Member, handshake: bytes) -> None:
+        """Another program wants to meet this one."""
+
+
+class Neighbour(Protocol):
+    """A member's program, as the others know it. `caller`: once it has said something to its service `peer`."""
+
+    caller: Caller | None
+
+
 class Member:
     """One program in one group."""
 
     __slots__ = ("about", "group", "listener", "meetings", "name", "number", "resident")
 
-    def __init__(self, group: Gathering, resident: Resident, number: int, name: bytes) -> None:
+    def __init__(self, group: Gathering, resident: Neighbour, number: int, name: bytes) -> None:
         self.group = group
         self.resident = resident
         self.number = number
@@ -72,6 +86,10 @@ class Meeting:
     @property
     def up(self) -> bool:
         return len(self.ends) == 2
+
+    def withdraw(self) -> None:
+        """Who has asked waits no longer: that it was in vain is nobody's news."""
+        self.ends.clear()
 
     def dissolve(self) -> None:
         """They may meet anew. Whoever still waits for the other waits in vain."""
@@ -97,7 +115,7 @@ class Gathering:
     def named(self, name: bytes) -> Member | None:
         return self._names.get(name)
 
-    def join(self, resident: Resident, name: bytes, listener: Listener | None, about: bytes) -> Member | Refusal:
+    def join(self, resident: Neighbour, name: bytes, listener: Listener | None, about: bytes) -> Member | Refusal:
         if name in self._names:
             return Refusal.NAME_TAKEN
         if len(self.members) >= self._places:

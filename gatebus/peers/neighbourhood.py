@@ -16,8 +16,7 @@ from gatebus.bounds import GROUP_MEMBERS, GROUPS, PEER_MEMBERS
 from gatebus.peers.gathering import Gathering, Reason, Refusal
 
 if TYPE_CHECKING:
-    from gatebus.peers.gathering import Listener, Member
-    from gatebus.peers.peerstream import Caller
+    from gatebus.peers.gathering import Caller, Listener, Member
 
 # Gate's name for the group of all programs of one principal, each under its instance's id.
 INDEX = b"index/principal"

@@ -19,7 +19,6 @@ from sandbox.packets import DATA_MAX
 
 if TYPE_CHECKING:
     from gatebus.flow import Run
-    from gatebus.peers.gathering import Meeting, Member
     from gatebus.services.base import Outlet
 
 # The note of the end of data when the peer did not end it but is gone itself.
@@ -27,20 +26,27 @@ GONE = 1
 _STEP = PEER_WINDOW // 4
 
 
-class Caller(Protocol):
-    """A program's service `peer`, as its neighbours know it."""
+class Party(Protocol):
+    """A program's service `peer`, as the ends of its connections know it."""
 
     @property
     def outlet(self) -> Outlet: ...
-
-    def asked(self, other: Member, handshake: bytes) -> None:
-        """Another program wants to meet this one."""
 
     def met(self, end: End, handshake: bytes) -> None:
         """The connection is up; `handshake` is what the other has said."""
 
     def over(self, end: End) -> None:
         """All four ends are there."""
+
+
+class Appointment(Protocol):
+    """What two programs meet by: whoever holds one end can let go of it, for both."""
+
+    def withdraw(self) -> None:
+        """Who has asked waits no longer: that it was in vain is nobody's news."""
+
+    def dissolve(self) -> None:
+        """They may meet anew."""
 
 
 class Way:
@@ -80,12 +86,12 @@ class Whom(NamedTuple):
 class End:
     """One program's side of a connection: asked for when it is made, up when the other has asked too."""
 
-    def __init__(self, caller: Caller, number: int, whom: Whom, handshake: bytes = b"") -> None:
+    def __init__(self, caller: Party, number: int, whom: Whom, handshake: bytes = b"") -> None:
         self.number = number
         self.whom = whom
         self.handshake = handshake
         self.up = False
-        self.meeting: Meeting | None = None
+        self.meeting: Appointment | None = None
         self._caller = caller
         self._outlet = caller.outlet
         self._other: End | None = None
@@ -213,7 +219,7 @@ class End:
         """Our program is gone, or its service."""
         other, self._other = self._other, None
         if not self.up and self.meeting is not None:
-            self.meeting.ends.clear()  # nobody is to be told that we wait in vain
+            self.meeting.withdraw()
         self._dissolve()
         if other is not None:
             other.gone()

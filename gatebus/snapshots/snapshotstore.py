@@ -30,7 +30,7 @@ from gatebus.failpoints import UNWATCHED, Failpoints
 from gatebus.faults import StoreBroken
 from gatebus.host.quotas import Amounts
 from gatebus.host.refusals import Refusal
-from gatebus.host.storedisk import Disk, alone, told
+from gatebus.host.storedisk import alone, told
 from gatebus.snapshots.loadingwork import Source, read_difference, read_snapshot
 from gatebus.snapshots.manifestwords import decode_untrusted
 from gatebus.snapshots.packfolder import PackFolder
@@ -40,6 +40,7 @@ from gatebus.snapshots.retention import Living, expired
 from gatebus.snapshots.savedwords import IMPORTED, Change, Kept, Record, Saved, SnapshotLine
 from gatebus.snapshots.savingwork import Before, Order, Written, write_snapshot
 from gatebus.snapshots.snapshotbounds import ANSWERED_SECONDS, SNAPSHOT_COST
+from gatebus.snapshots.snapshotdisk import SnapshotDisk
 from gatebus.snapshots.snapshotrecords import SnapshotRecords, Stored
 from gatebus.snapshots.spool import Spool
 from gatebus.snapshots.transfer import ANY, Export, ImportPolicy, exporting, take_in_untrusted
@@ -95,12 +96,6 @@ async def open_snapshot_store(
         finally:
             with trio.move_on_after(ANSWERED_SECONDS, shield=True):
                 await store.disk.record(database.close)
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotDisk(Disk):
-    folder: PackFolder
-    database: SnapshotRecords
 
 
 class Contents(NamedTuple):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gatebus.snapshots.exportwords import Imported
     from gatebus.snapshots.loadingwork import Source
     from gatebus.snapshots.savingwork import Written
-    from gatebus.snapshots.snapshotstore import SnapshotDisk
+    from gatebus.snapshots.snapshotdisk import SnapshotDisk
 
 OWN, SIGNED, ANY = ACCEPTED = ("own", "signed", "any")
 
