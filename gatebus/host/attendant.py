@@ -49,7 +49,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
-    from gatebus.host.busstreams import BusStream, Verdict
+    from gatebus.host.busstreams import BusStream
+    from gatebus.host.connections import Verdict
     from gatebus.host.principals import Principal
     from gatebus.host.statuses import Map
     from gatebus.protocol.streams import Flows

@@ -11,7 +11,6 @@ not, is at most one window each way.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from gatebus.accountbounds import SMALL_DATA
@@ -22,12 +21,11 @@ from gatebus.host.principals import Kind, Principal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gatebus.host.connections import Verdict
     from gatebus.host.instances import Instance
     from gatebus.protocol.streams import Flows, Outflow
     from gatebus.services.origin import Stream
     from gatebus.turn import Turn
-
-Map = dict[str, object]
 
 
 class Carrier(Protocol):
@@ -54,14 +52,6 @@ class Keeper(Protocol):
 
     def left(self, stream: BusStream) -> None:
         """Its link is lost, or it was answered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the channel is answered with: a result, or an error with its code and text."""
-
-    about: Map
-    error: bool = False
 
 
 class BusStream:
@@ -324,6 +314,18 @@ class BusStream:
     def _both_ended(self) -> bool:
         out, into = self.flows
         return (out.stopped or out.end_sent) and (into.stopped or (into.finished is not None and not self._pending))
+
+
+def bus_streams(instance: Instance) -> list[BusStream]:
+    """All streams of the bus that its program may talk to."""
+    return [each for each in instance.connected() if isinstance(each, BusStream)]
+
+
+def claim(instance: Instance) -> BusStream | None:
+    """The connection that a launched WASI program has had from its start, if nobody has it."""
+    stream = instance.claim()
+    assert stream is None or isinstance(stream, BusStream)
+    return stream
 
 
 def _all_sent(out: Outflow) -> bool:

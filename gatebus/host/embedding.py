@@ -22,7 +22,7 @@ from sandbox.tree import File, Tree
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gatebus.host.busstreams import Verdict
+    from gatebus.host.connections import Verdict
     from gatebus.host.hostparts import HostParts
     from gatebus.host.instances import Instance
     from gatebus.host.statuses import Map

@@ -15,7 +15,7 @@ import trio
 from gatebus.accountbounds import STORE_TASKS_EACH
 from gatebus.bounds import STORE_TASKS
 from gatebus.faults import GatebusError, StateRefused
-from gatebus.host.instances import Instance, Order, Runner
+from gatebus.host.instances import Instance
 from gatebus.host.lives.live import let_go, use
 from gatebus.host.quotas import Amounts
 from gatebus.host.refusals import Refusal, as_refusal
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from gatebus.host.quotas import Quotas, Ticket
     from gatebus.host.registry import Registry
     from gatebus.host.requests import Bounds
+    from gatebus.host.runner import Runner
+    from gatebus.host.runorders import Order
     from gatebus.host.statuses import Map
     from gatebus.turn import Turn
     from sandbox.box import Sandbox

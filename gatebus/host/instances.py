@@ -1,81 +1,38 @@
-"""One running program of one principal: from its order to its outcome; a wire.
+"""What is known of one program of one principal, from its order to its outcome; a wire (it cancels a scope of trio, and
+does nothing else).
 
-Where it stands: behind the operations (an Order is checked and paid for), in front of the sandbox. In: an order, an
-image; packets of the program through its exchange. Out: states, logs, a verdict for every stream, a note of each
-change.
-
-Order of one run: admit (a cached image at once, without a cancel scope), start the process, let the first connection
-in, exchange packets until the output has ended, learn the outcome, answer. It runs in the host's nursery and not in a
-client's: a call survives its link as long as its stream does, and a launched instance knows no caller. There is one
-task per program and nothing more; it ends a turn after each batch.
+Where it stands: behind the operations (an Order is checked and paid for), in front of whoever runs it (runner, the life
+loop). In: an order; what became of it. Out: states, logs, a verdict for every connection, a note of each change.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING
 
-import trio
-
-from gatebus.exchange import Exchange
-from gatebus.faults import GatebusError
-from gatebus.host.busstreams import BusStream, Verdict
-from gatebus.host.lives.lifetable import Life
+from gatebus.host.connections import Verdict
 from gatebus.host.lives.live import Live
 from gatebus.host.lives.remains import usage_sum
 from gatebus.host.refusals import Refusal
-from gatebus.host.runorders import Order, check_function
-from gatebus.host.statuses import STARTING, Map, error_map, outcome_map, sandbox_error_map
-from gatebus.services.base import Offer
-from gatebus.services.origin import Client, Door, Origin, Windows
-from gatebus.services.service_table import BUILTIN, World, offers
-from gatebus.switchboard import Switchboard
-from sandbox.errors import SandboxError
-from sandbox.form import Form
+from gatebus.host.statuses import STARTING, outcome_map
+from gatebus.services.origin import Door
 from sandbox.outcome import Cause, Outcome, State, Usage, killed
 from sandbox.setup import Setup
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
-    from gatebus.host.lives.lifeloop import LifeLoop
+    import trio
+
+    from gatebus.host.connections import Connection
     from gatebus.host.quotas import Ticket
-    from gatebus.services.service_table import Builtin
-    from gatebus.turn import Turn
-    from sandbox.box import Sandbox
+    from gatebus.host.runorders import Order
+    from gatebus.host.statuses import Map
     from sandbox.image import Image
     from sandbox.program import Program
     from sandbox.tree import Tree
 
-__all__ = ["Connection", "Instance", "Order", "Runner"]
-
 _NOTHING = Setup()
-
-
-class Admission(Protocol):
-    """Where images come from."""
-
-    def ready(self, module: str, form: Form = Form.PLAIN) -> Image | None:
-        """At once, when it is cached."""
-
-    async def admit(self, order: Order) -> Image:
-        """Fetched and compiled. Raises SandboxError, GatebusError."""
-
-    async def with_stored_files(self, order: Order) -> Setup:
-        """Raises GatebusError, BadSetup."""
-
-
-class Connection(Client, Protocol):
-    """Who is connected to a program: a stream of the bus, or whoever embeds a host."""
-
-    def log(self, source: int, data: bytes) -> bool:
-        """False: nobody was told."""
-
-    def conclude(self, verdict: Verdict) -> None:
-        """The program has ended."""
-
-    def let_go(self) -> None:
-        """Both directions are over."""
 
 
 class Instance:
@@ -116,7 +73,7 @@ class Instance:
         self.door = Door()
         self.call: Connection | None = None  # who waits for its outcome
         self.connections: list[Connection] = []
-        self.unclaimed: BusStream | None = None  # a launched WASI program's one connection, until somebody takes it
+        self.unclaimed: Connection | None = None  # a launched WASI program's one connection, until somebody takes it
         self.personality = ""  # until it is admitted
         self.image: Image | None = None  # found already, until it is started
         self.live = Live(order.manner) if order.manner.suspendable else None
@@ -176,7 +133,7 @@ class Instance:
             raise Refusal("busy", "Too many connections wait for this program already. Try again later.")
         self.connections.append(connection)
 
-    def claim(self) -> BusStream | None:
+    def claim(self) -> Connection | None:
         """The connection that a launched WASI program has had from its start."""
         if self.personality != "wasi" or self.unclaimed is None or self.connections:
             return None
@@ -191,10 +148,9 @@ class Instance:
             self.connections.remove(connection)
         connection.let_go()
 
-    def streams(self) -> list[BusStream]:
+    def connected(self) -> list[Connection]:
         """All that its program may talk to."""
-        found = [each for each in self.connections if isinstance(each, BusStream)]
-        return found if self.unclaimed is None else [*found, self.unclaimed]
+        return self.connections if self.unclaimed is None else [*self.connections, self.unclaimed]
 
     def log(self, source: int, data: bytes) -> None:
         """To whoever is connected; when nobody can be told, it is counted."""
@@ -274,112 +230,3 @@ class Instance:
             each.conclude(self.verdict if each is self.call else ended)
         if self.unclaimed is not None:
             self.unclaimed.conclude(ended)  # what it wrote can still be had for a while
-
-
-class Runner:
-    """Starts programs. `make_world` gives each what its services use; `on_problem` hears of bugs of ours."""
-
-    def __init__(
-        self,
-        box: Sandbox,
-        nursery: trio.Nursery,
-        turn: Turn,
-        admission: Admission,
-        make_world: Callable[[Instance], World],
-    ) -> None:
-        self._box, self._nursery, self._turn = box, nursery, turn
-        self._admission = admission
-        self.make_world = make_world
-        self.on_problem: Callable[[Exception], None] = _raise
-        self.services: Mapping[str, Builtin] = BUILTIN
-        self.pulse: Callable[[], None] = lambda: None  # of traffic, for gatebus.lookout
-        self.loop: LifeLoop | None = None  # of programs that may be stopped
-        self.is_greedy: Callable[[str, float], bool] = lambda account, now: False  # gatebus.host.appetites
-        self.on_rest: Callable[[Instance], None] = lambda instance: None
-
-    def is_ready(self, instance: Instance) -> bool:
-        """Nothing but the machine can prevent its start: the image is there, and its entry is its own choice."""
-        order = instance.order
-        instance.image = self._admission.ready(order.module, order.form)
-        return instance.image is not None and order.setup.function is None and not order.stored
-
-    def start(self, instance: Instance) -> None:
-        self._nursery.start_soon(self._run, instance)
-
-    async def _run(self, instance: Instance) -> None:
-        rests = False
-        try:
-            rests = await self._execute(instance)
-        except SandboxError as fault:
-            instance.refusal = sandbox_error_map(fault)
-        except GatebusError as fault:
-            instance.refusal = error_map(fault.code if isinstance(fault, Refusal) else "internal", fault.text)
-        except Exception as bug:
-            instance.refusal = error_map("internal", "The host failed while it ran this program. Please report it.")
-            self.on_problem(bug)
-        finally:
-            with self._turn:
-                if rests:
-                    self.on_rest(instance)
-                else:
-                    instance.over(trio.current_time())
-
-    async def _execute(self, instance: Instance) -> bool:
-        """True: it is not over, it rests in the store."""
-        if instance.live is not None and instance.live.life is Life.RESUMING:
-            assert self.loop is not None
-            return await self.loop.go_on(instance)
-        order = instance.order
-        image, instance.image = instance.image or self._admission.ready(order.module, order.form), None
-        image = image or await self._admit(instance)
-        if image is None:
-            return False
-        check_function(image, order.setup.function)
-        instance.personality = image.personality
-        setup = await self._admission.with_stored_files(order) if order.stored else order.setup
-        if self.is_greedy(order.principal.account, trio.current_time()):
-            setup = replace(setup, low=True)
-        if instance.live is not None and self.loop is not None:
-            return await self.loop.begin(instance, image, setup, lambda: self._board(instance))
-        async with self._box.start(image, setup, order.limits, instance=order.instance) as program:
-            with self._turn:
-                instance.began(program)
-                exchange = Exchange(program, self._board(instance), self._turn, self.pulse)
-            await exchange.run()
-            outcome = await program.wait()
-            tree = program.tree()
-        if instance.on_tree is not None and tree is not None:
-            instance.files = await instance.on_tree(tree)
-        fault = exchange.fault
-        instance.outcome = outcome if fault is None else replace(outcome, text=fault.text)
-        return False
-
-    async def _admit(self, instance: Instance) -> Image | None:
-        """None: killed meanwhile."""
-        order = instance.order
-        with trio.CancelScope() as scope:
-            instance.admitting(scope)
-            return await self._admission.admit(order)
-        return None
-
-    def _board(self, instance: Instance) -> Switchboard:
-        if instance.personality == "wasi":
-            return self._wasi_board(instance)
-        instance.unclaimed = None
-        board = Switchboard({})
-        for name, offer in offers(self.make_world(instance), board.entries, self.services).items():
-            board.publish(name, offer)
-        return board
-
-    def _wasi_board(self, instance: Instance) -> Switchboard:
-        """It cannot discover services, so that it has none but its origin (0.1 ms of each start)."""
-        if not instance.connections and instance.unclaimed is not None:
-            instance.door.connect(instance.unclaimed)
-        windows, door = Windows(window=instance.order.window), instance.door
-        board = Switchboard({"origin": Offer("0", lambda outlet: Origin(outlet, door, windows))})
-        cast("Origin", board.open("origin")).open_at_start()
-        return board
-
-
-def _raise(problem: Exception) -> None:
-    raise problem

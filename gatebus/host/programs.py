@@ -28,9 +28,9 @@ from sandbox.tree import File, Node, Tree
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from gatebus.host.instances import Order
     from gatebus.host.modulestore import Held, ModuleStore
     from gatebus.host.principals import Principal
+    from gatebus.host.runorders import Order
     from gatebus.host.statuses import Map
     from sandbox.box import Sandbox
     from sandbox.image import Image

@@ -19,7 +19,8 @@ import trio
 
 from gatebus.accountbounds import ENDED_EACH, LEFTOVER_BYTES
 from gatebus.bounds import ENDED_INSTANCES, STREAM_SHARE, STREAM_WINDOW_LEAST, STREAM_WINDOW_MOST
-from gatebus.host.busstreams import BusStream, Verdict
+from gatebus.host.busstreams import BusStream
+from gatebus.host.connections import Verdict
 from gatebus.host.endedstreams import Leftovers
 from gatebus.host.lives.folded import Folded
 from gatebus.host.lives.lifetable import SUSPENDED, Life

@@ -16,7 +16,8 @@ from uuid import uuid4
 
 from gatebus.bounds import ORIGIN_STREAMS
 from gatebus.host import requests
-from gatebus.host.busstreams import BusStream, Verdict
+from gatebus.host.busstreams import BusStream, claim
+from gatebus.host.connections import Verdict
 from gatebus.host.lives.manners import PLAIN, call_manner_untrusted, launch_manner_untrusted
 from gatebus.host.lives.streamkeeping import abandon, kill_program, leave
 from gatebus.host.refusals import Refusal
@@ -111,7 +112,7 @@ def io(parts: HostParts, line: Line, given: Parameters) -> None:
 def _connect(parts: HostParts, line: Line, instance: Instance, given: Parameters) -> None:
     name = requests.id_untrusted(given, "stream")
     parts.registry.check_free(name)
-    stream = instance.claim()
+    stream = claim(instance)
     claimed = stream is not None
     if stream is None:
         stream = _stream(line.flows, name, line, instance, parts)

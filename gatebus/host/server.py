@@ -34,7 +34,6 @@ from gatebus.host.frontdesk import FrontDesk
 from gatebus.host.hostconfig import HostConfig
 from gatebus.host.hostlog import Log, Silence
 from gatebus.host.hostparts import HostParts
-from gatebus.host.instances import Instance, Runner
 from gatebus.host.lives.boards import Boards
 from gatebus.host.lives.keeping import Keeping
 from gatebus.host.lives.lifeloop import LifeLoop
@@ -46,6 +45,7 @@ from gatebus.host.programs import Programs
 from gatebus.host.quotas import Quotas
 from gatebus.host.registry import Registry
 from gatebus.host.requests import Bounds
+from gatebus.host.runner import Runner
 from gatebus.host.sources import Elsewhere
 from gatebus.host.statuses import identity_text
 from gatebus.lookout import Lookout
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from gatebus.faults import GatebusError
+    from gatebus.host.instances import Instance
     from gatebus.services.service_table import Builtin
     from gatebus.web.link import Link
     from sandbox.limits import Limits

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from gatebus.accountbounds import FOLDED_STREAMS
-from gatebus.host.busstreams import BusStream, Verdict
+from gatebus.host.busstreams import BusStream
+from gatebus.host.connections import Verdict
 from gatebus.host.lives.folded import Folded, folded, unfolded
 from gatebus.host.lives.lifetable import Life
 from gatebus.host.lives.manners import Manner, policy_untrusted
@@ -31,8 +32,9 @@ from sandbox.setup import Setup
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gatebus.host.connections import Connection
     from gatebus.host.hostparts import HostParts
-    from gatebus.host.instances import Connection, Instance
+    from gatebus.host.instances import Instance
     from gatebus.host.lives.folded import Line
     from gatebus.host.lives.live import Live
 
@@ -69,7 +71,7 @@ class Folding:
             and live.halted is None
             and live.snapshot is not None
             and not self._parts.lives.keeping.is_writing(instance)
-            and all(self._is_free(instance, each) for each in _connections(instance))
+            and all(self._is_free(instance, each) for each in instance.connected())
         )
 
     def _is_free(self, instance: Instance, connection: Connection) -> bool:
@@ -100,7 +102,9 @@ class Folding:
         if line.streams is None:
             _live(instance).dormant = True
         else:
-            self._parts.registry.awake(instance, connect_again_untrusted(instance, line.streams, self._parts))
+            parts = self._parts
+            streams = connect_again_untrusted(instance, line.streams, parts.turn, parts.stream_broke)
+            parts.registry.awake(instance, streams)
         self._on_rest(instance)
         return instance
 
@@ -159,10 +163,6 @@ def _over(instance: Instance, parts: HostParts) -> BusStream:
     stream = BusStream(b"", instance.order.principal, Flows(Outflow(), Inflow()), parts.turn)
     stream.instance, stream.verdict, stream.answered = instance, Verdict({}), True
     return stream
-
-
-def _connections(instance: Instance) -> list[Connection]:
-    return instance.connections if instance.unclaimed is None else [*instance.connections, instance.unclaimed]
 
 
 def _placed(instance: Instance) -> set[object]:

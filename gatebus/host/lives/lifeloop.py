@@ -19,9 +19,9 @@ from gatebus.exchange import Exchange
 from gatebus.faults import GatebusError
 from gatebus.host.lives.boards import Boards, prepare_door
 from gatebus.host.lives.lifetable import Life, Step
+from gatebus.host.lives.readycopy import NotReady
 from gatebus.host.lives.remains import Leftover, limits_left, usage_sum
 from gatebus.host.lives.streamkeeping import mark_of, streams_of
-from gatebus.host.lives.waitingcopies import NotReady
 from gatebus.host.refusals import Refusal, as_refusal
 from sandbox.errors import BadState, SandboxError
 from sandbox.form import Form
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from gatebus.host.instances import Instance
     from gatebus.host.lives.keeping import Keeping
     from gatebus.host.lives.live import Live
-    from gatebus.host.lives.waitingcopies import Ready
+    from gatebus.host.lives.readycopy import Ready
     from gatebus.host.programs import Programs
     from gatebus.switchboard import Switchboard
     from gatebus.turn import Turn

@@ -8,7 +8,7 @@ alone.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
@@ -23,11 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gatebus.exchange import Exchange
-    from gatebus.host.busstreams import BusStream
-    from gatebus.host.instances import Instance
+    from gatebus.host.connections import Lasting
     from gatebus.host.lives.manners import Manner
+    from gatebus.host.lives.readycopy import Ready
     from gatebus.host.lives.remains import Leftover
-    from gatebus.host.lives.waitingcopies import Ready
     from gatebus.host.statuses import Map
     from gatebus.services.origin import Stream
     from sandbox.program import Program
@@ -104,7 +103,7 @@ class Live:
         self.asleep: list[bytes] = []  # ... by these names
         self.as_stored = b""  # of its streams in the store (folding.mark_of)
         self.failure: Refusal | None = None  # why it could not go on when it last should
-        self.parked: list[tuple[BusStream, Stream]] = []  # whose bytes wait while it is parked
+        self.parked: list[tuple[Lasting, Stream]] = []  # whose bytes wait while it is parked
         self.on_io = self.on_kill = _nothing  # of one that is suspended
         self.wants_files = False
         self.moved, self.active_at = -1, 0.0  # bytes and packets when last looked at, and since when they are so many
@@ -197,14 +196,21 @@ class Live:
         self.refuse_all(Refusal("conflict", "The instance ended before it had stopped."))
 
 
-def live_of(instance: Instance) -> Live:
+class Living(Protocol):
+    """An instance, as far as it matters here."""
+
+    @property
+    def live(self) -> Live | None: ...
+
+
+def live_of(instance: Living) -> Live:
     """Raises Refusal."""
     if instance.live is None:
         raise Refusal("not-suspendable", "It was started as a plain program: it cannot be stopped and go on.")
     return instance.live
 
 
-def stoppable(instance: Instance) -> Live:
+def stoppable(instance: Living) -> Live:
     """Raises Refusal."""
     live = live_of(instance)
     if live.unsuspendable:
@@ -212,20 +218,20 @@ def stoppable(instance: Instance) -> Live:
     return live
 
 
-def use(instance: Instance | None) -> None:
+def use(instance: Living | None) -> None:
     """Somebody is going to wait with it in hand: it must stay what it is (gatebus.host.lives.folding)."""
     if instance is not None and instance.live is not None:
         instance.live.users += 1
 
 
-def let_go(instance: Instance | None) -> None:
+def let_go(instance: Living | None) -> None:
     """He has waited."""
     if instance is not None and instance.live is not None:
         instance.live.users -= 1
 
 
 @contextmanager
-def in_use(instance: Instance) -> Iterator[None]:
+def in_use(instance: Living) -> Iterator[None]:
     use(instance)
     try:
         yield

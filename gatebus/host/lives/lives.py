@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from gatebus.accountbounds import STORED_EACH
 from gatebus.faults import GatebusError
+from gatebus.host.busstreams import bus_streams
 from gatebus.host.lives.carrying import Importing
 from gatebus.host.lives.copies import connect_copy_untrusted
 from gatebus.host.lives.folding import Folding
@@ -96,7 +97,7 @@ class Lives:
         if live.life is Life.PARKED:
             self._release(instance)
         live.step(Step.STOP)
-        for stream in instance.streams():
+        for stream in bus_streams(instance):
             stream.mark()
         instance.door.stay()
         live.exchange.keeps_state = True
@@ -135,7 +136,7 @@ class Lives:
             wish.done.set()
         if instance.killed:
             self._end(instance)
-        elif any(stream.has_news for stream in instance.streams()):
+        elif any(stream.has_news for stream in bus_streams(instance)):
             live.on_io()
 
     def _rests(self, instance: Instance) -> None:
@@ -246,7 +247,8 @@ class Lives:
             live.dormant = False
             live.as_stored = mark_of(left.streams)
             if live.inherited is None or live.inherited.id != left.saved.id:
-                streams = connect_again_untrusted(instance, left.streams, self._parts)
+                parts = self._parts
+                streams = connect_again_untrusted(instance, left.streams, parts.turn, parts.stream_broke)
             else:
                 streams = []
                 connect_copy_untrusted(self._parts, instance, left)
@@ -285,7 +287,7 @@ class Lives:
         """What comes for it waits here."""
         live = live_of(instance)
         live.step(Step.PARK)
-        for stream in instance.streams():
+        for stream in bus_streams(instance):
             stream.mark()
             if (held := stream.rests()) is not None:
                 live.parked.append((stream, held))

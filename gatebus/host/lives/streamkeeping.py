@@ -10,15 +10,19 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from gatebus.host.busstreams import BusStream, Verdict
+from gatebus.host.busstreams import BusStream
+from gatebus.host.connections import Verdict
 from gatebus.host.lives.streamwords import AT_THE_DOOR, StreamKept, streams_bytes, streams_untrusted
 from gatebus.host.principals import Kind, Principal
 from gatebus.protocol.streams import Flows, Inflow, Outflow
 
 if TYPE_CHECKING:
-    from gatebus.host.hostparts import HostParts
+    from collections.abc import Callable
+
     from gatebus.host.instances import Instance
     from gatebus.turn import Turn
+
+    Broken = Callable[[BusStream, Exception], None]
 
 
 def streams_of(instance: Instance) -> bytes:
@@ -33,12 +37,14 @@ def mark_of(streams: bytes) -> bytes:
     return blake2b(streams, digest_size=16).digest()
 
 
-def connect_again_untrusted(instance: Instance, data: bytes, parts: HostParts) -> list[BusStream]:
-    """Of an instance that comes back after its host was stopped: its streams, in their places. Raises StateRefused."""
+def connect_again_untrusted(instance: Instance, data: bytes, turn: Turn, on_broken: Broken) -> list[BusStream]:
+    """Of an instance that comes back after its host was stopped: its streams, in their places. `on_broken`: of each.
+    Raises StateRefused.
+    """
     streams = []
     for kept in streams_untrusted(data):
-        stream = _made(kept, instance, parts.turn)
-        stream.on_broken = parts.stream_broke
+        stream = _made(kept, instance, turn)
+        stream.on_broken = on_broken
         _place(instance, kept.number, stream)
         if not kept.name:
             instance.unclaimed = stream

@@ -27,79 +27,21 @@ from gatebus.accountbounds import (
     READY_SECONDS,
 )
 from gatebus.faults import GatebusError
+from gatebus.host.lives.readycopy import Ready
 from gatebus.host.quotas import Amounts
 from gatebus.host.refusals import Refusal
 from sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from gatebus.host.hostparts import HostParts
     from gatebus.host.instances import Instance
-    from gatebus.host.quotas import Ticket
     from sandbox.limits import Limits
     from sandbox.program import Program
     from sandbox.programcontext import Running
 
 Key = tuple[str, bytes]
-# A copy that does not end at once when it is killed is the sandbox's problem, and told of there.
-_END_SECONDS = 5.0
-
-
-class NotReady(GatebusError):
-    """This copy cannot be had: another way must be gone. Nobody outside hears of it."""
-
-
-class Ready:
-    """One copy. In the place of a Running: whoever enters it has the process; who does not gives it back."""
-
-    def __init__(self, running: Running, ticket: Ticket) -> None:
-        self._running, self.ticket = running, ticket
-        self._program: Program | None = None
-        self.begun = trio.Event()
-        self.wanted = trio.Event()
-        self.settled = trio.Event()  # it was entered or given back
-        self.taken = False
-
-    async def begin(self) -> Program:
-        try:
-            self._program = await self._running.ahead()
-        finally:
-            self.begun.set()
-        return self._program
-
-    async def __aenter__(self) -> Program:
-        """Raises NotReady."""
-        try:
-            await self.begun.wait()
-            if self._program is None or self._program.ended or self.settled.is_set():
-                raise NotReady("The copy has ended.")
-            await self._program.unpark()
-            program = await self._running.__aenter__()
-            self.taken = True
-            return program
-        finally:
-            self.settled.set()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._running.__aexit__(kind, error, trace)
-
-    def give_back(self) -> None:
-        """Nobody will enter it."""
-        self.wanted.set()
-        self.settled.set()
-
-    async def aclose(self) -> None:
-        """Never raises what the sandbox says of it: nobody waits for this copy any more."""
-        if not self.taken:
-            with (
-                suppress(SandboxError),
-                trio.CancelScope(shield=True, deadline=trio.current_time() + _END_SECONDS),
-            ):
-                await self._running.aclose()
 
 
 class Shelf:

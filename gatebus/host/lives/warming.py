@@ -34,7 +34,8 @@ from sandbox.outcome import Usage
 from sandbox.setup import Setup
 
 if TYPE_CHECKING:
-    from gatebus.host.busstreams import BusStream, Verdict
+    from gatebus.host.busstreams import BusStream
+    from gatebus.host.connections import Verdict
     from gatebus.host.hostparts import HostParts
     from gatebus.host.instances import Instance
     from gatebus.host.lives.remains import Leftover
