@@ -12,6 +12,7 @@ in one cancel scope, which ends when somebody wants more.
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from time import perf_counter
 from typing import Protocol
 
@@ -96,6 +97,15 @@ class Exchange:
     def hold(self, on_packets: Callable[[], None]) -> None:
         """The program waits and reads nothing: what is for it stays here, and this is told of it. Until `release`."""
         self._board.on_queued = on_packets
+
+    def watch(self, on_packets: Callable[[], None]) -> None:
+        """This is told of what others send to the program, which gets it all the same. Until `release`."""
+        self._board.on_queued = partial(self._seen, on_packets)
+
+    def _seen(self, on_packets: Callable[[], None]) -> None:
+        if not self._stepping:
+            on_packets()
+        self._queued()
 
     def release(self) -> None:
         self._board.on_queued = self._queued

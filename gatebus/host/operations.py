@@ -18,6 +18,7 @@ from gatebus.bounds import LISTED_INSTANCES
 from gatebus.host import requests, runoperations, storeoperations
 from gatebus.host.attendant import Nobody
 from gatebus.host.lives import filedoperations, lifeoperations
+from gatebus.host.lives.storedends import delete_halted
 from gatebus.host.refusals import Refusal
 from gatebus.host.statuses import fitting, sandbox_error_map
 from sandbox.errors import SandboxError
@@ -78,6 +79,8 @@ def kill(parts: HostParts, line: Line, given: Parameters) -> None:
     """Answered when it has ended."""
     instance = _own(parts, line, given)
     instance.kill()
+    if instance.live is not None:
+        instance.live.goes_back = False
     if instance.ended_at is not None:
         line.result(instance.status())
     else:
@@ -107,8 +110,18 @@ def delete(parts: HostParts, line: Line, given: Parameters) -> None:
     instance = _own(parts, line, given)
     if instance.ended_at is None:
         raise Refusal("conflict", "The instance runs. Kill it first.")
-    parts.registry.forget(instance)
-    line.result(instance.status())
+    if instance.live is None or instance.live.halted is None:
+        parts.registry.forget(instance)
+        line.result(instance.status())
+        return
+
+    async def work() -> None:
+        await delete_halted(parts, instance)
+        with parts.turn:
+            if line.open:
+                line.result(instance.status())
+
+    parts.answer_later(line, work, instance)
 
 
 def _own(parts: HostParts, line: Line, given: Parameters) -> Instance:

@@ -39,7 +39,7 @@ from gatebus.host.lives.keeping import Keeping
 from gatebus.host.lives.lifeloop import LifeLoop
 from gatebus.host.lives.live import lived
 from gatebus.host.lives.lives import Lives
-from gatebus.host.lives.recovering import put_away, recover
+from gatebus.host.lives.recovering import left_behind, put_away, recover
 from gatebus.host.modulestore import open_module_store
 from gatebus.host.programs import Programs
 from gatebus.host.quotas import Quotas
@@ -75,7 +75,6 @@ if TYPE_CHECKING:
     from sandbox.limits import Limits
 
 AGENT = "gatebus"
-_STOPPED = "The host stopped before the program had ended."
 
 
 def nobody(_key: bytes) -> str | None:
@@ -269,7 +268,7 @@ class Host:
             await put_away(parts)
             await self._until_idle()
         for instance in parts.registry.active():
-            instance.kill(_STOPPED)
+            instance.kill(left_behind(instance))
         with trio.move_on_after(FAREWELL_SECONDS):
             await self._until_idle()
             async with trio.open_nursery() as nursery:

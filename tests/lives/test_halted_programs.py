@@ -203,8 +203,8 @@ async def test_what_it_has_left_goes_with_its_instance(image_directory: Path, tm
         await bus.ask("delete", instance=ONE)
         keeping = world.host.parts.lives.keeping
         assert keeping.store is not None
+        assert await keeping.store.records.get(ONE) is None, "what is answered is so after a crash, too"
         await gone(bus)
-        assert await keeping.store.records.get(ONE) is None
 
 
 async def gone(bus: Talker) -> None:

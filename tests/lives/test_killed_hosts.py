@@ -42,7 +42,7 @@ class Lives:
 
     def __init__(self, template: subprocess.Popen[str], folder: Path) -> None:
         self.passed: set[str] = set()
-        self.pid = 0
+        self._pid: int | None = None  # of the present one
         self._template, self._folder, self._count = template, folder, 0
 
     def begin(self, place: str = "", times: int = 0) -> str:
@@ -52,7 +52,7 @@ class Lives:
         wanted = {"data": f"{self._folder}/data", "socket": socket, "place": place, "times": times}
         assert self._template.stdin is not None
         print(json.dumps(wanted), file=self._template.stdin, flush=True)
-        self.pid = int(self._hear("life"))
+        self._pid = int(self._hear("life"))
         return socket if self._hear("ready", "over") == "" else ""
 
     def passes(self, place: str) -> None:
@@ -61,10 +61,12 @@ class Lives:
             self._hear("passed")
 
     def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
+        assert self._pid is not None, "none has begun, or it is over"
+        os.kill(self._pid, signal.SIGKILL)
 
     def over(self) -> None:
         """It was killed, and did not end otherwise."""
+        self._pid = None
         assert int(self._hear("over")) == signal.SIGKILL
 
     def _hear(self, *wanted: str) -> str:

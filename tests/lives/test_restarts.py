@@ -9,7 +9,9 @@ import trio
 from liveworld import CHAIN, chained, digest, live_world
 from test_live_instances import ONE, TWO, connect, ended, launch
 
+from gatebus.host.hostconfig import HostConfig
 from gatebus.host.lives.recovering import put_away
+from gatebus.host.refusals import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -85,6 +87,34 @@ async def test_at_a_graceful_stop_what_runs_is_stored_and_runs_again(image_direc
         stream = await bus.attach(stream).until(lambda each: each.accepted)
         stream.write(b" world")
         assert await ended(stream) == chained(b"hello world")
+
+
+async def test_what_cannot_be_stored_at_a_graceful_stop_goes_back_to_what_was_stored_before(
+    image_directory: Path, tmp_path: Path
+) -> None:
+    config = HostConfig(stop_seconds=0.05)
+    async with live_world(image_directory, tmp_path, config=config) as world, world.talker() as bus:
+        stream = await launch(bus)
+        await bus.ask("snapshot", instance=ONE)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(world.host.parts.lives.keeping, "rescue", full)
+            world.host.stop()
+            await world.host.stopped()
+        told = (await stream.result())["ended"]
+        assert (told["state"], told["text"]) == (
+            "KILLED",
+            "The host stopped before the program had ended. It goes on from what was last stored of it when the host "
+            "is there again.",
+        )
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        assert (await until(bus, ONE, state="RUNNING"))["recovered"]
+        stream = await bus.attach(stream).until(lambda each: each.accepted)
+        stream.write(b" world")
+        assert await ended(stream) == chained(b"hello world")
+
+
+async def full(*_: object) -> None:
+    raise Refusal("busy", "The disk is full.")
 
 
 async def test_one_that_was_suspended_is_suspended_after_a_graceful_stop(image_directory: Path, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from gatebus.host.lives.recordsof import record_of
 from gatebus.host.lives.remains import SavedAs, leftover_untrusted, limits_map, usage_told
 from gatebus.host.refusals import Refusal, as_refusal
 from gatebus.snapshots.savedwords import CHECKPOINT, RUNNING, SNAPSHOT, STORED, SUSPENDED, WARM, Change, Saved
+from sandbox.outcome import Cause
 from sandbox.suspended import Suspended
 
 if TYPE_CHECKING:
@@ -298,8 +299,8 @@ class Keeping:
             async with self.alone(instance):
                 await self._put(instance, STORED)
 
-    async def not_copied(self, instance: Instance) -> None:
-        """Another one of its id was there first. Raises GatebusError."""
+    async def unrecord(self, instance: Instance) -> None:
+        """Another one of its id was there first, or it is deleted. Raises GatebusError."""
         async with self.alone(instance):
             await self._unrecord(instance)
 
@@ -349,14 +350,14 @@ class Keeping:
         live = _live(instance)
         if live.life is Life.ENDED:
             await self._unrecord(instance)
-            if live.snapshot is not None and live.snapshot not in live.kept:
+            if live.revision == 0 and live.snapshot is not None and live.snapshot not in live.kept:
                 await self.forget(instance, live.snapshot)
         elif live.life is not Life.STORED and not live.runs:
             await self._put(instance, RUNNING)
 
     async def _unrecord(self, instance: Instance) -> None:
         live = _live(instance)
-        if live.revision:
+        if live.revision and not _goes_back(instance):
             await self.store.records.delete(instance.id, live.revision)
             live.revision = 0
 
@@ -376,6 +377,11 @@ class Keeping:
         finally:
             if not lock.locked():
                 self._busy.pop(instance.id, None)
+
+
+def _goes_back(instance: Instance) -> bool:
+    """Unless it has ended by itself just then."""
+    return _live(instance).goes_back and (instance.outcome is None or instance.outcome.cause is Cause.KILLED)
 
 
 def is_recorded(instance: Instance) -> bool:

@@ -67,9 +67,10 @@ class Live:
 
     __slots__ = (
         "_changed", "active_at", "again", "as_stored", "asleep", "before", "copies", "dormant", "exchange", "failure",
-        "function", "halted", "how", "inherited", "kept", "left", "life", "lives", "manner", "module", "moved", "names",
-        "on_io", "on_kill", "origin", "parked", "parks", "policy", "program", "ready", "recovered", "revision", "runs",
-        "snapshot", "stops", "stored", "unsuspendable", "users", "wants_files", "wishes",
+        "function", "goes_back", "halted", "how", "inherited", "kept", "left", "life", "lives", "manner", "module",
+        "moved", "names", "on_io", "on_kill", "origin", "parked", "parking", "parks", "policy", "program", "ready",
+        "recovered", "revision", "runs", "snapshot", "stops", "stored", "touched", "unsuspendable", "users", "waking",
+        "wants_files", "wishes",
     )  # fmt: skip
 
     def __init__(self, manner: Manner) -> None:
@@ -78,6 +79,8 @@ class Live:
         self.how, self.lives = Lifecycle.STARTED, 0  # how often it has gone on in another process,
         self.copies = 0  # ... and how often of these only because a copy of it was wanted
         self.users = 0  # who wait with it in hand: it must stay what it is
+        self.waking = self.parking = 0  # how many are about to wake it, or to park it
+        self.touched = False  # somebody has connected, or any packet come, since it was told to stand still
         self.halted: int | None = None  # with this result, and what it goes on from is what it had left then
         self.function: str | None = None  # which it runs on that now
         self.module = ""  # SHA-256 of its program in hex, once it is there
@@ -97,6 +100,7 @@ class Live:
         self.revision = 0  # of its record
         self.names: list[bytes] = []  # of the streams in `snapshot`
         self.runs = False  # so its record says
+        self.goes_back = False  # its host stops while it runs: what is stored of it stays on record
         self.again = False  # it was stored because the host stops
         self.kept: list[bytes] = []  # its checkpoints, the oldest first
         self.dormant = False  # its streams are in the store alone
@@ -113,12 +117,42 @@ class Live:
         """Raises WrongStep. Whoever waits for a change looks again."""
         self.life = after(self.life, step)
         self.forget_callbacks()
+        self.look_again()
+
+    def forget_callbacks(self) -> None:
+        self.on_io = self.on_kill = _nothing
+
+    def look_again(self) -> None:
+        """Whoever waits for a change."""
         if self._changed is not None:
             self._changed.set()
             self._changed = None
 
-    def forget_callbacks(self) -> None:
-        self.on_io = self.on_kill = _nothing
+    @contextmanager
+    def being_woken(self) -> Iterator[None]:
+        """Whoever wants it to stand still waits until it runs: so his answer is the last word."""
+        self.waking += 1
+        try:
+            yield
+        finally:
+            self.no_longer_woken()
+
+    def no_longer_woken(self) -> None:
+        self.waking -= 1
+        self.look_again()
+
+    @contextmanager
+    def being_parked(self) -> Iterator[None]:
+        """Whoever wants it to run waits until it stands still."""
+        self.parking += 1
+        try:
+            yield
+        finally:
+            self.parking -= 1
+            self.look_again()
+
+    def is_touched(self) -> None:
+        self.touched = True
 
     async def changed(self) -> None:
         if self._changed is None:

@@ -61,11 +61,12 @@ class Lives:
         live = stoppable(instance)
         _ = self.keeping.store
         self._check_stored(instance)
-        while live.life in ON_ITS_WAY - {Life.STOPPING}:
+        while live.waking or live.life in ON_ITS_WAY - {Life.STOPPING}:
             await live.changed()
         if live.life is Life.STORED:
             return
-        live.again = again
+        live.again, live.parks = again, False
+        _mark(instance)
         await self._wish(instance, Wish(store=True))
 
     async def copy(self, instance: Instance) -> Leftover:
@@ -89,16 +90,14 @@ class Lives:
 
     def _order_stop(self, instance: Instance) -> None:
         live = stoppable(instance)
-        if live.life is Life.STOPPING:
-            return
-        assert live.program is not None
+        if live.life is Life.STOPPING or live.program is None:
+            return  # or it ends just now, and then whoever waits hears of it
         assert live.exchange is not None
         live.parks = live.life is Life.PARKED and not any(wish.store for wish in live.wishes)
-        if live.life is Life.PARKED:
-            self._release(instance)
+        self._release(instance)
+        if live.parks:
+            _watch(live)
         live.step(Step.STOP)
-        for stream in bus_streams(instance):
-            stream.mark()
         instance.door.stay()
         live.exchange.keeps_state = True
         self._parts.nursery.start_soon(self._stop, live, live.program)
@@ -136,7 +135,7 @@ class Lives:
             wish.done.set()
         if instance.killed:
             self._end(instance)
-        elif any(stream.has_news for stream in bus_streams(instance)):
+        elif live.failure is None and _has_news(instance):  # after a failure the next bytes call it again
             live.on_io()
 
     def _rests(self, instance: Instance) -> None:
@@ -157,11 +156,11 @@ class Lives:
     async def resume(self, instance: Instance) -> None:
         """It runs when it returns. Raises Refusal."""
         live = live_of(instance)
-        with in_use(instance):
-            while live.life is not Life.RUNNING:
+        with in_use(instance), live.being_woken():
+            while live.life is not Life.RUNNING or live.parking:
                 if live.life is Life.ENDED:
                     raise Refusal("conflict", why_not(live))
-                if live.life is Life.PARKED:
+                if live.life is Life.PARKED and live.program is not None:
                     await self.unpark(instance)
                 elif live.life is Life.STORED:
                     await self._go_on(instance)
@@ -174,6 +173,8 @@ class Lives:
         if live.life is not Life.STORED:
             return  # somebody else was first
         try:
+            if self._parts.stopping:
+                raise Refusal("stopping", "The host is about to stop. Try again later, or at another host.")
             self.wake(instance)
             await live.settled()
             if live.failure is not None:
@@ -208,10 +209,14 @@ class Lives:
         if live.policy.wake is Wake.NEVER or self._parts.stopping:
             return
         live.on_io = _already
-        if live.life is Life.PARKED:
-            self._soon(self.unpark, instance)
-        elif live.life is Life.STORED:
-            self._soon(self.resume, instance)
+        live.waking += 1  # from now on, and not when its task begins
+        self._soon(self._woken, instance)
+
+    async def _woken(self, instance: Instance) -> None:
+        try:
+            await self.resume(instance)
+        finally:
+            live_of(instance).no_longer_woken()
 
     def _soon(self, what: Wished, instance: Instance) -> None:
         use(instance)
@@ -256,45 +261,62 @@ class Lives:
 
     def touched(self, instance: Instance) -> None:
         """Somebody connects or comes back to it."""
-        if instance.live is not None and instance.live.life in (Life.PARKED, Life.STORED):
+        if instance.live is None:
+            return
+        if instance.live.life in (Life.PARKED, Life.STORED):
             self._called(instance)
+        else:
+            instance.live.is_touched()  # it may be about to stand still
 
     # Parking.
 
     async def park(self, instance: Instance) -> None:
         """Raises Refusal."""
         live = live_of(instance)
-        while live.life in ON_ITS_WAY:
+        while live.waking or live.life in ON_ITS_WAY:
             await live.changed()
-        if live.life is not Life.RUNNING:
-            if live.life is Life.ENDED:
-                raise Refusal("conflict", "The instance has ended.")
-            return
-        assert live.program is not None
-        try:
-            await live.program.park()
-        except BrokenProgram as ended:
-            raise as_refusal(ended) from None
         if live.life is Life.RUNNING:
-            self._hold(instance)
-            self._parts.events.note("suspended", instance)
+            _mark(instance)
+            await self._park(instance)
+        if live.life is Life.ENDED:
+            raise Refusal("conflict", "The instance has ended.")
 
     def park_again(self, instance: Instance) -> None:
-        """It was parked when somebody wanted a copy (LifeLoop.on_parked)."""
-        self._soon(self.park, instance)
+        """It was parked when somebody wanted a copy (LifeLoop.on_parked). What has come for it since wakes it."""
+        live = live_of(instance)
+        if live.waking or (live.policy.wake is not Wake.NEVER and _has_news(instance)):
+            self._parts.events.note("resumed", instance)
+        else:
+            self._soon(self._park, instance)
+
+    async def _park(self, instance: Instance) -> None:
+        """After a copy that somebody wants meanwhile, too; what comes meanwhile wakes it."""
+        live = live_of(instance)
+        with live.being_parked():
+            while live.life is Life.RUNNING and not live.waking and live.program is not None:
+                _watch(live)
+                try:
+                    await live.program.park()
+                except BrokenProgram as ended:
+                    raise as_refusal(ended) from None
+                if live.life is Life.RUNNING:
+                    self._hold(instance)
+                await live.settled()
 
     def _hold(self, instance: Instance) -> None:
         """What comes for it waits here."""
         live = live_of(instance)
         live.step(Step.PARK)
         for stream in bus_streams(instance):
-            stream.mark()
             if (held := stream.rests()) is not None:
                 live.parked.append((stream, held))
         self.minding.mind(instance)
         live.on_io = partial(self._called, instance)
         if live.policy.wake is Wake.ANY and live.exchange is not None:
             live.exchange.hold(live.on_io)
+        self._parts.events.note("suspended", instance)
+        if _has_news(instance):
+            live.on_io()
 
     async def unpark(self, instance: Instance) -> None:
         """Raises Refusal."""
@@ -336,6 +358,23 @@ class Lives:
         if live.life is Life.RUNNING:
             await self.keeping.checkpoint(instance, await self.copy(instance))
             self._parts.events.note("snapshot", instance)
+
+
+def _mark(instance: Instance) -> None:
+    """Only what comes for it from now on wakes it."""
+    live_of(instance).touched = False
+    for stream in bus_streams(instance):
+        stream.mark()
+
+
+def _watch(live: Live) -> None:
+    """What others than its clients send to a program that any packet wakes."""
+    if live.policy.wake is Wake.ANY and live.exchange is not None:
+        live.exchange.watch(live.is_touched)
+
+
+def _has_news(instance: Instance) -> bool:
+    return live_of(instance).touched or any(stream.has_news for stream in bus_streams(instance))
 
 
 def _already() -> None:

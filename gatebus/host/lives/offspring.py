@@ -64,7 +64,7 @@ class Offspring:
             instance = await self._made(principal, wanted, snapshot, given)
             await self._keeping.copied(instance)
             if self._parts.registry.known(wanted) is not None:  # launched meanwhile
-                await self._keeping.not_copied(instance)
+                await self._keeping.unrecord(instance)
                 raise Refusal("conflict", _THERE_IS_ONE)
             self._parts.lives.enter(instance)
             return instance

@@ -21,7 +21,7 @@ from gatebus.accountbounds import RECOVERED_AT_ONCE
 from gatebus.faults import GatebusError
 from gatebus.host.lives.copies import order_of
 from gatebus.host.lives.lifetable import Life
-from gatebus.host.lives.live import let_go, use
+from gatebus.host.lives.live import let_go, live_of, use
 from gatebus.host.lives.manners import Manner
 from gatebus.host.lives.remains import SavedAs, described_untrusted, usage_untrusted
 from gatebus.host.principals import Kind, Principal
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from gatebus.snapshots.savedwords import Record, SnapshotLine
 
 _OWN = ("tags", "limits", "open", "policy")  # what a record says goes before what the snapshot says
+_STOPPED = "The host stopped before the program had ended."
+_GOES_BACK = f"{_STOPPED} It goes on from what was last stored of it when the host is there again."
 _LOST = "The host ended unexpectedly while the program ran, and nothing of it had been stored."
 
 
@@ -54,6 +56,7 @@ async def recover(parts: HostParts) -> None:
         keeping.points.reached("life-recovered")
         if instance is not None and record.state == RUNNING:
             use(instance)
+            live_of(instance).waking += 1
             again.append(instance)
         elif instance is not None:
             parts.lives.folding.look_at(instance)
@@ -131,6 +134,7 @@ async def _run_again(parts: HostParts, instances: list[Instance]) -> None:
         async with room:
             await parts.lives.try_to(parts.lives.resume, instance)
         let_go(instance)
+        live_of(instance).no_longer_woken()
 
     async with trio.open_nursery() as nursery:
         for each in instances:
@@ -149,6 +153,15 @@ async def put_away(parts: HostParts) -> None:
         for each in parts.registry.running():
             if each.live is not None and not each.live.unsuspendable and not each.order.manner.transient:
                 nursery.start_soon(one, each)
+
+
+def left_behind(instance: Instance) -> str:
+    """At a graceful stop: one that could not be put away. Why it ends; what is stored of it stays on record."""
+    live = instance.live
+    if live is None or instance.killed or not live.revision or live.snapshot is None:
+        return _STOPPED
+    live.goes_back = True
+    return _GOES_BACK
 
 
 def _principal(record: Record) -> Principal:

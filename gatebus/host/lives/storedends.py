@@ -1,7 +1,7 @@
 """The end of an instance that has no process; a wire.
 
-Where it stands: behind `kill`, in front of the store. In: an instance that is stored. Out: whoever waits for its end
-hears of it, once it is on record: it cannot come back when the host crashes just then.
+Where it stands: behind `kill` and `delete`, in front of the store. In: an instance that is stored, or has halted. Out:
+whoever waits for its end hears of it, once it is on record: it cannot come back when the host crashes just then.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import trio
 
 from gatebus.faults import GatebusError
 from gatebus.host.lives.lifetable import Life
+from gatebus.host.lives.live import live_of
+from gatebus.host.refusals import Refusal
 from sandbox.outcome import Cause, killed
 
 if TYPE_CHECKING:
@@ -26,6 +28,21 @@ async def end_stored(parts: HostParts, instance: Instance) -> None:
         with parts.turn:
             instance.outcome = killed(Cause.KILLED)
             instance.over(trio.current_time())
+
+
+async def delete_halted(parts: HostParts, instance: Instance) -> None:
+    """One whose function has returned, with what it has left. Raises GatebusError."""
+    live, keeping = live_of(instance), parts.lives.keeping
+    if (halted := live.halted) is None:
+        raise Refusal("conflict", "Somebody else has resumed or deleted it meanwhile.")
+    live.halted = None  # nobody calls it again
+    try:
+        await keeping.unrecord(instance)
+    except GatebusError:
+        live.halted = halted
+        raise
+    keeping.over(instance)
+    parts.registry.forget(instance)
 
 
 async def _rouse(parts: HostParts, instance: Instance) -> None:
