@@ -22,7 +22,7 @@ import trio
 from lifedriver import STEPS, Driver, talking
 
 from gatebus.failpoints import COLLECT, DROP, IMPORT, LIVES, LOAD, RECORD, SAVE
-from gatebus.web.link import LinkClosed
+from gatebus.web.link import CannotConnect, LinkClosed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ KILLS = int(os.environ.get("GATEBUS_KILLS", "0"))  # at each place; none: at a f
 PLACES = SAVE + LOAD + DROP + COLLECT + RECORD + IMPORT + LIVES
 FEW = ("life-stopped", "save-committing", "save-committed", "life-began", "life-recovered", "import-whole")
 AT_THE_START = "life-recovered"
-LONG = 300  # steps of one life: each place comes within a tenth of it
+LONG = 3_000  # steps of one life: each place comes within a tenth of it
 
 
 class Lives:
@@ -64,6 +64,11 @@ class Lives:
         assert self._pid is not None, "none has begun, or it is over"
         os.kill(self._pid, signal.SIGKILL)
 
+    def end(self) -> None:
+        """Whatever has become of the test."""
+        if self._pid is not None:
+            self.kill()
+
     def over(self) -> None:
         """It was killed, and did not end otherwise."""
         self._pid = None
@@ -87,9 +92,11 @@ def killed_often(images: Path, folder: Path) -> Iterator[Lives]:
     pipe = subprocess.PIPE
     (folder / "data").mkdir(mode=0o700)
     with subprocess.Popen(line, env=surroundings, stdin=pipe, stdout=pipe, text=True) as template:
+        lives = Lives(template, folder)
         try:
-            yield Lives(template, folder)
+            yield lives
         finally:
+            lives.end()
             assert template.stdin is not None
             template.stdin.close()
 
@@ -106,6 +113,8 @@ async def lived(lives: Lives, driver: Driver, place: str, times: int) -> None:
                 await driver.judge(bus)
                 await driver.work(bus, LONG)
                 raise AssertionError(f"{place} was not passed {times} times")
+        except* CannotConnect:
+            pass  # it was killed before anybody could connect
         except* LinkClosed:
             driver.hear()
         lives.over()

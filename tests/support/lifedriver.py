@@ -70,6 +70,7 @@ class Driver:
             if not self.history.instances[instance].lost:
                 await self.connect(bus, instance)
             return
+        self.history.comes(instance)
         again = await bus.attach(stream).until(lambda each: each.accepted or each.answer)
         accepted = again.accepted is not None
         assert accepted or isinstance(again.answer, Error), again.answer
@@ -84,10 +85,15 @@ class Driver:
     async def work(self, bus: Talker, steps: int) -> None:
         for _ in range(steps):
             choices = [each for each in CHOICES if self._possible(each)]
-            step = self.dice.choices(choices, [CHOICES[each] for each in choices])[0]
+            step = self.dice.choices(choices, [self._weight(each) for each in choices])[0]
             await STEPS[step](self, bus)
             self.done[step] = self.done.get(step, 0) + 1
             self.hear()
+
+    def _weight(self, step: str) -> int:
+        """Where many snapshots are, some go: so that there is room for others."""
+        there = sum(bool(each.there) for each in self.history.shots.values())
+        return CHOICES[step] * (2 if step == "drop" and there > SHOTS // 2 else 1)
 
     def _possible(self, step: str) -> bool:
         history = self.history
@@ -111,7 +117,7 @@ class Driver:
 
     async def asked(self, bus: Talker, asked: Asked, **given: object) -> dict[str, Any] | None:
         """None: refused, which some may be: an instance can end or be on its way to that."""
-        channel = bus.open(asked.what, given, 0)
+        channel = bus.open(asked.what if asked.what != "park" else "suspend", given, 0)
         await channel.until(lambda each: each.answer)
         self.hear()
         if isinstance(channel.answer, Error):
@@ -143,8 +149,11 @@ class Driver:
         await self.connect(bus, instance)
 
     async def connect(self, bus: Talker, instance: bytes) -> None:
+        self.history.comes(instance)
         channel = await bus.io(instance).until(lambda each: each.accepted or each.answer)
-        if channel.accepted is not None:
+        if channel.accepted is None:
+            self.history.coming = None
+        else:
             self.history.connected(instance)
             self.streams[instance] = channel
             await self._feed(instance, 1)
@@ -246,6 +255,7 @@ STEPS: dict[str, Callable[[Driver, Talker], Awaitable[None]]] = {
     "launch": Driver.launch,
     "feed": Driver.feed,
     "suspend": lambda self, bus: self.on_one(bus, "suspend"),
+    "park": lambda self, bus: self.on_one(bus, "park", depth="parked"),
     "resume": lambda self, bus: self.on_one(bus, "resume"),
     "snapshot": lambda self, bus: self.on_one(bus, "snapshot"),
     "clone": Driver.clone,
@@ -257,8 +267,8 @@ STEPS: dict[str, Callable[[Driver, Talker], Awaitable[None]]] = {
     "kill": Driver.kill,
 }
 CHOICES = {
-    "launch": 2, "feed": 8, "suspend": 4, "resume": 3, "snapshot": 2, "clone": 1, "restore": 2, "drop": 1,
-    "carry": 1, "keep": 1, "end": 1, "kill": 1,
+    "launch": 2, "feed": 8, "suspend": 4, "park": 2, "resume": 3, "snapshot": 2, "clone": 1, "restore": 2, "drop": 1,
+    "carry": 2, "keep": 1, "end": 1, "kill": 1,
 }  # fmt: skip
 
 

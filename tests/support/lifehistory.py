@@ -133,9 +133,7 @@ class Seen:
 
 @dataclass(slots=True)
 class Asked:
-    """An operation that was begun; `mark`: as its instance was then. `quiet`: nothing was under way that wakes it.
-    `wanted`: instances that it makes.
-    """
+    """An operation that was begun; `mark`, `quiet`: as its instance was then. `wanted`: instances that it makes."""
 
     what: str
     instance: bytes | None
@@ -162,10 +160,16 @@ class History:
     asked: list[Asked] = field(default_factory=list)
     ended: set[bytes] = field(default_factory=set)
     unknown: int = 0  # snapshots that were asked for and not answered when the host died
+    coming: bytes | None = None  # the instance that its client connects to, and has no answer yet
 
     # Bytes.
 
+    def comes(self, instance: bytes) -> None:
+        """Its client connects to it, or comes back for its stream: from now on that may wake it."""
+        self.coming = instance
+
     def connected(self, instance: bytes) -> None:
+        self.coming = None
         self.instances[instance].stream = True
         self.instances[instance].is_woken()
 
@@ -192,7 +196,7 @@ class History:
         self.asked.append(asked)
         seen = self.instances.get(instance) if instance is not None else None
         if seen is not None:
-            asked.mark, asked.quiet = seen.mark(), seen.owed() == 0 and seen.may != EITHER
+            asked.mark, asked.quiet = seen.mark(), seen.owed() == 0
             _goes(what, seen)
         if what == "drop" and snapshot is not None:
             self.shots[snapshot].there = None
@@ -249,6 +253,9 @@ class History:
     def died(self) -> None:
         self.unknown += sum(each.what in ("snapshot", "import") for each in self.asked)
         self.asked.clear()
+        if self.coming is not None:
+            self.instances[self.coming].is_woken()
+            self.coming = None
 
     def found(self, instance: bytes, state: str) -> bool:
         """What it is (GONE: it is not known, or has ended) when the host is there again. Whether it still is."""
@@ -268,7 +275,7 @@ class History:
 
     def came_back(self, instance: bytes, *, accepted: bool) -> None:
         """Its stream was asked for again. Not accepted: its client knows more than what was stored."""
-        seen = self.instances[instance]
+        seen, self.coming = self.instances[instance], None
         if not accepted and seen.safe == Mark(seen.heard, len(seen.fed), stream=True):
             raise Broken(f"a stream of which everything was stored was refused: {seen}")
         if not accepted and seen.safe.stream and seen.may == STORED:

@@ -116,12 +116,37 @@ def test_what_was_resumed_runs_and_what_bytes_may_have_woken_is_either() -> None
     with pytest.raises(Broken, match="promised was"):
         history.found(ONE, SUSPENDED)
     for state in (RUNNING, SUSPENDED):
-        for fed in (b"!", b""):  # nothing at all: its client came back
-            history = suspended()
-            history.fed(ONE, fed)
-            did(history, "suspend")  # what is under way may come after this
-            history.died()
-            assert history.found(ONE, state)
+        history = suspended()
+        history.fed(ONE, b"!")
+        did(history, "suspend")  # what it has not read may wake it after this
+        history.died()
+        assert history.found(ONE, state)
+    history = suspended()
+    history.fed(ONE, b"")  # its client came back
+    did(history, "suspend")
+    history.died()
+    with pytest.raises(Broken, match="promised was"):
+        history.found(ONE, RUNNING)
+
+
+def test_a_client_that_was_connecting_may_have_woken_it() -> None:
+    for state in (RUNNING, SUSPENDED):
+        history = suspended()
+        history.died()
+        history.found(ONE, SUSPENDED)
+        history.comes(ONE)
+        history.died()
+        assert history.found(ONE, state)
+
+
+def test_a_suspend_that_is_answered_holds_though_its_client_had_come_back_right_before() -> None:
+    history = suspended()
+    history.comes(ONE)
+    history.came_back(ONE, accepted=True)
+    did(history, "suspend")
+    history.died()
+    with pytest.raises(Broken, match="promised was"):
+        history.found(ONE, RUNNING)
 
 
 @pytest.mark.parametrize("how", ["end", "kill"])
