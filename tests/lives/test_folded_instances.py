@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -15,9 +15,11 @@ from test_policies import put
 from gatebus.accountbounds import FOLDED_STREAMS
 from gatebus.host.instances import Instance
 from gatebus.host.lives.folded import Folded
+from gatebus.host.lives.lifetable import WrongStep
+from gatebus.host.lives.live import use
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from busworld import Channel, Talker
 
@@ -249,3 +251,70 @@ async def test_what_the_host_would_collect_knows_folded_ones() -> None:
         await folds(world)
         assert list(world.host.parts.registry.alive()) == [ONE]
         assert list(world.host.parts.registry.running()) == []
+
+
+class Folds(trio.abc.Instrument):
+    """Before each step of any task whatever may be folded is: nobody has an instance in hand who has not said so."""
+
+    def __init__(self, world: BusWorld) -> None:
+        self._world = world
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        fold(self._world)
+
+
+@contextmanager
+def folded_at_every_step(world: BusWorld) -> Iterator[None]:
+    trio.lowlevel.add_instrument(folds := Folds(world))
+    try:
+        yield
+    finally:
+        trio.lowlevel.remove_instrument(folds)  # it is gone already when it has failed
+
+
+@pytest.mark.parametrize(
+    ("asked", "given", "told_state"),
+    [
+        ("status", {}, "SUSPENDED"),
+        ("resume", {}, "RUNNING"),
+        ("suspend", {}, "SUSPENDED"),
+        ("suspend", {"depth": "parked"}, "SUSPENDED"),
+        ("keep", {"every": 1, "last": 1}, "SUSPENDED"),
+        ("kill", {}, "KILLED"),
+        ("snapshot", {}, None),
+        ("clone", {"instances": [TWO]}, None),
+        ("clone", {"instances": [TWO], "durable": True}, None),
+    ],
+)
+async def test_whatever_is_asked_is_answered_though_it_is_folded_whenever_it_may_be(
+    asked: str, given: dict[str, object], told_state: str | None
+) -> None:
+    async with world_of_stored() as (world, bus):
+        await folds(world)
+        with folded_at_every_step(world):
+            answer = await bus.ask(asked, instance=ONE, **given)
+            assert answer.get("state") == told_state
+            assert (await told(bus))["state"] == (told_state or "SUSPENDED")
+
+
+async def test_clients_wake_it_though_it_is_folded_whenever_it_may_be() -> None:
+    async with world_of_stored() as (world, bus):
+        with folded_at_every_step(world):
+            async with world.talker() as other:
+                stream = await connected(other, b" world")
+                await other.ask("suspend", instance=ONE)
+            again = await bus.attach(stream).until(lambda each: each.accepted)
+            again.write(b"!")
+            await again.until(lambda each: each.data == b"hello world!")
+
+
+async def test_whoever_has_one_in_hand_that_is_folded_cannot_do_anything_with_it() -> None:
+    async with world_of_stored() as (world, _bus):
+        lives = world.host.parts.lives
+        held = next(world.host.parts.registry.running())
+        await folds(world)
+        for each in (lives.resume, lives.store, lives.copy, lives.park, lives.rouse):
+            with pytest.raises(WrongStep, match="has not said so"):
+                await each(held)
+        with pytest.raises(WrongStep):
+            use(held)

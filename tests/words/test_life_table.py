@@ -16,7 +16,8 @@ ALLOWED: dict[Life, dict[Step, Life]] = {
     L.PARKED: {S.UNPARK: L.RUNNING, S.STOP: L.STOPPING, S.END: L.ENDED},
     L.STOPPING: {S.STOPPED: L.SAVING, S.END: L.ENDED},
     L.SAVING: {S.STORE: L.STORED, S.GO_ON: L.RESUMING, S.END: L.ENDED},
-    L.STORED: {S.GO_ON: L.RESUMING, S.END: L.ENDED},
+    L.STORED: {S.GO_ON: L.RESUMING, S.FOLD: L.FOLDED, S.END: L.ENDED},
+    L.FOLDED: {},
     L.RESUMING: {S.BEGIN: L.RUNNING, S.FAIL: L.STORED, S.END: L.ENDED},
     L.ENDED: {},
 }
@@ -45,11 +46,12 @@ def reachable(start: Life) -> set[Life]:
 
 def test_every_state_is_reached_and_every_one_can_end() -> None:
     assert reachable(L.STARTING) == set(Life)
-    assert all(L.ENDED in reachable(life) for life in Life)
+    assert all(L.ENDED in reachable(life) for life in Life if life is not L.FOLDED)
 
 
-def test_what_has_ended_never_lives_again() -> None:
-    assert reachable(L.ENDED) == {L.ENDED}
+@pytest.mark.parametrize("over", [L.ENDED, L.FOLDED])
+def test_what_has_ended_never_lives_again(over: Life) -> None:
+    assert reachable(over) == {over}
 
 
 def test_a_process_is_begun_only_where_there_is_none() -> None:
@@ -68,6 +70,6 @@ def test_a_process_is_left_only_by_stopping_or_its_end() -> None:
 
 def test_whoever_waits_for_what_is_under_way_waits_for_something() -> None:
     """None of these states is one that a program can stay in by itself."""
-    assert set(Life) - {L.ENDED} == ON_ITS_WAY | SUSPENDED | {L.RUNNING}
+    assert set(Life) - {L.ENDED, L.FOLDED} == ON_ITS_WAY | SUSPENDED | {L.RUNNING}
     for life in ON_ITS_WAY:
         assert len(ALLOWED[life]) >= 2

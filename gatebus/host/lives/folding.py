@@ -6,7 +6,8 @@ registry in the place of each, and an Instance again as soon as it is looked up:
 its host. What its client has not taken, and what came for it, is in the line, or in the store.
 
 Nobody may hold an instance that is folded: whoever has one in hand while he waits says so (`Live.users`), and then it
-stays as it is. So there are never two of one.
+stays as it is. So there are never two of one. Whoever forgets to say so gets a WrongStep at the first thing that he
+does with it: it is FOLDED, and nothing can be done to it any more.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from gatebus.accountbounds import FOLDED_STREAMS
 from gatebus.host.busstreams import BusStream
 from gatebus.host.connections import Verdict
 from gatebus.host.lives.folded import Folded, folded, unfolded
-from gatebus.host.lives.lifetable import Life
+from gatebus.host.lives.lifetable import Life, Step
 from gatebus.host.lives.manners import Manner, policy_untrusted
 from gatebus.host.lives.remains import SavedAs, usage_untrusted
 from gatebus.host.lives.streamkeeping import connect_again_untrusted, mark_of, streams_of
@@ -123,7 +124,7 @@ class Folding:
 
 def _take_apart(instance: Instance, live: Live) -> None:
     """Nobody has it any more, and its memory is free at once: it holds nothing that holds it."""
-    live.forget_callbacks()
+    live.step(Step.FOLD)
     instance.connections, instance.unclaimed = [], None
     instance.door.kept = None
     while instance.door.take() is not None:

@@ -14,7 +14,8 @@ whoever has done it tells the table; what is not in it cannot happen, so that no
                          +-> ENDED        it ended before it had stopped
 
 A program that does not stop in time stays STOPPING: it stops later. One whose return to life is refused (a quota, a
-machine that is full) is STORED as before. ENDED is the end of everything, from wherever.
+machine that is full) is STORED as before. ENDED is the end of everything, from wherever. FOLDED is the end of what
+stood for it here: it is a line now (gatebus.host.lives.folding), and whoever asks for it gets another STORED one.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Life(Enum):
     STOPPING = "stopping"
     SAVING = "saving"
     STORED = "stored"
+    FOLDED = "folded"
     RESUMING = "resuming"
     ENDED = "ended"
 
@@ -51,6 +53,7 @@ class Step(Enum):
     STORE = "store"  # the state is durable, and it is to stay there
     GO_ON = "go on"  # a process for it is wanted
     FAIL = "fail"  # there is none to be had now
+    FOLD = "fold"  # it is a line now, and this is nobody's any more
     END = "end"
 
 
@@ -67,8 +70,9 @@ _TABLE: Mapping[tuple[Life, Step], Life] = MappingProxyType(
         (Life.STORED, Step.GO_ON): Life.RESUMING,
         (Life.RESUMING, Step.BEGIN): Life.RUNNING,
         (Life.RESUMING, Step.FAIL): Life.STORED,
+        (Life.STORED, Step.FOLD): Life.FOLDED,
     }
-    | {(life, Step.END): Life.ENDED for life in Life if life is not Life.ENDED}
+    | {(life, Step.END): Life.ENDED for life in Life if life not in (Life.ENDED, Life.FOLDED)}
 )
 
 HAS_PROCESS = frozenset({Life.RUNNING, Life.PARKED, Life.STOPPING})

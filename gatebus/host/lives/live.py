@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from gatebus.host.lives.lifetable import ON_ITS_WAY, SUSPENDED, Life, Step, after
+from gatebus.host.lives.lifetable import ON_ITS_WAY, SUSPENDED, Life, Step, WrongStep, after
 from gatebus.host.lives.remains import SavedAs
 from gatebus.host.refusals import Refusal
 from gatebus.host.statuses import STARTING
@@ -239,9 +239,16 @@ class Living(Protocol):
 
 def live_of(instance: Living) -> Live:
     """Raises Refusal."""
-    if instance.live is None:
+    live = instance.live
+    if live is None:
         raise Refusal("not-suspendable", "It was started as a plain program: it cannot be stopped and go on.")
-    return instance.live
+    _check_held(live)
+    return live
+
+
+def _check_held(live: Live) -> None:
+    if live.life is Life.FOLDED:
+        raise WrongStep("somebody has waited with an instance in hand and has not said so")
 
 
 def stoppable(instance: Living) -> Live:
@@ -255,6 +262,7 @@ def stoppable(instance: Living) -> Live:
 def use(instance: Living | None) -> None:
     """Somebody is going to wait with it in hand: it must stay what it is (gatebus.host.lives.folding)."""
     if instance is not None and instance.live is not None:
+        _check_held(instance.live)
         instance.live.users += 1
 
 

@@ -278,6 +278,8 @@ class Lives:
         if live.life is Life.RUNNING:
             _mark(instance)
             await self._park(instance)
+        while live.life is Life.RUNNING and live.program is None:  # its process has just ended
+            await live.changed()
         if live.life is Life.ENDED:
             raise Refusal("conflict", "The instance has ended.")
 
