@@ -8,13 +8,13 @@ loop). In: an order; what became of it. Out: states, logs, a verdict for every c
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from gatebus.host.connections import Verdict
 from gatebus.host.lives.live import Live
 from gatebus.host.lives.remains import usage_sum
 from gatebus.host.refusals import Refusal
-from gatebus.host.statuses import STARTING, outcome_map
+from gatebus.host.statuses import STARTING, error_map, outcome_map
 from gatebus.services.origin import Door
 from sandbox.outcome import Cause, Outcome, State, Usage, killed
 from sandbox.setup import Setup
@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     from sandbox.tree import Tree
 
 _NOTHING = Setup()
+_TAKEN = "This program has one connection (stdin and stdout), and it is taken."
+_OVER = (
+    "This program has one connection (stdin and stdout), and whoever had it has let it go. Launch the program again "
+    "for another one."
+)
 
 
 class Instance:
@@ -127,11 +132,18 @@ class Instance:
         """Raises Refusal."""
         if self.ended_at is not None:
             raise Refusal("conflict", "The instance has ended: nobody can connect to it any more.")
-        if self.personality == "wasi" and self.connections:
-            raise Refusal("conflict", "This program has one connection (stdin and stdout), and it is taken.")
+        if self.personality == "wasi":
+            raise Refusal("conflict", _TAKEN if self.connections else _OVER)
         if not self.door.connect(connection):
             raise Refusal("busy", "Too many connections wait for this program already. Try again later.")
         self.connections.append(connection)
+
+    def only_first(self) -> None:
+        """It is a WASI program, as is known now: whoever waits behind the first came for nothing."""
+        while self.door.waiting:
+            late = cast("Connection", self.door.take())
+            self.connections.remove(late)
+            late.conclude(Verdict(error_map("conflict", _TAKEN), error=True))
 
     def claim(self) -> Connection | None:
         """The connection that a launched WASI program has had from its start."""

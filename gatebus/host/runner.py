@@ -157,6 +157,7 @@ class Runner:
         windows, door = Windows(window=instance.order.window), instance.door
         board = Switchboard({"origin": Offer("0", lambda outlet: Origin(outlet, door, windows))})
         cast("Origin", board.open("origin")).open_at_start()
+        instance.only_first()
         return board
 
 

@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING
 
 import cbor2
 import pytest
+import trio
 import trio.testing
 from busworld import ALICE, Talker, bus_world, busy, echo, eight, hello, logs, module, pattern, trap
 
 from gatebus.host.hostconfig import HostConfig
+from gatebus.host.programs import Programs
 from gatebus.host.quotas import Amounts, QuotaBounds
 from gatebus.web.link import LinkClosed
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
+
+    from gatebus.host.runorders import Order
+    from sandbox.image import Image
 
 ID = b"i" * 16
 FEW = QuotaBounds(principal=Amounts(instances=2, memory=1 << 40, stored=1 << 30, uploads=1, connections=3))
@@ -102,6 +107,46 @@ async def test_letting_go_of_a_connection_leaves_the_instance() -> None:
         connection.cancel()
         assert await connection.result() == {}
         assert (await bus.ask("status", instance=ID))["state"] == "RUNNING"
+
+
+async def test_the_one_connection_that_was_let_go_is_over_and_whoever_asks_for_another_is_told() -> None:
+    async with bus_world() as world, world.talker() as bus:
+        await bus.launch(echo, ID)
+        connection = await bus.io(ID).until(lambda each: each.accepted)
+        connection.cancel()
+        assert await connection.result() == {}
+        error = await bus.io(ID).error()
+        assert (error.code, error.text) == (
+            "conflict",
+            "This program has one connection (stdin and stdout), and whoever had it has let it go. Launch the program "
+            "again for another one.",
+        )
+
+
+async def test_of_two_who_connect_before_it_is_known_what_program_it_is_the_first_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known, admit = trio.Event(), Programs.admit
+
+    async def admits(programs: Programs, order: Order) -> Image:
+        await known.wait()
+        return await admit(programs, order)
+
+    monkeypatch.setattr(Programs, "ready", lambda *_: None)
+    monkeypatch.setattr(Programs, "admit", admits)
+    async with bus_world() as world, world.talker() as bus:
+        launched = bus.open("launch", {"instance": ID, "module": module(echo)}, 0)
+        first, second = bus.io(ID), bus.io(ID)
+        assert (await bus.ask("status", instance=ID))["state"] == "STARTING"
+        known.set()
+        await launched.result()
+        error = await second.error()
+        assert (error.code, error.text) == (
+            "conflict",
+            "This program has one connection (stdin and stdout), and it is taken.",
+        )
+        first.write(b"hello")
+        await first.until(lambda each: each.data == b"hello")
 
 
 async def test_wait_is_answered_at_the_end_and_after_it_at_once() -> None:
