@@ -27,7 +27,7 @@ import trio
 
 from gatebus.durable import sync_folder
 from gatebus.failpoints import UNWATCHED, Failpoints
-from gatebus.faults import StoreBroken
+from gatebus.faults import GatebusError, StoreBroken
 from gatebus.host.quotas import Amounts
 from gatebus.host.refusals import Refusal
 from gatebus.host.storedisk import alone, told
@@ -206,8 +206,8 @@ class SnapshotStore:
         return Kept(written.id, written.size, pack.size)
 
     async def _remove(self, name: bytes) -> None:
-        """A disk that does not answer is not waited for: what stays is nobody's."""
-        with trio.move_on_after(ANSWERED_SECONDS, shield=True):
+        """A disk that does not answer, or not well, is not waited for: what stays is nobody's."""
+        with suppress(OSError), trio.move_on_after(ANSWERED_SECONDS, shield=True):
             await trio.to_thread.run_sync(self.disk.folder.remove, name, abandon_on_cancel=True)
 
     def _signed(self, snapshot: bytes) -> tuple[bytes, bytes]:
@@ -314,23 +314,32 @@ class SnapshotStore:
     # Forgetting.
 
     async def collect(self, living: Living) -> Sequence[SnapshotLine]:
-        """Forgets what goes by itself (retention.expired), and says what. Raises StoreBroken: then nothing goes."""
+        """Forgets what goes by itself (retention.expired), and says what went. Raises StoreBroken: then nothing goes;
+        Refusal (disk-full): the rest goes another time.
+        """
         lines = [each.line for each in await self.disk.record(self.disk.database.snapshots)]
-        gone = expired(lines, await self.records.list(), living)
+        chosen = expired(lines, await self.records.list(), living)
         self._settings.points.reached("collect-chosen")
-        for line in gone:
-            with suppress(Refusal):  # a record points to it since
-                await self.disk.record(self.disk.database.drop, line.account, line.id)
+        gone = [line for line in chosen if await self._goes(line)]
         self._settings.points.reached("collect-committed")
         await self.sweep()
         self._settings.points.reached("collect-removed")
         return gone
 
+    async def _goes(self, line: SnapshotLine) -> bool:
+        try:
+            return await self.disk.record(self.disk.database.drop, line.account, line.id)
+        except Refusal as refused:
+            if refused.code != "conflict":  # that is: a record points to it since
+                raise
+            return False
+
     async def drop(self, account: str, snapshot: bytes) -> None:
-        """Raises Refusal: not-found; conflict when an instance goes on from it."""
+        """Raises Refusal: not-found; conflict when an instance goes on from it; disk-full: it is still there."""
         if not await self.disk.record(self.disk.database.drop, account, snapshot):
             raise Refusal("not-found", _ABSENT)
-        await self.sweep()
+        with suppress(GatebusError):  # it is dropped; files that nobody needs go with the next collection, too
+            await self.sweep()
         self._settings.points.reached("drop-removed")
 
     async def sweep(self) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import mmap
 import tempfile
+from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Self
 
@@ -32,6 +33,7 @@ class Spool:
 
     def add(self, data: bytes) -> None:
         self._file.write(data)
+        self._file.flush()  # a disk that is full says so here, to whoever brought the bytes
         self._digest.update(data)
         self.size += len(data)
 
@@ -44,7 +46,6 @@ class Spool:
 
     def view(self) -> memoryview:
         """All of it, in the machine's cache of files and not in our memory."""
-        self._file.flush()
         if not self.size:
             return memoryview(b"")
         self._map = mmap.mmap(self._file.fileno(), self.size, access=mmap.ACCESS_READ)
@@ -53,7 +54,8 @@ class Spool:
     def close(self) -> None:
         """A view that somebody still has stays until they let go of it."""
         self._map = None
-        self._file.close()
+        with suppress(OSError):  # what could not be written is tried once more
+            self._file.close()
 
     def __enter__(self) -> Self:
         return self

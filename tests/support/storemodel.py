@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from snapshothelpers import ADA, GRACE, PAGE, PlainMemory, noise, record, saved
+from snapshothelpers import ADA, GRACE, PAGE, PlainMemory, about, noise, record, saved
 
 from gatebus.host.refusals import Refusal
+from gatebus.snapshots.manifestwords import retold
+from gatebus.snapshots.retention import Living
 from gatebus.snapshots.savedwords import Change
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Iterator
 
+    from gatebus.snapshots.exportwords import Imported
     from gatebus.snapshots.savedwords import Saved
     from gatebus.snapshots.snapshotstore import SnapshotStore
 
@@ -27,16 +32,20 @@ Step = dict[str, Any]
 PAGES = 6
 INSTANCES = (1, 2, 3)
 ACCOUNT_OF = {1: ADA, 2: ADA, 3: GRACE}
+PROGRAM = b"\0asm, that all of them are of"
+LATE = Living(frozenset(), 1e9)  # nothing is young, and of no instance anything is in the host's memory
+CHECKPOINTS = 3  # of an instance that does not say how many it keeps
 
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """A snapshot by what it was made of: page -> seed of its noise."""
+    """A snapshot by what it was made of: page -> seed of its noise; `state`: the seed of its state."""
 
     serial: int
     instance: int
     kind: str
     pages: tuple[tuple[int, int], ...]
+    state: int
 
     @property
     def account(self) -> str:
@@ -46,8 +55,8 @@ class Shot:
         memory = PlainMemory(bytes(PAGES * PAGE))
         for page, seed in self.pages:
             memory.content[page * PAGE : page * PAGE + 3_000] = noise(3_000, seed)
-        state = b"state" + noise(2_000, self.serial)
-        return saved(memory, state, instance=self.instance, kind=self.kind, taken=self.serial)
+        state, module = b"state" + noise(2_000, self.state), hashlib.sha256(PROGRAM).hexdigest()
+        return saved(memory, state, module=module, instance=self.instance, kind=self.kind, taken=self.serial)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +82,12 @@ class World:
                 shots[step["serial"]] = shot_of(self, step)
                 if step["record"]:
                     lines[instance] = Line("stored", serial, self.seen(instance) + 1)
+            case "import":
+                shots[step["serial"]] = replace(
+                    shots[step["source"]], serial=step["serial"], instance=instance, kind="snapshot"
+                )
+            case "collect":
+                shots = {name: shot for name, shot in shots.items() if name not in step["gone"]}
             case "put":
                 lines[instance] = Line(step["state"], step["points"], self.seen(instance) + 1)
             case "delete":
@@ -81,15 +96,42 @@ class World:
                 shots.pop(step["serial"], None)
         return World(shots, lines)
 
+    def stages(self, step: Step) -> Iterator[World]:
+        """What may be found when it died at that: what goes by itself goes one by one, everything else all at once."""
+        if step["do"] != "collect":
+            yield from (self, self.after(step))
+            return
+        for size in range(len(step["gone"]) + 1):
+            for some in combinations(step["gone"], size):
+                yield self.after(step | {"gone": some})
+
     def seen(self, instance: int) -> int:
         line = self.lines.get(instance)
         return line.revision if line is not None else 0
+
+    def going(self) -> list[int]:
+        """What a collection takes when nothing is young, and nothing else: said once more, in other words."""
+        pointed = {line.serial for line in self.lines.values()}
+        return [name for name, shot in self.shots.items() if name not in pointed and self._is_superseded(shot)]
+
+    def _is_superseded(self, shot: Shot) -> bool:
+        line = self.lines.get(shot.instance)
+        if shot.kind == "snapshot":
+            return False
+        if line is None or line.state == "ended":
+            return True
+        mine = [each for each in self.shots.values() if each.instance == shot.instance and each.kind != "snapshot"]
+        if line.serial is None or line.serial not in {each.serial for each in mine}:
+            return False
+        if shot.kind == "checkpoint":
+            return sum(each.kind == "checkpoint" and each.serial > shot.serial for each in mine) >= CHECKPOINTS
+        return shot.serial < line.serial
 
 
 def shot_of(world: World, step: Step) -> Shot:
     base = world.shots.get(step["base"]) if step["base"] is not None else None
     pages = dict(base.pages if base is not None else ()) | dict.fromkeys(step["touched"], step["serial"])
-    return Shot(step["serial"], step["instance"], step["kind"], tuple(sorted(pages.items())))
+    return Shot(step["serial"], step["instance"], step["kind"], tuple(sorted(pages.items())), step["serial"])
 
 
 def choose(dice: random.Random, world: World, serial: int) -> Step:
@@ -97,7 +139,7 @@ def choose(dice: random.Random, world: World, serial: int) -> Step:
     instance = dice.choice(INSTANCES)
     mine = [each.serial for each in world.shots.values() if each.account == ACCOUNT_OF[instance]]
     some = dice.choice(mine) if mine else None
-    match dice.choices(("save", "put", "delete", "drop", "load"), (6, 2, 1, 3, 1))[0]:
+    match dice.choices(("save", "put", "delete", "drop", "load", "import", "collect"), (6, 2, 1, 3, 1, 2, 2))[0]:
         case "put":
             return {"do": "put", "instance": instance, "state": dice.choice(("running", "ended")), "points": some}
         case "delete":
@@ -106,6 +148,10 @@ def choose(dice: random.Random, world: World, serial: int) -> Step:
             return {"do": "drop", "serial": some}
         case "load" if some is not None:
             return {"do": "load", "serial": some}
+        case "import" if some is not None:
+            return {"do": "import", "serial": serial, "source": some, "instance": dice.choice(INSTANCES)}
+        case "collect":
+            return {"do": "collect", "gone": world.going()}
     touched = dice.sample(range(PAGES), dice.randint(0, 3))
     return {
         "do": "save", "instance": instance, "serial": serial, "touched": touched, "record": dice.random() < 0.6,
@@ -130,6 +176,13 @@ async def perform(store: SnapshotStore, world: World, step: Step, ids: dict[int,
             await _drop(store, world, step["serial"], ids)
         case "load":
             await check(store, world.shots[step["serial"]], ids[step["serial"]])
+        case "import":
+            await _import(store, world, step, ids)
+        case "collect":
+            gone = await store.collect(LATE)
+            assert sorted(line.taken for line in gone) == sorted(step["gone"])
+            for serial in step["gone"]:
+                del ids[serial]
 
 
 async def _save(store: SnapshotStore, world: World, step: Step, ids: dict[int, bytes]) -> None:
@@ -140,6 +193,25 @@ async def _save(store: SnapshotStore, world: World, step: Step, ids: dict[int, b
     change = Change(new, world.seen(shot.instance)) if step["record"] else None
     kept = await store.save(shot.saved(), account=shot.account, base=base, changed=changed, change=change)
     ids[shot.serial] = kept.id
+
+
+async def _import(store: SnapshotStore, world: World, step: Step, ids: dict[int, bytes]) -> None:
+    """Out as a file, and in again as somebody's own."""
+    source, file = world.shots[step["source"]], bytearray()
+    async with store.exporting(ids[source.serial], PROGRAM, source.account) as leaving:
+        while piece := await leaving.read(1 << 20):
+            file += piece
+
+    async def read(size: int) -> bytes:
+        piece = bytes(file[:size])
+        del file[:size]
+        return piece
+
+    async def own(imported: Imported) -> bytes:
+        return retold(imported.manifest, about(step["instance"], "snapshot", step["serial"]), without="streams")
+
+    taken = await store.import_untrusted(read, ACCOUNT_OF[step["instance"]], own)
+    ids[step["serial"]] = taken.id
 
 
 async def _drop(store: SnapshotStore, world: World, serial: int, ids: dict[int, bytes]) -> None:
@@ -179,7 +251,7 @@ async def judge(store: SnapshotStore, answered: World, begun: Step | None) -> tu
     Returns what it is, and the ids.
     """
     ids, lines = await observe(store)
-    possible = [answered] if begun is None else [answered, answered.after(begun)]
+    possible = [answered] if begun is None else [*answered.stages(begun)]
     found = [each for each in possible if each.shots.keys() == ids.keys() and each.lines == lines]
     assert found, f"there is {sorted(ids)}, {lines}; possible: {possible}; begun: {begun}"
     for serial, shot in found[0].shots.items():
