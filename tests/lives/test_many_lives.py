@@ -46,7 +46,7 @@ def counted(world: BusWorld, data: Path) -> Counted:
 
 
 def groups() -> set[Path]:
-    """Control groups of our processes and all beside them: those of programs are made and removed below one."""
+    """Control groups of our own processes, and all that is made and removed below: others beside us come and go."""
     found: set[Path] = set()
     for pid in descendants():
         try:
@@ -55,9 +55,10 @@ def groups() -> set[Path]:
             continue  # it has just ended
         for line in lines:
             _, names, place = line.split(":", 2)
-            folder = Path("/sys/fs/cgroup") / (names or "unified") / place.strip("/")
-            if place != "/" and "gatebus" in place and folder.is_dir():
-                found.update(each for each in folder.parent.iterdir() if each.is_dir())
+            own = next((at for at, name in enumerate(Path(place).parts) if name.startswith("gatebus-")), None)
+            if own is not None:
+                folder = Path("/sys/fs/cgroup", names or "unified", *Path(place).parts[1 : own + 1])
+                found.update(each for each in folder.rglob("*") if each.is_dir())
     return found
 
 

@@ -14,6 +14,7 @@ from test_policies import ONE, world_of_idlers
 from test_policies import launch as launched
 from trio.testing import wait_all_tasks_blocked
 
+from gatebus.host.busstreams import bus_streams
 from sandbox.testing import FakeProcess
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ async def state(bus: Talker) -> str:
 async def has_come(world: BusWorld, size: int) -> None:
     """To the host."""
     instance = next(world.host.parts.registry.running())
-    while sum(each.flows.into.received for each in instance.streams()) < size:
+    while sum(each.flows.into.received for each in bus_streams(instance)) < size:
         await wait_all_tasks_blocked()
 
 
