@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 from urllib.parse import unquote, urlsplit
 
-from ipfs.caps import DEPTH_MAX, NAME_MAX, PATH_MAX
+from ipfs.caps import CID_TEXT_MAX, DEPTH_MAX, NAME_MAX, PATH_MAX
 from ipfs.cid import Cid, parse_cid_untrusted
 from ipfs.troubles import BadName
 
@@ -39,10 +39,12 @@ class Source:
 
 def parse_address_untrusted(text: str) -> Address:
     """`ipfs://CID/path`, `/ipfs/CID/path` or `CID/path`. Percent signs are decoded behind `ipfs://` only."""
-    if len(text) > PATH_MAX:
-        raise BadName("The path is too long.")
     rest = text.removeprefix(SCHEME).removeprefix("/ipfs/")
-    cid, *path = rest.split("/")
+    cid, *path = rest[: PATH_MAX + 1].split("/")
+    if len(cid) > CID_TEXT_MAX:
+        raise BadName(f"It is no CID: a CID has at most {CID_TEXT_MAX} characters.")
+    if len(text) > PATH_MAX:
+        raise BadName(f"The path is too long: with its CID it has at most {PATH_MAX} characters.")
     if text.startswith(SCHEME):
         path = [unquote(name, errors="surrogateescape") for name in path]
     names = tuple(name for name in path if name)

@@ -26,10 +26,11 @@ from typing import Self
 
 from ipfs.caps import BLOCK_MAX, KIB
 from ipfs.cid import Cid, verify_untrusted
+from ipfs.plainfile import NotPlain, open_plain
 from ipfs.secondhand import SecondHand
 from ipfs.troubles import Damaged, IpfsError, StoreFailed, TooLarge, Unverified
 
-_UNFINISHED = ".unfinished"
+UNFINISHED = ".unfinished"
 # Smaller ones are better written together.
 _LARGE = 64 * KIB
 _BEGIN_WRITING = 2  # SYNC_FILE_RANGE_WRITE: nobody waits for it, and it promises nothing
@@ -51,8 +52,20 @@ class BlockStore:
         with told():
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             (folder / "blocks").mkdir(exist_ok=True, mode=0o700)
-            if os.name == "posix" and folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                raise StoreFailed("The block store's folder may be written by others. Take that right away from them.")
+            self._check()
+
+    @classmethod
+    def as_it_is(cls, folder: Path) -> Self:
+        """For questions: nothing is made, and where nothing is, it is empty."""
+        store = cls.__new__(cls)
+        store.folder = folder
+        with told(), suppress(FileNotFoundError):
+            store._check()
+        return store
+
+    def _check(self) -> None:
+        if os.name == "posix" and self.folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise StoreFailed("The block store's folder may be written by others. Take that right away from them.")
 
     def get(self, cid: Cid) -> bytes | None:
         """Nothing if it is not there. Raises Damaged if what is there is not it."""
@@ -60,10 +73,12 @@ class BlockStore:
             return cid.inline
         with told():
             try:
-                with self._path(cid.key).open("rb") as file:
+                with open_plain(self._path(cid.key)) as file:
                     block = file.read(BLOCK_MAX + 1)
             except FileNotFoundError:
                 return None
+            except NotPlain:
+                raise Damaged(f"In the place of the stored block {cid} is no file. It was left as it is.") from None
         try:
             verify_untrusted(cid, block)
         except Unverified:
@@ -112,11 +127,26 @@ class BlockStore:
 
     def entries(self) -> Iterator[tuple[bytes, int]]:
         """(multihash, size) of every entry; what else lies in the folder is passed over."""
-        with told():
+        for path, key in self._paths():
+            with told(), suppress(FileNotFoundError):
+                if key and stat.S_ISREG((about := path.lstat()).st_mode):
+                    yield key, about.st_size
+
+    def strangers(self) -> Iterator[str]:
+        """What is no block and lies where blocks lie, by its name in the store: nobody reads or removes it."""
+        for path, key in self._paths():
+            if not path.name.endswith(UNFINISHED) and not (key and path.is_file() and not path.is_symlink()):
+                yield str(path.relative_to(self.folder))
+
+    def _paths(self) -> Iterator[tuple[Path, bytes]]:
+        """Everything where blocks lie, with the key of the block whose place it is, or nothing."""
+        with told(), suppress(FileNotFoundError):
             for folder in sorted((self.folder / "blocks").iterdir()):
-                for path in folder.iterdir() if folder.is_dir() else ():
-                    with suppress(ValueError, FileNotFoundError):
-                        yield bytes.fromhex(path.name), path.stat().st_size
+                if not folder.is_dir():
+                    yield folder, b""
+                    continue
+                for path in sorted(folder.iterdir()):
+                    yield path, _key(path)
 
     def contents(self) -> Contents:
         sizes = [size for _, size in self.entries()]
@@ -128,11 +158,7 @@ class BlockStore:
                 self._path(key).unlink(missing_ok=True)
 
     def remove_unfinished(self) -> None:
-        with told():
-            for path in (self.folder / "blocks").glob(f"*/*{_UNFINISHED}"):
-                with suppress(FileNotFoundError):
-                    if time() - path.stat().st_mtime > _STALE_SECONDS:
-                        path.unlink()
+        remove_stale((self.folder / "blocks").glob(f"*/*{UNFINISHED}"))
 
     @contextmanager
     def shared(self) -> Iterator[None]:
@@ -164,7 +190,17 @@ class BlockStore:
             os.close(descriptor)
 
     def _path(self, key: bytes) -> Path:
+        """Its folder is named by the last byte: the first ones are those of the kind of hash."""
         return self.folder / "blocks" / f"{key[-1]:02x}" / key.hex()
+
+
+def _key(path: Path) -> bytes:
+    """Of the block whose place it is, or nothing."""
+    try:
+        key = bytes.fromhex(path.name)
+    except ValueError:
+        return b""
+    return key if key.hex() == path.name and f"{key[-1]:02x}" == path.parent.name else b""
 
 
 def _write(path: Path, block: bytes) -> None:
@@ -180,6 +216,17 @@ def _write_into(path: Path, block: bytes) -> None:
     with Unfinished(path, block) as file:
         file.begin()
         file.show()
+
+
+def remove_stale(paths: Iterable[Path]) -> None:
+    """Of these the unfinished files that nobody writes any more."""
+    with told():
+        for path in paths:
+            with suppress(FileNotFoundError):
+                about = path.lstat()
+                ours = path.name.endswith(UNFINISHED) and stat.S_ISREG(about.st_mode)
+                if ours and time() - about.st_mtime > _STALE_SECONDS:
+                    path.unlink()
 
 
 @contextmanager
@@ -199,7 +246,7 @@ class Unfinished:
 
     def __init__(self, path: Path, data: bytes) -> None:
         self._path = path
-        self._name = path.with_name(f"{path.name[-40:]}.{os.getpid()}.{os.urandom(4).hex()}{_UNFINISHED}")
+        self._name = path.with_name(f"{path.name[-40:]}.{os.getpid()}.{os.urandom(4).hex()}{UNFINISHED}")
         self._data = data
         self._shown = False
 
@@ -221,7 +268,11 @@ class Unfinished:
 
     def show(self) -> None:
         """Under its name, for every reader; what a loss of power leaves of it is not certain."""
-        self._name.replace(self._path)
+        try:
+            self._name.replace(self._path)
+        except IsADirectoryError:
+            place = "/".join(self._path.parts[-3:])
+            raise StoreFailed(f"A directory is where a file of the block store belongs: {place}. Move it.") from None
         self._shown = True
 
     def finish(self) -> None:

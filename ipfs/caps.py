@@ -18,6 +18,9 @@ DEPTH_MAX = 32
 # directory is split at 256 KiB, which is 7,500 of the shortest names. Decoding one takes about 20 microseconds: a block
 # of 2 MiB with 40,000 would take a second, again and again.
 LINKS_MAX = 8_192
+# Values in a block of dag-cbor, and links among them. Decoding takes a microsecond for each value, but 200 for a link:
+# a list of a snapshot's chunks has 4,096, and nobody else's has more.
+VALUES_MAX, CBOR_LINKS_MAX = 32_768, 4_096
 # Blocks larger than this are decoded in a thread: 16 KiB are about 350 links, 7 ms in which nobody else is served.
 ASIDE = 16 * KIB
 # One name of a path, as on most file systems; a whole path as PATH_MAX on Linux.

@@ -1,13 +1,15 @@
-"""Several gateways, one CAR: whoever is done first wins; assembly.
+"""Several gateways, one CAR: what they bring is put together, until everything below a root is there; assembly.
 
 In:  gateways (untrusted, and slow on purpose if they like), a root. Out: batches of blocks that are what their CIDs say
-and that a verified block asked for, as often as gateways send them.
+and that a verified block asked for, each once.
 
 The next gateway is asked when those before it failed, or when all of them together bring less than a line brings: one
-that drips is no way to hold us, and an honest one is not asked for what another brings anyway.
+that drips is no way to hold us, and an honest one is not asked for what another brings anyway. A CAR that ends before
+everything is there has failed, however well it is formed: the next one brings the rest. What lost: the first CAR that
+ends without a fault wins; then a gateway that has a part only, or says so, keeps the others from being asked.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from functools import partial
 
@@ -27,15 +29,26 @@ DONE, FAILED = "done", "failed"
 
 
 class CarRace:
-    """`most`: blocks that may be wanted. `judge` hears what went wrong with a gateway."""
+    """`most`: blocks that may be wanted. `judge` hears what went wrong with a gateway. `scope` must mean everything
+    below the root: all, or entity of a file.
+    """
 
     def __init__(self, root: Cid, scope: str, most: int, judge: Callable[[Gateway, IpfsError], None]) -> None:
         self._root, self._scope = root, scope
-        self._most, self._judge = most, judge
+        self._judge = judge
         self._heard = 0
+        self._wanted = _Wanted(root, most)
+        self._batch: Batch = []
+        self._held = 0
 
     async def run(self, gateways: Sequence[Gateway], out: trio.MemorySendChannel[Batch], head_start: float) -> None:
-        """Until one is done or all have failed. Raises TooLarge."""
+        """Until everything is there or all have failed. Raises TooLarge."""
+        if not self._wanted.whole:
+            await self._race(gateways, out, head_start)
+        if self._batch:
+            await out.send(self._batch)
+
+    async def _race(self, gateways: Sequence[Gateway], out: trio.MemorySendChannel[Batch], head_start: float) -> None:
         send, receive = trio.open_memory_channel[str](len(gateways))
         async with trio.open_nursery() as nursery:
             failed = 0
@@ -69,29 +82,86 @@ class CarRace:
         self._heard += count
 
     async def _take(self, gateway: Gateway, out: trio.MemorySendChannel[Batch]) -> None:
-        """Passes on only blocks that a verified block asked for: what else is sent is chaff, and bounded."""
-        wanted, junk = {self._root.key}, 0
-        batch: Batch = []
-        held = 0
+        """Passes on only blocks that a verified block asked for: what else is sent is chaff, and bounded. So is what
+        this gateway has sent before.
+        """
+        sent: set[bytes] = set()
+        junk = 0
         async with aclosing(gateway.car(self._root, self._scope, self._hear)) as blocks:
             while (found := await _next(blocks, gateway)) is not None:
                 cid, block = found
-                if cid.key not in wanted:
+                if cid.key in sent or not self._wanted.knows(cid):
                     junk += len(block) + len(bytes(cid))
                     if junk > CAR_JUNK_MAX:
                         raise SourceFailed("The source sends what nobody asked for.")
                     continue
-                wanted.discard(cid.key)
-                links = await worked_out(cid, block, partial(linked_untrusted, cid, block))
-                wanted.update(link.key for link in links)
-                if len(wanted) > self._most:
-                    raise TooLarge("It is more than this request may fetch.")
-                batch.append(found)
-                held += len(block)
-                if len(batch) >= _BATCH or held >= CAR_BATCH:
-                    await out.send(batch)
-                    batch, held = [], 0
-        await out.send(batch)
+                sent.add(cid.key)
+                await self._pass_on(cid, block, out)
+                if self._wanted.whole:
+                    return
+        raise SourceFailed("The source's CAR ends before everything was there.")
+
+    async def _pass_on(self, cid: Cid, block: bytes, out: trio.MemorySendChannel[Batch]) -> None:
+        """A block that another gateway has brought, before or just now, is there already."""
+        if (wanted := self._wanted.named(cid)) is None:
+            return
+        links = await worked_out(wanted, block, partial(linked_untrusted, wanted, block))
+        if self._wanted.named(cid) is None:
+            return
+        self._wanted.take(wanted, links)
+        self._batch.append((wanted, block))
+        self._held += len(block)
+        if len(self._batch) >= _BATCH or self._held >= CAR_BATCH:
+            await self._hand_on(out)
+
+    async def _hand_on(self, out: trio.MemorySendChannel[Batch]) -> None:
+        """What nobody has taken yet when this is given up goes with the last batch."""
+        batch, self._batch, self._held = self._batch, [], 0
+        try:
+            await out.send(batch)
+        except trio.Cancelled:
+            self._batch = batch + self._batch
+            raise
+
+
+class _Wanted:
+    """Blocks that are there, and those that they ask for. What carries itself in its name is there without being sent.
+    How a block is read says who asks for it, never who sends it: as raw bytes it would ask for nothing.
+    """
+
+    def __init__(self, root: Cid, most: int) -> None:
+        self._most = most
+        self._there: set[bytes] = set()
+        self._missing: dict[bytes, Cid] = {}
+        self._want([root])
+
+    @property
+    def whole(self) -> bool:
+        return not self._missing
+
+    def named(self, cid: Cid) -> Cid | None:
+        """As it is asked for; nothing if it is there."""
+        return self._missing.get(cid.key)
+
+    def knows(self, cid: Cid) -> bool:
+        return cid.key in self._missing or cid.key in self._there
+
+    def take(self, cid: Cid, links: Iterable[Cid]) -> None:
+        """Raises TooLarge, Malformed."""
+        self._want(links)
+        self._there.add(cid.key)
+        self._missing.pop(cid.key, None)
+        if len(self._missing) > self._most:
+            raise TooLarge("It is more than this request may fetch.")
+
+    def _want(self, links: Iterable[Cid]) -> None:
+        waiting = list(links)
+        while waiting:
+            each = waiting.pop()
+            if each.inline is not None:
+                waiting += linked_untrusted(each, each.inline)
+            elif each.key not in self._there:
+                self._missing.setdefault(each.key, each)
 
 
 async def _next(blocks: AsyncIterator[tuple[Cid, bytes]], gateway: Gateway) -> tuple[Cid, bytes] | None:

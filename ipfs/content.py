@@ -8,7 +8,7 @@ files and folders: no link is made, so none can lead outside.
 
 import os
 import shutil
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,11 +18,13 @@ import trio
 from ipfs.addresses import Address
 from ipfs.aside import worked_out
 from ipfs.blockstore import BlockStore
-from ipfs.caps import AHEAD, DEPTH_MAX, MIB, Budget
+from ipfs.caps import AHEAD, MIB, Budget
 from ipfs.cid import Cid
 from ipfs.dagpb import SYMLINK, Node, cumulative_untrusted, decode_block_untrusted, linked_untrusted
 from ipfs.fetching import Fetcher, one_fault
 from ipfs.importer import Block, FileImport, Profile, Root, directory
+from ipfs.levels import TOP, Level, below_untrusted, check_names
+from ipfs.plainfile import NotPlain, open_plain
 from ipfs.reader import Entry, FileWalk, kind_of, list_directory, resolve
 from ipfs.troubles import BadName, IpfsError, StoreFailed, TooLarge
 
@@ -133,21 +135,30 @@ async def _whole(fetcher: Fetcher, cid: Cid) -> int:
 
 
 async def complete(fetcher: Fetcher, root: Cid) -> int:
-    """Fetches everything below a root that is not here yet; the number of blocks."""
-    waiting, seen = [root], {root}
+    """Fetches everything below a root that is not here yet; the number of blocks. What lies deeper than `save` goes is
+    refused: a block is looked at again when another way to it is longer, and each look counts as a block.
+    """
+    waiting, deepest, looks = [root], {root: TOP}, 0
     first = await _links(fetcher, root)
     fetcher.expected = await _whole(fetcher, root)
     if first and not all(map(fetcher.store.has, first)):
         await fetcher.warm(root, "all")
     while waiting:
         cid = waiting.pop()
-        for each in await _links(fetcher, cid):
-            if each not in seen:
-                seen.add(each)
+        looks += 1
+        for each, level in await _below(fetcher, cid, deepest[cid]):
+            known = deepest.get(each)
+            if known is None or not known.covers(level):
+                deepest[each] = level if known is None else known.joined(level)
                 waiting.append(each)
-        if len(seen) > fetcher.budget.blocks:
+        if max(len(deepest), looks) > fetcher.budget.blocks:
             raise TooLarge("It is more than this request may fetch.")
-    return len(seen)
+    return len(deepest)
+
+
+async def _below(fetcher: Fetcher, cid: Cid, level: Level) -> Iterable[tuple[Cid, Level]]:
+    block = await fetcher.get(cid)
+    return await worked_out(cid, block, partial(below_untrusted, cid, block, level))
 
 
 async def save(fetcher: Fetcher, cid: Cid, target: Path, skipped: Callable[[str], None]) -> None:
@@ -175,7 +186,8 @@ async def _save_tree(fetcher: Fetcher, cid: Cid, target: Path, skipped: Callable
         each, place, depth = waiting.pop()
         node = await _node(fetcher, each)
         entries -= 1
-        if entries < 0 or depth > DEPTH_MAX:
+        check_names(depth)
+        if entries < 0:
             raise TooLarge("The directory is larger than this request may be.")
         if node.kind == SYMLINK:
             skipped(f"{place.name} is a symbolic link; it was left out.")
@@ -220,9 +232,11 @@ async def add(store: BlockStore, path: Path, profile: Profile) -> Root:
         return await _add_directory(store, path, profile, 0)
     work = FileImport(profile)
     try:
-        async with await trio.open_file(path, "rb") as file:
+        async with trio.wrap_file(await trio.to_thread.run_sync(open_plain, path)) as file:
             while data := await file.read(_PIECE):
                 await _put(store, work.feed(data))
+    except NotPlain:
+        raise BadName("It is a pipe, a device or a socket; only files and directories are added.") from None
     except OSError as problem:
         raise _refused(problem) from problem
     await _put(store, work.finish())
@@ -234,8 +248,6 @@ async def _put(store: BlockStore, blocks: Iterator[Block]) -> None:
 
 
 async def _add_directory(store: BlockStore, path: Path, profile: Profile, depth: int) -> Root:
-    if depth > DEPTH_MAX:
-        raise TooLarge(f"The directory has more than {DEPTH_MAX} levels.")
     members = {}
     try:
         names = sorted(os.listdir(path))
@@ -243,6 +255,7 @@ async def _add_directory(store: BlockStore, path: Path, profile: Profile, depth:
         raise _refused(problem) from problem
     for name in names:
         member = path / name
+        check_names(depth + 1)
         if member.is_symlink() or not (member.is_file() or member.is_dir()):
             raise BadName(f"{name} is neither a file nor a directory; only these are added.")
         members[name] = await (

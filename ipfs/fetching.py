@@ -132,12 +132,8 @@ class Fetcher:
                     await race.run(gateways, send, self.head_start)
 
     async def _keep_all(self, batches: trio.MemoryReceiveChannel[Batch]) -> None:
-        """What several gateways bring is kept, and counted, once."""
-        kept: set[bytes] = set()
         async for batch in batches:
-            fresh = {cid.key: (cid, block) for cid, block in batch if cid.key not in kept}
-            kept.update(fresh)
-            await self._keep(list(fresh.values()))
+            await self._keep(batch)
 
 
 @asynccontextmanager

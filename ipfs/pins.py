@@ -7,25 +7,26 @@ nothing is removed at all.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-from ipfs.blockstore import BlockStore, Contents, Unfinished, sync_folder, told
+from ipfs.blockstore import UNFINISHED, BlockStore, Contents, Unfinished, remove_stale, sync_folder, told
 from ipfs.caps import NOTE_MAX
 from ipfs.cid import Cid, parse_cid_untrusted
 from ipfs.dagpb import linked_untrusted
+from ipfs.plainfile import NotPlain, open_plain
 from ipfs.troubles import BadName, Damaged, NoEntry
 
 
 class Pins:
     def __init__(self, store: BlockStore) -> None:
         self._store, self._folder = store, store.folder / "pins"
-        with told():
-            self._folder.mkdir(exist_ok=True, mode=0o700)
 
     def add(self, cid: Cid, note: bytes = b"") -> None:
         """What it leads to is on the disk before it is. `note`: whose pin it is, for whoever keeps several kinds."""
         self._store.settle()
         with told():
+            self._folder.mkdir(exist_ok=True, mode=0o700)
             with Unfinished(self._path(cid), note) as pin:
                 pin.finish()
             sync_folder(self._folder)
@@ -43,27 +44,49 @@ class Pins:
         """Nothing: it is not pinned."""
         with told():
             try:
-                with self._path(cid).open("rb") as file:
+                with open_plain(self._path(cid)) as file:
                     return file.read(NOTE_MAX)
             except FileNotFoundError:
                 return None
+            except NotPlain:
+                raise _no_pin(str(cid)) from None
 
     def all(self) -> list[Cid]:
-        """A file whose name is no CID is an accident of somebody's: said, not passed over."""
-        with told():
-            names = sorted(path.name for path in self._folder.iterdir() if not path.name.endswith(".unfinished"))
-        try:
-            return [parse_cid_untrusted(name) for name in names]
-        except BadName:
-            raise Damaged("The folder of pins has a file that is none. Take it away.") from None
+        """What is no file or has another name than a CID is an accident of somebody's: said, not passed over."""
+        return [_pin_untrusted(path) for path in self._paths() if not path.name.endswith(UNFINISHED)]
+
+    def remove_unfinished(self) -> None:
+        remove_stale(self._paths())
+
+    def _paths(self) -> list[Path]:
+        with told(), suppress(FileNotFoundError):
+            return sorted(self._folder.iterdir())
+        return []
 
     def stamp(self) -> int:
         """Another number whenever pins have come or gone."""
-        with told():
+        with told(), suppress(FileNotFoundError):
             return self._folder.stat().st_mtime_ns
+        return 0
 
     def _path(self, cid: Cid) -> Path:
         return self._folder / str(cid)
+
+
+def _pin_untrusted(path: Path) -> Cid:
+    with told():
+        plain = path.is_file() and not path.is_symlink()
+    try:
+        cid = parse_cid_untrusted(path.name)
+    except BadName:
+        raise _no_pin(path.name) from None
+    if not plain or str(cid) != path.name:
+        raise _no_pin(path.name)
+    return cid
+
+
+def _no_pin(name: str) -> Damaged:
+    return Damaged(f"Among the pins of the block store is something that is none: pins/{name[:60]}. Take it away.")
 
 
 def below(store: BlockStore, root: Cid, alive: Callable[[], None]) -> set[bytes]:
@@ -93,4 +116,5 @@ def collect(store: BlockStore, pins: Pins, alive: Callable[[], None] = lambda: N
         alive()
         store.remove(gone)
         store.remove_unfinished()
+        pins.remove_unfinished()
         return Contents(len(gone), sum(gone.values()))

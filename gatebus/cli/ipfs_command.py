@@ -16,6 +16,7 @@ from typing import TypeVar
 import trio
 
 from gatebus.cli.ipfs_options import IpfsOptions
+from gatebus.cli.saying import put, put_bytes
 from gatebus.cli.wording import progress_text
 from gatebus.faults import NoContent
 from gatebus.snapshots.takenforfile import read_as_file
@@ -39,6 +40,8 @@ _BUDGET = Budget(bytes=100 << 30, blocks=1_000_000, entries=1_000_000, seconds=8
 # A program: as much as the sandbox would look at, in the time that a person waits.
 _PROGRAM_SECONDS = 120.0
 _OURS = 125
+# Things in the store that are not its own, by name; then how many more.
+_NAMED = 10
 
 
 def ipfs(options: IpfsOptions) -> int:
@@ -85,8 +88,12 @@ def _run(task: Callable[[], Awaitable[T]]) -> T:
 
 
 def open_store() -> BlockStore:
+    return BlockStore(_store_folder())
+
+
+def _store_folder() -> Path:
     base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return BlockStore(Path(os.environ.get("GATEBUS_IPFS_STORE") or base / "gatebus" / "ipfs"))
+    return Path(os.environ.get("GATEBUS_IPFS_STORE") or base / "gatebus" / "ipfs")
 
 
 def chosen(given: Sequence[str] | None) -> list[Source]:
@@ -127,7 +134,11 @@ def _draw(line: str) -> None:
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
+    put(f"{text}\n")
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 async def _with_fetcher(options: IpfsOptions, do: Callable[[Fetcher, Address], Awaitable[T]]) -> T:
@@ -166,18 +177,13 @@ async def give(store: BlockStore, node: Source, root: Cid) -> None:
 
 async def _cat(options: IpfsOptions) -> int:
     async def write(data: bytes) -> None:
-        await trio.to_thread.run_sync(_write, data, abandon_on_cancel=True)
+        await trio.to_thread.run_sync(put_bytes, data, abandon_on_cancel=True)
 
     async def do(fetcher: Fetcher, address: Address) -> None:
         await copy(fetcher, await find(fetcher, address), write)
 
     await _with_fetcher(options, do)
     return 0
-
-
-def _write(data: bytes) -> None:
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
 
 
 async def _get(options: IpfsOptions) -> int:
@@ -198,7 +204,7 @@ async def _ls(options: IpfsOptions) -> int:
 
 async def _pin(options: IpfsOptions) -> int:
     if not options.arguments:
-        for cid in Pins(open_store()).all():
+        for cid in Pins(BlockStore.as_it_is(_store_folder())).all():
             _say(str(cid))
         return 0
 
@@ -207,7 +213,7 @@ async def _pin(options: IpfsOptions) -> int:
         with progress(fetcher):
             blocks = await complete(fetcher, cid)
         Pins(fetcher.store).add(cid)
-        return f"{cid} is kept, in {blocks} blocks"
+        return f"{cid} is kept, in {_count(blocks, 'block')}"
 
     _say(await _with_fetcher(options, do))
     return 0
@@ -217,26 +223,41 @@ async def _unpin(options: IpfsOptions) -> int:
     """What `pin` of the same address pins: of a path its target, never the root above it."""
     address = parse_address_untrusted(options.arguments[0])
     cid = await _with_fetcher(options, find) if address.path else address.cid
-    await trio.to_thread.run_sync(Pins(open_store()).remove, cid)
+    await trio.to_thread.run_sync(Pins(BlockStore.as_it_is(_store_folder())).remove, cid)
     return 0
 
 
 async def _gc(_options: IpfsOptions) -> int:
     store = open_store()
     gone = await trio.to_thread.run_sync(collect, store, Pins(store), trio.from_thread.check_cancelled)
-    _say(f"{gone.blocks} blocks ({gone.bytes} bytes) were removed")
+    _say(f"{_count(gone.blocks, 'block')} ({_count(gone.bytes, 'byte')}) {_were(gone.blocks)} removed")
+    await _name_strangers(store)
     return 0
+
+
+def _were(number: int) -> str:
+    return "was" if number == 1 else "were"
 
 
 async def _stat(options: IpfsOptions) -> int:
     if not options.arguments:
-        store = open_store()
-        there = await trio.to_thread.run_sync(store.contents)
-        _say(f"{there.blocks} blocks, {there.bytes} bytes, {len(Pins(store).all())} pins")
+        store = BlockStore.as_it_is(_store_folder())
+        there, pins = await trio.to_thread.run_sync(store.contents), len(Pins(store).all())
+        _say(f"{_count(there.blocks, 'block')}, {_count(there.bytes, 'byte')}, {_count(pins, 'pin')}")
+        await _name_strangers(store)
         return 0
     what = await _with_fetcher(options, about)
-    _say(f"{what.cid} {what.kind}, {what.size} bytes, {what.links} links")
+    _say(f"{what.cid} {what.kind}, {_count(what.size, 'byte')}, {_count(what.links, 'link')}")
     return 0
+
+
+async def _name_strangers(store: BlockStore) -> None:
+    """What the store will never read nor remove, so that its owner can."""
+    found = await trio.to_thread.run_sync(list, store.strangers())
+    for name in found[:_NAMED]:
+        _told(f"No block is in the block store at {name}; it was left there.")
+    if len(found) > _NAMED:
+        _told(f"There are {len(found) - _NAMED} more of them.")
 
 
 _COMMANDS = {

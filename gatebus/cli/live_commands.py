@@ -16,7 +16,7 @@ from gatebus.cli.bus_wording import as_json, status_map
 from gatebus.cli.busprogram import read_order
 from gatebus.cli.connecting_host import Bar, Connection, about_file, ready
 from gatebus.cli.live_wording import difference_lines, failed_copy, shown_lines, snapshots_table
-from gatebus.cli.saying import put
+from gatebus.cli.saying import put, put_bytes
 from gatebus.cli.wording import Result, failed
 from gatebus.client import Status, file_source
 from gatebus.faults import UsageError
@@ -140,8 +140,7 @@ async def _export(connection: Connection) -> Result:
     name = await connection.snapshot(options.arguments[0])
     out = live.out or "-"
     if out == "-":
-        await connection.bus.export(name, sys.stdout.buffer.write, live.form)
-        sys.stdout.buffer.flush()
+        await connection.bus.export(name, put_bytes, live.form)
         return Result(0)
     with _new_file(out) as write:
         size = await connection.bus.export(name, write, live.form)

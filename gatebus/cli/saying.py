@@ -6,17 +6,32 @@ as it ends any other (BrokenPipeError, `gatebus --help | head -1`).
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from gatebus.faults import UsageError
 
 
 def put(text: str) -> None:
     """Raises UsageError, BrokenPipeError."""
-    if sys.stdout is None:
-        return
+    if sys.stdout is not None:
+        with _written():
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+
+def put_bytes(data: bytes) -> None:
+    """A piece of somebody's content. Raises UsageError, BrokenPipeError."""
+    if sys.stdout is not None:
+        with _written():
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+
+
+@contextmanager
+def _written() -> Iterator[None]:
     try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        yield
     except BrokenPipeError:
         raise
     except OSError as problem:

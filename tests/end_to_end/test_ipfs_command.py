@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import os
 import pty
 import signal
@@ -11,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import command_programs as programs
 import pytest
@@ -171,6 +174,74 @@ def test_a_directory_is_listed_and_saved(gatebus: Gatebus, tmp_path: Path) -> No
     assert gatebus("ipfs", "get", f"{cid}/a")[2] == "gatebus: The target is there already. Name a new one.\n"
 
 
+NO_FILE = "It is a pipe, a device or a socket; only files and directories are added."
+
+
+def test_what_never_ends_or_waits_for_a_writer_is_not_added(gatebus: Gatebus, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert gatebus("ipfs", "add", "pipe") == (OURS, b"", f"gatebus: pipe: {NO_FILE}\n")
+    assert gatebus("ipfs", "add", "/dev/zero") == (OURS, b"", f"gatebus: /dev/zero: {NO_FILE}\n")
+    assert gatebus("push", "--ipfs", "pipe")[::2] == (OURS, f"gatebus: pipe: {NO_FILE}\n")
+
+
+def test_a_question_makes_no_store(gatebus: Gatebus, tmp_path: Path) -> None:
+    cid = str(imported(b"one")[0].cid)
+    assert gatebus("ipfs", "stat") == (0, b"0 blocks, 0 bytes, 0 pins\n", "")
+    assert gatebus("ipfs", "pin") == (0, b"", "")
+    assert gatebus("ipfs", "unpin", cid) == (OURS, b"", "gatebus: It is not pinned.\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_is_said_as_one(gatebus: Gatebus, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"1")
+    cid = gatebus("ipfs", "add", "file")[1].decode().strip()
+    assert gatebus("ipfs", "pin", cid)[1].decode() == f"{cid} is kept, in 1 block\n"
+    assert gatebus("ipfs", "stat")[1] == b"1 block, 1 byte, 1 pin\n"
+    assert gatebus("ipfs", "stat", cid)[1].decode() == f"{cid} file, 1 byte, 0 links\n"
+    gatebus("ipfs", "unpin", cid)
+    assert gatebus("ipfs", "gc")[1] == b"1 block (1 byte) was removed\n"
+
+
+def test_what_is_strange_in_the_store_is_named_by_stat_and_gc(gatebus: Gatebus, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"1")
+    gatebus("ipfs", "add", "file")
+    for number in range(12):
+        (tmp_path / "store" / "blocks" / f"mine{number:02}").write_bytes(b"")
+    told = [
+        f"gatebus: No block is in the block store at blocks/mine{number:02}; it was left there." for number in range(10)
+    ]
+    told.append("gatebus: There are 2 more of them.")
+    assert gatebus("ipfs", "stat") == (0, b"1 block, 1 byte, 1 pin\n", "\n".join(told) + "\n")
+    assert gatebus("ipfs", "gc") == (0, b"0 blocks (0 bytes) were removed\n", "\n".join(told) + "\n")
+    (tmp_path / "store" / "pins" / "mine").mkdir()
+    text = "gatebus: Among the pins of the block store is something that is none: pins/mine. Take it away.\n"
+    for command in ("stat", "gc", "pin"):
+        assert gatebus("ipfs", command) == (OURS, b"", text)
+
+
+class Full(io.RawIOBase):
+    """A disk behind `>`."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, _data: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("line", ["add file", "cat {}", "ls {}", "pin", "stat", "stat {}", "gc"])
+def test_output_that_nobody_can_keep_is_said_as_what_it_is(
+    gatebus: Gatebus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    (tmp_path / "dir").mkdir()
+    for name in ("file", "dir/file"):
+        (tmp_path / name).write_bytes(b"1")
+    added = gatebus("ipfs", "add", "dir" if line.startswith("ls") else "file")[1].decode().strip()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(cast("BinaryIO", Full())))
+    told = "gatebus: The output cannot be written: No space left on device.\n"
+    assert gatebus("ipfs", *line.format(added).split())[::2] == (OURS, told)
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -184,6 +255,7 @@ def test_a_directory_is_listed_and_saved(gatebus: Gatebus, tmp_path: Path) -> No
             "There is no profile of that name. There are unixfs-v0-2015, kubo-v1, unixfs-v1-2025.",
         ),
         (("cat", "--source", "http://a", "x"), "It is no CID, or one that was cut short or mistyped."),
+        (("cat", "b" + "a" * 5000), "It is no CID: a CID has at most 400 characters."),
         (("add", "nothing"), "nothing: A file cannot be read or written: no such file or directory."),
     ],
 )

@@ -43,8 +43,15 @@ def test_a_path_that_could_lead_outside_is_refused(path: str) -> None:
 
 
 def test_a_path_of_any_length_is_not_read() -> None:
-    with pytest.raises(BadName, match="too long"):
+    with pytest.raises(BadName, match="The path is too long: with its CID it has at most 4096 characters"):
         parse_address_untrusted(f"ipfs://{CID}/" + "a/" * 5000)
+
+
+@pytest.mark.parametrize("size", [401, 4096, 5_000_000])
+@pytest.mark.parametrize("before", ["ipfs://", "/ipfs/", ""])
+def test_a_cid_of_any_length_is_not_read(size: int, before: str) -> None:
+    with pytest.raises(BadName, match="It is no CID: a CID has at most 400 characters"):
+        parse_address_untrusted(before + "b" + "a" * (size - 1) + "/path")
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+import dag_cbor
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ipld_dag_pb import PBNode, encode
+from multiformats import CID
 
 from ipfs import uvarint
-from ipfs.caps import BLOCK_MAX, LINKS_MAX
+from ipfs.caps import BLOCK_MAX, CBOR_LINKS_MAX, LINKS_MAX, VALUES_MAX
 from ipfs.cid import DAG_CBOR, DAG_PB, RAW, Cid, cid_of
 from ipfs.dagpb import (
     DIRECTORY,
@@ -179,6 +181,46 @@ def test_links_of_dag_cbor_are_found_and_those_of_raw_blocks_are_none() -> None:
 def test_what_is_no_dag_cbor_is_refused(block: bytes) -> None:
     with pytest.raises(Malformed, match="no dag-cbor"):
         linked_untrusted(cid_of(DAG_CBOR, block), block)
+
+
+@pytest.mark.parametrize("value", [b"\0", b"\x80", b"\xa0", b"\x40", b"\x60", b"\xf6"])
+def test_a_block_that_says_two_million_values_is_refused_before_one_of_them_is_made(
+    value: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dag_cbor, "decode", lambda _block: pytest.fail("it was decoded"))
+    block = b"\x9a" + (2_000_000).to_bytes(4) + value * 2_000_000
+    with pytest.raises(Malformed, match="A block has too many values"):
+        linked_untrusted(cid_of(DAG_CBOR, block), block)
+
+
+def cbor_list(count: int, value: bytes) -> bytes:
+    return b"\x99" + count.to_bytes(2) + value * count
+
+
+CBOR_LINK = b"\xd8\x2a\x58\x25\0" + bytes(LEAF)
+
+
+def test_as_many_links_as_a_list_of_a_snapshot_has_are_found() -> None:
+    block = cbor_list(CBOR_LINKS_MAX, CBOR_LINK)
+    assert linked_untrusted(cid_of(DAG_CBOR, block), block) == (LEAF,) * CBOR_LINKS_MAX
+
+
+@pytest.mark.parametrize(
+    ("most", "value", "text"), [(VALUES_MAX - 1, b"\0", "values"), (CBOR_LINKS_MAX, CBOR_LINK, "links")]
+)
+def test_one_more_than_the_bound_is_refused(
+    most: int, value: bytes, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dag_cbor, "decode", lambda _block: [])
+    fits, more = cbor_list(most, value), cbor_list(most + 1, value)
+    assert linked_untrusted(cid_of(DAG_CBOR, fits), fits) == ()
+    with pytest.raises(Malformed, match=f"A block has too many {text}"):
+        linked_untrusted(cid_of(DAG_CBOR, more), more)
+
+
+def test_large_contents_are_one_value_however_their_bytes_look() -> None:
+    block = dag_cbor.encode({"bytes": bytes(1_000_000), "text": "x" * 300_000, "link": CID.decode(bytes(LEAF))})
+    assert linked_untrusted(cid_of(DAG_CBOR, block), block) == (LEAF,)
 
 
 @given(st.binary(max_size=300))

@@ -1,4 +1,4 @@
-"""Gateways that are slow, fail or lie, side by side, in simulated time: the first that is done wins."""
+"""Gateways that are slow, fail or lie, side by side, in simulated time: what they bring is put together."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from ipfsdata import imported, vector
 from ipfs.addresses import LOCAL_GATEWAY, Source
 from ipfs.blockstore import BlockStore
 from ipfs.caps import CAR_RATE, Budget
+from ipfs.cid import DAG_PB, IDENTITY, RAW, Cid, cid_of
 from ipfs.fetching import Fetcher
 from ipfs.gateway import Gateway
-from ipfs.importer import Profile
+from ipfs.importer import PROFILES, Profile, Root, directory
 from ipfs.troubles import SourceFailed, TooLarge, Unverified
 from ipfs.web import Patience
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trio.testing import MockClock
-
-    from ipfs.cid import Cid
 
 ROOT, BLOCKS = imported(vector(40), Profile(1, raw_leaves=True, chunk=4, width=20))
 ORDER = [(cid, BLOCKS[cid]) for cid in [ROOT.cid, *(cid for cid in BLOCKS if cid != ROOT.cid)]]
@@ -127,6 +126,75 @@ async def test_what_several_bring_is_counted_once(tmp_path: Path, autojump_clock
     assert sum(each.began is not None for each in gateways) > 2
     assert fetching.fetched_blocks == len(BLOCKS)
     assert fetching.fetched_bytes == sum(map(len, BLOCKS.values()))
+
+
+class Sends(Simulated):
+    """These, at once, and a proper end."""
+
+    def __init__(self, blocks: list[tuple[Cid, bytes]]) -> None:
+        super().__init__(0.0)
+        self._blocks = blocks
+
+    async def car(self, cid: Cid, scope: str, heard: Callable[[int], None]) -> AsyncGenerator[tuple[Cid, bytes], None]:
+        self.began = trio.current_time()
+        self.calls += 1
+        for found in self._blocks:
+            await trio.lowlevel.checkpoint()
+            heard(len(found[1]))
+            yield found
+
+
+@pytest.mark.parametrize("count", range(len(ORDER)))
+async def test_a_car_that_ends_early_however_well_it_is_formed_does_not_win(
+    tmp_path: Path, count: int, autojump_clock: MockClock
+) -> None:
+    early, honest = Simulated(0.0, good=count), Simulated(0.0)
+    fetching = fetcher(tmp_path, early, honest)
+    await fetching.warm(ROOT.cid, "all")
+    assert (early.calls, honest.calls) == (1, 1)
+    assert whole(tmp_path)
+    assert fetching.fetched_blocks == len(BLOCKS)
+
+
+async def test_gateways_that_have_a_part_each_make_up_the_whole(tmp_path: Path, autojump_clock: MockClock) -> None:
+    parts = [Sends([ORDER[0], *ORDER[1::3]]), Sends([ORDER[0], *ORDER[2::3]]), Sends(ORDER[3::3]), Simulated(0.0)]
+    await fetcher(tmp_path, *parts).warm(ROOT.cid, "all")
+    assert [each.calls for each in parts] == [1, 1, 1, 0]
+    assert whole(tmp_path)
+
+
+async def test_what_was_brought_before_the_last_one_failed_is_kept(tmp_path: Path, autojump_clock: MockClock) -> None:
+    await fetcher(tmp_path, Simulated(0.0, good=3), Simulated(0.0, good=5, fault=DEAD)).warm(ROOT.cid, "all")
+    assert [BlockStore(tmp_path).has(cid) for cid, _ in ORDER] == [True] * 5 + [False] * (len(ORDER) - 5)
+
+
+async def test_a_block_under_another_codec_does_not_hide_what_it_asks_for(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """As raw bytes the root would name nothing, and everything would be there."""
+    disguised, honest = Sends([(Cid(1, RAW, ROOT.cid.hash, ROOT.cid.digest), BLOCKS[ROOT.cid])]), Simulated(0.0)
+    await fetcher(tmp_path, disguised, honest).warm(ROOT.cid, "all")
+    assert honest.calls == 1
+    assert whole(tmp_path)
+
+
+async def test_what_is_sent_again_and_again_is_chaff(tmp_path: Path, autojump_clock: MockClock) -> None:
+    again, honest = Sends([ORDER[0], *[ORDER[0]] * 100_000]), Simulated(0.0)
+    await fetcher(tmp_path, again, honest).warm(ROOT.cid, "all")
+    assert whole(tmp_path)
+
+
+async def test_what_carries_itself_in_its_name_is_not_waited_for(tmp_path: Path, autojump_clock: MockClock) -> None:
+    inline = Root(Cid(1, RAW, IDENTITY, b"mine"), 4, 4)
+    _, block = directory({"a": inline, "b": Root(ORDER[-1][0], 4, 4)}, PROFILES["kubo-v1"])
+    root = cid_of(DAG_PB, block)
+    first, other = Sends([(root, block), ORDER[-1]]), Sends([])
+    await fetcher(tmp_path, first, other).warm(root, "all")
+    assert (first.calls, other.calls) == (1, 0)
+    assert BlockStore(tmp_path).has(root)
+    nobody = Sends([])
+    await fetcher(tmp_path, nobody).warm(inline.cid, "all")
+    assert nobody.calls == 0
 
 
 async def test_more_blocks_than_the_budget_are_not_even_wanted(tmp_path: Path, autojump_clock: MockClock) -> None:
