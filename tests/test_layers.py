@@ -8,8 +8,12 @@ import subprocess
 import tomllib
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("gatebus", "sandbox", "ipfs")
@@ -74,7 +78,10 @@ def only_for_types(module: ast.Module) -> set[ast.stmt]:
 
 def imported(module: str) -> set[str]:
     """Modules of ours that a module imports, seen through what packages re-export."""
-    skipped = only_for_types(tree(product()[module]))
+    return named(module, only_for_types(tree(product()[module])))
+
+
+def named(module: str, skipped: set[ast.stmt]) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(tree(product()[module])):
         if isinstance(node, ast.Import):
@@ -83,6 +90,22 @@ def imported(module: str) -> set[str]:
             assert node.level == 0, f"{module}: imports are written out in full"
             found.update(defining(str(node.module), alias.name) for alias in node.names)
     return found & set(product())
+
+
+def circles(uses: Mapping[str, set[str]]) -> list[list[str]]:
+    """Modules each of which leads to all others of its list, and so to itself."""
+    reached = {module: reachable(module, uses) for module in uses}
+    found = {frozenset(each for each in reached[module] if module in reached[each]) for module in uses}
+    return [sorted(circle) for circle in found if circle]
+
+
+def reachable(module: str, uses: Mapping[str, set[str]]) -> set[str]:
+    seen: set[str] = set()
+    ahead = set(uses[module])
+    while ahead:
+        seen |= ahead
+        ahead = {other for each in ahead for other in uses[each]} - seen
+    return seen
 
 
 def defining(module: str, name: str) -> str:
@@ -145,6 +168,24 @@ def test_wires_never_import_assembly() -> None:
         if kind(module) == "wire":
             above = {name for name in imported(module) if kind(name) == "assembly" and not is_package(name)}
             assert not above, f"{module} is a wire, but imports {above}"
+
+
+def test_no_modules_know_each_other_in_a_circle() -> None:
+    """By types neither: of two that need each other's, the type that both need has a place below them."""
+    uses = {module: named(module, set()) - {module} for module in product() if not is_package(module)}
+    assert not circles({module: {each for each in others if each in uses} for module, others in uses.items()})
+
+
+@pytest.mark.parametrize(
+    ("uses", "expected"),
+    [
+        ({"a": {"b"}, "b": {"c"}, "c": set[str]()}, []),
+        ({"a": {"b"}, "b": {"a"}, "c": {"a"}}, [["a", "b"]]),
+        ({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}, [["a", "b", "c"]]),
+    ],
+)
+def test_a_circle_is_found(uses: dict[str, set[str]], expected: list[list[str]]) -> None:
+    assert circles(uses) == expected
 
 
 def test_every_file_that_may_touch_the_world_exists_and_says_its_kind() -> None:

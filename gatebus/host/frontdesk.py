@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gatebus.host.attendant import Attendant, Line
-    from gatebus.host.hostparts import HostParts
     from gatebus.host.quotas import Ticket
+    from gatebus.host.wholeparts import WholeParts
     from gatebus.protocol.session import Session
     from gatebus.web.link import Link
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 class FrontDesk:
     """`seed`: the host's private key. `known`: the comment of a key that may come in, or None."""
 
-    def __init__(self, parts: HostParts, seed: bytes, known: Callable[[bytes], str | None]) -> None:
+    def __init__(self, parts: WholeParts, seed: bytes, known: Callable[[bytes], str | None]) -> None:
         self._parts, self._seed, self._known = parts, seed, known
         self._numbers = count(1)
         self._channels: Counter[str] = Counter()  # open ones, by account

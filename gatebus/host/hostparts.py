@@ -1,7 +1,8 @@
-"""What the operations of one host work with, made once by its assembly; a wire.
+"""What a host is made of, below what is done to instances that outlive their processes; a wire.
 
-Where it stands: in every operation's hand. Nothing here decides; `run` and `answer_later` are the two ways in which an
-operation goes on after its handler has returned: as a program, or as a task that answers its line.
+Where it stands: in the hand of each part of gatebus.host.lives and, with these (wholeparts), of every operation.
+Nothing here decides; `run` and `answer_later` are the two ways in which an operation goes on after its handler has
+returned: as a program, or as a task that answers its line.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from gatebus.host.contest import Contest
     from gatebus.host.eventlog import EventLog
     from gatebus.host.hostconfig import HostConfig
-    from gatebus.host.lives.lives import Lives
+    from gatebus.host.lives.lifework import LifeWork
     from gatebus.host.modulestore import ModuleStore
     from gatebus.host.programs import Programs
     from gatebus.host.quotas import Quotas, Ticket
@@ -67,7 +68,9 @@ class HostParts:
     note: Callable[..., None] = lambda _name, **_fields: None
     """The log's `event` (gatebus.host.log)."""
     stopping: bool = False
-    lives: Lives = field(init=False)
+    lives: LifeWork = field(init=False)
+    whole: trio.Lock = field(default_factory=trio.Lock)
+    """One stored program at a time is whole in memory: as a file that leaves or has come."""
     _tasks: Counter[str] = field(default_factory=Counter)  # by account
 
     def ordered(self, order: Order) -> Instance:
@@ -87,7 +90,7 @@ class HostParts:
         instance.on_end[self._over] = None
         self.events.note("started", instance)
         if instance.live is not None and instance.live.policy.acts:
-            self.lives.minding.mind(instance)
+            self.lives.mind(instance)
         if instance.order.kept:
             self.note("instance-launched", instance=instance.id, principal=instance.owner, module=_named(instance))
         self.runner.start(instance)
@@ -107,12 +110,12 @@ class HostParts:
     def _paid(self, order: Order) -> Ticket:
         """Copies that wait for calls give way: first the account's own, then, where the host itself is full, all."""
         account, amounts = order.principal.account, Amounts(instances=1, memory=order.limits.memory)
-        waiting = self.lives.warming.waiting
         while True:
             try:
                 return self.quotas.take(account, amounts)
             except Refusal:
-                if not waiting.give_way(account) and not (self.quotas.host_lacks(amounts) and waiting.give_way(None)):
+                give_way = self.lives.give_way
+                if not give_way(account) and not (self.quotas.host_lacks(amounts) and give_way(None)):
                     raise
 
     def _over(self, instance: Instance) -> None:

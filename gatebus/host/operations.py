@@ -25,11 +25,11 @@ from sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
     from gatebus.host.attendant import Line
-    from gatebus.host.hostparts import HostParts
     from gatebus.host.instances import Instance
     from gatebus.host.requests import Parameters
+    from gatebus.host.wholeparts import WholeParts
 
-Handler = Callable[["HostParts", "Line", "Parameters"], None]
+Handler = Callable[["WholeParts", "Line", "Parameters"], None]
 
 
 class Operation(NamedTuple):
@@ -40,7 +40,7 @@ class Operation(NamedTuple):
     starts: bool = False
 
 
-def open_untrusted(parts: HostParts, line: Line, name: str, given: Parameters) -> None:
+def open_untrusted(parts: WholeParts, line: Line, name: str, given: Parameters) -> None:
     """Raises Refusal, or the line is answered, now or later."""
     parts.config.policy.check(line.principal, name)
     operation = OPERATION[name]
@@ -52,7 +52,7 @@ def open_untrusted(parts: HostParts, line: Line, name: str, given: Parameters) -
         line.error(sandbox_error_map(fault))
 
 
-def list_instances(parts: HostParts, line: Line, given: Parameters) -> None:
+def list_instances(parts: WholeParts, line: Line, given: Parameters) -> None:
     """By age, the oldest first; `after` the id of the last one that the client knows. `more`: ask again."""
     found = parts.registry.instances_of(line.principal)
     if "after" in given:
@@ -63,11 +63,11 @@ def list_instances(parts: HostParts, line: Line, given: Parameters) -> None:
     line.result({"instances": shown, "more": len(found) > len(shown)})
 
 
-def status(parts: HostParts, line: Line, given: Parameters) -> None:
+def status(parts: WholeParts, line: Line, given: Parameters) -> None:
     line.result(_own(parts, line, given).status())
 
 
-def wait(parts: HostParts, line: Line, given: Parameters) -> None:
+def wait(parts: WholeParts, line: Line, given: Parameters) -> None:
     instance = _own(parts, line, given)
     if instance.ended_at is not None:
         line.result(instance.status())
@@ -75,7 +75,7 @@ def wait(parts: HostParts, line: Line, given: Parameters) -> None:
         Waiting(instance, line)
 
 
-def kill(parts: HostParts, line: Line, given: Parameters) -> None:
+def kill(parts: WholeParts, line: Line, given: Parameters) -> None:
     """Answered when it has ended."""
     instance = _own(parts, line, given)
     instance.kill()
@@ -106,7 +106,7 @@ class Waiting(Nobody):
         self._instance.on_end.pop(self._answer, None)
 
 
-def delete(parts: HostParts, line: Line, given: Parameters) -> None:
+def delete(parts: WholeParts, line: Line, given: Parameters) -> None:
     instance = _own(parts, line, given)
     if instance.ended_at is None:
         raise Refusal("conflict", "The instance runs. Kill it first.")
@@ -124,15 +124,15 @@ def delete(parts: HostParts, line: Line, given: Parameters) -> None:
     parts.answer_later(line, work, instance)
 
 
-def _own(parts: HostParts, line: Line, given: Parameters) -> Instance:
+def _own(parts: WholeParts, line: Line, given: Parameters) -> Instance:
     return parts.registry.own_instance(line.principal, requests.instance_untrusted(given))
 
 
-def usage(parts: HostParts, line: Line, _given: Parameters) -> None:
+def usage(parts: WholeParts, line: Line, _given: Parameters) -> None:
     line.result(dict(parts.quotas.statement(line.principal.account)))
 
 
-def features(parts: HostParts, line: Line, _given: Parameters) -> None:
+def features(parts: WholeParts, line: Line, _given: Parameters) -> None:
     layers = parts.box.layers
     line.result(
         {
@@ -149,7 +149,7 @@ def features(parts: HostParts, line: Line, _given: Parameters) -> None:
 class Events:
     """A subscription: events wait on the line's flow, within the client's window and ours."""
 
-    def __init__(self, parts: HostParts, line: Line) -> None:
+    def __init__(self, parts: WholeParts, line: Line) -> None:
         self._parts, self._line = parts, line
         self.owner = line.principal.id
 
@@ -176,7 +176,7 @@ class Events:
         line.result({})
 
 
-def events(parts: HostParts, line: Line, given: Parameters) -> None:
+def events(parts: WholeParts, line: Line, given: Parameters) -> None:
     since = requests.count_untrusted(given, "since") if "since" in given else None
     parts.events.check_room(line.principal.id)
     subscription = Events(parts, line)

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from gatebus.host.attendant import Line
-    from gatebus.host.hostparts import HostParts
     from gatebus.host.instances import Instance
     from gatebus.host.requests import Parameters, RunRequest
+    from gatebus.host.wholeparts import WholeParts
 
 _ELSEWHERE = MappingProxyType(
     error_map("attached-elsewhere", "Another connection has taken this stream over, as it does after a lost one.")
@@ -46,7 +46,7 @@ _WRITTEN = _WENT_BACK.format("you have had more of its bytes", "has written")
 _READ = _WENT_BACK.format("it has had more of your bytes", "knows of")
 
 
-def call(parts: HostParts, line: Line, given: Parameters) -> None:
+def call(parts: WholeParts, line: Line, given: Parameters) -> None:
     """The instance lives as long as its stream has somebody, or may get somebody back."""
     name = requests.id_untrusted(given, "stream")
     parts.registry.check_free(name)
@@ -70,7 +70,7 @@ def call(parts: HostParts, line: Line, given: Parameters) -> None:
     parts.run(instance)
 
 
-def launch(parts: HostParts, line: Line, given: Parameters) -> None:
+def launch(parts: WholeParts, line: Line, given: Parameters) -> None:
     """Asking twice is asking once: the second one hears of the first one's instance."""
     wanted = requests.instance_untrusted(given)
     known = parts.registry.known(wanted)
@@ -99,7 +99,7 @@ def _launched(line: Line, instance: Instance) -> None:
         line.answer(Verdict({"instance": instance.id}) if instance.refusal is None else instance.verdict)
 
 
-def io(parts: HostParts, line: Line, given: Parameters) -> None:
+def io(parts: WholeParts, line: Line, given: Parameters) -> None:
     """The program goes on without it: whoever lets go only leaves."""
     parts.registry.check_free(requests.id_untrusted(given, "stream"))
     instance = parts.registry.open_instance(line.principal, requests.instance_untrusted(given))
@@ -109,7 +109,7 @@ def io(parts: HostParts, line: Line, given: Parameters) -> None:
         _connect(parts, line, instance, given)
 
 
-def _connect(parts: HostParts, line: Line, instance: Instance, given: Parameters) -> None:
+def _connect(parts: WholeParts, line: Line, instance: Instance, given: Parameters) -> None:
     name = requests.id_untrusted(given, "stream")
     parts.registry.check_free(name)
     stream = claim(instance)
@@ -128,7 +128,7 @@ def _connect(parts: HostParts, line: Line, instance: Instance, given: Parameters
     parts.lives.touched(instance)
 
 
-def attach(parts: HostParts, line: Line, given: Parameters) -> None:
+def attach(parts: WholeParts, line: Line, given: Parameters) -> None:
     """The stream goes on over this link; an older one loses it."""
     asleep = parts.registry.asleep(requests.id_untrusted(given, "stream"))
     if asleep is None:
@@ -137,7 +137,7 @@ def attach(parts: HostParts, line: Line, given: Parameters) -> None:
         _roused(parts, line, asleep, partial(_attach, parts, line, given))
 
 
-def _roused(parts: HostParts, line: Line, instance: Instance, then: Callable[[], None]) -> None:
+def _roused(parts: WholeParts, line: Line, instance: Instance, then: Callable[[], None]) -> None:
     """Its streams are in the store alone: they are fetched first."""
 
     async def work() -> None:
@@ -149,7 +149,7 @@ def _roused(parts: HostParts, line: Line, instance: Instance, then: Callable[[],
     parts.answer_later(line, work, instance)
 
 
-def _attach(parts: HostParts, line: Line, given: Parameters) -> None:
+def _attach(parts: WholeParts, line: Line, given: Parameters) -> None:
     stream = parts.registry.own_stream(line.principal, requests.id_untrusted(given, "stream"))
     taken = requests.count_untrusted(given, "taken")
     _check_went_back(stream, taken, requests.count_untrusted(given, "gone", 0))
@@ -177,7 +177,7 @@ def _check_went_back(stream: BusStream, taken: int, gone: int) -> None:
         raise Refusal("conflict", _READ)
 
 
-def _stream(flows: Flows, name: bytes, line: Line, instance: Instance, parts: HostParts) -> BusStream:
+def _stream(flows: Flows, name: bytes, line: Line, instance: Instance, parts: WholeParts) -> BusStream:
     flows.out.bound = instance.order.window
     stream = BusStream(name, line.principal, flows, parts.turn)
     stream.instance = instance
@@ -185,7 +185,7 @@ def _stream(flows: Flows, name: bytes, line: Line, instance: Instance, parts: Ho
     return stream
 
 
-def _mount(parts: HostParts, line: Line, stream: BusStream) -> None:
+def _mount(parts: WholeParts, line: Line, stream: BusStream) -> None:
     """From now on it rides on this line, and is found by its name."""
     line.rider = stream
     stream.keeper = parts.registry
@@ -200,7 +200,7 @@ def _accept(line: Line, stream: BusStream) -> None:
         line.accept({"instance": stream.instance.id, "taken": 0}, stream.instance.order.window)
 
 
-def _window(parts: HostParts, line: Line, connections: int) -> int:
+def _window(parts: WholeParts, line: Line, connections: int) -> int:
     return parts.registry.window(line.principal.account, connections)
 
 

@@ -33,7 +33,6 @@ from gatebus.host.eventlog import EventLog
 from gatebus.host.frontdesk import FrontDesk
 from gatebus.host.hostconfig import HostConfig
 from gatebus.host.hostlog import Log, Silence
-from gatebus.host.hostparts import HostParts
 from gatebus.host.lives.boards import Boards
 from gatebus.host.lives.keeping import Keeping
 from gatebus.host.lives.lifeloop import LifeLoop
@@ -48,6 +47,7 @@ from gatebus.host.requests import Bounds
 from gatebus.host.runner import Runner
 from gatebus.host.sources import Elsewhere
 from gatebus.host.statuses import identity_text
+from gatebus.host.wholeparts import WholeParts
 from gatebus.lookout import Lookout
 from gatebus.peers.neighbourhood import Neighbourhood
 from gatebus.protocol import Role, Session, Settings
@@ -111,7 +111,7 @@ class Host:
         self.lookout = Lookout(None if spin is None else spin * 1e6)
         self._open_box = open_box or partial(_open_box, self.config, self.lookout)
         self._stack = AsyncExitStack()
-        self._parts: HostParts | None = None
+        self._parts: WholeParts | None = None
         self._stopping = trio.Event()
         self._changed = trio.Event()
 
@@ -143,7 +143,7 @@ class Host:
         runner = Runner(box, nursery, turn, programs, partial(_world, neighbourhood))
         runner.pulse = self.lookout.pulse
         runner.on_problem, runner.services = self._problem, self.services
-        self._parts = HostParts(
+        self._parts = WholeParts(
             AGENT,
             config,
             Bounds(config.limits, config.most),
@@ -194,7 +194,7 @@ class Host:
     # Links.
 
     @property
-    def parts(self) -> HostParts:
+    def parts(self) -> WholeParts:
         """For those who write operations of their own, and for tests."""
         assert self._parts is not None, "a host is used inside of `async with`"
         return self._parts

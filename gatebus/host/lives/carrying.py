@@ -83,7 +83,7 @@ async def wasm_of(parts: HostParts, line: SnapshotLine) -> AsyncIterator[Made]:
 async def _made(parts: HostParts, make: Callable[[], Awaitable[bytes]]) -> AsyncIterator[Made]:
     """Whole in memory only while it is made, by one at a time; it waits for its client on the disk."""
     with _spool(parts) as spool:
-        async with parts.lives.importing.making:
+        async with parts.whole:
             data = await make()
             with told():
                 await trio.to_thread.run_sync(spool.add, data)
@@ -122,7 +122,6 @@ class Importing:
     def __init__(self, parts: HostParts) -> None:
         self._parts = parts
         self._under_way: Counter[str] = Counter()
-        self.making = trio.Lock()
 
     def check(self, size: int) -> None:
         """Raises Refusal."""
@@ -166,7 +165,7 @@ class Importing:
             while piece := await read(TRANSFER_PIECE):
                 with told():
                     await trio.to_thread.run_sync(spool.add, piece)
-            async with self.making:
+            async with self._parts.whole:
                 try:
                     stored, saved = await trio.to_thread.run_sync(self._read_untrusted, spool.view(), principal)
                 except (BadState, StateRefused) as bad:

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from gatebus.host.attendant import Line
-    from gatebus.host.hostparts import HostParts
     from gatebus.host.principals import Principal
     from gatebus.host.requests import Parameters
     from gatebus.host.statuses import Map
+    from gatebus.host.wholeparts import WholeParts
     from gatebus.snapshots.savedwords import SnapshotLine
 
 
@@ -41,19 +41,19 @@ class Leaving(Protocol):
     async def read(self, size: int) -> bytes: ...
 
 
-FORMS: Mapping[object, Callable[[HostParts, SnapshotLine], AbstractAsyncContextManager[Leaving]]] = MappingProxyType(
+FORMS: Mapping[object, Callable[[WholeParts, SnapshotLine], AbstractAsyncContextManager[Leaving]]] = MappingProxyType(
     {"file": signed_file_of, "state": state_of, "wasm": wasm_of}
 )
 
 
-def show(parts: HostParts, line: Line, given: Parameters) -> None:
+def show(parts: WholeParts, line: Line, given: Parameters) -> None:
     async def work() -> Map:
         return await shown(parts, await _named(parts, line.principal, given))
 
     _later(parts, line, work)
 
 
-async def _named(parts: HostParts, principal: Principal, given: Parameters) -> SnapshotLine:
+async def _named(parts: WholeParts, principal: Principal, given: Parameters) -> SnapshotLine:
     """A snapshot, or the one of an instance that is stored. Raises Refusal."""
     if "instance" not in given:
         return await parts.lives.keeping.own_line(principal, requests.digest_untrusted(given, "snapshot"))
@@ -64,7 +64,7 @@ async def _named(parts: HostParts, principal: Principal, given: Parameters) -> S
     return await parts.lives.keeping.own_line(principal, live.snapshot)
 
 
-def diff(parts: HostParts, line: Line, given: Parameters) -> None:
+def diff(parts: WholeParts, line: Line, given: Parameters) -> None:
     one, two = requests.digest_untrusted(given, "a"), requests.digest_untrusted(given, "b")
 
     async def work() -> Map:
@@ -74,7 +74,7 @@ def diff(parts: HostParts, line: Line, given: Parameters) -> None:
     _later(parts, line, work)
 
 
-def export(parts: HostParts, line: Line, given: Parameters) -> None:
+def export(parts: WholeParts, line: Line, given: Parameters) -> None:
     digest, form = requests.digest_untrusted(given, "snapshot"), given.get("form", "file")
     if form not in FORMS:
         raise Refusal("bad-request", f"The parameter `form` must be {' or '.join(map(str, FORMS))}.")
@@ -89,7 +89,7 @@ def export(parts: HostParts, line: Line, given: Parameters) -> None:
     _later(parts, line, work)
 
 
-async def _sent(parts: HostParts, line: Line, transfer: Transfer, leaving: Leaving) -> Map | None:
+async def _sent(parts: WholeParts, line: Line, transfer: Transfer, leaving: Leaving) -> Map | None:
     with parts.turn:
         if not line.open:
             return None
@@ -105,7 +105,7 @@ async def _sent(parts: HostParts, line: Line, transfer: Transfer, leaving: Leavi
     return {"size": leaving.size, "sha256": hashed.digest()} if sent else None
 
 
-def bring_in(parts: HostParts, line: Line, given: Parameters) -> None:
+def bring_in(parts: WholeParts, line: Line, given: Parameters) -> None:
     digest, size = requests.digest_untrusted(given), requests.count_untrusted(given, "size")
     parts.lives.importing.check(size)
     transfer = Transfer(line, parts.turn)
@@ -170,7 +170,7 @@ def _is_open(line: Line) -> bool:
     return line.open
 
 
-def _later(parts: HostParts, line: Line, work: Callable[[], Awaitable[Map | None]]) -> None:
+def _later(parts: WholeParts, line: Line, work: Callable[[], Awaitable[Map | None]]) -> None:
     """None: its client is gone."""
 
     async def answered() -> None:

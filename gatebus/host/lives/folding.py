@@ -94,7 +94,7 @@ class Folding:
         line = folded(instance, streams, names, spent=spent)
         self._parts.registry.fold(instance, Folded(instance, line, self._made), names)
         self._resting.pop(instance, None)
-        self._parts.lives.minding.let_go(instance)
+        self._parts.lives.let_be(instance)
         _take_apart(instance, live)
 
     def _unfold(self, each: Folded) -> Instance:

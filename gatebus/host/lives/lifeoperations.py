@@ -21,13 +21,13 @@ from gatebus.host.statuses import Map, fitting
 
 if TYPE_CHECKING:
     from gatebus.host.attendant import Line
-    from gatebus.host.hostparts import HostParts
     from gatebus.host.instances import Instance
     from gatebus.host.requests import Parameters
+    from gatebus.host.wholeparts import WholeParts
     from gatebus.snapshots.savedwords import SnapshotLine
 
 
-def suspend(parts: HostParts, line: Line, given: Parameters) -> None:
+def suspend(parts: WholeParts, line: Line, given: Parameters) -> None:
     instance, depth = _own(parts, line, given), given.get("depth", "stored")
     if depth not in ("stored", "parked"):
         raise Refusal("bad-request", "The parameter `depth` must be stored or parked.")
@@ -42,7 +42,7 @@ def suspend(parts: HostParts, line: Line, given: Parameters) -> None:
     parts.answer_later(line, work, instance)
 
 
-def resume(parts: HostParts, line: Line, given: Parameters) -> None:
+def resume(parts: WholeParts, line: Line, given: Parameters) -> None:
     found, function = _own(parts, line, given), requests.function_untrusted(given)
 
     async def work() -> None:
@@ -56,7 +56,7 @@ def resume(parts: HostParts, line: Line, given: Parameters) -> None:
     parts.answer_later(line, work, found)
 
 
-def snapshot(parts: HostParts, line: Line, given: Parameters) -> None:
+def snapshot(parts: WholeParts, line: Line, given: Parameters) -> None:
     instance, tags = _own(parts, line, given), requests.tags_untrusted(given)
 
     async def work() -> None:
@@ -68,7 +68,7 @@ def snapshot(parts: HostParts, line: Line, given: Parameters) -> None:
     parts.answer_later(line, work, instance)
 
 
-def restore(parts: HostParts, line: Line, given: Parameters) -> None:
+def restore(parts: WholeParts, line: Line, given: Parameters) -> None:
     wanted, digest = requests.instance_untrusted(given), requests.digest_untrusted(given, "snapshot")
     known = parts.registry.known(wanted)
     if known is not None:
@@ -85,7 +85,7 @@ def restore(parts: HostParts, line: Line, given: Parameters) -> None:
     parts.answer_later(line, work)
 
 
-def clone(parts: HostParts, line: Line, given: Parameters) -> None:
+def clone(parts: WholeParts, line: Line, given: Parameters) -> None:
     instance, wanted = _own(parts, line, given), _ids_untrusted(given)
 
     async def work() -> None:
@@ -103,14 +103,14 @@ def _ids_untrusted(given: Parameters) -> list[UUID]:
     return [UUID(bytes=requests.id_untrusted({"instances": each}, "instances")) for each in ids]
 
 
-def keep(parts: HostParts, line: Line, given: Parameters) -> None:
+def keep(parts: WholeParts, line: Line, given: Parameters) -> None:
     instance = _own(parts, line, given)
     every, last = seconds_untrusted(given, "every"), last_untrusted(given, "last")
     parts.lives.keep(instance, every, last)
     line.result(instance.status())
 
 
-def snapshots(parts: HostParts, line: Line, given: Parameters) -> None:
+def snapshots(parts: WholeParts, line: Line, given: Parameters) -> None:
     """The newest first; `after` the last one that the client knows. `more`: ask again."""
     wanted = requests.id_untrusted(given, "instance") if "instance" in given else None
     after = requests.digest_untrusted(given, "after") if "after" in given else None
@@ -140,7 +140,7 @@ def _told(line: SnapshotLine) -> Map:
     return told if parent is None else told | {"parent": parent}
 
 
-def drop(parts: HostParts, line: Line, given: Parameters) -> None:
+def drop(parts: WholeParts, line: Line, given: Parameters) -> None:
     digest = requests.digest_untrusted(given, "snapshot")
 
     async def work() -> None:
@@ -152,7 +152,7 @@ def drop(parts: HostParts, line: Line, given: Parameters) -> None:
     parts.answer_later(line, work)
 
 
-def warm(parts: HostParts, line: Line, given: Parameters) -> None:
+def warm(parts: WholeParts, line: Line, given: Parameters) -> None:
     """The program's own instance is nobody's, and gone when this is answered."""
     window = parts.registry.window(line.principal.account, 1)
     request = requests.run_untrusted(given, parts.bounds, window)
@@ -168,11 +168,11 @@ def warm(parts: HostParts, line: Line, given: Parameters) -> None:
     parts.answer_later(line, work)
 
 
-def _own(parts: HostParts, line: Line, given: Parameters) -> Instance:
+def _own(parts: WholeParts, line: Line, given: Parameters) -> Instance:
     return parts.registry.own_instance(line.principal, requests.instance_untrusted(given))
 
 
-def _answer(parts: HostParts, line: Line, about: Map) -> None:
+def _answer(parts: WholeParts, line: Line, about: Map) -> None:
     """Unless its link was lost meanwhile."""
     with parts.turn:
         if line.open:

@@ -49,10 +49,12 @@ class Lives:
 
     def __init__(self, parts: HostParts, keeping: Keeping) -> None:
         self._parts, self.keeping = parts, keeping
-        self.minding, self.warming, self.importing = Minding(parts), Warming(parts), Importing(parts)
-        self.preparing = Preparing(parts)
+        self.warming, self.importing, self.preparing = Warming(parts), Importing(parts), Preparing(parts)
         self.tidying = Tidying(keeping, parts.registry, parts.clock)
         self.folding, self.offspring = Folding(parts, self._rests), Offspring(parts, keeping)
+        self.minding = Minding(parts, self.folding.look)
+        self.mind, self.let_be = self.minding.mind, self.minding.let_go
+        self.give_way = self.warming.waiting.give_way
 
     # Stopping.
 

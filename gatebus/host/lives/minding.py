@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class Minding:
     """One for a host."""
 
-    def __init__(self, parts: HostParts) -> None:
-        self._parts = parts
+    def __init__(self, parts: HostParts, on_look: Callable[[], None]) -> None:
+        self._parts, self._on_look = parts, on_look
         self._minded: dict[Instance, float] = {}  # and when its last checkpoint was taken
         self._busy: set[Instance] = set()
         self._room = trio.CapacityLimiter(CHECKPOINTS_AT_ONCE)
@@ -48,7 +48,7 @@ class Minding:
         while True:
             await trio.sleep(IDLE_SWEEP_SECONDS)
             self.look(trio.current_time())
-            self._parts.lives.folding.look()
+            self._on_look()
 
     def look(self, now: float) -> None:
         for instance in tuple(self._minded):

@@ -33,8 +33,8 @@ from sandbox.outcome import Cause, Outcome, State, Usage, killed
 from sandbox.setup import Setup
 
 if TYPE_CHECKING:
-    from gatebus.host.hostparts import HostParts
     from gatebus.host.instances import Instance
+    from gatebus.host.wholeparts import WholeParts
     from gatebus.snapshots.savedwords import Record, SnapshotLine
 
 _OWN = ("tags", "limits", "open", "policy")  # what a record says goes before what the snapshot says
@@ -43,7 +43,7 @@ _GOES_BACK = f"{_STOPPED} It goes on from what was last stored of it when the ho
 _LOST = "The host ended unexpectedly while the program ran, and nothing of it had been stored."
 
 
-async def recover(parts: HostParts) -> None:
+async def recover(parts: WholeParts) -> None:
     """Once, at the start. What is to run again is woken as soon as the host's nursery runs."""
     keeping = parts.lives.keeping
     again = []
@@ -63,7 +63,7 @@ async def recover(parts: HostParts) -> None:
     parts.nursery.start_soon(_run_again, parts, again)
 
 
-async def _found(parts: HostParts, record: Record) -> Instance | None:
+async def _found(parts: WholeParts, record: Record) -> Instance | None:
     """None: it is gone, and that is said."""
     if record.snapshot is None:
         _lost(parts, record)
@@ -78,7 +78,7 @@ async def _found(parts: HostParts, record: Record) -> Instance | None:
     return instance
 
 
-def _resting(parts: HostParts, record: Record, line: SnapshotLine) -> Instance:
+def _resting(parts: WholeParts, record: Record, line: SnapshotLine) -> Instance:
     about = _about(record)
     described = described_untrusted({**line.about, **{name: about[name] for name in _OWN if name in about}})
     manner = Manner(
@@ -109,7 +109,7 @@ def _resting(parts: HostParts, record: Record, line: SnapshotLine) -> Instance:
     return instance
 
 
-def _lost(parts: HostParts, record: Record) -> None:
+def _lost(parts: WholeParts, record: Record) -> None:
     """As if it had just been killed."""
     order = Order(UUID(bytes=record.instance), _principal(record), "", Setup(), Limits(), kept=True)
     instance = parts.resting(order)
@@ -119,7 +119,7 @@ def _lost(parts: HostParts, record: Record) -> None:
     parts.nursery.start_soon(_delete, parts, record)
 
 
-async def _delete(parts: HostParts, record: Record) -> None:
+async def _delete(parts: WholeParts, record: Record) -> None:
     keeping = parts.lives.keeping
     try:
         await keeping.store.records.delete(record.instance, record.revision)
@@ -127,7 +127,7 @@ async def _delete(parts: HostParts, record: Record) -> None:
         keeping.on_trouble(trouble)
 
 
-async def _run_again(parts: HostParts, instances: list[Instance]) -> None:
+async def _run_again(parts: WholeParts, instances: list[Instance]) -> None:
     room = trio.CapacityLimiter(RECOVERED_AT_ONCE)
 
     async def one(instance: Instance) -> None:
@@ -141,7 +141,7 @@ async def _run_again(parts: HostParts, instances: list[Instance]) -> None:
             nursery.start_soon(one, each)
 
 
-async def put_away(parts: HostParts) -> None:
+async def put_away(parts: WholeParts) -> None:
     """At a graceful stop: what runs and is not transient is stored, and runs again after the start."""
     room = trio.CapacityLimiter(RECOVERED_AT_ONCE)
 
