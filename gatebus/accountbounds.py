@@ -26,6 +26,9 @@ FLOOD_PASSES = 4
 """The event loop goes round so often between two slices of an account that floods: a call passes through some five
 turns, so that a flood of any number of links costs it one or two slices."""
 
+HELPERS_END_SECONDS = 1.0
+"""A task that sends or waits for one program ends at its next step when that program is over: one turn of the loop."""
+
 SHARE_SECONDS = 0.02
 """A program that lasts longer is told its account's number while several accounts run something: most calls are over
 by then. Also between two rounds of telling."""

@@ -299,6 +299,10 @@ class FakeProgram:
 
     # The exchange's side.
 
+    @property
+    def said_all(self) -> bool:
+        return self._ended and not self._output
+
     async def receive_some(self) -> bytes:
         await trio.lowlevel.checkpoint()
         while not self._output:

@@ -5,12 +5,12 @@ In:  batches of whole packets from the program (untrusted), through sandbox.Prog
 Out: one send per batch. A program that breaks the protocol is killed; `fault` says why.
 
 One task per program, the caller's: it reads, steps the switchboard, sends without waiting. Two things need a task of
-their own: what the kernel did not take at once, and a service that waits for a time. The nursery for them is opened
-when the first of them is wanted (most programs never want one: 20 to 90 us of each start). Until then the pump runs
-in one cancel scope, which ends when somebody wants more.
+their own: what the kernel did not take at once, and a service that waits for a time. Most programs never want one, so
+nothing is made for them ahead (a nursery is 20 to 90 us of each start, a cancel scope 18): they run beside the caller's
+task, in the nursery that it runs in, and `run` returns when they have ended.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from time import perf_counter
@@ -18,6 +18,7 @@ from typing import Protocol
 
 import trio
 
+from gatebus.accountbounds import HELPERS_END_SECONDS
 from gatebus.bounds import SLICE_SECONDS
 from gatebus.faults import GatebusError, ServiceBroken
 from gatebus.switchboard import Switchboard
@@ -28,6 +29,9 @@ from sandbox.outcome import Cause
 
 class Wire(Protocol):
     """What is used of sandbox.Program."""
+
+    @property
+    def said_all(self) -> bool: ...
 
     async def receive_some(self) -> bytes: ...
 
@@ -51,10 +55,12 @@ class Exchange:
 
     __slots__ = (
         "_alarm",
-        "_bare",
         "_board",
+        "_bug",
         "_draining",
+        "_ended",
         "_gone",
+        "_helpers",
         "_nursery",
         "_program",
         "_pulse",
@@ -80,14 +86,16 @@ class Exchange:
         self._board = board
         self._turn = turn or Turn()
         self._pulse = pulse
-        self._nursery: trio.Nursery | None = None
-        self._bare = trio.CancelScope()
+        self._nursery: trio.Nursery | None = None  # while it runs
+        self._helpers: set[trio.CancelScope] = set()
+        self._ended: trio.Event | None = None  # the last helper's end is waited for
+        self._bug: Exception | None = None  # of a helper
         self._rest = b""  # taken from the board, not yet by the kernel
         self._draining = False
         self._stepping = False
         self._gone = False
         self._alarm: trio.CancelScope | None = None
-        self._room = trio.Event()
+        self._room: trio.Event | None = None  # the pump waits for it
 
     def owes(self, packets: bytes) -> None:
         """Before `run`, of a program that goes on: what was for it and did not arrive comes first."""
@@ -114,21 +122,28 @@ class Exchange:
     async def run(self) -> None:
         """Once. Raises nothing that the program or a service did: `fault` has it, the program's outcome the rest."""
         self._board.on_queued = self._queued
+        self._nursery = trio.lowlevel.current_task().parent_nursery
         try:
-            with self._bare:
-                await self._pump()
-            if self._bare.cancelled_caught:
-                async with trio.open_nursery() as self._nursery:
-                    self.wake()
-                    await self._pump()
-                    self._nursery.cancel_scope.cancel()
+            await self._pump()
         finally:
-            self._gone = True
             self._nursery = None
+            if self._helpers:
+                await self._end_helpers()
+            self._gone = True
             with self._turn:
                 if self.keeps_state:
                     self._keep()
                 self._board.close()
+        if self._bug is not None:
+            raise self._bug
+
+    async def _end_helpers(self) -> None:
+        """Each ends at its next step, whatever it waits for."""
+        self._ended = trio.Event()
+        for scope in self._helpers:
+            scope.cancel()
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + HELPERS_END_SECONDS):
+            await self._ended.wait()
 
     def _keep(self) -> None:
         self._board.pause()
@@ -153,7 +168,7 @@ class Exchange:
             if batch := await self._program.receive_some():
                 self._board.receive(batch)
                 await self._use_up()
-            while batch and (batch := await self._program.receive_some()):
+            while batch and not self._program.said_all and (batch := await self._program.receive_some()):
                 self._pulse()
                 self._board.receive(batch)
                 await self._use_up()
@@ -170,6 +185,7 @@ class Exchange:
             else:
                 self._room = trio.Event()
                 await self._room.wait()
+                self._room = None
 
     def _steps(self) -> bool:
         """True: there may be more, but there is no room for the answers, or it is the others' turn."""
@@ -222,17 +238,36 @@ class Exchange:
 
     def _want_tasks(self) -> None:
         if self._nursery is None:
-            self._bare.cancel()
             return
         if self._rest and not self._draining:
             self._draining = True
-            self._nursery.start_soon(self._drain)
+            self._start_helper(self._nursery, self._drain)
         due = self._board.next_timeout()
         if due is not None and self._alarm is None:
             self._alarm = trio.CancelScope(deadline=due)
-            self._nursery.start_soon(self._keep_time, self._alarm)
+            self._start_helper(self._nursery, self._keep_time)
         elif due is not None and self._alarm is not None:
             self._alarm.deadline = due
+
+    def _start_helper(self, nursery: trio.Nursery, work: Callable[[], Awaitable[None]]) -> None:
+        scope = trio.CancelScope()
+        self._helpers.add(scope)
+        nursery.start_soon(self._help, work, scope)
+
+    async def _help(self, work: Callable[[], Awaitable[None]], scope: trio.CancelScope) -> None:
+        """Of the nursery only the place is used: what goes wrong here is the exchange's, and so is the end."""
+        try:
+            with scope:
+                await work()
+        except GatebusError as fault:  # of a service that was told of room, or of the time
+            self._fail(fault)
+        except Exception as bug:
+            self._bug = bug
+            self._program.kill(Cause.INTERNAL)
+        finally:
+            self._helpers.discard(scope)
+            if self._ended is not None and not self._helpers:
+                self._ended.set()
 
     async def _drain(self) -> None:
         """Send what the kernel did not take at once, until nothing is queued."""
@@ -243,29 +278,29 @@ class Exchange:
                 with self._turn:  # what services send because there is room leaves together
                     self._board.sent(size)
                 self._rest = self._rest or self._board.take()
-                self._room.set()
+                self._make_room()
         except BrokenProgram:
             self._gone = True
             size, self._rest = self._lose(self._rest), b""
             with self._turn, suppress(GatebusError):  # a service that fails now harms nobody: the program is gone
                 self._board.sent(size)
-        except GatebusError as fault:  # a service that was told of room
-            self._fail(fault)
         finally:
             self._draining = False
+            self._make_room()
+
+    def _make_room(self) -> None:
+        if self._room is not None:
             self._room.set()
 
-    async def _keep_time(self, alarm: trio.CancelScope) -> None:
+    async def _keep_time(self) -> None:
         """One sleeper for all services of the program."""
-        try:
-            with alarm:
-                await trio.sleep_forever()
-            self._alarm = None
-            with self._turn:
-                self._board.timeout(trio.current_time())
-            self._flush()
-        except GatebusError as fault:
-            self._fail(fault)
+        assert self._alarm is not None
+        with self._alarm:
+            await trio.sleep_forever()
+        self._alarm = None
+        with self._turn:
+            self._board.timeout(trio.current_time())
+        self._flush()
 
     def _fail(self, fault: GatebusError) -> None:
         """The program ends; what it still had to say is nobody's."""

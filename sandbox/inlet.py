@@ -73,6 +73,11 @@ class Inlet:
         self.bytes = self.packets = 0
 
     @property
+    def is_over(self) -> bool:
+        """Nothing will come any more, and nothing waits to be taken."""
+        return self.at_end and not self.left_over
+
+    @property
     def is_quiet(self) -> bool:
         """Nothing is expected to be here already: the last read was of a packet or two, whose sender waits for us."""
         return self._last < _FEW and not self.left_over and not self.at_end
@@ -143,6 +148,8 @@ class Inlet:
         return packets
 
     def _control_untrusted(self, packet: bytes) -> None:
+        if self.at_end:
+            raise PacketViolation("packet-control", "The program's runtime went on after its last packet.")
         said = decode_untrusted(packet)
         if isinstance(said, Log):
             self._log_left -= len(said.data)
@@ -165,6 +172,7 @@ class Inlet:
             self.on_held = None
         else:
             self.report = said
+            self._end()  # it is the last packet: nobody need wait for the end of the stream, which costs a wake-up
 
     def _end(self) -> None:
         self.at_end = True

@@ -21,7 +21,7 @@ class Parking:
 
     def __init__(self, started: Started) -> None:
         self._started = started
-        self._turn = trio.Lock()
+        self._turn: trio.Lock | None = None  # hardly any program is ever parked
         self._since: float | None = None
         self._total = 0.0
 
@@ -29,16 +29,21 @@ class Parking:
     def parked(self) -> bool:
         return self._since is not None
 
+    def _in_turn(self) -> trio.Lock:
+        if self._turn is None:
+            self._turn = trio.Lock()
+        return self._turn
+
     async def park(self) -> None:
         """Idempotent. Cancelled, it may be parked or not: say it again, or the other."""
-        async with self._turn:
+        async with self._in_turn():
             if self._since is None:
                 self._since = trio.current_time()
                 await self._started.park()
 
     async def unpark(self) -> None:
         """Idempotent."""
-        async with self._turn:
+        async with self._in_turn():
             if self._since is not None:
                 await self._started.unpark()
                 self._total += trio.current_time() - self._since

@@ -40,28 +40,9 @@ class Program:
     """A running program. Made by `Sandbox.start`; see the package's page for the contract."""
 
     __slots__ = (
-        "_bytes_in",
-        "_counter",
-        "_failure",
-        "_inlet",
-        "_kept",
-        "_limits",
-        "_on_ended",
-        "_outcome",
-        "_parking",
-        "_receiving",
-        "_record",
-        "_sending",
-        "_started",
-        "_started_at",
-        "_stop",
-        "_stoppable",
-        "_stopped_at",
-        "_suspended",
-        "_transport",
-        "_watch",
-        "_wish",
-        "instance",
+        "_bytes_in", "_counter", "_failure", "_inlet", "_kept", "_limits", "_on_ended", "_outcome", "_parking",
+        "_receiving", "_record", "_sending", "_started", "_started_at", "_stop", "_stoppable", "_stopped_at",
+        "_suspended", "_transport", "_watch", "_wish", "instance",
     )  # fmt: skip
 
     def __init__(
@@ -116,6 +97,11 @@ class Program:
                 else:
                     await trio.lowlevel.checkpoint()  # a flood of control packets must not hold the loop
 
+    @property
+    def said_all(self) -> bool:
+        """The next receive is the end, and need not be waited for."""
+        return self._inlet.is_over
+
     def __aiter__(self) -> Program:
         return self
 
@@ -163,7 +149,8 @@ class Program:
         except trio.ClosedResourceError:
             self._broken()
         except trio.Cancelled:
-            self.kill()
+            if not self._inlet.at_end:  # one that has said its last word reads no more
+                self.kill()
             raise
 
     def send_nowait(self, data: Buffer) -> int:

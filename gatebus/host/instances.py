@@ -237,8 +237,12 @@ class Instance:
         self.on_start, self.on_end = [], {}
         for callback in callbacks:
             callback(self)
-        ended = Verdict({"ended": outcome_map(self.outcome, self.log_lost)})
-        for each in self.connections:
-            each.conclude(self.verdict if each is self.call else ended)
+        if self.call is not None and self.call in self.connections:
+            self.call.conclude(self.verdict)
+        others = [each for each in self.connections if each is not self.call]
         if self.unclaimed is not None:
-            self.unclaimed.conclude(ended)  # what it wrote can still be had for a while
+            others.append(self.unclaimed)  # what it wrote can still be had for a while
+        if others:
+            ended = Verdict({"ended": outcome_map(self.outcome, self.log_lost)})
+            for each in others:
+                each.conclude(ended)

@@ -111,12 +111,14 @@ def tags_untrusted(given: Parameters) -> tuple[str, ...]:
 def limits_untrusted(given: Parameters, bounds: Bounds) -> Limits:
     """What was not asked for is the host's default; more than its most is refused, with the number."""
     asked = map_untrusted(given, "limits")
+    if not asked:
+        return bounds.limits
     known = {each.name for each in fields(Limits)}
     for name, value in asked.items():
         if name not in known:
             raise _bad("limits", f"a map of {', '.join(sorted(known))}")
         _check_most(name, value, getattr(bounds.most, name))
-    return replace(bounds.limits, **asked) if asked else bounds.limits  # type: ignore[arg-type]  # checked by Limits
+    return replace(bounds.limits, **asked)  # type: ignore[arg-type]  # checked by Limits
 
 
 def _check_most(name: str, value: object, most: float | None) -> None:

@@ -68,14 +68,14 @@ async def test_a_call_is_answered() -> None:
         assert await program.read() == Packet(0, CALL, b"hello", 0)
 
 
-async def test_a_program_that_needs_no_task_gets_no_nursery() -> None:
+async def test_a_program_that_needs_no_task_gets_none() -> None:
     program = FakeProgram()
     async with exchanging(program, echo_board()) as exchange:
         await discovered(program, "echo")
         program.write(*[encode(0, CALL, b"hello")] * 100)
         for _ in range(100):
             await program.read()
-        assert exchange._nursery is None
+        assert not exchange._helpers
 
 
 async def test_the_answers_to_a_batch_leave_in_one_send(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,14 +347,14 @@ async def breaking_the_rules(guest: FakeGuest) -> int:
 
 
 async def test_a_real_program_object_waits_for_its_answers(autojump_clock: trio.testing.MockClock) -> None:
-    """The pump is interrupted in the middle of a receive, and goes on inside a nursery."""
+    """A task beside the pump keeps the time, and is gone when the pump is."""
     async with open_fake_sandbox({b"ask": asking_for_randomness}) as box:
         image = await box.compile(b"ask")
         async with box.start(image) as program:
             exchange = Exchange(program, board_of(world()))
             await exchange.run()
             assert (await program.wait()).ok
-            assert exchange._nursery is None
+            assert not exchange._helpers
             assert trio.current_time() == pytest.approx(20 * 8 / 16)
 
 
