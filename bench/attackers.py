@@ -165,11 +165,11 @@ async def fragments(path: str, rounds: Rounds) -> None:
     await _flood(path, lambda: itertools.chain([first], itertools.repeat(more * MESSAGES)), rounds)
 
 
-async def unread(path: str, _rounds: Rounds) -> None:
-    """Programs that write for ever, to links that never read."""
+async def unread(path: str, rounds: Rounds) -> None:
+    """Programs that write for ever, to links that never read: `rounds` times SPINNERS on each of FLOOD_LINKS links."""
     async with connect(f"unix:{path}") as bus:
         await bus.upload(STREAM)
-    held = [_entered(path) for _ in range(FLOOD_LINKS)]
+    held = [_entered(path) for _ in range(FLOOD_LINKS * (rounds or 1))]
     module = hashlib.sha256(STREAM).digest()
     for number, link in itertools.product(range(1, SPINNERS + 1), held):
         given = {"stream": os.urandom(16), "module": module}

@@ -1,11 +1,12 @@
-"""What somebody else notices of an attack: p50 and p99 of a stranger's calls of a hello, with and without it.
+"""What somebody else notices of an attack: p50 and p99 of a stranger's calls and echoes, with and without it.
 
     python -m bench.bystanders [ATTACK ...]
 
 The attacker is the user of the unix socket, the bystander a stranger (another account) with the raw client of
-bus_figures: CALLS calls over an open link, one after the other, each from its `open` to its result. A round is such a
-run without the attack and one right after it has begun; the ratio of a round is what counts, because figures of a
-machine that does something else mean little alone. Printed: the middle of ROUNDS ratios, and the lowest and highest.
+bus_figures: CALLS calls of a hello over an open link, one after the other, each from its `open` to its result, and then
+ECHOES times 64 B to a program and back. A round is such a run without the attack and one right after it has begun; the
+ratio of a round is what counts, because figures of a machine that does something else mean little alone. Printed: the
+middle of ROUNDS ratios, and the lowest and highest. All attacks take some four minutes.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
 
     from bench.bus_figures import HostProcess
 
-CALLS, ROUNDS = 400, 5
+CALLS, ECHOES, ROUNDS = 400, 2_000, 5
 WARM_UP = 100  # calls that nobody measures: page faults of a host that has just been started
-KEYS = ("p50", "p99")
+KEYS = ("p50", "p99", "echo_p50", "echo_p99")
 
 Times = dict[str, float]
 
@@ -48,14 +49,21 @@ def attacked(path: str, attack: str, rounds: str = "") -> Iterator[None]:
             process.stdin.close()
 
 
+def bystander(server: HostProcess) -> Times:
+    """Microseconds of both kinds."""
+    call = server.measure("hello", "start", CALLS)["last"]
+    echo = server.measure("echo", "echo", ECHOES, 1)["echo"]
+    return {"p50": call["p50"], "p99": call["p99"], "echo_p50": echo["p50"], "echo_p99": echo["p99"]}
+
+
 def noticed(server: HostProcess, path: str, attack: str) -> tuple[list[tuple[Times, Times]], float]:
     """Microseconds without and with it, round by round, and MiB by which the host has grown."""
     server.measure("hello", "start", WARM_UP)
     before, rounds = server.private_kib(), []
     for _ in range(ROUNDS):
-        quiet = server.measure("hello", "start", CALLS)["last"]
+        quiet = bystander(server)
         with attacked(path, attack):
-            rounds.append((quiet, server.measure("hello", "start", CALLS)["last"]))
+            rounds.append((quiet, bystander(server)))
             grown = server.private_kib() - before
     return rounds, grown / 1024
 

@@ -29,6 +29,7 @@ ROUNDS = {
     "short_spinners": "2",
     "links": "20",
     "modules": "10",
+    "unread": "5",
 }
 Attacked = tuple[HostProcess, int]
 
