@@ -7,10 +7,15 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/gatebus
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 BIN := $(VENV)/bin
 CARGO := cd sandbox/native && cargo
-# Clippy as the compiler of an ordinary build: `cargo clippy` would check the engine's 100 crates a second time.
-CLIPPY := RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__
+# Clippy as the compiler of an ordinary build, of programs and tests: `cargo clippy` would check the engine's 100 crates a
+# second time.
+CLIPPY := RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/sandbox/native/clippy.sh CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__
+RUST_TESTS := tests/quietly.sh 'Rust tests' \
+  cargo test --manifest-path sandbox/native/Cargo.toml --quiet --release --workspace --locked
+PYTHON_TESTS = tests/quietly.sh 'Python tests' \
+  $(BIN)/pytest --quiet --numprocesses $(or $(JOBS),2) --dist loadfile --no-loadscope-reorder
 
-.PHONY: build python engine guests test lint test-engine test-python browser-tools kubo fuzz kills cuts demo chat bench soak arm64 clean help
+.PHONY: build python engine guests test lint rust-tests test-engine test-python browser-tools kubo fuzz kills cuts demo chat bench soak arm64 clean help
 
 help:
 	@echo "make test    build everything, lint, run all tests (first time: about 15 minutes, most of it the engine)"
@@ -49,25 +54,30 @@ guests: python
 	@$(MAKE) --no-print-directory --silent -C bench/programs
 	@$(MAKE) --no-print-directory --silent -C examples/js
 
-test: build guests lint test-engine test-python
+# First all that keeps every processor busy by itself, then what waits for processes a part of the time, beside each other.
+test: build guests browser-tools kubo lint rust-tests
+	@QUIET=1 $(RUST_TESTS) & rust=$$!; $(PYTHON_TESTS); code=$$?; wait $$rust && exit $$code
 
 lint: build
 	$(BIN)/ruff check .
-	$(BIN)/mypy
-	@if cargo fmt --version >/dev/null 2>&1; then echo 'cargo fmt --check' && $(CARGO) fmt --check; \
-	else echo 'no rustfmt here: the format of the Rust code was not checked'; fi
-	@if command -v clippy-driver >/dev/null; then echo clippy && cd sandbox/native && \
-	  $(CLIPPY) cargo build --quiet --release --workspace --locked; \
-	else echo 'no clippy here: the Rust code was not linted'; fi
+	@echo '$(BIN)/mypy' && $(BIN)/mypy & mypy=$$!; \
+	if cargo fmt --version >/dev/null 2>&1; then echo 'cargo fmt --check' && ($(CARGO) fmt --check); \
+	else echo 'no rustfmt here: the format of the Rust code was not checked'; fi && \
+	if command -v clippy-driver >/dev/null; then echo clippy && (cd sandbox/native && \
+	  $(CLIPPY) cargo test --no-run --quiet --release --workspace --locked); \
+	else echo 'no clippy here: the Rust code was not linted'; fi; \
+	rust=$$?; wait $$mypy && exit $$rust
+
+rust-tests: build
+	@$(CARGO) test --no-run --quiet --release --workspace --locked
 
 test-engine: build
-	@tests/quietly.sh 'Rust tests' cargo test --manifest-path sandbox/native/Cargo.toml --quiet --release --workspace --locked
+	@$(RUST_TESTS)
 
 # Files of tests are dealt to as many processes as the smallest machine has processors: tests wait for processes half of the time.
 # In their order, so that the many small ones come last and nobody waits long for the other.
 test-python: build guests browser-tools kubo
-	@tests/quietly.sh 'Python tests' \
-	  $(BIN)/pytest --quiet --numprocesses $(or $(JOBS),2) --dist loadfile --no-loadscope-reorder
+	@$(PYTHON_TESTS)
 
 browser-tools: python
 	@tests/browser/install.sh "$(CACHE)"

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# tests/quietly.sh NAME COMMAND...: a part of `make test`. At a terminal as it is. Where nobody watches, a line or two when
-# it succeeds, and the end of what it said when it does not: the log of a build service shows little of a long output.
+# tests/quietly.sh NAME COMMAND...: a part of `make test`. At a terminal as it is. Where nobody watches, or another part
+# is watched (QUIET), a line or two when it succeeds, and the end of what it said when it does not: the log of a build
+# service shows little of a long output.
 set -uo pipefail
 name=$1
 shift
-[ -t 1 ] && exec "$@"
+[ -t 1 ] && [ -z "${QUIET-}" ] && exec "$@"
 log=$PWD/build/logs/${name// /-}.txt
 mkdir -p "${log%/*}"
 SECONDS=0

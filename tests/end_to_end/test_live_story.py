@@ -31,6 +31,13 @@ class Reader:
         said = self.told[line] = output(typed, self.home, given.removeprefix("echo ").strip("'"))
         if line.startswith("gatebus launch"):
             self._instance = said.strip()
+        if line.startswith(("gatebus restore", "gatebus clone")):
+            self._kill(said.split())
+
+    def _kill(self, copies: list[str]) -> None:
+        """They would compute for minutes beside everything that follows."""
+        for each in copies:
+            output(f"gatebus kill {each}", self.home)
 
 
 def test_the_page_works_from_its_first_command_to_its_last(tmp_path: Path) -> None:

@@ -269,13 +269,13 @@ fn a_word_that_came_with_the_setup_is_found_when_the_guest_was_left_at_once() {
 fn more_input_than_a_guest_may_leave_unread_is_taken_in_in_front_of_the_word() {
     let mut world = World::fine();
     let one = packet(0, 3, 0, &[0; 65_528]).expect("fits");
-    let many = 100;
-    for step in 1..=many {
+    let many = 100_u8;
+    for step in 1..=u64::from(many) {
         world.channel.later(step * MS, Event::Bring(one.clone()));
     }
-    world.channel.later((many + 1) * MS, Event::Bring(suspend()));
+    world.channel.later((u64::from(many) + 1) * MS, Event::Bring(suspend()));
     world.guest.drain_until_suspend(&mut world.channel).expect("the host is there");
     let state = world.guest.save(&mut world.channel);
     let again = Gate::restore_untrusted(receive(&mut Fake::new(), &begin(), &[]), &state).map_err(|bad| bad.0);
-    assert_eq!(again.map(|gate| gate.inbox.saved().1.len()), Ok(many as usize * one.len()));
+    assert_eq!(again.map(|gate| gate.inbox.saved().1.len()), Ok(usize::from(many) * one.len()));
 }

@@ -17,7 +17,7 @@ const STOPS: usize = 100_000;
 /// Functions of a module of wasm-smith that are called, each in an instance of its own.
 const CALLS: usize = 3;
 /// Stops of one run; behind them it goes on undisturbed.
-const STOPS_OF_A_RUN: usize = 300;
+const STOPS_OF_A_RUN: usize = 500;
 /// Runs of one program that are disturbed at random, each in its own way, and stops after which it is enough of them. The continuations of the earlier runs are
 /// there already: compiling costs fifty times as much as stopping.
 const RUNS: u64 = 300;

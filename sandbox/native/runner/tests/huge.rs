@@ -16,7 +16,7 @@ fn room() -> usize {
         libc::munmap(all, start - all as usize);
         libc::munmap((start + 3 * HUGE) as _, all as usize + 7 * HUGE - start);
         for page in (start..start + 3 * HUGE).step_by(4096) {
-            (page as *mut u8).write((page >> 12) as u8 | 1);
+            (page as *mut u8).write((page >> 12).to_le_bytes()[0] | 1);
         }
         start
     }
