@@ -31,7 +31,8 @@ from gatebus.snapshots.chunking import Digests, Sink, digests_from
 from gatebus.snapshots.manifestwords import DIGEST, ZEROS, Manifest, Section, block_size, chunk_size, decode_untrusted
 from gatebus.snapshots.packwords import UNSIGNED, statement
 from gatebus.snapshots.savedwords import BadSnapshot
-from gatebus.snapshots.snapshotbounds import MANIFEST_MAX, MEMORY_MAX, PROGRAM_MAX, STATE_MAX
+from gatebus.snapshots.snapshotbounds import MANIFEST_MAX, MEMORY_MAX, PROGRAM_MAX
+from sandbox.limits import STATE_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

@@ -33,8 +33,8 @@ from gatebus.snapshots.snapshotbounds import (
     PART_MAX,
     SECTIONS_MAX,
     SPREAD,
-    STATE_MAX,
 )
+from sandbox.limits import STATE_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

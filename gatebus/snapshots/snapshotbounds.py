@@ -1,5 +1,7 @@
 """Bounds of snapshots, each with its reason; words."""
 
+from sandbox.limits import STATE_MAX
+
 CHUNK = 64 * 1024
 """Unit in which memory is named, left out and shared: a page of WebAssembly. Smaller ones cost more names than they
 save bytes."""
@@ -19,9 +21,6 @@ NAME_MAX = 255
 MEMORY_MAX = 4 << 30
 """What 32 bits address."""
 
-STATE_MAX = 8 << 30
-"""Files and further memories of a program, as sandbox/statefile.py has it."""
-
 PART_MAX = 64 << 20
 """What one service keeps: its streams' windows and its mailboxes, each bounded by its own."""
 
@@ -29,7 +28,7 @@ INLINE_MAX = 1_024
 """Parts up to this stand in the manifest: a chunk of their own would cost 72 bytes of names and a look-up."""
 
 MANIFEST_MAX = 4 << 20
-"""Everything above that stands in a manifest, with room: 384 index blocks, 1,024 small parts, what describes it."""
+"""Everything above that stands in a manifest, with room: 320 index blocks, 1,024 small parts, what describes it."""
 
 ACCOUNT_MAX = 1_024
 """Bytes of the name of an account."""

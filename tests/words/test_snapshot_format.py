@@ -13,10 +13,11 @@ from snapshothelpers import HOST, PAGE, PlainMemory, about, memory_of, noise
 
 from gatebus.snapshots.chunking import digests_from, digests_of, section_of, section_of_bytes
 from gatebus.snapshots.exportwords import HEAD_SIZE, Imported, file_pieces, head_untrusted, take_file_untrusted
-from gatebus.snapshots.manifestwords import MEMORY, STATE, Manifest, Section, decode_untrusted, encode
+from gatebus.snapshots.manifestwords import MEMORY, STATE, Manifest, Section, blocks_in, decode_untrusted, encode
 from gatebus.snapshots.packwords import Entry, PackTail, encode_head, encode_tail, places, statement, tail_untrusted
 from gatebus.snapshots.packwords import head_untrusted as pack_head_untrusted
 from gatebus.snapshots.savedwords import BadSnapshot, about_bytes, about_untrusted
+from sandbox.limits import STATE_MAX
 
 GOLDEN = Path(__file__).parent.parent / "data" / "snapshots-1"
 PROGRAM = b"\0asm\1\0\0\0"
@@ -123,6 +124,17 @@ def test_sections_have_one_form_by_their_length() -> None:
             encode(Manifest(module, words, (memory, state)))
     with pytest.raises(BadSnapshot):
         encode(Manifest(module, words, (Section(STATE, 0, None), memory)))
+
+
+def test_a_snapshot_has_no_larger_state_than_the_runtimes_go_on_from() -> None:
+    memory, words = Section(MEMORY, 0, b""), about_bytes(about())
+
+    def of_size(size: int) -> bytes:
+        return encode(Manifest("00" * 32, words, (memory, Section(STATE, size, bytes(32 * blocks_in(size))))))
+
+    assert decode_untrusted(of_size(STATE_MAX)).sections[1].length == STATE_MAX
+    with pytest.raises(BadSnapshot, match="A part of the snapshot is larger than it may be"):
+        of_size(STATE_MAX + 1)
 
 
 @given(st.integers(0, 5 * PAGE), st.lists(st.tuples(st.integers(0, 5 * PAGE), st.integers(1, 200)), max_size=4))
