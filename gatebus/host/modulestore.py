@@ -323,11 +323,12 @@ class ModuleStore:
             return gone
 
     async def write_uses(self) -> None:
-        uses, self._used = self._used, {}
-        for sha256, when in uses.items():
+        for sha256, when in tuple(self._used.items()):
             module = await self._disk.record(self._disk.records.module, sha256)
             if module is not None:
                 await self._disk.record(self._disk.records.put_module, replace(module, used=when))
+            if self._used.get(sha256) == when:
+                del self._used[sha256]
 
     async def _forget(self, module: Module, held: Iterable[Holding]) -> None:
         await self._disk.record(self._disk.records.drop_module, module.sha256)

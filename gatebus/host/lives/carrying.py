@@ -104,7 +104,8 @@ class Made:
         self._spool, self._at = spool, 0
 
     async def read(self, size: int) -> bytes:
-        piece = await self._spool.read(self._at, size)
+        with told():
+            piece = await self._spool.read(self._at, size)
         self._at += len(piece)
         return piece
 
