@@ -53,9 +53,18 @@ class Points:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
+class Telling(Problems):
+    """What a test that fails should show: the disk's troubles, our own bugs."""
+
+    def event(self, name: str, **fields: object) -> None:
+        super().event(name, **fields)
+        if name in ("internal-error", "store-broken", "instance-not-kept", "instance-not-woken"):
+            sys.stderr.write(f"{name}: {fields}\n")
+
+
 async def live(images: str, data: str, socket: str) -> None:
     box = partial(sandbox.open_sandbox, "native", sandbox.Settings(cache_directory=images))
-    problems = Problems()
+    problems = Telling()
     async with Host(HostConfig(data=data), seed=b"host".ljust(32), known=NAMES.get, open_box=box, log=problems) as host:
         await put(host, COUNT)
         listener = listen_unix(Path(socket))

@@ -232,7 +232,7 @@ class Driver:
         instance = self.some(self.streams)
         asked, stream = self.begin("end", instance), self.streams[instance]
         stream.end()
-        await stream.until(lambda each: each.answer)
+        assert "ended" in await stream.result()
         self.hear()
         assert self.history.instances[instance].owed() == 0, "it has said everything"
         del self.streams[instance]
