@@ -165,7 +165,12 @@ def _at_host(rest: list[str]) -> bool:
 
 
 def _bus(command: str, arguments: list[str]) -> int:
-    options = quickly_imported("gatebus.cli.bus_options").bus_options(command, arguments)
+    try:
+        options = quickly_imported("gatebus.cli.bus_options").bus_options(command, arguments)
+    except UsageError as fault:
+        raise UsageError(
+            f"{fault.text} (No file of that name is here: a host is meant.)" if command in COMMANDS else fault.text
+        ) from None
     module, _, function = BUS[command].partition(":")
     return int(getattr(quickly_imported(f"gatebus.cli.{module}"), function or command)(options))
 

@@ -19,6 +19,7 @@ from gatebus.cli.bus_wording import (
     features_lines,
     instances_table,
     modules_table,
+    no_file_either,
     result_json,
     status_lines,
     status_map,
@@ -38,6 +39,8 @@ from sandbox.errors import SandboxError
 from sandbox.limits import CompileLimits
 
 Work = Callable[[Connection], Awaitable[Result]]
+# Commands that are about a file where there is one of that name.
+_OF_FILES_TOO = ("show", "export")
 
 
 def ask(options: BusOptions) -> int:
@@ -57,6 +60,8 @@ def ask(options: BusOptions) -> int:
         result = with_host(options, chosen, work)
     except Exception as raised:
         result = told(_named(options), raised)
+        if options.command in _OF_FILES_TOO:
+            result = no_file_either(result, options.arguments[0])
     if result.line and sys.stderr is not None:
         line = result_json(_named(options), host, result, None, None) if options.json else result.line
         sys.stderr.write(f"{line}\n")

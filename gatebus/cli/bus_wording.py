@@ -12,7 +12,7 @@ from dataclasses import asdict, is_dataclass
 from typing import Any
 from uuid import UUID
 
-from gatebus.cli.bus_options import value_text
+from gatebus.cli.bus_options import digest, instance_id, value_text
 from gatebus.cli.options import flag
 from gatebus.cli.wording import KILLED, LARGEST, OURS, Result, size_text
 from gatebus.client.answers import Event, Live, Module, Outcome, Status, Usage
@@ -57,6 +57,13 @@ def ended(file: str, outcome: Outcome | Status, asked: Mapping[str, float | None
     line = f"gatebus: {text(file)} was killed: {why}.{_advice(cause, asked)}"
     code = OURS if cause in _OUR_FAULT or outcome.state != "KILLED" else KILLED
     return Result(code, line, cause.lower().replace("_", "-"))
+
+
+def no_file_either(result: Result, name: str) -> Result:
+    """Of a command that is about a file where there is one: perhaps one was meant. A whole id or hash is none."""
+    if instance_id(name) or digest(name) or not result.line:
+        return result
+    return result._replace(line=f"{result.line} There is no file {text(name)} here, either.")
 
 
 def _advice(cause: str, asked: Mapping[str, float | None]) -> str:

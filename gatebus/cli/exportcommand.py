@@ -20,11 +20,12 @@ from gatebus.cli.statecommand import check_module, read_state, say, suspended_un
 from gatebus.cli.wording import failed, state_refused
 from gatebus.faults import UsageError
 from sandbox.box import open_sandbox
-from sandbox.errors import BadState, SandboxError
+from sandbox.errors import BadState, SandboxError, public_text_untrusted
 from sandbox.exportfile import with_state
 from sandbox.leftbehind import LeftBehind, left_behind_untrusted
 from sandbox.packets import DATA, PAIR, split_untrusted
 from sandbox.statefile import Stored
+from sandbox.statewords import look_untrusted
 
 _LEAVES = (
     "It has {}, which another runtime cannot give it. --leave-behind exports it all the same; `gatebus run` still goes "
@@ -34,6 +35,9 @@ _LEAVES_PLAIN = (
     "It has {}, which would be lost. --leave-behind exports it all the same; without --plain `gatebus run` goes on "
     "with them."
 )
+_DEEP = "It stands deep in calls: another runtime may need a larger stack (`wasmtime run -W max-wasm-stack=SIZE`)."
+# Bytes of frames: 4,000 of the smallest take about half of the 512 KiB that other runtimes begin with.
+_DEEP_FROM = 32 << 10
 
 
 def export(options: ExportOptions) -> int:
@@ -51,8 +55,19 @@ def export(options: ExportOptions) -> int:
         return say(state_refused(options.file, fault.code, fault.text))
     except (SandboxError, UsageError) as fault:
         return say(failed(options.file, fault.code, fault.text))
-    sys.stderr.write(f"gatebus: exported; any WASI runtime goes on with {os.path.basename(options.out)}.\n")
+    state = look_untrusted(stored.state)
+    said = how_it_goes_on(os.path.basename(options.out), state.entry, len(state.frames))
+    sys.stderr.write(f"gatebus: exported; {said}\n")
     return 0
+
+
+def how_it_goes_on(name: str, entry: str, frames: int) -> str:
+    """Other runtimes call `_start` by themselves, and nothing else. `frames`: bytes of them."""
+    if not frames:
+        return f"it had come to its end; `gatebus run --function NAME {name}`, or any runtime, calls a function of it."
+    called = "" if entry in ("", "_start") else f" where its export {public_text_untrusted(entry)} is called"
+    deep = f" {_DEEP}" if frames > _DEEP_FROM else ""
+    return f"any WASI runtime goes on with {name}{called}.{deep}"
 
 
 def left_behind(stored: Stored) -> LeftBehind:

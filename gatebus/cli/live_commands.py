@@ -17,6 +17,7 @@ from gatebus.cli.busprogram import read_order
 from gatebus.cli.connecting_host import Bar, Connection, about_file, ready
 from gatebus.cli.live_wording import difference_lines, failed_copy, shown_lines, snapshots_table
 from gatebus.cli.saying import put, put_bytes
+from gatebus.cli.surroundings import check_plain
 from gatebus.cli.wording import Result, failed
 from gatebus.client import Status, file_source
 from gatebus.faults import UsageError
@@ -167,6 +168,7 @@ def _new_file(path: str) -> Iterator[Callable[[bytes], object]]:
 async def _import(connection: Connection) -> Result:
     name = connection.options.arguments[0]
     with about_file(name):
+        check_plain(name)
         try:
             source = await file_source(name)
         except OSError as problem:

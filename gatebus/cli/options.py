@@ -10,6 +10,7 @@ help. Everything behind FILE belongs to the program, options too.
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from itertools import pairwise
 from typing import Any, NamedTuple, NoReturn, cast
 
 from gatebus.faults import UsageError
@@ -144,7 +145,7 @@ def command_parser(command: str, text: str, notes: str) -> argparse.ArgumentPars
 
 def run_options(arguments: Sequence[str]) -> RunOptions:
     """Raises UsageError; SystemExit(0) after --help."""
-    given = run_parser().parse_args(arguments)
+    given = _parsed(arguments)
     command = given.command[1:] if given.command[:1] == ["--"] else given.command
     if given.resume is not None and command:
         raise UsageError("--resume FILE goes on with the program that is in the state; name no other.")
@@ -175,6 +176,17 @@ def run_options(arguments: Sequence[str]) -> RunOptions:
         resume=given.resume is not None,
         ignore_state=given.ignore_state,
     )
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """`-1s` behind an option looks like another option; it is told as what it is."""
+    try:
+        return run_parser().parse_args(arguments)
+    except UsageError as fault:
+        for option, value in pairwise(arguments):
+            if fault.text.startswith(f"Argument {option}: expected one") and value[:1] == "-" and value[1:2].isdigit():
+                raise UsageError(f"{option} {value}: it cannot be less than nothing.") from None
+        raise
 
 
 def _time(name: str, text: str) -> float:

@@ -40,6 +40,7 @@ from gatebus.cli.terminal import Sink, Source, Terminal
 from gatebus.cli.wording import (
     Result,
     ended,
+    ended_again,
     failed,
     not_found,
     put_aside,
@@ -180,7 +181,8 @@ async def _execute(plan: Plan, run: Run) -> Result:
         return put_aside(run.state, run.outcome)
     if run.signal or run.outcome is None:
         return stopped(run.signal, run.outcome)
-    return ended(plan.options.file, run.outcome, plan.options.limits, run.image)
+    told = ended if plan.stored is None else ended_again
+    return told(plan.options.file, run.outcome, plan.options.limits, run.image)
 
 
 async def _end_by_signal(run: Run, *, task_status: trio.TaskStatus[None]) -> None:

@@ -19,7 +19,7 @@ from gatebus.cli.keptservices import kept_untrusted
 from gatebus.cli.moduleshown import is_module, look_at, module_described, module_lines
 from gatebus.cli.options import ShowOptions
 from gatebus.cli.saying import put
-from gatebus.cli.surroundings import read_module
+from gatebus.cli.surroundings import check_plain, read_module
 from gatebus.cli.wording import Result, failed, refused, state_refused
 from gatebus.faults import UsageError
 from sandbox.box import open_sandbox
@@ -44,6 +44,10 @@ _READ_AT_ONCE = 16 << 20
 def check_state(path: str) -> None:
     """Asked before the program runs: its work should not be lost, and nothing of the owner's but an older state."""
     directory = os.path.dirname(path) or "."
+    if path == "-":
+        raise UsageError(
+            "--state: a state goes into a file, not to stdout: all of the program's memory is in it. Name one."
+        )
     try:
         with contextlib.suppress(FileNotFoundError):
             if not stat.S_ISREG(os.lstat(path).st_mode) or not _may_go(path):
@@ -87,7 +91,8 @@ def write_whole(path: str, data: bytes, option: str) -> None:
 
 
 def read_state(path: str) -> Stored:
-    """Raises UsageError, BadState. It may be a pipe, and one that never ends."""
+    """Raises UsageError, BadState."""
+    check_plain(path)
     try:
         with open(path, "rb") as file:
             head = file.read(HEAD_SIZE)

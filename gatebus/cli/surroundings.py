@@ -7,6 +7,7 @@ directories become a Tree.
 """
 
 import os
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -55,6 +56,16 @@ def _rest_of_exported_untrusted(file: BinaryIO, start: bytes) -> bytes:
     from sandbox import exportfile  # no other file is so large
 
     return file.read(exportfile.FILE_MAX - len(start)) if exportfile.is_exported_untrusted(start[:LOOKED_AT]) else b""
+
+
+def check_plain(name: str) -> None:
+    """Of a state or a snapshot. Raises UsageError at once: a pipe would be waited for, a device need not end."""
+    try:
+        mode = os.stat(name).st_mode
+    except OSError:
+        return  # whoever reads it says why
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise UsageError("It is a pipe or a device, and is not read. Put what it gives into a file, and name that.")
 
 
 def check_module(name: str) -> None:

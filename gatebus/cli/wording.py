@@ -26,6 +26,12 @@ LINE_MAX = 2_000
 # Kills that say that something of ours failed, or that the command line asked for what is not there.
 _OUR_FAULT = {Cause.INTERNAL, Cause.ORPHANED, Cause.NO_FUNCTION}
 
+_AUTHOR = "Tell its author."
+_STATE_OR_AUTHOR = (
+    "It went on from a state, which may be at fault: "
+    "ask whoever gave it for another copy, or tell the program's author."
+)
+
 
 class Result(NamedTuple):
     """How the command ends: its exit code, and the line for stderr if there is something to say."""
@@ -47,6 +53,14 @@ def ended(file: str, outcome: Outcome, limits: Limits, image: Image | None = Non
     why = f"{outcome.text.partition(';')[0].rstrip('.')}." if advice.startswith(("It had", "Try")) else outcome.text
     line = f"gatebus: {_named(file)} was killed: {why} {advice}".rstrip()
     return Result(code, line, outcome.cause.name.lower().replace("_", "-"), outcome)
+
+
+def ended_again(file: str, outcome: Outcome, limits: Limits, image: Image | None = None) -> Result:
+    """Of a program that went on from a state, which may be as much at fault as its author."""
+    result = ended(file, outcome, limits, image)
+    if not result.line.endswith(_AUTHOR):
+        return result
+    return result._replace(line=f"{result.line.removesuffix(_AUTHOR)}{_STATE_OR_AUTHOR}")
 
 
 def failed(file: str, code: str, text: str) -> Result:
@@ -128,7 +142,7 @@ def _advice(cause: Cause, limits: Limits, image: Image | None) -> str:
             return _more("stack", limits)
         case Cause.INTERNAL | Cause.NO_FUNCTION | Cause.KILLED | Cause.ORPHANED:
             return ""
-    return "Tell its author."
+    return _AUTHOR
 
 
 def _more(name: str, limits: Limits, need: int = 0) -> str:

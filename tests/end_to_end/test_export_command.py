@@ -8,7 +8,7 @@ import wasmtime
 from commands import ROOT, command, native_is_missing
 from stoppedruns import WAITS, run, stop
 
-from gatebus.cli.exportcommand import left_behind
+from gatebus.cli.exportcommand import how_it_goes_on, left_behind
 from gatebus.cli.keptservices import encode_kept, kept_untrusted
 from sandbox.packets import encode_data
 from sandbox.statefile import decode_untrusted
@@ -119,6 +119,51 @@ def test_no_state_and_no_place_are_said_in_one_line(tmp_path: Path, open_input: 
         assert refused.code == 125
         assert said in refused.err
         assert len(refused.err.splitlines()) == 1
+
+
+def test_of_another_entry_it_is_said_which_export_must_be_called(tmp_path: Path, open_input: int) -> None:
+    (tmp_path / "it.wat").write_text(WAITS.replace("_start", "other"))
+    assert stop(tmp_path, open_input, "--function", "other", "it.wat").code == 124
+    done = run(tmp_path, *gatebus("export", "it.state", "-o", "it.wasm"))
+    said = "gatebus: exported; any WASI runtime goes on with it.wasm where its export other is called.\n"
+    assert (done.code, done.err) == (0, said)
+    gone_on = run(tmp_path, *command("--ignore-state", "--function", "other", "it.wasm"), text=b"one\n")
+    assert (gone_on.code, gone_on.out) == (7, b"one\n")
+
+
+@pytest.mark.parametrize(
+    ("entry", "frames", "said"),
+    [
+        ("_start", 8, "any WASI runtime goes on with a.wasm."),
+        ("", 32 << 10, "any WASI runtime goes on with a.wasm."),
+        ("o\x1bther", 8, "any WASI runtime goes on with a.wasm where its export o ther is called."),
+        (
+            "_start",
+            (32 << 10) + 1,
+            "any WASI runtime goes on with a.wasm. It stands deep in calls: another runtime may need a larger stack "
+            "(`wasmtime run -W max-wasm-stack=SIZE`).",
+        ),
+    ],
+)
+def test_what_another_runtime_needs_is_said(entry: str, frames: int, said: str) -> None:
+    assert how_it_goes_on("a.wasm", entry, frames) == said
+
+
+@pytest.mark.parametrize("words", [("show",), ("export", "--out", "x.wasm")])
+def test_where_a_host_is_asked_because_there_is_no_such_file_both_are_said(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    asked = run(tmp_path, *gatebus(*words, "--host", "ws://127.0.0.1:1", "nope"))
+    assert asked.code == 125
+    assert "The host ws://127.0.0.1:1 cannot be reached" in asked.err
+    assert asked.err.endswith(" There is no file nope here, either.\n")
+
+
+def test_an_option_for_files_beside_a_file_that_is_not_there_is_told_apart(tmp_path: Path) -> None:
+    refused = run(tmp_path, *gatebus("export", "--plain", "nope"))
+    assert refused.code == 125
+    assert refused.err.startswith("gatebus: Unrecognized arguments: --plain.")
+    assert refused.err.endswith(" (No file of that name is here: a host is meant.)\n")
 
 
 def test_unread_input_counts(tmp_path: Path, open_input: int) -> None:

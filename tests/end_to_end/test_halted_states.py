@@ -66,7 +66,11 @@ async def test_it_is_shown_without_frames_and_goes_on_with_a_function_that_is_na
 
 async def test_its_module_has_what_it_has_left_for_any_runtime(folder: Path) -> None:
     done = run(folder, *gatebus("export", "it.state", "-o", "it.wasm"))
-    assert (done.code, done.err) == (0, "gatebus: exported; any WASI runtime goes on with it.wasm.\n")
+    assert (done.code, done.err) == (
+        0,
+        "gatebus: exported; it had come to its end; "
+        "`gatebus run --function NAME it.wasm`, or any runtime, calls a function of it.\n",
+    )
     assert NAMELESS in run(folder, *command("it.wasm")).err
     for options in ((), ("--ignore-state",), ("--ignore-state", "--backend", "portable")):
         called = run(folder, *command(*options, "--function", "add", "it.wasm"))

@@ -12,6 +12,7 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gatebus.__main__ import main
 from gatebus.cli.attending import Run, offering
 from gatebus.cli.keptservices import Kept, encode_kept, kept_untrusted
 from gatebus.cli.options import run_options
@@ -43,6 +44,9 @@ def test_a_new_file_an_empty_one_and_an_older_state_may_be_written(tmp_path: Pat
         assert (tmp_path / "old").read_bytes() == content
 
 
+NOT_READ = "It is a pipe or a device, and is not read. Put what it gives into a file, and name that."
+
+
 def test_what_is_no_state_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "program.wat").write_text("(module)")
     os.mkfifo(tmp_path / "pipe")
@@ -59,10 +63,29 @@ def test_a_place_that_cannot_be_written_is_said_before_the_program_runs(tmp_path
     assert refused(tmp_path / ("n" * 300)) == "--state: the file cannot be written: File name too long."
 
 
-def test_a_file_that_never_ends_is_not_read_to_its_end(tmp_path: Path) -> None:
-    with pytest.raises(BadState) as caught:
-        read_state("/dev/zero")
-    assert caught.value.code == "state-file"
+def test_a_state_goes_into_a_file_and_not_to_stdout() -> None:
+    says = "--state: a state goes into a file, not to stdout: all of the program's memory is in it. Name one."
+    assert refused("-") == says
+
+
+def test_a_pipe_or_a_device_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for there in (str(tmp_path / "pipe"), "/dev/zero", "/dev/null"):
+        with pytest.raises(UsageError) as caught:
+            read_state(there)
+        assert caught.value.text == NOT_READ
+
+
+@pytest.mark.parametrize("words", [("show",), ("run", "--resume"), ("export", "-o", "out")])
+def test_no_command_waits_for_a_pipe_where_a_state_should_be(
+    tmp_path: Path, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert main((*words, str(tmp_path / "pipe"))) == 125
+    assert NOT_READ in capsys.readouterr().err
+
+
+def test_a_claim_of_many_bytes_is_not_believed(tmp_path: Path) -> None:
     claims = MAGIC + bytes(16) + (8 << 30).to_bytes(8, "little") + bytes(48)
     assert len(claims) == HEAD_SIZE
     (tmp_path / "short").write_bytes(claims)

@@ -20,6 +20,7 @@ from gatebus.cli.bus_wording import (
     instances_table,
     milliseconds,
     modules_table,
+    no_file_either,
     plain,
     progress_line,
     result_json,
@@ -31,7 +32,7 @@ from gatebus.cli.bus_wording import (
     usage_table,
     words,
 )
-from gatebus.cli.wording import Result
+from gatebus.cli.wording import OURS, Result
 from gatebus.client.answers import Event, Module, Outcome, Status, Usage
 
 ID = UUID("7c1f3bd7-e35b-4439-beb3-d1984745ab3f")
@@ -240,3 +241,14 @@ def test_columns_of_a_table_stand_below_each_other(rows: list[list[str]]) -> Non
     rows = [[cell.replace("\n", "").replace("\r", "") for cell in row] for row in rows]
     first = max([len("A"), *(len(row[0]) for row in rows)])
     assert table(("A", "B"), rows).split("\n")[0] == "A".ljust(first + 2) + "B"
+
+
+def test_where_a_file_may_have_been_meant_that_is_said_and_not_of_a_whole_id() -> None:
+    refused = Result(OURS, "gatebus: None of your snapshots begins with nope.", "usage")
+    assert no_file_either(refused, "nope").line == (
+        "gatebus: None of your snapshots begins with nope. There is no file nope here, either."
+    )
+    assert no_file_either(refused, "\x1b[2J\n").line.endswith(" There is no file  [2J  here, either.")
+    for whole in ("00" * 32, "00" * 16):
+        assert no_file_either(refused, whole) == refused
+    assert no_file_either(Result(0), "nope") == Result(0)

@@ -246,6 +246,18 @@ def test_orders_for_the_compile_worker_have_their_bytes() -> None:
             ("--suspend-after", "soon", "--state", "s", "it.wat"),
             "--suspend-after soon: A time is written like 500ms, 1s, 2m or 1h.",
         ),
+        (
+            ("--suspend-after", "-1s", "--state", "s", "it.wat"),
+            "--suspend-after -1s: it cannot be less than nothing.",
+        ),
+        (
+            ("--suspend-after=-1s", "--state", "s", "it.wat"),
+            "--suspend-after -1s: A time is written like 500ms, 1s, 2m or 1h.",
+        ),
+        (
+            ("--suspend-after", "--state", "s", "it.wat"),
+            "Argument --suspend-after: expected one argument. `gatebus run --help` shows how it is written.",
+        ),
     ],
 )
 def test_options_that_do_not_belong_together_are_refused(words: tuple[str, ...], says: str) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from gatebus.cli.wording import (
     ended,
+    ended_again,
     failed,
     not_found,
     progress_text,
@@ -51,6 +52,22 @@ def test_a_killed_program_is_126_and_the_line_says_why_and_what_to_do(cause: Cau
     text = CAUSE_TEXTS[cause]
     why = text if end == "Tell its author." else f"{text.partition(';')[0].rstrip('.')}."
     assert result.line == f"gatebus: dir/x.wasm was killed: {why} {end}"
+
+
+@pytest.mark.parametrize("cause", [Cause.UNREACHABLE, Cause.ABI_VIOLATION, Cause.MEMORY_ACCESS_OUT_OF_BOUNDS])
+def test_of_a_program_that_went_on_from_a_state_its_author_is_not_the_first_to_be_told(cause: Cause) -> None:
+    outcome = killed(cause, "The service origin has no stream 0.")
+    result = ended_again("it.state", outcome, Limits())
+    assert (result.code, result.error) == (126, cause.name.lower().replace("_", "-"))
+    assert result.line == (
+        "gatebus: it.state was killed: The service origin has no stream 0. It went on from a state, which may be at "
+        "fault: ask whoever gave it for another copy, or tell the program's author."
+    )
+
+
+def test_what_is_no_fault_of_anybodys_is_said_alike_with_and_without_a_state() -> None:
+    for outcome in (killed(Cause.CPU_TIME), killed(Cause.BAD_STATE, "The state is broken."), killed(Cause.INTERNAL)):
+        assert ended_again("x", outcome, Limits()) == ended("x", outcome, Limits())
 
 
 def test_a_stack_that_is_the_largest_is_not_said_to_have_more_room() -> None:
