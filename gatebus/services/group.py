@@ -49,6 +49,13 @@ class Seat(NamedTuple):
     member: Member
 
 
+class Lost(NamedTuple):
+    """A place that a program had when it was saved, and somebody else has now: the original of a copy, perhaps."""
+
+    flags: int
+    wish: Wish
+
+
 class Group(Service):
     """The groups of one program."""
 
@@ -57,6 +64,7 @@ class Group(Service):
         self._resident = resident
         self._seats: dict[int, Seat] = {}
         self._handles: dict[Member, int] = {}
+        self._lost: dict[int, Lost] = {}  # by handle
         self._mailbox = Mailbox(self._deliver, lambda: outlet.room > 0)
 
     def packet(self, packet: Packet) -> None:
@@ -107,7 +115,11 @@ class Group(Service):
         return self._resident.join(wish.group, wish.name, self, wish.about)
 
     def _free_handle(self) -> int:
-        return next(handle for handle in range(GROUPS_JOINED) if handle not in self._seats)
+        """A lost one last: the program may not have heard of it yet."""
+        free = [handle for handle in range(GROUPS_JOINED) if handle not in self._seats]
+        handle = min(free, key=lambda each: (each in self._lost, each))
+        self._lost.pop(handle, None)
+        return handle
 
     def _sit(self, handle: int, flags: int, member: Member) -> Seat:
         self._seats[handle] = seat = Seat(handle, flags, member)
@@ -124,7 +136,7 @@ class Group(Service):
     def _leave(self, handle: int) -> int:
         seat = self._seats.pop(handle, None)
         if seat is None:
-            return UNKNOWN_HANDLE
+            return UNKNOWN_HANDLE if self._lost.pop(handle, None) is None else 0
         del self._handles[seat.member]
         self._mailbox.forget(handle)
         self._resident.leave(seat.member.group.name, Reason.LEFT)
@@ -145,7 +157,7 @@ class Group(Service):
         if len(content) < _LETTER.size or content[:2] != _LETTER.pack(SEND, 0, 0)[:2]:
             raise Violation("An information packet to the service group is not a message.")
         fault = self._sent_untrusted(content)[0]
-        if fault == UNKNOWN_HANDLE:
+        if fault == UNKNOWN_HANDLE and _LETTER.unpack_from(content)[1] not in self._lost:
             raise Violation("A message is for a group that the program is not in.")
         if fault == TOO_LONG:
             raise Violation(f"A message to a group is longer than {GROUP_MESSAGE} bytes. Use a stream.")
@@ -201,12 +213,12 @@ class Group(Service):
     # Saving. Whoever is saved leaves, and comes back as somebody else.
 
     def save(self) -> bytes:
-        return b"".join(self._saved(seat) for seat in self._seats.values())
+        seats = ((each.handle, each.flags, _wish_of(each.member)) for each in self._seats.values())
+        lost = ((handle, each.flags, each.wish) for handle, each in self._lost.items())
+        return b"".join(self._saved(*each) for each in (*seats, *lost))
 
-    def _saved(self, seat: Seat) -> bytes:
-        member = seat.member
-        head = _SEAT.pack(seat.handle, seat.flags, min(self._mailbox.lost(seat.handle), 2**32 - 1))
-        return head + texts(member.group.name, member.name, member.about)
+    def _saved(self, handle: int, flags: int, wish: Wish) -> bytes:
+        return _SEAT.pack(handle, flags, min(self._mailbox.lost(handle), 2**32 - 1)) + texts(*wish)
 
     def restore(self, state: bytes) -> None:
         """The program is told its new number in each group, 0 where it could not come back, and all members anew."""
@@ -222,6 +234,12 @@ class Group(Service):
                 self._mailbox.lose(handle, lost)
             if isinstance(member, Member):
                 self._introduce(self._sit(handle, flags, member))
+            else:
+                self._lost[handle] = Lost(flags, wish)
+
+
+def _wish_of(member: Member) -> Wish:
+    return Wish(member.group.name, member.name, member.about)
 
 
 def _wish_untrusted(content: bytes, instance: bytes) -> Wish | None:

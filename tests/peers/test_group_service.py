@@ -297,17 +297,60 @@ def test_what_a_saved_program_had_not_heard_is_counted_as_lost(around: Neighbour
     assert told == [pack("<HHI", ANEW, 0, 3), pack("<HHI", LOST, 0, 0) + pack("<I", 4)]
 
 
-def test_whose_name_is_taken_meanwhile_is_told_so(around: Neighbourhood) -> None:
+def replaced(around: Neighbourhood) -> tuple[Guest, Guest]:
+    """(One that was saved and restored, the other one that has its name meanwhile.)"""
     (one,) = members(around, "one")
     saved = one.board.save()
     one.die()
-    Guest(around, "two").join(b"room", name=b"one")
+    other = Guest(around, "two")
+    other.join(b"room", name=b"one")
+    return restored(around, saved), other
+
+
+def restored(around: Neighbourhood, saved: list[tuple[str, bytes]]) -> Guest:
     again = Guest(around, "one")
     again.board = again._board(OUTBOX_BYTES)
     again.board.restore(saved)
-    assert [packet.content for packet in again.read() if packet.code == GROUP] == [pack("<HHI", ANEW, 0, 0)]
+    return again
+
+
+def of_the_group(guest: Guest) -> list[bytes]:
+    return [packet.content for packet in guest.read() if packet.code == GROUP]
+
+
+def test_whose_name_is_taken_meanwhile_is_told_so(around: Neighbourhood) -> None:
+    one, _ = replaced(around)
+    assert of_the_group(one) == [pack("<HHI", ANEW, 0, 0)]
+    assert one.send(b"x")[0] == 8
+
+
+def test_what_it_says_before_it_knows_goes_nowhere_and_ends_nobody(around: Neighbourhood) -> None:
+    one, other = replaced(around)
+    one.tell(b"x")
+    assert other.heard() == []
+    one.read()
+    one.call(GROUP, pack("<HH", 2, 0))
     with pytest.raises(Violation):
-        again.tell(b"x")
+        one.tell(b"it has left")
+
+
+def test_a_handle_that_was_lost_is_the_last_to_be_given_again(around: Neighbourhood) -> None:
+    one, _ = replaced(around)
+    one.read()
+    handles = [one.join(b"group %d" % number)[1] for number in range(GROUPS_JOINED)]
+    assert handles == [*range(1, GROUPS_JOINED), 0]
+    one.tell(b"x", handle=0)
+
+
+def test_it_comes_back_to_its_group_at_the_next_time_if_its_name_is_free(around: Neighbourhood) -> None:
+    one, other = replaced(around)
+    one.read()
+    saved = one.board.save()
+    one.die()
+    other.die()
+    again = restored(around, saved)
+    assert of_the_group(again) == [pack("<HHI", ANEW, 0, 1)]
+    assert again.send(b"x") == (0, 0, 0)
 
 
 @given(st.binary(min_size=1, max_size=80))

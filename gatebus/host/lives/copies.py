@@ -72,9 +72,13 @@ def copied(parts: HostParts, order: Order, copy: Copy) -> Instance:
 
 
 def connect_copy_untrusted(parts: HostParts, instance: Instance, left: Leftover) -> None:
-    """Raises StateRefused."""
+    """A program with one connection gets a new one in the place of the old one. One that accepts them is told that
+    those of its original are over, and goes on accepting. Raises StateRefused.
+    """
+    if instance.personality != "wasi":
+        return
     input_untrusted(instance, left.streams, parts.turn)
-    if instance.unclaimed is None and instance.personality == "wasi":
+    if instance.unclaimed is None:
         one_connection(instance, parts)
 
 
