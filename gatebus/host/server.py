@@ -166,7 +166,7 @@ class Host:
         self._parts.note, store.on_trouble = self.log.event, self._store_trouble
         keeping = Keeping(kept, time.time, self.points)
         self._parts.registry.on_forget = keeping.forgotten
-        lives = self._parts.lives = Lives(self._parts, keeping)
+        lives = self._parts.lives = Lives(self._parts, keeping, neighbourhood)
         store.needed, keeping.on_trouble = lives.tidying.modules, self._store_trouble
         loop = runner.loop = LifeLoop(box, turn, programs, Boards(runner.make_world, lambda: runner.services), keeping)
         loop.pulse, runner.on_rest = self.lookout.pulse, lives.rest

@@ -7,6 +7,7 @@ programs say; docs/peers.md is the specification, byte by byte. Nothing here kno
     gathering       Gathering: a group of names, its Members, who meets whom in it
     peerstream      End: one program's side of a connection; credit that is never more than a window
     mailbox         Mailbox: messages and notices for one program that may not be reading
+    sleeping        Sleeper: a stored program that its peers wake, and what it misses meanwhile
 
 What holds everywhere: a program that does not read stops nobody else and makes the host keep a bounded number of
 bytes; whoever leaves, others are told exactly once; another principal's programs do not exist.

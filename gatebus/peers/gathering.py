@@ -15,6 +15,7 @@ from gatebus.peers.peerstream import Party
 
 if TYPE_CHECKING:
     from gatebus.peers.peerstream import End
+    from gatebus.peers.sleeping import Sleeper
 
 
 class Refusal(IntEnum):
@@ -108,12 +109,25 @@ class Gathering:
     def __init__(self, name: bytes, places: int) -> None:
         self.name = name
         self.members: dict[int, Member] = {}
+        self.sleepers: dict[Sleeper, bytes] = {}  # stored members that messages wake, and their names
         self._names: dict[bytes, Member] = {}
         self._places = places
         self._last = 0
 
     def named(self, name: bytes) -> Member | None:
         return self._names.get(name)
+
+    def sleeps(self, sleeper: Sleeper, name: bytes) -> None:
+        """A member that is stored. Where there are too many already it is only missed."""
+        if len(self.sleepers) < self._places:
+            self.sleepers[sleeper] = name
+
+    def wake(self, name: bytes) -> bool:
+        """Somebody asks for this member. False: nobody of this name sleeps."""
+        called = [sleeper for sleeper, known in self.sleepers.items() if known == name]
+        for sleeper in called:
+            sleeper.wanted()
+        return bool(called)
 
     def join(self, resident: Neighbour, name: bytes, listener: Listener | None, about: bytes) -> Member | Refusal:
         if name in self._names:
@@ -151,6 +165,9 @@ class Gathering:
                 taken += 1
             else:
                 dropped += 1
+        for sleeper in tuple(self.sleepers):
+            kept = sleeper.said(self.name, sender.number, content)
+            taken, dropped = taken + kept, dropped + (not kept)
         return taken, dropped
 
     def tell_one(self, sender: Member, number: int, content: bytes) -> tuple[int, int] | None:

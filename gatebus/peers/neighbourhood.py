@@ -14,8 +14,11 @@ from weakref import WeakValueDictionary
 
 from gatebus.bounds import GROUP_MEMBERS, GROUPS, PEER_MEMBERS
 from gatebus.peers.gathering import Gathering, Reason, Refusal
+from gatebus.peers.sleeping import Missed, Shelf, Sleeper
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from gatebus.peers.gathering import Caller, Listener, Member
 
 # Gate's name for the group of all programs of one principal, each under its instance's id.
@@ -37,12 +40,34 @@ class Neighbourhood:
             neighbours = self._principals[principal] = Neighbours()
         return Resident(instance, neighbours)
 
+    def sleeps(
+        self, principal: str, instance: str, names: Iterable[tuple[bytes, bytes]], call: Callable[[], None]
+    ) -> Sleeping:
+        """One that is stored, by the groups that it was in and its name in each."""
+        resident = self.admit(principal, instance)
+        return Sleeping(resident.neighbours, resident.neighbours.sleeps(resident.name, names, call))
+
+
+class Sleeping:
+    """One that is stored; whoever holds it keeps its neighbours known."""
+
+    __slots__ = ("_neighbours", "_sleeper")
+
+    def __init__(self, neighbours: Neighbours, sleeper: Sleeper) -> None:
+        self._neighbours, self._sleeper = neighbours, sleeper
+
+    def over(self) -> None:
+        """It runs, or never will."""
+        self._neighbours.woken(self._sleeper)
+
 
 class Neighbours:
     """The groups of one principal."""
 
     def __init__(self) -> None:
         self._groups: dict[bytes, Gathering] = {}
+        self._sleepers: dict[bytes, Sleeper] = {}  # by the name of their program
+        self._shelf = Shelf()
 
     def group(self, name: bytes) -> Gathering | None:
         return self._groups.get(name)
@@ -58,8 +83,31 @@ class Neighbours:
         return group
 
     def close_empty(self, group: Gathering) -> None:
-        if not group.members and self._groups.get(group.name) is group:
+        if not group.members and not group.sleepers and self._groups.get(group.name) is group:
             del self._groups[group.name]
+
+    def sleeps(self, program: bytes, names: Iterable[tuple[bytes, bytes]], call: Callable[[], None]) -> Sleeper:
+        if program in self._sleepers:
+            self.woken(self._sleepers[program])
+        sleeper = self._sleepers[program] = Sleeper(program, self._shelf, call)
+        for group, name in names:
+            gathering = self.open(group)
+            if isinstance(gathering, Gathering):
+                gathering.sleeps(sleeper, name)
+        return sleeper
+
+    def woken(self, sleeper: Sleeper) -> None:
+        if self._sleepers.get(sleeper.program) is sleeper:
+            del self._sleepers[sleeper.program]
+        sleeper.over()
+        for gathering in tuple(self._groups.values()):
+            if gathering.sleepers.pop(sleeper, None) is not None:
+                self.close_empty(gathering)
+
+    def missed(self, program: bytes, group: bytes) -> Missed:
+        """What was said to it there while it was stored; told once."""
+        sleeper = self._sleepers.get(program)
+        return Missed([]) if sleeper is None else sleeper.take(group)
 
 
 class Resident:

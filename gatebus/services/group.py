@@ -234,8 +234,17 @@ class Group(Service):
                 self._mailbox.lose(handle, lost)
             if isinstance(member, Member):
                 self._introduce(self._sit(handle, flags, member))
+                self._hear_missed(handle, wish.group)
             else:
                 self._lost[handle] = Lost(flags, wish)
+
+    def _hear_missed(self, handle: int, group: bytes) -> None:
+        """What was said to all while the program was stored, if that has woken it."""
+        missed = self._resident.neighbours.missed(self._resident.name, group)
+        for number, content in missed.letters:
+            self._mailbox.message(Letter(Kind.MESSAGE, handle, number, content))
+        if missed.lost:
+            self._mailbox.lose(handle, missed.lost)
 
 
 def _wish_of(member: Member) -> Wish:
@@ -249,6 +258,14 @@ def _wish_untrusted(content: bytes, instance: bytes) -> Wish | None:
     except IndexError:
         return None
     return Wish(group, name or instance, about)
+
+
+def names_untrusted(state: bytes) -> list[tuple[bytes, bytes]]:
+    """Group and name of each place in a saved state; none where that is malformed."""
+    try:
+        return [(wish.group, wish.name) for *_, wish in _seats_untrusted(state)]
+    except (error, IndexError):
+        return []
 
 
 def _seats_untrusted(state: bytes) -> list[tuple[int, int, int, Wish]]:

@@ -112,6 +112,8 @@ class Peer(Service):
         if name == me.name:
             return SINGULAR
         other = me.group.named(name)
+        if other is None and me.group.wake(name):
+            return BUSY
         if other is None or other.resident.caller is None:
             return NO_PEER
         meeting = me.meetings.get(other.number)
@@ -230,7 +232,7 @@ class PeerIndex(Service):
 
     def call(self, call: Call) -> None:
         group = self._resident.neighbours.group(INDEX)
-        if group is None:
+        if group is None or not group.members:
             self.outlet.reply(call.ticket, _REPLY.pack(NOT_REGISTERED, 0))
             return
         names = sorted(member.name for member in group.members.values() if member.resident is not self._resident)

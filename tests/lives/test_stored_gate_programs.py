@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import trio
+from busworld import ALICE
 from guestfiles import require_guest
 from liveworld import digest, live_world
 from test_live_instances import ONE, TWO
 
+from gatebus.host.principals import by_key
+from gatebus.protocol.proofs import public_key
+
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from busworld import Channel, Talker
+    from busworld import BusWorld, Channel, Talker
 
 pytestmark = pytest.mark.usefixtures("native")
 
@@ -95,3 +102,73 @@ async def test_who_leaves_a_room_that_is_stored_is_missed_when_it_goes_on(image_
         assert (await bus.ask("status", instance=ONE))["state"] == "SUSPENDED"
         await bus.ask("resume", instance=ONE)
         await sees(alice, "- bob")
+
+
+# A room tells its group, which is called as all rooms' is, whatever it hears.
+
+
+async def runs_again(bus: Talker, instance: bytes = ONE) -> dict[str, Any]:
+    """It has a process again."""
+    while not (status := await bus.ask("status", instance=instance))["lives"]:
+        continue
+    return status
+
+
+@asynccontextmanager
+async def stored_room(directory: Path, room: bytes, wake: str, data: Path | None = None) -> AsyncIterator[BusWorld]:
+    async with live_world(directory, data, room) as world:
+        async with world.talker() as bus:
+            await bus.ask("launch", instance=ONE, module=digest(room), policy={"wake": wake})
+            await enters(bus, "alice")
+            await bus.ask("suspend", instance=ONE)
+        yield world
+
+
+async def says_something(bus: Talker, room: bytes) -> None:
+    """In another room of the same group."""
+    await bus.ask("launch", instance=TWO, module=digest(room))
+    bob = await enters(bus, "bob", TWO)
+    await talks(bob, bob, "bob", "is anybody there?")
+
+
+async def folds(world: BusWorld) -> None:
+    lives = world.host.parts.lives
+    while not world.host.parts.registry.folded(by_key(public_key(ALICE), "alice").account):
+        lives.folding.look()
+        await trio.lowlevel.checkpoint()
+
+
+async def test_a_stored_program_is_woken_by_its_peers_if_its_policy_says_so(image_directory: Path, room: bytes) -> None:
+    async with stored_room(image_directory, room, "any") as world, world.talker() as bus:
+        await says_something(bus, room)
+        assert (await runs_again(bus))["state"] == "RUNNING"
+
+
+async def test_others_are_not_woken_by_their_peers(image_directory: Path, room: bytes) -> None:
+    async with stored_room(image_directory, room, "io") as world, world.talker() as bus:
+        await says_something(bus, room)
+        assert (await bus.ask("status", instance=ONE))["depth"] == "stored"
+
+
+async def test_one_that_is_a_line_in_the_host_s_memory_is_woken_too(image_directory: Path, room: bytes) -> None:
+    async with stored_room(image_directory, room, "any") as world, world.talker() as bus:
+        await folds(world)
+        await says_something(bus, room)
+        await runs_again(bus)
+
+
+async def test_also_by_the_peers_that_it_has_after_a_restart_of_the_host(
+    image_directory: Path, tmp_path: Path, room: bytes
+) -> None:
+    async with stored_room(image_directory, room, "any", tmp_path):
+        pass
+    async with live_world(image_directory, tmp_path, room) as world, world.talker() as bus:
+        await says_something(bus, room)
+        await runs_again(bus)
+
+
+async def test_one_that_is_killed_while_it_is_stored_sleeps_no_longer(image_directory: Path, room: bytes) -> None:
+    async with stored_room(image_directory, room, "any") as world, world.talker() as bus:
+        assert (await bus.ask("kill", instance=ONE))["state"] == "KILLED"
+        assert world.host.parts.lives.peers._asleep == {}
+        await says_something(bus, room)

@@ -64,6 +64,7 @@ class Line(NamedTuple):
     recovered: int | None
     revision: int
     names: list[bytes]
+    peers: list[tuple[bytes, bytes]]
     runs: bool
     kept: list[bytes]
     asleep: list[bytes]
@@ -101,6 +102,7 @@ def folded(instance: Instance, streams: bytes | None, names: list[bytes], *, spe
         live.recovered,
         live.revision,
         live.names,
+        live.peers,
         live.runs,
         live.kept,
         names,

@@ -156,6 +156,7 @@ def _fill(live: Live, line: Line) -> None:
     live.inherited = None if line.inherited is None else SavedAs(line.inherited)
     live.before, live.recovered = usage_untrusted(line.before), line.recovered
     live.revision, live.names, live.runs, live.kept = line.revision, line.names, line.runs, line.kept
+    live.peers = [(group, name) for group, name in line.peers]
     live.wants_files = line.files
 
 

@@ -68,9 +68,9 @@ class Live:
     __slots__ = (
         "_changed", "active_at", "again", "as_stored", "asleep", "before", "copies", "dormant", "exchange", "failure",
         "function", "goes_back", "halted", "how", "inherited", "kept", "left", "life", "lives", "manner", "module",
-        "moved", "names", "on_io", "on_kill", "origin", "parked", "parking", "parks", "policy", "program", "ready",
-        "recovered", "revision", "runs", "snapshot", "stops", "stored", "touched", "unsuspendable", "users", "waking",
-        "wants_files", "wishes",
+        "moved", "names", "on_io", "on_kill", "origin", "parked", "parking", "parks", "peers", "policy", "program",
+        "ready", "recovered", "revision", "runs", "snapshot", "stops", "stored", "touched", "unsuspendable", "users",
+        "waking", "wants_files", "wishes",
     )  # fmt: skip
 
     def __init__(self, manner: Manner) -> None:
@@ -99,6 +99,7 @@ class Live:
         self.recovered: int | None = None
         self.revision = 0  # of its record
         self.names: list[bytes] = []  # of the streams in `snapshot`
+        self.peers: list[tuple[bytes, bytes]] = []  # its groups when it last stopped, and its name in each
         self.runs = False  # so its record says
         self.goes_back = False  # its host stops while it runs: what is stored of it stays on record
         self.again = False  # it was stored because the host stops

@@ -23,6 +23,7 @@ from gatebus.host.lives.live import Wish, in_use, let_go, live_of, stoppable, us
 from gatebus.host.lives.manners import Wake
 from gatebus.host.lives.minding import Minding
 from gatebus.host.lives.offspring import Offspring
+from gatebus.host.lives.peerwaking import PeerWaking
 from gatebus.host.lives.preparing import Preparing
 from gatebus.host.lives.storedends import end_stored
 from gatebus.host.lives.streamkeeping import connect_again_untrusted, mark_of
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from gatebus.host.lives.keeping import Keeping
     from gatebus.host.lives.live import Live
     from gatebus.host.lives.remains import Leftover
+    from gatebus.peers.neighbourhood import Neighbourhood
     from sandbox.program import Program
 
     Wished = Callable[[Instance], Awaitable[None]]
@@ -47,9 +49,10 @@ if TYPE_CHECKING:
 class Lives:
     """One for a host."""
 
-    def __init__(self, parts: HostParts, keeping: Keeping) -> None:
+    def __init__(self, parts: HostParts, keeping: Keeping, neighbourhood: Neighbourhood) -> None:
         self._parts, self.keeping = parts, keeping
         self.warming, self.importing, self.preparing = Warming(parts), Importing(parts), Preparing(parts)
+        self.peers = PeerWaking(parts.registry, neighbourhood)
         self.tidying = Tidying(keeping, parts.registry, parts.clock)
         self.folding, self.offspring = Folding(parts, self._rests), Offspring(parts, keeping)
         self.minding = Minding(parts, self.folding.look)
@@ -148,9 +151,11 @@ class Lives:
         if live.policy.acts:
             self.minding.mind(instance)
         self.folding.rests(instance)
+        self.peers.rests(instance)
 
     def _end(self, instance: Instance) -> None:
         """A stored one is killed."""
+        self.peers.over(instance)
         self._parts.nursery.start_soon(end_stored, self._parts, instance)
 
     # Going on.
@@ -203,6 +208,7 @@ class Lives:
     def _resumed(self, instance: Instance) -> None:
         """It runs, or it never will."""
         if instance.running:
+            self.peers.over(instance)
             self._parts.events.note("resumed", instance)
 
     def _called(self, instance: Instance) -> None:

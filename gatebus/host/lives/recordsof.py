@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import cbor2
 
+from gatebus.host.lives.manners import Wake
 from gatebus.host.lives.remains import limits_map
 from gatebus.host.lives.streamwords import streams_untrusted
 from gatebus.snapshots.savedwords import RUNNING, STORED, Record
@@ -38,6 +39,8 @@ def record_of(instance: Instance, state: str, left: Leftover | None) -> Record:
         if left is not None:
             live.names = [each.name for each in streams_untrusted(left.streams) if each.name]
         about["streams"] = live.names
+    if live.peers and live.policy.wake is Wake.ANY:
+        about["peers"] = [list(each) for each in live.peers]
     if live.halted is not None:
         about["halted"] = live.halted
     if live.again and state == STORED:

@@ -23,6 +23,7 @@ from gatebus.host.lives.copies import order_of
 from gatebus.host.lives.lifetable import Life
 from gatebus.host.lives.live import let_go, live_of, use
 from gatebus.host.lives.manners import Manner
+from gatebus.host.lives.peerwaking import names_told_untrusted
 from gatebus.host.lives.remains import SavedAs, described_untrusted, usage_untrusted
 from gatebus.host.principals import Kind, Principal
 from gatebus.host.runorders import Order
@@ -101,6 +102,7 @@ def _resting(parts: WholeParts, record: Record, line: SnapshotLine) -> Instance:
     if line.kind == CHECKPOINT:
         live.kept.append(line.id)
     instance.personality = described.personality
+    live.peers = names_told_untrusted(about.get("peers"))
     parts.lives.enter(instance)
     names = about.get("streams")
     known = names if isinstance(names, list) else []
