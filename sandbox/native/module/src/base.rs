@@ -32,8 +32,6 @@ pub(crate) struct Base<'a> {
 #[derive(Default)]
 pub(crate) struct Added {
     first: u32,
-    /// One helper per list of saved types: stores a frame.
-    pub(crate) push: BTreeSet<Vec<Scalar>>,
     /// By type, the functions that a continuation may have to call.
     pub(crate) dispatch: BTreeMap<u32, Vec<u32>>,
     pub(crate) segments: BTreeSet<SegmentOp>,
@@ -46,8 +44,20 @@ pub(crate) struct Added {
 impl Links {
     /// How many of them a continuation imports.
     pub(crate) fn shared(&self) -> u32 {
-        let maps = self.push.len() + self.dispatch.len() + self.segments.len() + self.reentries.len();
-        crate::number(maps + usize::from(self.take.is_some()))
+        let maps = self.dispatch.len() + self.segments.len() + self.reentries.len();
+        crate::number(1 + maps + usize::from(self.take.is_some()) + usize::from(self.keep.is_some()))
+    }
+
+    /// Only those of what a continuation can import that it calls by these numbers; they are numbered anew from 0 on.
+    pub(crate) fn called(&self, numbers: &BTreeSet<u32>) -> Links {
+        let mut next = 1..;
+        let mut number = |old: u32| numbers.contains(&old).then(|| next.next().expect("fewer than 2^32 functions"));
+        let dispatch = self.dispatch.iter().filter_map(|(ty, old)| Some((*ty, number(*old)?))).collect();
+        let take = self.take.and_then(&mut number);
+        let keep = self.keep.and_then(&mut number);
+        let segments = self.segments.iter().filter_map(|(op, old)| Some((*op, number(*old)?))).collect();
+        let reentries = self.reentries.iter().filter_map(|(function, old)| Some((*function, number(*old)?))).collect();
+        Links { push: 0, dispatch, take, keep, segments, reentries, loader: None }
     }
 }
 
@@ -67,14 +77,14 @@ impl<'a> Base<'a> {
     pub(crate) fn links(&self, first: u32) -> Links {
         let mut next = first..;
         let mut number = || next.next().expect("fewer than 2^32 functions");
-        let push = self.added.push.iter().map(|types| (types.clone(), number())).collect();
+        let push = number();
         let dispatch = self.added.dispatch.keys().map(|ty| (*ty, number())).collect();
         let take = self.added.references.then(&mut number);
+        let keep = self.added.references.then(&mut number);
         let segments = self.added.segments.iter().map(|op| (*op, number())).collect();
         let reentries = self.reentries.keys().map(|function| (*function, number())).collect();
-        let keep = self.added.references.then(&mut number);
         let loader = self.added.loads.then(&mut number);
-        Links { push, dispatch, take, segments, reentries, keep, loader }
+        Links { push, dispatch, take, keep, segments, reentries, loader }
     }
 
     /// The hidden table of the functions that a reference can mean.
@@ -112,23 +122,23 @@ impl<'a> Base<'a> {
 /// Where helpers and dispatchers are: in the program among its own functions, in a continuation among the imports.
 #[derive(Default)]
 pub(crate) struct Links {
-    pub(crate) push: BTreeMap<Vec<Scalar>, u32>,
+    /// Ends the writing of a frame.
+    pub(crate) push: u32,
     pub(crate) dispatch: BTreeMap<u32, u32>,
     /// Gives the reference for a number in a frame.
     pub(crate) take: Option<u32>,
+    /// Gives the number for a reference.
+    pub(crate) keep: Option<u32>,
     pub(crate) segments: BTreeMap<SegmentOp, u32>,
     /// The second form of a function, which is entered at a loop header.
     pub(crate) reentries: BTreeMap<u32, u32>,
-    /// Gives the number for a reference. Like the loader not for continuations, and so behind the others.
-    pub(crate) keep: Option<u32>,
-    /// Writes the active data segments.
+    /// Writes the active data segments. Not for continuations, and so behind the others.
     pub(crate) loader: Option<u32>,
 }
 
 /// Which functions have to be added.
 pub(crate) fn add(program: &Program<'_>, graph: &Graph, forms: &BTreeMap<u32, Form>, table: &SiteTable) -> Added {
     let mut added = Added { first: crate::number(program.functions.len()), ..Added::default() };
-    added.push = table.sites.iter().map(|site| site.saved.clone()).collect();
     let mut called: BTreeSet<u32> = (0..program.imported).collect();
     for form in forms.values() {
         called.extend(form.ops.iter().filter_map(|op| match op {
@@ -140,7 +150,7 @@ pub(crate) fn add(program: &Program<'_>, graph: &Graph, forms: &BTreeMap<u32, Fo
         let target = if function < program.imported { added.first + function } else { function };
         added.dispatch.entry(program.functions[function as usize]).or_default().push(target);
     }
-    added.references = added.push.iter().flatten().any(|ty| *ty == Scalar::Function);
+    added.references = table.sites.iter().flat_map(|site| &site.saved).any(|ty| *ty == Scalar::Function);
     added.segments = graph.uses.segments.clone();
     added.loads = !program.active().is_empty();
     added.dispatch.values_mut().for_each(|targets| targets.sort_unstable());

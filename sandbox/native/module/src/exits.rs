@@ -5,8 +5,8 @@
 //!   block $second
 //!     block $first
 //!       …body: at a site  if  i32.const SITE  local.set $site  br $first  end …   return
-//!     end  …locals that are live there…  local.get $site  call $push  br $out
-//!   end    …others…                      local.get $site  call $push
+//!     end  …locals that are live there into the frame…  local.get $site  i32.const SIZE  call $push  br $out
+//!   end    …others…                                     local.get $site  i32.const SIZE  call $push
 //! end  …results that nobody uses…
 //! ```
 //!
@@ -16,6 +16,7 @@ use crate::form::Form;
 use crate::print::Printer;
 use std::collections::BTreeMap;
 use wasm_encoder::{BlockType, Instruction};
+use wasmparser::ValType;
 
 /// The lists of saved locals, and the number of each.
 pub(crate) struct Exits {
@@ -40,9 +41,17 @@ impl Exits {
         self.numbers[live]
     }
 
+    /// The additional locals, from [`Exits::site_local`] on.
+    pub(crate) const LOCALS: [ValType; 2] = [ValType::I32, ValType::I32];
+
     /// The number of the additional local that says at which site the function is left.
     pub(crate) fn site_local(form: &Form) -> u32 {
         crate::number(form.locals.len())
+    }
+
+    /// The one behind it says where the frame is written.
+    fn place_local(form: &Form) -> u32 {
+        Exits::site_local(form) + 1
     }
 }
 
@@ -57,7 +66,7 @@ pub(crate) fn print<'x, 'a>(printer: &mut Printer<'x, 'a>, exits: &Exits, body: 
     printer.write(Instruction::Return);
     for (place, live) in (1..).zip(&exits.lists) {
         printer.write(Instruction::End);
-        printer.save(live, Instruction::LocalGet(Exits::site_local(form)));
+        printer.save(live, Instruction::LocalGet(Exits::site_local(form)), Exits::place_local(form));
         if place < exits.lists.len() {
             printer.write(Instruction::Br(crate::number(exits.lists.len() - place)));
         }

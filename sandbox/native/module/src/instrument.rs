@@ -1,6 +1,6 @@
 //! The transformed program. Sixth step of the path.
 //!
-//! Everything added stands behind what the module has, so no number changes: wrappers of the imports, frame writers and dispatchers behind its functions,
+//! Everything added stands behind what the module has, so no number changes: wrappers of the imports, a frame writer and dispatchers behind its functions,
 //! the control memory behind its memories, hidden exports behind its exports.
 //!
 //! ```wat
@@ -9,7 +9,7 @@
 //!   (start $init)                                                                      ;; the host calls it
 //!   (func $init …)                                 (func $init …)
 //!   (func (export "run") …))                       (func (export "run") … polls and checks …)
-//!                                                  (func $push.. …) (func $dispatch.. …)
+//!                                                  (func $push …) (func $dispatch.. …)
 //!                                                  (export "gatebus:start" (func $init))  (export "gatebus:control" (memory $control)) …)
 //! ```
 //!
@@ -22,7 +22,7 @@ use crate::form::Form;
 use crate::graph::Graph;
 use crate::helpers;
 use crate::live::add_liveness;
-use crate::normal::{next_local, normalise};
+use crate::normal::normalise;
 use crate::parse::Program;
 use crate::print::{Leaving, Printer};
 use crate::reenter;
@@ -205,7 +205,7 @@ fn print_own(base: &Base<'_>, links: &Links, types: &mut Types) -> Printed {
 
 fn print_form(base: &Base<'_>, form: &Form, links: &Links, types: &mut Types) -> (Function, Vec<(u32, bool)>) {
     let mut locals = form.locals[form.params..].to_vec();
-    locals.push(ValType::I32);
+    locals.extend(Exits::LOCALS);
     let out = helpers::with_locals(&locals);
     let exits = Exits::of(form);
     let leaving = Leaving::Shared(&exits);
@@ -229,14 +229,12 @@ fn print_added(base: &Base<'_>, links: &Links, types: &mut Types, printed: &mut 
         printed.functions.function(base.program.functions[import as usize]);
         printed.code.function(&helpers::wrapper(base, links, import));
     }
-    for saved in &base.added.push {
-        printed.functions.function(types.intern(&helpers::push_params(saved), &[]));
-        printed.code.function(&helpers::push(base, links, saved));
-    }
+    printed.functions.function(types.intern(helpers::PUSH.0, helpers::PUSH.1));
+    printed.code.function(&helpers::push(base));
     for (ty, targets) in &base.added.dispatch {
-        let (params, results) = dispatch_type(base, *ty);
-        printed.functions.function(types.intern(&params, &results));
-        printed.code.function(&helpers::dispatcher(next_local(&params) - 1, targets));
+        printed.functions.function(*ty);
+        let parameters = crate::number(base.program.types[*ty as usize].params().len());
+        printed.code.function(&helpers::dispatcher(base.control, parameters, targets));
     }
     print_hidden(base, links, types, printed);
 }
@@ -249,6 +247,7 @@ fn print_hidden(base: &Base<'_>, links: &Links, types: &mut Types, printed: &mut
     };
     if base.added.references {
         add(references::TAKE, &references::take(base.references_table()));
+        add(references::KEEP, &references::keep(base));
     }
     for op in &base.added.segments {
         add((op.params(), &[]), &segments::function(base, *op));
@@ -258,9 +257,6 @@ fn print_hidden(base: &Base<'_>, links: &Links, types: &mut Types, printed: &mut
         printed.functions.function(types.intern(params, results));
         printed.code.function(body);
     };
-    if base.added.references {
-        add(references::KEEP, &references::keep(base));
-    }
     if base.added.loads {
         add((&[], &[]), &segments::loader(base, links));
     }
@@ -274,12 +270,4 @@ fn print_reentries(base: &Base<'_>, links: &Links, types: &mut Types, printed: &
         printed.code.function(&body);
         add_hints(&mut printed.hints, *number, &hints);
     }
-}
-
-/// The arguments of the function, and which one it is.
-pub(crate) fn dispatch_type(base: &Base<'_>, ty: u32) -> crate::scalar::Signature {
-    let ty = &base.program.types[ty as usize];
-    let mut params = ty.params().to_vec();
-    params.push(ValType::I32);
-    (params, ty.results().to_vec())
 }

@@ -9,6 +9,7 @@
 //! 4104  u32   where a continuation reads its next frame
 //! 4108  u32   references to functions written: so many entries of the table `gatebus:references`
 //! 4112  u32   written by polls beyond the first 4096 of a function, read by nobody
+//! 4116  u32   which function a continuation calls through a dispatcher: written right before the call
 //! 4128 ..     frames, each: site u32, then its values in the order of the site table, little-endian, without gaps
 //! ```
 //!
@@ -29,6 +30,8 @@ pub const READ: u32 = 4104;
 pub const REFERENCES_WRITTEN: u32 = 4108;
 /// Where a store goes that only keeps the engine from leaving out the load behind it.
 pub(crate) const SCRATCH: u32 = 4112;
+/// The address of the number of the function that a dispatcher is to call.
+pub(crate) const CALLED: u32 = 4116;
 /// The address of the first frame.
 pub const FRAMES: u32 = 4128;
 /// Room for frames: twice the largest stack that a program gets, since a frame is about as large as the native one. A push must not fail.

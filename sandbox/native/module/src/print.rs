@@ -23,7 +23,8 @@
 use crate::base::{Base, Links};
 use crate::exits::Exits;
 use crate::form::{Form, Op, Shape};
-use crate::layout::{SCRATCH, UNWINDING, ZONE, at, word};
+use crate::helpers;
+use crate::layout::{CALLED, SCRATCH, UNWINDING, ZONE, at, word};
 use crate::scalar::{Types, dummy, looks_left};
 use crate::segments;
 use std::collections::BTreeMap;
@@ -247,7 +248,9 @@ impl Printer<'_, '_> {
         let ty = self.base.type_of_target(target);
         let place = self.base.added.dispatch[&ty].binary_search(&target);
         let place = i32::try_from(place.expect("every call of a form is dispatched")).expect("few functions");
+        self.write(Instruction::I32Const(0));
         self.write(Instruction::I32Const(place));
+        self.write(Instruction::I32Store(at(self.base.control, CALLED)));
         self.write(instruction(self.links.dispatch[&ty]));
     }
 
@@ -312,18 +315,18 @@ impl Printer<'_, '_> {
                 self.write(Instruction::Br(self.out_to(exits, spot, depth)));
             }
             Leaving::Own => {
-                self.save(live, site);
+                // A target's functions have it behind the locals of the form.
+                self.save(live, site, crate::number(form.locals.len()));
                 self.write_dummies(Instruction::Return);
             }
         }
         self.write(Instruction::End);
     }
 
-    /// Writes the frame.
-    pub(crate) fn save(&mut self, live: &[u32], site: Instruction<'static>) {
-        live.iter().for_each(|local| self.write(Instruction::LocalGet(*local)));
-        self.write(site);
-        self.write(Instruction::Call(self.links.push[&self.form.scalars_of(live)]));
+    /// Writes the frame; `place` is a local that is free.
+    pub(crate) fn save(&mut self, live: &[u32], site: Instruction<'static>, place: u32) {
+        let types = self.form.scalars_of(live);
+        helpers::save(&mut self.out, (self.base, self.links), (&types, live), site, place);
     }
 
     pub(crate) fn write_dummies(&mut self, last: Instruction<'_>) {

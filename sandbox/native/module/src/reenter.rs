@@ -35,9 +35,11 @@ pub(crate) fn print(base: &Base<'_>, links: &Links, types: &mut Types, function:
     let entry = crate::number(reentry.given.len());
     let ifs = reentry.ifs(form);
     let site = Exits::site_local(form);
-    let (passed, first) = (site + 1, site + 2);
+    let passed = site + crate::number(Exits::LOCALS.len());
+    let first = passed + 1;
     let mut locals = form.locals[form.params..].to_vec();
-    locals.extend(std::iter::repeat_n(ValType::I32, 2 + ifs.len()));
+    locals.extend(Exits::LOCALS);
+    locals.extend(std::iter::repeat_n(ValType::I32, 1 + ifs.len()));
     let exits = Exits::of(form);
     let out = helpers::with_locals(&locals);
     let mut printer = Printer::new((base, links, types), form, out, Leaving::Shared(&exits));

@@ -23,7 +23,7 @@ use crate::base::{Base, Links, name_of, results_at};
 use crate::form::Form;
 use crate::frames::BadFrames;
 use crate::helpers;
-use crate::instrument::{Suspendable, add_hints, dispatch_type};
+use crate::instrument::{Suspendable, add_hints};
 use crate::layout::{CONTROL, PROGRAM};
 use crate::print::{Leaving, Printer, Within};
 use crate::references;
@@ -37,7 +37,7 @@ use wasm_encoder::{
     BranchHints, CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, ImportSection,
     Instruction, Module, TagKind, TagType,
 };
-use wasmparser::ValType;
+use wasmparser::{Operator, Parser, Payload, ValType};
 
 /// Bytes of normal forms that one continuation may be printed from: a function is printed once for each of its sites in the set. A recursion through
 /// all of sqlite3's interpreter would need 20 MiB.
@@ -107,16 +107,38 @@ impl Plan {
     }
 }
 
+/// Printed twice: which functions of the program it calls is known afterwards, and it imports no other ones, since each costs whenever a program goes on.
 fn print(base: &Base<'_>, sites: &BTreeSet<u32>) -> Vec<u8> {
-    let links = base.links(0);
+    let all = base.links(0);
+    let calls = calls(&print_with(base, &all, sites));
+    print_with(base, &all.called(&calls), sites)
+}
+
+/// The functions that the code calls.
+fn calls(printed: &[u8]) -> BTreeSet<u32> {
+    const KNOWN: &str = "we have printed it";
+    let mut numbers = BTreeSet::new();
+    for payload in Parser::new(0).parse_all(printed) {
+        let Payload::CodeSectionEntry(body) = payload.expect(KNOWN) else { continue };
+        for operator in body.get_operators_reader().expect(KNOWN) {
+            if let Operator::Call { function_index } | Operator::ReturnCall { function_index } = operator.expect(KNOWN)
+            {
+                numbers.insert(function_index);
+            }
+        }
+    }
+    numbers
+}
+
+fn print_with(base: &Base<'_>, links: &Links, sites: &BTreeSet<u32>) -> Vec<u8> {
     let mut types = base.types.clone();
-    let imports = imports(base, &links, &mut types);
+    let imports = imports(base, links, &mut types);
     let first = links.shared();
     let plan = Plan::of(base, sites, first, Within::Continuation);
     let mut functions = FunctionSection::new();
     let mut code = CodeSection::new();
     let mut hints = BranchHints::new();
-    for (number, planned) in (first..).zip(plan.functions(base, &links, &mut types)) {
+    for (number, planned) in (first..).zip(plan.functions(base, links, &mut types)) {
         functions.function(types.intern(&[], &planned.results));
         code.function(&planned.body);
         add_hints(&mut hints, number, &planned.hints);
@@ -151,13 +173,10 @@ fn chooser(base: &Base<'_>, plan: &Plan, results: &[ValType]) -> Function {
 /// Everything of the program, under the numbers that the program's code knows; only functions are called otherwise.
 fn imports(base: &Base<'_>, links: &Links, types: &mut Types) -> ImportSection {
     let mut section = ImportSection::new();
-    let mut functions: Vec<u32> =
-        links.push.keys().map(|saved| types.intern(&helpers::push_params(saved), &[])).collect();
-    for ty in links.dispatch.keys() {
-        let (params, results) = dispatch_type(base, *ty);
-        functions.push(types.intern(&params, &results));
-    }
+    let mut functions = vec![types.intern(helpers::PUSH.0, helpers::PUSH.1)];
+    functions.extend(links.dispatch.keys());
     functions.extend(links.take.map(|_| types.intern(references::TAKE.0, references::TAKE.1)));
+    functions.extend(links.keep.map(|_| types.intern(references::KEEP.0, references::KEEP.1)));
     functions.extend(links.segments.keys().map(|op| types.intern(op.params(), &[])));
     for function in links.reentries.keys() {
         let (params, results) = base.reentries[function].signature(&base.forms[function]);

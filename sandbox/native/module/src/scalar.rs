@@ -67,18 +67,6 @@ impl Scalar {
         ALL.get(usize::from(code)).copied()
     }
 
-    pub(crate) fn plain(self) -> ValType {
-        match self {
-            Scalar::I32 => ValType::I32,
-            Scalar::I64 => ValType::I64,
-            Scalar::F32 => ValType::F32,
-            Scalar::F64 => ValType::F64,
-            Scalar::V128 => ValType::V128,
-            Scalar::Function => ValType::FUNCREF,
-            Scalar::Extern => ValType::EXTERNREF,
-        }
-    }
-
     /// Of a value as a frame holds it.
     pub(crate) fn store(self, at: MemArg) -> Instruction<'static> {
         match self {
@@ -118,10 +106,6 @@ pub(crate) fn nullable(ty: ValType) -> ValType {
 /// All of them, or nothing where one is a reference to an exception.
 pub(crate) fn scalars(types: &[ValType]) -> Option<Vec<Scalar>> {
     types.iter().map(|ty| Scalar::of(*ty)).collect()
-}
-
-pub(crate) fn plain(types: &[Scalar]) -> Vec<ValType> {
-    types.iter().map(|ty| ty.plain()).collect()
 }
 
 /// `None` for a reference type that the sandbox does not accept in the first place.

@@ -203,17 +203,16 @@ pub(crate) fn hidden(base: &Base<'_>, links: &Links) -> Vec<(String, ExportKind,
             (0..).zip(indices).map(|(number, index): (u32, u32)| (format!("{PREFIX}{name}:{number}"), kind, index)),
         );
     };
-    add("push", ExportKind::Func, &mut links.push.values().copied());
-    add("call", ExportKind::Func, &mut links.dispatch.values().copied());
-    add("take", ExportKind::Func, &mut links.take.into_iter());
+    add("push", ExportKind::Func, &mut std::iter::once(links.push));
+    let dispatchers = links.dispatch.iter();
+    all.extend(dispatchers.map(|(ty, function)| (format!("{PREFIX}call:{ty}"), ExportKind::Func, *function)));
+    let of_references = [("take", links.take), ("keep", links.keep)];
+    let of_references = of_references.into_iter().filter_map(|(name, function)| Some((name, function?)));
+    all.extend(of_references.map(|(name, function)| (format!("{PREFIX}{name}"), ExportKind::Func, function)));
     let segments = links.segments.iter();
     all.extend(segments.map(|(op, function)| (format!("{PREFIX}{}", op.name()), ExportKind::Func, *function)));
-    let reentries = links.reentries.values();
-    all.extend(
-        (0..)
-            .zip(reentries)
-            .map(|(number, function): (u32, _)| (format!("{PREFIX}again:{number}"), ExportKind::Func, *function)),
-    );
+    let reentries = links.reentries.iter();
+    all.extend(reentries.map(|(of, function)| (format!("{PREFIX}again:{of}"), ExportKind::Func, *function)));
     let counts = [
         ("memory", ExportKind::Memory, program.memories.len()),
         ("global", ExportKind::Global, program.globals.len()),

@@ -34,7 +34,9 @@ pub(crate) fn print<'x, 'a>(
 ) -> Body {
     let form = target.form;
     let mut printer = target.begin(program);
-    let again = reentry.map(|reentry| (reentry, printer.links.reentries[&form.function]));
+    // One that is not called from here has no number in what is printed (see `resume`).
+    let number = printer.links.reentries.get(&form.function).copied().unwrap_or_default();
+    let again = reentry.map(|reentry| (reentry, number));
     let at_loop = again.and_then(|again| Some((again, again.0.loop_at(form, target.spot)?)));
     if let Some((again, start)) = at_loop {
         go_to_loop(&mut printer, again, start, &form.spots[target.spot].live);

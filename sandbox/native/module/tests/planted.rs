@@ -11,7 +11,7 @@ use common::stopped::{Disturb, Stopped, always, block};
 use common::{generate, quick_engines};
 use gatebus_module::{Loops, Suspendable};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use wasmparser::{ExternalKind, Operator, Parser, Payload};
+use wasmparser::{Operator, Parser, Payload};
 use wasmtime::Engine;
 
 /// Sums up, with a call in the loop whose result counts, and a call of the host that must happen once.
@@ -45,30 +45,21 @@ fn operators(body: wasmparser::FunctionBody<'_>) -> Vec<(Operator<'_>, usize)> {
     body.get_operators_reader().unwrap().into_iter_with_offsets().map(Result::unwrap).collect()
 }
 
-/// The numbers of the functions that write frames.
-fn writers(wasm: &[u8]) -> Vec<u32> {
-    let exports = Parser::new(0).parse_all(wasm).find_map(|payload| match payload.unwrap() {
-        Payload::ExportSection(exports) => Some(exports),
-        _ => None,
-    });
-    let exports = exports.unwrap().into_iter().map(Result::unwrap);
-    let writers =
-        exports.filter(|export| export.kind == ExternalKind::Func && export.name.starts_with("gatebus:push:"));
-    writers.map(|export| export.index).collect()
-}
-
-/// A frame holds two locals in each other's place.
+/// A frame holds its last two locals in each other's place.
 fn swap_saved(wasm: Vec<u8>) -> Vec<u8> {
-    let (mut spoilt, writers) = (wasm.clone(), writers(&wasm));
+    let mut spoilt = wasm.clone();
     for body in code(&wasm) {
-        for four in body.windows(4) {
+        for row in body.windows(8) {
             if let [
-                (Operator::LocalGet { .. }, a),
-                (Operator::LocalGet { .. }, b),
                 (Operator::LocalGet { .. }, _),
-                (Operator::Call { function_index }, _),
-            ] = four
-                && writers.contains(function_index)
+                (Operator::LocalGet { .. }, a),
+                (Operator::I32Store { .. }, _),
+                (Operator::LocalGet { .. }, _),
+                (Operator::LocalGet { .. }, b),
+                (Operator::I32Store { .. }, _),
+                (Operator::LocalGet { .. }, _),
+                (Operator::I32Const { .. }, _),
+            ] = row
                 && both_are_i32(&body, *a, *b)
             {
                 spoilt.swap(a + 1, b + 1);
