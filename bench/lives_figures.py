@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 ROUNDS, STORED, WARM_CALLS = 40, 600, 40
 # Between two warm calls, as in life: time for the host to make the next copy.
 WARM_PAUSE = 0.03
-BEFORE = 600  # by then everything that is bounded is full: events, the event loop's deadlines, freed memory
+# By then everything that is bounded is full: events, the loop's deadlines, the store's cache of its pages (2 MiB).
+BEFORE = 1_500
 FOLDED_SECONDS = 3.0  # by then the host has looked at what rests (IDLE_SWEEP_SECONDS)
 # Touches a mebibyte, says "x" and waits for a byte, again and again.
 WAITS = b"""(module

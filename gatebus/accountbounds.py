@@ -93,6 +93,10 @@ KEPT_LAST = 100
 STORED_EACH = 4_096
 """Stored instances of one account: at 4 KiB each, 16 MiB of the host's memory."""
 
+SLEEPERS_BYTES = 4 << 20
+"""Messages that wait for all stored programs of one principal together, counted like those of a mailbox: a program is
+woken by the first, so they wait for long only where there is no room for it."""
+
 FOLDED_STREAMS = 1024
 """Bytes of streams that are kept in memory with a stored instance that nobody is connected to, when they are not as
 they are in the store: five without data. With more of them it stays as it is."""

@@ -79,10 +79,6 @@ MAILBOX_BYTES = 256 * 1024
 """Messages that wait for one program which does not read, LETTER_COST each beside their bytes; more are dropped and
 counted. As much as OUTBOX_BYTES, so that a burst of one full batch is not lost."""
 
-SLEEPERS_BYTES = 4 << 20
-"""Messages that wait for all stored programs of one principal together, counted like those of a mailbox: a program is
-woken by the first, so they wait for long only where there is no room for it."""
-
 LETTER_COST = 128
 """What keeping one message costs beside its bytes: the objects around it."""
 

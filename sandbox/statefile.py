@@ -60,12 +60,26 @@ def pieces_of(suspended: Suspended) -> Iterator[bytes]:
 
 
 def encode(suspended: Suspended, program: bytes, description: dict[str, Any], services: bytes) -> bytes:
+    return b"".join(encoded(suspended, program, description, services))
+
+
+def encoded(
+    suspended: Suspended, program: bytes, description: dict[str, Any], services: bytes
+) -> Iterator[bytes | memoryview]:
+    """The same in pieces. The memory is read twice, for the checksum in front and for itself, and never held whole."""
     words = json.dumps(description, sort_keys=True).encode()
-    memory = b"".join(pieces_of(suspended))
-    count = len(memory) // (_PLACE.size + PIECE)
-    body = b"".join((words, program, suspended.state, memory, services))
+    digest, count = sha256(), 0
+    for part in (words, program, suspended.state):
+        digest.update(part)
+    for piece in pieces_of(suspended):
+        digest.update(piece)
+        count += 1
+    digest.update(services)
     lengths = (len(words), 0, len(program), len(suspended.state), count, len(services))
-    return _HEAD.pack(MAGIC, *lengths, sha256(body).digest()) + body
+    yield _HEAD.pack(MAGIC, *lengths, digest.digest())
+    yield from (words, program, suspended.state)
+    yield from pieces_of(suspended)
+    yield services
 
 
 def length_untrusted(head: bytes) -> int:

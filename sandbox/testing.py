@@ -53,6 +53,7 @@ __all__ = [
 # Facts of one that can be stopped: it has one place, number 0, whose frames have one word.
 _SUSPENDABLE = {"suspendable": True, "sites": "0100"}
 
+
 class Exit(Exception):
     """Raised by a fake program: proc_exit."""
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from gatebus.bounds import LETTER_COST, MAILBOX_BYTES, SLEEPERS_BYTES
+from gatebus.accountbounds import SLEEPERS_BYTES
+from gatebus.bounds import LETTER_COST, MAILBOX_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -31,7 +31,7 @@ class Spool:
     def sha256(self) -> bytes:
         return self._digest.digest()
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: bytes | memoryview) -> None:
         self._file.write(data)
         self._file.flush()  # a disk that is full says so here, to whoever brought the bytes
         self._digest.update(data)

@@ -7,7 +7,8 @@ from struct import pack
 import pytest
 from peerworld import GROUP, PRINCIPAL, Guest, connected
 
-from gatebus.bounds import GROUP_MEMBERS, GROUP_MESSAGE, LETTER_COST, MAILBOX_BYTES, OUTBOX_BYTES, SLEEPERS_BYTES
+from gatebus.accountbounds import SLEEPERS_BYTES
+from gatebus.bounds import GROUP_MEMBERS, GROUP_MESSAGE, LETTER_COST, MAILBOX_BYTES, OUTBOX_BYTES
 from gatebus.discovery import request_content
 from gatebus.peers.neighbourhood import INDEX, Neighbourhood, Sleeping
 from gatebus.route import service_state

@@ -14,7 +14,16 @@ from gatebus.cli.options import run_options, show_options
 from gatebus.faults import UsageError
 from sandbox.errors import BadState
 from sandbox.limits import STATE_DESCRIPTION_MAX, STATE_MAX, CompileLimits
-from sandbox.statefile import HEAD_SIZE, MAGIC, PIECE, decode_untrusted, encode, length_untrusted, places_untrusted
+from sandbox.statefile import (
+    HEAD_SIZE,
+    MAGIC,
+    PIECE,
+    decode_untrusted,
+    encode,
+    encoded,
+    length_untrusted,
+    places_untrusted,
+)
 from sandbox.statewords import (
     FrameSizes,
     continuation_order,
@@ -54,6 +63,13 @@ def suspended(memory: bytes = bytes(65_536)) -> Suspended:
 
 MEMORY = b"\1" + bytes(8_191) + b"\2" + bytes(65_536 - 8_193)
 FILE = encode(suspended(MEMORY), PROGRAM, {"file": "a.wasm"}, b"services")
+
+
+def test_the_memory_of_a_file_is_written_in_pieces_and_never_held_whole() -> None:
+    pieces = list(encoded(suspended(MEMORY), PROGRAM, {"file": "a.wasm"}, b"services"))
+    assert b"".join(pieces) == FILE
+    of_the_memory = [each for each in pieces if len(each) > HEAD_SIZE and each != state()]
+    assert [len(each) for each in of_the_memory] == [4 + PIECE] * 2
 
 
 def test_a_file_comes_back_as_it_was_written_and_pieces_of_zeros_are_left_out() -> None:

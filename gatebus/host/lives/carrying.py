@@ -13,7 +13,6 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -32,11 +31,11 @@ from gatebus.protocol.strictcbor import decode_untrusted as cbor_untrusted
 from gatebus.route import service_state
 from gatebus.snapshots.savedwords import SNAPSHOT, Saved
 from sandbox.errors import BadState
-from sandbox.statefile import Stored, decode_untrusted, encode, places_untrusted
+from sandbox.statefile import Stored, decode_untrusted, encoded, places_untrusted
 from sandbox.statewords import PAGE, PIECE, look_untrusted, program_of_untrusted
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 
     from gatebus.host.hostparts import HostParts
     from gatebus.host.lives.remains import Leftover, Parts
@@ -53,15 +52,13 @@ _PARTS = b"GBPARTS1"
 
 @asynccontextmanager
 async def state_of(parts: HostParts, line: SnapshotLine) -> AsyncIterator[Made]:
-    """Raises GatebusError, SandboxError."""
+    """Never whole in memory. Raises GatebusError, SandboxError."""
 
-    async def make() -> bytes:
+    async def make() -> Iterable[bytes | memoryview]:
         left = await parts.lives.keeping.fetch(line.id)
         program = await parts.programs.bytes_of(line.module)
         about = {name: line.about.get(name) for name in ("limits", "personality", "window")}
-        return await trio.to_thread.run_sync(
-            partial(encode, left.suspended, program, about, _services(left, line.about))
-        )
+        return encoded(left.suspended, program, about, _services(left, line.about))
 
     async with _made(parts, make) as made:
         yield made
@@ -69,26 +66,33 @@ async def state_of(parts: HostParts, line: SnapshotLine) -> AsyncIterator[Made]:
 
 @asynccontextmanager
 async def wasm_of(parts: HostParts, line: SnapshotLine) -> AsyncIterator[Made]:
-    """The stopped program as one ordinary module. Raises GatebusError, SandboxError."""
+    """The stopped program as one ordinary module; it is whole in memory while it is made. Raises GatebusError,
+    SandboxError.
+    """
 
-    async def make() -> bytes:
+    async def make() -> Iterable[bytes]:
         left = await parts.lives.keeping.fetch(line.id)
-        return await parts.box.export(left.suspended, await parts.programs.bytes_of(line.module))
+        return (await parts.box.export(left.suspended, await parts.programs.bytes_of(line.module)),)
 
     async with _made(parts, make) as made:
         yield made
 
 
 @asynccontextmanager
-async def _made(parts: HostParts, make: Callable[[], Awaitable[bytes]]) -> AsyncIterator[Made]:
-    """Whole in memory only while it is made, by one at a time; it waits for its client on the disk."""
+async def _made(parts: HostParts, make: Callable[[], Awaitable[Iterable[bytes | memoryview]]]) -> AsyncIterator[Made]:
+    """By one at a time; it waits for its client on the disk."""
     with _spool(parts) as spool:
         async with parts.whole:
-            data = await make()
+            pieces = await make()
             with told():
-                await trio.to_thread.run_sync(spool.add, data)
-            del data
+                await trio.to_thread.run_sync(_add_all, spool, pieces)
+            del pieces
         yield Made(spool)
+
+
+def _add_all(spool: Spool, pieces: Iterable[bytes | memoryview]) -> None:
+    for piece in pieces:
+        spool.add(piece)
 
 
 def _spool(parts: HostParts) -> Spool:
