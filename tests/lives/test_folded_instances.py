@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 import trio
+import trio.testing
 from busworld import ALICE, BOB, BusWorld, Streams, bus_world, module
 from test_policies import put
 
@@ -318,3 +319,25 @@ async def test_whoever_has_one_in_hand_that_is_folded_cannot_do_anything_with_it
                 await each(held)
         with pytest.raises(WrongStep):
             use(held)
+
+
+async def test_one_whose_record_is_behind_stays_as_it_is_until_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world_of_stored() as (world, _bus):
+        keeping = world.host.parts.lives.keeping
+        held, gate = next(world.host.parts.registry.running()), trio.Event()
+
+        async def forgets(*_: object) -> None:
+            await gate.wait()
+
+        monkeypatch.setattr(keeping, "forget", forgets)
+        keeping._due[ONE], keeping._gone = held, [(held, b"s" * 32)]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(keeping._write_due)
+            await trio.testing.wait_all_tasks_blocked()
+            fold(world)
+            assert not is_folded(world)
+            gate.set()
+        await folds(world)
+        record = await keeping.store.records.get(ONE)
+        assert record is not None
+        assert record.state == "stored"

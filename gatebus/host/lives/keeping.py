@@ -335,11 +335,13 @@ class Keeping:
                 await self._write_due()
 
     async def _write_due(self) -> None:
-        due, self._due = self._due, {}
-        gone, self._gone = self._gone, []
+        due, gone, self._gone = tuple(self._due), self._gone, []
         for instance, snapshot in gone:
             await self.forget(instance, snapshot)
-        for instance in due.values():
+        for name in due:
+            if name not in self._due:
+                continue
+            instance = self._due.pop(name)  # until here nobody folds it: see is_writing
             try:
                 async with self.alone(instance):
                     await self._catch_up(instance)
@@ -352,7 +354,7 @@ class Keeping:
             await self._unrecord(instance)
             if live.revision == 0 and live.snapshot is not None and live.snapshot not in live.kept:
                 await self.forget(instance, live.snapshot)
-        elif live.life is not Life.STORED and not live.runs:
+        elif live.life not in (Life.STORED, Life.FOLDED) and not live.runs:
             await self._put(instance, RUNNING)
 
     async def _unrecord(self, instance: Instance) -> None:
