@@ -162,13 +162,13 @@ class Host:
             {"linger_ms": round(config.linger_seconds * 1000), "stream_window": STREAM_WINDOW_MOST},
             {extension: line.told(extension) for extension, line in self._elsewhere.interpreters.items()},
         )
-        runner.is_greedy = self._parts.contest.appetites.is_greedy
         self._parts.note, store.on_trouble = self.log.event, self._store_trouble
         keeping = Keeping(kept, time.time, self.points)
         self._parts.registry.on_forget = keeping.forgotten
         lives = self._parts.lives = Lives(self._parts, keeping, neighbourhood)
         store.needed, keeping.on_trouble = lives.tidying.modules, self._store_trouble
         loop = runner.loop = LifeLoop(box, turn, programs, Boards(runner.make_world, lambda: runner.services), keeping)
+        runner.is_greedy = loop.is_greedy = self._parts.contest.appetites.is_greedy
         loop.pulse, runner.on_rest = self.lookout.pulse, lives.rest
         loop.on_loaded, loop.on_parked, loop.on_stored = lives.loaded, lives.park_again, lives.preparing.stored
         nursery.start_soon(keeping.write_records)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from busworld import BOB, Channel, pattern
 from liveworld import CHAIN, chained, digest, live_world
+
+from sandbox.nativeclient import NativeBackend
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +48,27 @@ async def test_a_stored_program_goes_on_and_its_stream_notices_nothing(image_dir
         stream.write(b" world")
         assert await ended(stream) == chained(b"hello world")
         assert (await bus.ask("status", instance=ONE))["lives"] == 1
+
+
+async def test_a_stored_program_of_a_greedy_account_goes_on_as_low_as_its_new_ones_start(
+    image_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lows: list[bool] = []
+    start = NativeBackend.start_process
+
+    async def noting(self: NativeBackend, image: Any, setup: Any, limits: Any, beginning: Any) -> Any:
+        lows.append(beginning.low)
+        return await start(self, image, setup, limits, beginning)
+
+    monkeypatch.setattr(NativeBackend, "start_process", noting)
+    async with live_world(image_directory) as world, world.talker() as bus:
+        stream = await launch(bus)
+        await bus.ask("suspend", instance=ONE)
+        monkeypatch.setattr(world.host.parts.runner.loop, "is_greedy", lambda _account, _now: True)
+        await bus.ask("resume", instance=ONE)
+        stream.write(b" world")
+        assert await ended(stream) == chained(b"hello world")
+    assert lows == [False, True]
 
 
 async def test_what_is_asked_twice_is_so_already(image_directory: Path) -> None:

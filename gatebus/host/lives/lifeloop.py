@@ -15,6 +15,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+import trio
+
 from gatebus.exchange import Exchange
 from gatebus.faults import GatebusError
 from gatebus.host.lives.boards import Boards, prepare_door
@@ -66,6 +68,7 @@ class LifeLoop:
         self._box, self._turn, self._programs, self._boards = box, turn, programs, boards
         self.keeping = keeping
         self.pulse: Callable[[], None] = lambda: None
+        self.is_greedy: Callable[[str, float], bool] = lambda account, now: False  # gatebus.host.appetites
         self.on_parked: Callable[[Instance], None] = lambda instance: None
         self.on_loaded: Callable[[Instance, Leftover], None] = lambda instance, left: None
         self.on_stored: Callable[[Instance, Image, bytes], None] = lambda instance, image, state: None
@@ -220,7 +223,8 @@ class LifeLoop:
         live.origin = left.saved
         how = live.how if live.lives == 0 and live.how is not Lifecycle.STARTED else Lifecycle.RESUMED
         tree = Tree() if live.wants_files else None
-        setup = Setup(tree=tree, origin_credit=order.window, keep=_keeps(instance))
+        low = self.is_greedy(order.principal.account, trio.current_time())
+        setup = Setup(tree=tree, origin_credit=order.window, keep=_keeps(instance), low=low)
 
         def opened(program: bytes | None) -> Running:
             return self._box.resume(

@@ -50,6 +50,15 @@ pub(crate) enum Mode {
     V2 = 2,
 }
 
+/// How folders of groups come and go: a kernel puts a group's files into a new folder, and takes them away with it.
+#[derive(Debug, Clone, Copy)]
+struct Kernel {
+    make: fn(&Path) -> io::Result<()>,
+    remove: fn(&Path) -> io::Result<()>,
+}
+
+const KERNEL: Kernel = Kernel { make: |folder| fs::create_dir(folder), remove: |folder| fs::remove_dir(folder) };
+
 /// One child's group.
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -72,6 +81,7 @@ struct OpenFiles {
 /// The groups of one keeper.
 #[derive(Debug)]
 pub(crate) struct Groups {
+    kernel: Kernel,
     mode: Mode,
     /// Our own folder per layer that is on; the same one three times in v2.
     folders: Vec<(Layers, PathBuf)>,
@@ -88,12 +98,16 @@ impl Groups {
     /// Finds out what can be had, removes what dead keepers have left, makes our folders.
     pub(crate) fn open(wanted: Layers) -> Groups {
         let placement = if wanted.and(Layers::CGROUPS).is_empty() { Placement::default() } else { placement::read() };
+        Groups::below(&placement, wanted, KERNEL)
+    }
+
+    fn below(placement: &Placement, wanted: Layers, kernel: Kernel) -> Groups {
         let name = placement::own_name();
         let mut folders = Vec::new();
         for (layer, parent) in placement.parents.iter().filter(|(layer, _)| wanted.has(*layer)) {
-            remove_leftovers(parent);
+            remove_leftovers(parent, kernel);
             let folder = parent.join(&name);
-            if make(&folder).is_ok() && usable(placement.mode, *layer, &folder) {
+            if make(&folder, kernel).is_ok() && usable(placement.mode, *layer, &folder) {
                 folders.push((*layer, folder));
             }
         }
@@ -103,7 +117,8 @@ impl Groups {
         let cpu = folders.iter().find(|(layer, _)| placement.mode == Mode::V1 && *layer == Layers::CGROUP_CPU);
         let accounts = cpu.map_or_else(AccountGroups::default, |(_, folder)| AccountGroups::beside(folder));
         let mode = if folders.is_empty() { Mode::None } else { placement.mode };
-        Groups { mode, folders, accounts, free: Vec::new(), stale: Vec::new(), made: 0, usual_limit: 512 << 20 }
+        let (free, stale) = (Vec::new(), Vec::new());
+        Groups { kernel, mode, folders, accounts, free, stale, made: 0, usual_limit: 512 << 20 }
     }
 
     pub(crate) fn mode(&self) -> Mode {
@@ -200,7 +215,8 @@ impl Groups {
         self.stale.extend(free);
         for _ in 0..CLOSE_TRIES {
             self.remove_stale(); // needs the folders: a group is a place in each
-            self.folders.retain(|(_, folder)| !remove_folder(folder));
+            let kernel = self.kernel;
+            self.folders.retain(|(_, folder)| !remove_folder(folder, kernel));
             if self.accounts.close() && self.folders.is_empty() {
                 return;
             }
@@ -229,7 +245,7 @@ impl Groups {
         let group = Group { number: self.made, limit: 0, weight: USUAL_WEIGHT, out_of_memory: 0, open: None };
         self.made += 1;
         for (_, folder) in self.child_folders(&group) {
-            fs::create_dir(&folder)?;
+            (self.kernel.make)(&folder)?;
         }
         if let Some(folder) = self.file(Layers::CGROUP_PIDS, &group) {
             write(&folder.join("pids.max"), "1")?;
@@ -281,7 +297,7 @@ impl Groups {
 
     fn remove(&self, group: &Group) -> bool {
         // Each of them is tried, whatever becomes of the others.
-        self.child_folders(group).fold(true, |all, (_, folder)| gone(fs::remove_dir(folder)) && all)
+        self.child_folders(group).fold(true, |all, (_, folder)| gone((self.kernel.remove)(&folder)) && all)
     }
 }
 
@@ -292,8 +308,8 @@ fn read_number(file: &File) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&digits[..length]).into_owned())
 }
 
-fn make(folder: &Path) -> io::Result<()> {
-    match fs::create_dir(folder) {
+fn make(folder: &Path, kernel: Kernel) -> io::Result<()> {
+    match (kernel.make)(folder) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()), // in v2 the three layers share it
         other => other,
     }
@@ -320,23 +336,23 @@ fn share_cpu(mode: Mode, folder: &Path) {
 }
 
 /// Folders of keepers of this pid namespace that no longer live. Only empty groups can be removed at all.
-fn remove_leftovers(parent: &Path) {
+fn remove_leftovers(parent: &Path, kernel: Kernel) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
         if entry.file_name().to_str().is_some_and(placement::is_dead_keepers) {
-            remove_folder(&entry.path());
+            remove_folder(&entry.path(), kernel);
         }
     }
 }
 
 /// Whether the folder is no longer there.
-fn remove_folder(folder: &Path) -> bool {
+fn remove_folder(folder: &Path, kernel: Kernel) -> bool {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            let _ = fs::remove_dir(entry.path());
+            let _ = (kernel.remove)(&entry.path());
         }
     }
-    gone(fs::remove_dir(folder))
+    gone((kernel.remove)(folder))
 }
 
 fn gone(removed: io::Result<()>) -> bool {
@@ -346,3 +362,7 @@ fn gone(removed: io::Result<()>) -> bool {
 fn write(path: &Path, text: &str) -> io::Result<()> {
     OpenOptions::new().write(true).open(path).and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()))
 }
+
+#[cfg(test)]
+#[path = "cgroups_tests.rs"]
+mod tests;
