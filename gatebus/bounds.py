@@ -336,10 +336,10 @@ ACCEPT_BACKLOG = 1_024
 
 # The host's instances and streams (gatebus.host)
 
-STREAM_SHARE = 4 * 1024 * 1024
+STREAM_SHARE = 8 * 1024 * 1024
 """Divided by the connections that an account's programs may have, this is the window of one more stream: so slow
-readers hold together 4 MiB * (1 + log of their number), 23 MiB are 128, 26 are 256, and from there on
-STREAM_WINDOW_LEAST each: 38 are 1,024, who cost some 26 MiB besides. It holds whatever the quotas are."""
+readers hold together 8 MiB * (1 + log of their number), 47 MiB are 128, 58 are 512, and from there on
+STREAM_WINDOW_LEAST each. It holds whatever the quotas are."""
 
 STREAM_WINDOW_MOST = 1024 * 1024
 """Of one stream of an account that has few: what keeps 700 MB/s going over a link with 1 ms there and back."""

@@ -159,7 +159,7 @@ class Registry:
 
     def window(self, account: str, connections: int) -> int:
         """Bytes of one stream of one more instance that may wait here: the more there are, the less each. The sum
-        over n of them grows like log n, so an account that fills its quota with slow readers holds some 40 MiB and
+        over n of them grows like log n, so an account that fills its quota with slow readers holds some 60 MiB and
         not a GiB.
         """
         share = STREAM_SHARE // (self._weights.get(account, 0) + connections)

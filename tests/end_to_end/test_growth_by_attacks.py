@@ -29,7 +29,6 @@ ROUNDS = {
     "short_spinners": "2",
     "links": "20",
     "modules": "10",
-    "unread": "5",
 }
 Attacked = tuple[HostProcess, int]
 
