@@ -9,10 +9,11 @@ reader of the output, which may never come while the state is only in memory.
 """
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from shlex import quote
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import trio
 
@@ -38,7 +39,7 @@ from sandbox.outcome import State
 from sandbox.program import Program
 from sandbox.programcontext import Running
 from sandbox.setup import Setup
-from sandbox.statefile import Stored
+from sandbox.statefile import Stored, pieces_of
 from sandbox.statewords import look_untrusted
 from sandbox.suspended import Suspended
 from sandbox.tree import Tree
@@ -114,13 +115,36 @@ def _possible(name: str, value: int) -> bool:
     return bounds.minimum <= value <= bounds.maximum and (not bounds.steps or value in bounds.steps)
 
 
+class Unsaved(NamedTuple):
+    """A stopped program whose state is nowhere but here."""
+
+    why: str
+    stored: Stored
+
+
 async def start_to_be_stopped(plan: Plan, box: Sandbox, run: Run) -> None:
-    """Raises UsageError, and what the sandbox raises."""
-    run.image = image = await box.compile(plan.wasm, principal="local", form=Form.SUSPENDABLE)
-    _check(image, plan)
+    """Raises UsageError, and what the sandbox raises. Where its state cannot be written the program goes on, once."""
+    run.image = await box.compile(plan.wasm, principal="local", form=Form.SUSPENDABLE)
+    _check(run.image, plan)
+    unsaved = await attended(plan, box, run)
+    if unsaved is None:
+        return
+    run.outcome = None
+    options = plan.options._replace(suspend_after=None, function=None)
+    said = f"gatebus: {unsaved.why} It goes on running, and is not stopped again.\n"
+    try:
+        await attended(plan._replace(options=options, stored=unsaved.stored), box, run, said.encode())
+    except SandboxError as fault:  # before it runs; what happens to it afterwards is its outcome
+        raise UsageError(f"{unsaved.why} It could not go on, either, and is lost: {fault.text}") from fault
+
+
+async def attended(plan: Plan, box: Sandbox, run: Run, said: bytes = b"") -> Unsaved | None:
+    """One process of it, until its end or its stop. `said`: on stderr, before what it says there."""
+    image = cast("Image", run.image)
     kept = None if plan.stored is None else _kept_untrusted(plan.stored, image)
     instance = instance_of(image)
     ends = _ends(kept)
+    ends.log.put(said)
     board = _board(image, instance, ends.terminal, kept)
     async with _running(plan, box, image, instance) as program, trio.open_nursery() as nursery:
         run.program = program
@@ -132,12 +156,18 @@ async def start_to_be_stopped(plan: Plan, box: Sandbox, run: Run) -> None:
         if plan.options.suspend_after is not None:
             nursery.start_soon(suspend_later, program, plan.options.suspend_after, run)
         await attend_with(program, exchange, ends, run)
-        if run.outcome is not None and run.outcome.state is State.SUSPENDED:
-            services = _what_is_kept(exchange, ends, kept)
-            await _store(plan, run, await program.suspend(), services)
+        unsaved = await _left(plan, run, program, partial(_what_is_kept, exchange, ends, kept))
         nursery.cancel_scope.cancel()
-        if plan.options.out is not None:
+        if plan.options.out is not None and unsaved is None:
             run.notes += _files(plan.options.out, program, run)
+    return unsaved
+
+
+async def _left(plan: Plan, run: Run, program: Program, services: Callable[[], bytes]) -> Unsaved | None:
+    """Of a program that was stopped: its state is in its file, or not."""
+    if run.outcome is None or run.outcome.state is not State.SUSPENDED:
+        return None
+    return await _store(plan, run, await program.suspend(), services())
 
 
 def _kept_untrusted(stored: Stored, image: Image) -> Kept | None:
@@ -244,13 +274,19 @@ def _what_is_kept(exchange: Exchange, ends: Ends, before: Kept | None) -> bytes:
     return encode_kept(Kept(accepted, tuple(exchange.saved), output, exchange.unsent))
 
 
-async def _store(plan: Plan, run: Run, suspended: Suspended, services: bytes) -> None:
+async def _store(plan: Plan, run: Run, suspended: Suspended, services: bytes) -> Unsaved | None:
     """In a thread: it may be a gigabyte."""
     limits = {name: getattr(plan.options.limits, name) for name in _KEPT}
     file = plan.options.file if plan.stored is None else str(plan.stored.description.get("file", ""))
     description = {"file": os.path.basename(file)[:_NAME_MAX], "limits": limits}
-    run.state = state = cast("str", plan.options.state)
-    await trio.to_thread.run_sync(partial(write_state, state, suspended, plan.wasm, description, services))
+    state = cast("str", plan.options.state)
+    try:
+        await trio.to_thread.run_sync(partial(write_state, state, suspended, plan.wasm, description, services))
+    except UsageError as fault:
+        pieces = await trio.to_thread.run_sync(lambda: b"".join(pieces_of(suspended)))
+        return Unsaved(fault.text, Stored(description, plan.wasm, suspended.state, memoryview(pieces), services))
+    run.state = state
     left = len(kept_untrusted(services).output)
     if left:
         run.notes.append(f"gatebus: {left} bytes of its output were not read; they come first when it goes on.")
+    return None

@@ -3,16 +3,22 @@
 import contextlib
 import os
 import struct
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
 import trio
 import trio.testing
+from commands import command, native_is_missing
 from hypothesis import given
 from hypothesis import strategies as st
+from stoppedruns import WAITS, surroundings
+from waiting import PATIENCE
 
 from gatebus.__main__ import main
+from gatebus.cli import stopping_run
 from gatebus.cli.attending import Run, offering
 from gatebus.cli.keptservices import Kept, encode_kept, kept_untrusted
 from gatebus.cli.options import run_options
@@ -22,9 +28,10 @@ from gatebus.cli.terminal import Sink, Source, Terminal
 from gatebus.discovery import request_content
 from gatebus.faults import UsageError
 from gatebus.services.origin import Door
-from sandbox.errors import BadState, NotSuspended
+from sandbox.errors import BadState, NotSuspended, StartFailed
 from sandbox.image import Image
 from sandbox.packets import CALL, CODE_DISCOVERY, HEADER_SIZE, encode
+from sandbox.setup import Setup
 from sandbox.statefile import HEAD_SIZE, MAGIC, Stored
 
 IS_NONE = "--state: something that is no state is there already. Name a new file."
@@ -111,6 +118,7 @@ def test_limits_that_no_program_can_have_are_left_to_the_defaults() -> None:
 
 
 if TYPE_CHECKING:
+    from sandbox.box import Sandbox
     from sandbox.program import Program
 
 PACKET = HEADER_SIZE.to_bytes(4, "little") + bytes(HEADER_SIZE - 4)
@@ -224,3 +232,67 @@ async def test_a_program_that_stops_late_is_waited_for_and_one_that_cannot_is_en
     broken = SlowProgram(BadState("state-broken", "The state is damaged."))
     await suspend_later(cast("Program", broken), 3, run)
     assert (broken.killed, run.problem) == (True, "The state is damaged.")
+
+
+DEEP_ENOUGH = 4085  # with the name of an unfinished file behind it, it is longer than a path may be (4,096)
+
+
+def too_deep(folder: Path) -> Path:
+    """A directory in which a short name can be, and no longer one."""
+    while (room := DEEP_ENOUGH - len(str(folder)) - 1) > 0:
+        folder /= "d" * (room if room <= 200 else min(200, room - 2))
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.mark.skipif(native_is_missing(), reason="the native part is not built")
+@pytest.mark.parametrize("backend", ["native", "portable"])
+def test_a_program_whose_state_cannot_be_written_goes_on_where_it_was_stopped(tmp_path: Path, backend: str) -> None:
+    (tmp_path / "it.wat").write_text(WAITS)
+    state = too_deep(tmp_path) / "s"
+    words = command("--backend", backend, "--suspend-after", "1ms", "--state", str(state), "--out", "files", "it.wat")
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        words, stdin=pipe, stdout=pipe, stderr=pipe, cwd=tmp_path, env=surroundings(tmp_path)
+    ) as process:
+        assert process.stderr is not None
+        said = process.stderr.readline().decode()
+        out, err = process.communicate(b"after\n", timeout=PATIENCE)
+    assert said == (
+        "gatebus: --state: the file cannot be written: File name too long. "
+        "It goes on running, and is not stopped again.\n"
+    )
+    assert (process.returncode, out, err) == (7, b"before\nafter\n", b"")
+    assert (tmp_path / "files").is_dir()
+    assert list(state.parent.iterdir()) == []
+
+
+class OnlyCompiles:
+    async def compile(self, *_words: object, **_options: object) -> Image:
+        return replace(GATE_IMAGE, suspendable=True)
+
+
+async def test_a_program_whose_state_cannot_be_written_and_that_cannot_go_on_is_said_to_be_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lives: list[stopping_run.Plan] = []
+
+    async def attended(plan: stopping_run.Plan, *_rest: object) -> stopping_run.Unsaved:
+        await trio.lowlevel.checkpoint()
+        lives.append(plan)
+        if len(lives) == 2:
+            raise StartFailed("start-failed", "There is no room for another process.")
+        return stopping_run.Unsaved("--state: the file cannot be written: No space left on device.", stored({}))
+
+    monkeypatch.setattr(stopping_run, "attended", attended)
+    options = run_options(("--suspend-after", "1s", "--state", "s", "--function", "f", "it.wat"))
+    with pytest.raises(UsageError) as caught:
+        await stopping_run.start_to_be_stopped(
+            stopping_run.Plan(options, b"", Setup()), cast("Sandbox", OnlyCompiles()), Run()
+        )
+    assert caught.value.text == (
+        "--state: the file cannot be written: No space left on device. It could not go on, either, and is lost: "
+        "There is no room for another process."
+    )
+    assert lives[1].stored == stored({})
+    assert (lives[1].options.suspend_after, lives[1].options.function) == (None, None)
