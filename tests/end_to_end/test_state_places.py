@@ -14,7 +14,7 @@ import trio.testing
 from commands import command, native_is_missing
 from hypothesis import given
 from hypothesis import strategies as st
-from stoppedruns import WAITS, surroundings
+from stoppedruns import WAITS, run, surroundings
 from waiting import PATIENCE
 
 from gatebus.__main__ import main
@@ -83,13 +83,21 @@ def test_a_pipe_or_a_device_is_not_waited_for(tmp_path: Path) -> None:
         assert caught.value.text == NOT_READ
 
 
-@pytest.mark.parametrize("words", [("show",), ("run", "--resume"), ("export", "-o", "out")])
+@pytest.mark.parametrize("words", [("show",), ("export", "-o", "out")])
 def test_no_command_waits_for_a_pipe_where_a_state_should_be(
     tmp_path: Path, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert main((*words, str(tmp_path / "pipe"))) == 125
     assert NOT_READ in capsys.readouterr().err
+
+
+def test_a_run_does_not_wait_for_a_pipe_where_a_state_should_be(tmp_path: Path) -> None:
+    """In a process of its own: what was begun ahead for a run ends with the process."""
+    os.mkfifo(tmp_path / "pipe")
+    done = run(tmp_path, *command("--resume", "pipe"))
+    assert (done.code, done.out) == (125, b"")
+    assert done.err == f"gatebus: pipe: {NOT_READ}\n"
 
 
 def test_a_claim_of_many_bytes_is_not_believed(tmp_path: Path) -> None:
@@ -226,12 +234,12 @@ class SlowProgram:
 async def test_a_program_that_stops_late_is_waited_for_and_one_that_cannot_is_ended(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    slow, run = SlowProgram(), Run()
-    await suspend_later(cast("Program", slow), 3, run)
-    assert (slow.asked, slow.killed, run.problem, trio.current_time()) == (3, False, "", 3)
+    slow, ended = SlowProgram(), Run()
+    await suspend_later(cast("Program", slow), 3, ended)
+    assert (slow.asked, slow.killed, ended.problem, trio.current_time()) == (3, False, "", 3)
     broken = SlowProgram(BadState("state-broken", "The state is damaged."))
-    await suspend_later(cast("Program", broken), 3, run)
-    assert (broken.killed, run.problem) == (True, "The state is damaged.")
+    await suspend_later(cast("Program", broken), 3, ended)
+    assert (broken.killed, ended.problem) == (True, "The state is damaged.")
 
 
 DEEP_ENOUGH = 4085  # with the name of an unfinished file behind it, it is longer than a path may be (4,096)
