@@ -63,6 +63,10 @@ class BlockStore:
             store._check()
         return store
 
+    def exists(self) -> bool:
+        """Whether anybody has made it."""
+        return (self.folder / "blocks").is_dir()
+
     def _check(self) -> None:
         if os.name == "posix" and self.folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise StoreFailed("The block store's folder may be written by others. Take that right away from them.")
@@ -162,7 +166,12 @@ class BlockStore:
 
     @contextmanager
     def shared(self) -> Iterator[None]:
-        """While something is added, and until it is pinned: no garbage collection begins."""
+        """While something is added, and until it is pinned: no garbage collection begins. Who may only read (a medium
+        that nobody writes, somebody else's store) adds nothing and holds no lock: a block that goes is not here.
+        """
+        if not os.access(self.folder / "blocks", os.W_OK):
+            yield
+            return
         with self._locked("LOCK_SH", "The block store is being cleaned by another command. Try again in a moment."):
             yield
 

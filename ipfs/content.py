@@ -25,8 +25,8 @@ from ipfs.fetching import Fetcher, one_fault
 from ipfs.importer import Block, FileImport, Profile, Root, directory
 from ipfs.levels import TOP, Level, below_untrusted, check_names
 from ipfs.plainfile import NotPlain, open_plain
-from ipfs.reader import Entry, FileWalk, kind_of, list_directory, resolve
-from ipfs.troubles import BadName, IpfsError, StoreFailed, TooLarge
+from ipfs.reader import LINK, Entry, FileWalk, kind_of, list_directory, resolve
+from ipfs.troubles import BadName, IpfsError, StoreFailed, TooLarge, Unsupported
 
 _PIECE = 4 * MIB  # of a file that is imported: few enough to be cancelled soon
 
@@ -163,11 +163,13 @@ async def _below(fetcher: Fetcher, cid: Cid, level: Level) -> Iterable[tuple[Cid
 
 async def save(fetcher: Fetcher, cid: Cid, target: Path, skipped: Callable[[str], None]) -> None:
     """A file or a directory as files of this machine; `target` must be new, and appears whole or not at all. Symbolic
-    links are left out and told.
+    links in a directory are left out and told.
     """
     if os.path.lexists(target):
         raise BadName("The target is there already. Name a new one.")
     fetcher.expected = await _whole(fetcher, cid)
+    if (await _node(fetcher, cid)).kind == SYMLINK:
+        raise Unsupported(LINK)
     unfinished = target.with_name(f"{target.name}.{os.urandom(4).hex()}.unfinished")
     try:
         await _save_tree(fetcher, cid, unfinished, skipped)

@@ -17,6 +17,7 @@ from ipfs.dagpb import DIRECTORY, SHARD, SYMLINK, Link, Node, decode_block_untru
 from ipfs.hamt import MURMUR3, prefix_length, prefixes
 from ipfs.troubles import BadName, Malformed, NoEntry, TooLarge, Unsupported
 
+LINK = "It is a symbolic link; these are not followed. Name its target."
 _KINDS = {DIRECTORY: "directory", SHARD: "directory", SYMLINK: "link"}
 
 
@@ -172,5 +173,5 @@ def _no_file(node: Node, root: bool) -> NoEntry | Malformed | Unsupported:  # no
     if not root:
         return Malformed("A part of a file is no file.")
     if node.kind == SYMLINK:
-        return Unsupported("It is a symbolic link; these are not followed. Name its target.")
+        return Unsupported(LINK)
     return NoEntry("It is a directory. Name a file in it.")

@@ -11,7 +11,9 @@ from pathlib import Path
 from gatebus.bounds import CONFIG_BYTES
 from gatebus.cli.serve_options import ServeOptions
 from gatebus.faults import UsageError
-from gatebus.host.configreader import ConfigFile, Configured, configured
+from gatebus.host.configreader import ConfigFile, Configured, configured, setting_of, with_setting
+from gatebus.host.hostconfig import HostConfig
+from gatebus.host.hostsettings import PATHS
 from gatebus.xdg import authorized_keys_path, host_config_path, socket_path, state_directory
 
 IDENTITY = "identity"
@@ -27,7 +29,15 @@ def read_host_config(options: ServeOptions) -> Configured:
         config = replace(config, socket=str(socket_path()))
     if "authorized_keys" not in given:
         config = replace(config, authorized_keys=str(authorized_keys_path()))
-    return replace(found, config=config)
+    return replace(found, config=_expanded(config))
+
+
+def _expanded(config: HostConfig) -> HostConfig:
+    """`~` is the home directory wherever a path is written: no shell has read the file, nor the end of `--flag=~/x`."""
+    for path in PATHS:
+        if isinstance(value := setting_of(config, path), str):
+            config = with_setting(config, path, os.path.expanduser(value))
+    return config
 
 
 def _read_file(named: str | None) -> ConfigFile | None:

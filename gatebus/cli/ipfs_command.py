@@ -6,6 +6,7 @@ What went wrong but could be helped (a source that lied, a damaged entry) is sai
 """
 
 import os
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,9 +16,10 @@ from typing import TypeVar
 
 import trio
 
+from gatebus.cli.ending import Ending
 from gatebus.cli.ipfs_options import IpfsOptions
 from gatebus.cli.saying import put, put_bytes
-from gatebus.cli.wording import progress_text
+from gatebus.cli.wording import BY_SIGNAL, progress_text
 from gatebus.faults import NoContent
 from gatebus.snapshots.takenforfile import read_as_file
 from ipfs.addresses import NODE, Address, Source, parse_address_untrusted, parse_source_untrusted
@@ -25,7 +27,7 @@ from ipfs.blockstore import BlockStore
 from ipfs.caps import MIB, Budget
 from ipfs.cid import Cid
 from ipfs.content import about, add, complete, copy, find, listed, read, save
-from ipfs.fetching import Fetcher, open_fetcher
+from ipfs.fetching import Fetcher, one_fault, open_fetcher
 from ipfs.importer import profile_named
 from ipfs.pins import Pins, collect
 from ipfs.publishing import publish
@@ -40,6 +42,8 @@ _BUDGET = Budget(bytes=100 << 30, blocks=1_000_000, entries=1_000_000, seconds=8
 # A program: as much as the sandbox would look at, in the time that a person waits.
 _PROGRAM_SECONDS = 120.0
 _OURS = 125
+# Whoever sends them means the command's end; Ctrl-C is Python's own.
+_ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 # Things in the store that are not its own, by name; then how many more.
 _NAMED = 10
 
@@ -78,13 +82,40 @@ def told_in_full(fault: IpfsError) -> str:
 
 
 def _run(task: Callable[[], Awaitable[T]]) -> T:
-    """Ctrl-C ends it as it would end any command, however many scopes it passes."""
+    """Ctrl-C ends it as it would end any command, however many scopes it passes; so do the other signals that ask it to
+    end, when what it has begun is put away.
+    """
+    ending = Ending()
     try:
-        return trio.run(task, restrict_keyboard_interrupt_to_checkpoints=True)
+        answers = trio.run(_until_signal, task, ending, restrict_keyboard_interrupt_to_checkpoints=True)
     except BaseExceptionGroup as group:
         if group.subgroup(KeyboardInterrupt) is not None:
             raise KeyboardInterrupt from None
         raise
+    if not answers:
+        raise SystemExit(BY_SIGNAL + ending.signal)
+    return answers[0]
+
+
+async def _until_signal(task: Callable[[], Awaitable[T]], ending: Ending) -> list[T]:
+    """Its answer, or nothing."""
+    with one_fault():
+        async with trio.open_nursery() as nursery:
+            await nursery.start(_listen, ending)
+            answers = []
+            with ending.scope:
+                answers.append(await task())
+            nursery.cancel_scope.cancel()
+    return answers
+
+
+async def _listen(ending: Ending, *, task_status: trio.TaskStatus[None]) -> None:
+    """What whoever started us wants ignored (nohup) stays so."""
+    heard = [each for each in _ENDING if signal.getsignal(each) is not signal.SIG_IGN]
+    with trio.open_signal_receiver(*heard) as arrived:
+        task_status.started()
+        async for number in arrived:
+            ending.stop(number)
 
 
 def open_store() -> BlockStore:

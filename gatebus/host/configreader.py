@@ -55,15 +55,21 @@ def configured(file: ConfigFile | None, variables: Mapping[str, str], flags: Map
         except ValueError as problem:
             text = public_text_untrusted(str(given.value), _SHOWN)
             raise UsageError(f"{given.where}: `{given.setting.name}` is {text!r}; it must be {problem}.") from None
-        config = _with(config, given.setting.path, value)
+        config = with_setting(config, given.setting.path, value)
         sources[given.setting.name] = given.where
     _check_together(config, sources)
     return Configured(config, sources)
 
 
-def _with(part: Any, path: tuple[str, ...], value: object) -> Any:
-    inner = value if len(path) == 1 else _with(getattr(part, path[0]), path[1:], value)
+def with_setting(part: Any, path: tuple[str, ...], value: object) -> Any:
+    inner = value if len(path) == 1 else with_setting(getattr(part, path[0]), path[1:], value)
     return replace(part, **{path[0]: inner})
+
+
+def setting_of(part: Any, path: tuple[str, ...]) -> object:
+    for name in path:
+        part = getattr(part, name)
+    return part
 
 
 # From a file.

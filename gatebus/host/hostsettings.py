@@ -236,7 +236,11 @@ _ROOT = (
     Setting(("fetch", "gateways"), _gateways, "who is asked for ipfs://CID (docs/ipfs.md); an empty list: nobody"),
     Setting(("fetch", "hourly"), _size, "bytes fetched in an hour for each key or local user, and for all strangers"),
     Setting(("gateway", "serve"), _switch, "offer what is pinned to anybody, at /ipfs/CID (docs/ipfs.md)"),
-    Setting(("gateway", "store"), _path, "directory of the block store whose pins are offered; empty: the host's own"),
+    Setting(
+        ("gateway", "store"),
+        _path,
+        "block store (directory) whose pins are offered; empty: the host's own",
+    ),
     Setting(("gateway", "hourly"), _size, "bytes that are given away in an hour"),
     Setting(
         ("snapshots", "accept"),
@@ -283,3 +287,5 @@ def _table() -> dict[str, Setting]:
 
 
 SETTINGS: Mapping[str, Setting] = MappingProxyType(_table())
+PATHS = tuple(each.path for each in SETTINGS.values() if each.parse is _path)
+"""Of HostConfig: what names a file or a directory of this machine."""

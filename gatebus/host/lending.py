@@ -11,7 +11,7 @@ time, and by the bytes of an hour.
 
 from __future__ import annotations
 
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 import trio
@@ -25,11 +25,12 @@ from ipfs.carorder import blocks_of
 from ipfs.carwriter import CarWriter
 from ipfs.cid import IDENTITY, RAW, Cid
 from ipfs.offer import BLOCK, Declined, has_it_already, head, wanted_untrusted
+from ipfs.pins import Pins
 from ipfs.shelf import Shelf
 from ipfs.troubles import IpfsError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
     from pathlib import Path
 
     from ipfs.offer import Wanted
@@ -138,10 +139,33 @@ class Lending:
             raise OSError("it cannot be finished") from fault
 
 
-def open_lending(folder: Path, hourly: int, told: Callable[[str], None]) -> Lending:
+def named_store(folder: Path) -> BlockStore:
+    """One that others fill: a misspelt name is told, not made. Nothing is written there. Raises UsageError."""
+    with _at_the_start():
+        store = BlockStore.as_it_is(folder)
+        if not store.exists():
+            raise UsageError(
+                "`gateway.store` names no block store. `gatebus ipfs add` or `pin` makes one, in GATEBUS_IPFS_STORE."
+            )
+        return store
+
+
+def own_store(folder: Path) -> BlockStore:
     """Raises UsageError."""
+    with _at_the_start():
+        return BlockStore(folder)
+
+
+def open_lending(store: BlockStore, hourly: int, told: Callable[[str], None]) -> tuple[Lending, int]:
+    """And how many pins there are by now. Raises UsageError."""
+    with _at_the_start():
+        return Lending(Shelf(store, told), hourly, told), len(Pins(store).all())
+
+
+@contextmanager
+def _at_the_start() -> Iterator[None]:
     try:
-        return Lending(Shelf(BlockStore(folder), told), hourly, told)
+        yield
     except IpfsError as fault:
         raise UsageError(fault.text) from None
 

@@ -39,6 +39,7 @@ EVENTS: Mapping[str, tuple[str, frozenset[str]]] = MappingProxyType(
         "connection-closed": ("info", frozenset()),
         "operation-refused": ("debug", frozenset({"code"})),
         "module-uploaded": ("info", frozenset({"size", "known"})),
+        "content-offered": ("info", frozenset({"pins"})),
         "content-trouble": ("warning", frozenset({"text"})),
         "instance-launched": ("info", frozenset()),
         "instance-ended": ("info", frozenset({"cause"})),

@@ -146,12 +146,17 @@ def _lender(host: Served) -> Lender | None:
     config = host.config.gateway
     if not config.serve:
         return None
-    store = config.store or (Path(host.config.data) / FETCHED if host.config.data else None)
-    if store is None:
-        raise UsageError("A gateway needs a block store: set `gateway.store` or `data`.")
-    from gatebus.host.lending import open_lending
+    from gatebus.host.lending import named_store, open_lending, own_store
 
-    return open_lending(Path(store), config.hourly, lambda text: host.log.event("content-trouble", text=text))
+    if config.store:
+        store = named_store(Path(config.store))
+    elif host.config.data:
+        store = own_store(Path(host.config.data) / FETCHED)
+    else:
+        raise UsageError("A gateway needs a block store: set `gateway.store` or `data`.")
+    lending, pins = open_lending(store, config.hourly, lambda text: host.log.event("content-trouble", text=text))
+    host.log.event("content-offered", pins=pins)
+    return lending
 
 
 def _health(host: Served) -> dict[str, object]:

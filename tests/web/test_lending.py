@@ -14,7 +14,7 @@ from webparts import echo, serving
 from gatebus import bounds
 from gatebus.faults import UsageError
 from gatebus.host import lending
-from gatebus.host.lending import Lending, open_lending
+from gatebus.host.lending import Lending, named_store, open_lending, own_store
 from gatebus.web.bytetransport import receive_some, send_all
 from gatebus.web.crowd import Capacity, Crowd
 from gatebus.web.front import Front, Reception
@@ -303,4 +303,20 @@ async def test_our_own_client_fetches_a_file_from_it(tmp_path: Path) -> None:
 def test_a_store_that_cannot_be_used_is_told_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(UsageError, match="The block store cannot be used"):
-        open_lending(tmp_path / "file", PLENTY, print)
+        own_store(tmp_path / "file")
+
+
+def test_a_named_store_that_is_none_is_told_and_not_made(tmp_path: Path) -> None:
+    told = "`gateway.store` names no block store. `gatebus ipfs add` or `pin` makes one, in GATEBUS_IPFS_STORE."
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "file").chmod(0o600)
+    for name in ("missing", "file", "."):
+        with pytest.raises(UsageError) as refused:
+            named_store(tmp_path / name)
+        assert refused.value.text == told
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_it_is_known_at_the_start_how_much_is_offered(tmp_path: Path) -> None:
+    stocked(tmp_path / "there")
+    assert open_lending(named_store(tmp_path / "there"), PLENTY, pytest.fail)[1] == 1
