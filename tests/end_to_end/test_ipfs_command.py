@@ -24,9 +24,6 @@ from ipfsdata import KUBO_V1, imported, vector
 from waiting import PATIENCE
 
 from gatebus.__main__ import main
-from ipfs.blockstore import BlockStore
-from ipfs.cid import DAG_PB, cid_of
-from ipfs.dagpb import encode_block
 from ipfs.importer import Root, directory
 
 ROOT = Path(__file__).parent.parent.parent
@@ -332,76 +329,6 @@ async def test_control_c_ends_a_fetch_that_waits(tmp_path: Path) -> None:
         running.send_signal(signal.SIGINT)
         out, err = await trio.to_thread.run_sync(running.communicate)
     assert (running.returncode, out, err) == (130, b"", b"")
-
-
-async def test_a_signal_ends_get_and_nothing_unfinished_is_left(tmp_path: Path) -> None:
-    file, _, blocks = module()
-    root, block = directory({"a": file, "b": imported(b"b")[0]}, KUBO_V1)
-    server = Hostile({root.cid: block, **{cid: each for cid, each in blocks.items() if cid != file.cid}}, "silent")
-    BlockStore(tmp_path / "store").put([(root.cid, block)])
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    async with serving(server):
-        source = f"local+{server.url}"
-        line = [sys.executable, "-m", "gatebus", "ipfs", "get", "--out", "saved", "--source", source, str(root.cid)]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": tmp_path}
-        running = await trio.to_thread.run_sync(partial(subprocess.Popen, line, env=environment, **pipes))
-        with trio.fail_after(PATIENCE):
-            await server.was_asked.wait()
-        assert [each.suffix for each in tmp_path.iterdir() if each.name != "store"] == [".unfinished"]
-        running.send_signal(signal.SIGTERM)
-        out, err = await trio.to_thread.run_sync(running.communicate)
-    assert (running.returncode, out, err) == (128 + signal.SIGTERM, b"", b"")
-    assert [each.name for each in tmp_path.iterdir()] == ["store"]
-
-
-def test_content_that_is_itself_a_link_is_refused_in_the_words_of_cat(gatebus: Gatebus, tmp_path: Path) -> None:
-    block = encode_block(b"\x08\x04\x12\x06target", ())
-    cid = cid_of(DAG_PB, block, 1)
-    BlockStore(tmp_path / "store").put([(cid, block)])
-    told = "gatebus: It is a symbolic link; these are not followed. Name its target.\n"
-    assert gatebus("ipfs", "cat", str(cid)) == (OURS, b"", told)
-    assert gatebus("ipfs", "get", str(cid)) == (OURS, b"", told)
-    assert [each.name for each in tmp_path.iterdir()] == ["store"]
-
-
-def test_a_store_that_can_only_be_read_is_read(
-    gatebus: Gatebus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "dir").mkdir()
-    (tmp_path / "dir" / "file").write_bytes(b"1")
-    cid = gatebus("ipfs", "add", "dir")[1].decode().strip()
-    only_read(tmp_path / "store", monkeypatch)
-    assert gatebus("ipfs", "ls", cid)[::2] == (0, "")
-    assert gatebus("ipfs", "cat", f"{cid}/file") == (0, b"1", "")
-    assert gatebus("ipfs", "get", "--out", "back", cid) == (0, b"", "")
-    assert (tmp_path / "back" / "file").read_bytes() == b"1"
-    (tmp_path / "new").write_bytes(b"2")
-    told = "The block store cannot be used: read-only file system."
-    assert gatebus("ipfs", "add", "new") == (OURS, b"", f"gatebus: new: {told}\n")
-    assert gatebus("ipfs", "gc") == (OURS, b"", f"gatebus: {told}\n")
-
-
-def only_read(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a medium that is only read, also for root, whom no permission holds."""
-    access, opened, unbuffered = os.access, os.open, Path.open
-
-    def refuse(path: object) -> None:
-        if str(path).startswith(str(store)):
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
-
-    def open_descriptor(path: str, flags: int, *rest: int) -> int:
-        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
-            refuse(path)
-        return opened(path, flags, *rest)
-
-    def open_file(path: Path, mode: str = "r", *rest: int) -> object:
-        if set(mode) & set("wxa+"):
-            refuse(path)
-        return unbuffered(path, mode, *rest)
-
-    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and access(path, mode))
-    monkeypatch.setattr(os, "open", open_descriptor)
-    monkeypatch.setattr(Path, "open", open_file)
 
 
 def test_whoever_runs_a_local_file_pays_for_no_http_client(tmp_path: Path) -> None:
