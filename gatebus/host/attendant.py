@@ -206,12 +206,12 @@ class Attendant:
         until = perf_counter() + seconds
         with self._turn:
             while heard < len(messages):
-                events = self._session.receive_many(messages[heard : heard + LINK_SLICE_MESSAGES])
-                for event in events:
+                event: Event | None = None
+                for event in self._session.receive_many(messages[heard : heard + LINK_SLICE_MESSAGES]):
                     self._heard(event)
                     if self._turned_away():
                         return len(messages)  # what came behind it in the same batch is not heard
-                if events and type(events[-1]) is Data:  # a start is no traffic
+                if type(event) is Data:  # a start is no traffic
                     self.pulse()
                 heard += LINK_SLICE_MESSAGES
                 if perf_counter() > until:
@@ -223,13 +223,17 @@ class Attendant:
 
     def _leave(self) -> None:
         self._session.close()
+        with self._turn:
+            self._drop_lines()
+            self.on_left()
+
+    def _drop_lines(self) -> None:
+        """Nobody may say anything on them any more. In a turn."""
         lines, self._lines = self._lines, {}
         self._desk.count(self._account, -len(lines))
         self._waiting.clear()
-        with self._turn:
-            for line in lines.values():
-                line.rider.dropped(line)
-            self.on_left()
+        for line in lines.values():
+            line.rider.dropped(line)
 
     # What comes.
 
@@ -260,10 +264,15 @@ class Attendant:
                 self._enter(lambda: self._desk.known(key))
             case Ping(number):
                 self.say(Pong(number))
-            case Broken(_, _, reply, code):
-                if reply is not None:
-                    self._write_last(reply)
-                self._ending = code
+            case Broken():
+                self._broken(event)
+
+    def _broken(self, event: Broken) -> None:
+        """While it hears why, its programs go on, and must not find a session that is over."""
+        if event.reply is not None:
+            self._write_last(event.reply)
+        self._ending = event.close_code
+        self._drop_lines()
 
     def _enter(self, who: Callable[[], Principal]) -> None:
         try:
@@ -297,6 +306,8 @@ class Attendant:
             self._turn.at_end(self._flush)
 
     def say(self, message: Message) -> None:
+        if self._session.over:
+            return  # it has heard the last word already
         self.write(self._session.send(message))
 
     def _write_last(self, message: bytes) -> None:
@@ -354,8 +365,7 @@ class Attendant:
             if isinstance(event, PingDue):
                 self.say(Ping(0))
                 continue
-            if event.reply is not None:
-                self._write_last(event.reply)
+            self._broken(event)
             self._link.flush()
             self._link.abort()
 

@@ -3,8 +3,8 @@
 In:  rows of the database (untrusted: disks flip bits) and tags of a client (untrusted). Out: frozen values, the seal of
 each row, and which modules go when there are too many.
 
-A module is the bytes; a holding is one account's interest in it: whoever uploaded or pinned it. A module without
-holdings goes.
+A module is the bytes; a holding is one account's interest in it, and its right to them: it has sent them, or they were
+got or made for it. A module without holdings goes.
 """
 
 import hashlib

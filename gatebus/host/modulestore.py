@@ -1,7 +1,7 @@
 """Modules that a host keeps: bytes by what they are, records of whose they are, uploads that can be resumed; a wire.
 
     async with open_module_store(folder, bounds, quotas) as store:
-        upload = await store.upload(sha256, size, principal)      # .known: the host has it; .taken: go on from here
+        upload = await store.upload(sha256, size, principal)      # .known: it is yours already; .taken: go on from here
         await upload.write(data); module = await upload.finish()  # or await upload.aclose(): broken off
         data = await store.get(sha256)                            # hashed again before it is believed
         await store.pin(sha256, principal, tags)
@@ -12,6 +12,11 @@ StoreBroken.
 Order of an upload: quota, then the first byte; bytes, then their hash; the file on the disk, then the record, then the
 answer. Order of forgetting: the record, then the file: what is on the disk without a record is nobody's, and stays. One
 host per folder, by a lock.
+
+A holding is the right to have the bytes, and comes from having had them: they were sent, fetched for the account, or
+left by its program. Hashes stand in logs and command lines. So an upload is skipped only for whom the module is already
+(anybody else's bytes come and are hashed, and whether they were here already cannot be told from the answers), and only
+a holder may pin. What lost: skipping for everybody, which made of every hash the bytes.
 """
 
 import hashlib
@@ -108,7 +113,7 @@ class ModuleStore:
     # Reading.
 
     async def get(self, sha256: bytes) -> bytes:
-        """The module's bytes, whoever asks: who knows the hash has seen the module. Raises Refusal."""
+        """The module's bytes for the host's own use, whoever asks: to run it, nothing else. Raises Refusal."""
         module = await self._disk.record(self._disk.records.module, sha256)
         data = await self._disk.file(self._disk.files.read, sha256) if module is not None else None
         if data is None:
@@ -134,6 +139,13 @@ class ModuleStore:
             yield partial(self._disk.file, file.read)
         finally:
             file.close()
+
+    async def own(self, principal: Principal, sha256: bytes) -> int:
+        """The size of what the principal holds. Raises Refusal, the same one whether it is missing or another's."""
+        size = await self.own_size(principal, sha256)
+        if size is None:
+            raise Refusal("not-found", _ABSENT)
+        return size
 
     async def own_size(self, principal: Principal, sha256: bytes) -> int | None:
         """Of what the principal holds."""
@@ -181,8 +193,8 @@ class ModuleStore:
                 self.on_trouble(trouble)
 
     async def _begin(self, announced: Announced) -> Upload:
-        known = await self._has(announced.sha256)
-        ticket = self._take_known(announced) if known else self._take(announced)
+        known = await self._is_own(announced)
+        ticket = self._quotas.take(announced.principal.account, Amounts(uploads=1)) if known else self._take(announced)
         upload = Upload(self._disk, announced, partial(self._add, announced))
         upload.on_end = partial(self._upload_ended, ticket)
         try:
@@ -208,10 +220,14 @@ class ModuleStore:
                 self._keep(announced.key, resting.amounts.stored)
             raise
 
-    def _take_known(self, announced: Announced) -> Ticket:
-        """Nothing comes; but what one did not hold before counts from now on."""
-        more = 0 if announced.key in self._tickets else _cost(announced.size)
-        return self._quotas.take(announced.principal.account, Amounts(stored=more, uploads=1))
+    async def _is_own(self, announced: Announced) -> bool:
+        """Nothing need come: this account has had the bytes. Raises Refusal."""
+        size = await self.own_size(announced.principal, announced.sha256)
+        if size is None or not await self._has(announced.sha256):
+            return False
+        if size != announced.size:
+            raise Refusal("bad-request", f"The module of this hash has {size} bytes, not {announced.size}.")
+        return True
 
     async def _add(self, announced: Announced, settle: Callable[[], Awaitable[None]]) -> Module:
         """`settle`: puts the file in its place. Nothing is forgotten between that and its record."""
@@ -255,20 +271,12 @@ class ModuleStore:
         """Kept until it is unpinned; these tags come to those that it has. Raises Refusal."""
         added = tags_untrusted(tags)
         async with self._changing:
+            await self.own(principal, sha256)
             if not await self._has(sha256):
                 raise Refusal("not-found", _ABSENT)
-            if await self._disk.record(self._disk.records.holding, sha256, principal.account) is None:
-                await self._first_hold(sha256, principal)
             return await self._change(
                 sha256, principal, lambda now: replace(now, pinned=True, tags=tags_untrusted((*now.tags, *added)))
             )
-
-    async def _first_hold(self, sha256: bytes, principal: Principal) -> None:
-        """Of a module that somebody else uploaded: its bytes count to both."""
-        module = await self._disk.record(self._disk.records.module, sha256)
-        size = module.size if module is not None else 0
-        self._quotas.release(self._quotas.take(principal.account, Amounts(stored=_cost(size))))
-        await self._hold(sha256, principal.account, size)
 
     async def unpin(self, sha256: bytes, principal: Principal, tags: object = ()) -> Held:
         """Without tags: no longer kept, it expires. With tags: those are taken off, and with the last one the pin."""

@@ -168,11 +168,11 @@ class Programs:
     # Files.
 
     async def with_stored_files(self, order: Order) -> Setup:
-        """What was uploaded before goes to its places."""
+        """What was uploaded before goes to its places: the program may print it, so that it must be the account's own."""
         nodes: dict[str, Node] = dict(order.setup.tree or {})
         left = order.limits.files
         for path, digest in order.stored.items():
-            left -= await self._store.size(digest)
+            left -= await self._store.own(order.principal, digest)
             if left < 0:
                 raise BadSetup("tree-size", f"The files are larger than the limit `files`, {order.limits.files} bytes.")
             nodes[path] = File(await self._store.get(digest))

@@ -75,7 +75,7 @@ class Transfer:
 
 
 def upload(parts: HostParts, line: Line, given: Parameters) -> None:
-    """Goes on where an earlier attempt stopped; skipped when the host has it."""
+    """Goes on where an earlier attempt stopped; skipped when it is one's own already."""
     digest, size = requests.digest_untrusted(given), requests.count_untrusted(given, "size")
     transfer = Transfer(line, parts.turn)
 

@@ -9,7 +9,7 @@ One class for both sides, in the shape that every conversation of this project h
     session = Session(Role.HOST, Settings(agent, key, ...), now)      # or Role.CLIENT
     session.receive(message)        one whole binary message (untrusted); never raises, faults come out as an event
     session.next_event()            a frozen event, or NEED_DATA
-    session.receive_many(messages)  -> events of a whole batch, cheaper than one by one
+    session.receive_many(messages)  -> events of a batch; handle each before you ask for the next
     session.send(message)           -> bytes of one message; LocalProtocolError when the tables do not allow it
     session.timeout(now, heard)     hello late: Broken; silence: PingDue, then Broken. `heard`: the link's last_heard
     session.next_timeout()          -> when, or None

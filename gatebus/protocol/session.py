@@ -6,10 +6,14 @@ Out: events (the messages themselves, checked, and a few of our own), bytes to s
 Order inside `receive_many`: read (module reading), the greeting's table, the channel's table, counts, and only then an
 event. Data skips the tables when its channel flows (a test compares both ways): it is the path of every byte of
 every stream. The first fault ends the session for good; what came before it in the same batch still counts.
+
+A message is judged when whoever reads the events asks for the next one, so after the answer to what came before it:
+what becomes of it must not depend on how a network cut the bytes. (Judged as a whole, a good message with a bad one in
+the same read was handled in a session that was over already, and could not be answered.)
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 
 from gatebus.bounds import CHANNELS_OPEN, HELLO_SECONDS, QUIET_SECONDS, SILENT_SECONDS
@@ -94,6 +98,11 @@ class Session:
         return self._ended or self._greeting.state
 
     @property
+    def over(self) -> bool:
+        """Nothing is heard or may be said any more."""
+        return self._ended is not None
+
+    @property
     def version(self) -> int:
         """What both speak; 0 before the greeting."""
         return self._greeting.version
@@ -107,44 +116,44 @@ class Session:
 
     def receive(self, message: bytes) -> None:
         """One whole binary message (untrusted); read the events with next_event."""
-        self._queue(self.receive_many((message,)))
+        self._queue(list(self.receive_many((message,))))
 
     def next_event(self) -> Event | NeedData:
         return self._events.popleft() if self._events else NEED_DATA
 
-    def receive_many(self, messages: Iterable[bytes]) -> list[Event]:
-        """Whole binary messages (untrusted), in order. Never raises; after Broken nothing is read any more."""
-        events: list[Event] = []
+    def receive_many(self, messages: Iterable[bytes]) -> Iterator[Event]:
+        """Of whole binary messages (untrusted), in order: handle each event before the next one is asked for. Never
+        raises; after Broken nothing is read any more."""
         try:
             for message in messages:
                 if message[:2] == _DATA:
-                    self._data_untrusted(message, events)
+                    event: Event | None = self._data_untrusted(message)
                 elif self._ended is None:
-                    self._other_untrusted(message, events)
+                    event = self._other_untrusted(message)
+                else:
+                    continue
+                if event is not None:
+                    yield event
         except RemoteFault as fault:
             if self._ended is None:
-                events.append(self._broken(fault))
-        return events
+                yield self._broken(fault)
 
-    def _data_untrusted(self, message: bytes, events: list[Event]) -> None:
+    def _data_untrusted(self, message: bytes) -> Data | None:
         data = data_untrusted(message)
         channel = self._channels.get(data.channel)
         if channel is None or channel.stage is not Stage.FLOWING:
             if self._ended is None:
                 self._late_or_wrong(data.channel, Kind.DATA)
-            return
+            return None
         into = channel.flows.into
         into.arrived(len(data.data))
-        if data.data and not into.stopped:
-            events.append(data)
+        return data if data.data and not into.stopped else None
 
-    def _other_untrusted(self, message: bytes, events: list[Event]) -> None:
+    def _other_untrusted(self, message: bytes) -> Event | None:
         parsed = parse_untrusted(message)
         kind = KINDS[type(parsed)]
         self._greeting.step(self.role.other, parsed, kind)
-        event = self._understood(parsed, kind)
-        if event is not None:
-            events.append(event)
+        return self._understood(parsed, kind)
 
     def _understood(self, message: Message, kind: Kind) -> Event | None:
         match message:

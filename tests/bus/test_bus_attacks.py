@@ -16,7 +16,10 @@ from gatebus.bounds import CHANNELS_OPEN, LOG_WATER
 from gatebus.host.hostconfig import HostConfig
 from gatebus.host.operations import OPERATION
 from gatebus.host.quotas import Amounts, QuotaBounds
-from gatebus.protocol.messages import Error, Open, encode
+from gatebus.protocol.messages import Auth, ClientHello, Error, Open, Ping, encode
+from gatebus.protocol.proofs import public_key
+from gatebus.protocol.reading import parse_untrusted
+from gatebus.web.link import LinkClosed
 from gatebus.web.memorylink import MemoryNetwork
 from gatebus.web.memorytransport import Wires
 
@@ -238,3 +241,50 @@ async def test_logs_for_a_slow_link_are_dropped_and_counted() -> None:
             assert attendant._link.waiting < LOG_WATER + 100_000
             result = await call.result()
             assert result["usage"]["log_dropped"] > 500_000, result
+
+
+HELLO = encode(ClientHello((1,), "attacker", (), bytes(32), None))
+WITH_KEY = encode(ClientHello((1,), "attacker", (), bytes(32), public_key(ALICE)))
+PROTOCOL, POLICY = "protocol", 1008
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["one read", "a read for each"])
+@pytest.mark.parametrize(
+    ("said", "answers", "code"),
+    [
+        ((HELLO, b"\xff"), ["HostHello", "Welcome"], PROTOCOL),
+        ((HELLO, encode(Ping(1)), b"\xff"), ["HostHello", "Welcome", "Pong"], PROTOCOL),
+        ((HELLO, encode(Open(1, "features", {}, 0)), b"\xff"), ["HostHello", "Welcome", "Result"], PROTOCOL),
+        ((HELLO, *[encode(Open(1, "features", {}, 0))] * 2), ["HostHello", "Welcome", "Result"], PROTOCOL),
+        ((WITH_KEY, encode(Auth(bytes(64)))), ["HostHello"], "not-authorized"),
+        ((b"\xff", encode(Ping(1))), [], PROTOCOL),
+    ],
+)
+async def test_what_becomes_of_bad_input_does_not_depend_on_how_a_network_cut_it(
+    said: tuple[bytes, ...], answers: list[str], code: str, whole: bool
+) -> None:
+    async with bus_world() as world, world.network.dial() as link:
+        for message in said:
+            link.write(message)
+            if not whole:
+                link.flush()
+                await trio.testing.wait_all_tasks_blocked()
+        link.flush()
+        heard = []
+        with pytest.raises(LinkClosed) as closed:
+            while True:
+                heard += [parse_untrusted(each) for each in await link.receive_many()]
+        *before, last = heard
+        assert [type(each).__name__ for each in before] == answers
+        assert isinstance(last, Error)
+        assert (last.channel, last.code, closed.value.close_code) == (0, code, POLICY)
+
+
+async def test_what_runs_for_a_client_that_was_turned_away_may_end_while_it_hears_why(autojump_clock: object) -> None:
+    """It does not answer the closing handshake, so that its link stays for some seconds."""
+    async with bus_world() as world, world.talker() as bus, world.talker() as other:
+        await bus.launch(busy, b"i" * 16)
+        bus.open("wait", {"instance": b"i" * 16})
+        bus.say_raw(b"\xff")
+        await trio.testing.wait_all_tasks_blocked()
+        assert (await other.ask("kill", instance=b"i" * 16))["state"] == "KILLED"

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from busworld import BOB, BusWorld, Talker, bus_world, busy, module
+from busworld import ALICE, BOB, BusWorld, Talker, bus_world, busy, hello, module
 
 from gatebus.host.operations import OPERATION
 from gatebus.host.policy import OPERATIONS, STRANGERS
+from gatebus.host.principals import by_key
+from gatebus.protocol.proofs import public_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 INSTANCE = b"i" * 16
 MISSING = b"?" * 16
+NOT_HERE = "This host does not have the module. Upload it first."
+NOT_YOURS = "There is no such file or module, or it is not yours."
 
 # Operations on an instance -> what they are asked with, for an instance of this id.
 ON_INSTANCES: Mapping[str, Callable[[bytes], dict[str, object]]] = (
@@ -68,6 +73,37 @@ async def test_another_s_snapshot_is_answered_exactly_like_one_that_does_not_exi
         assert (others.code, others.text) == ("not-found", missing.text)
         assert own in [each["snapshot"] for each in (await bus.ask("snapshots"))["snapshots"]]
         assert (await bob.ask("snapshots"))["snapshots"] == []
+
+
+async def test_a_hash_gives_a_run_of_the_program_and_neither_its_bytes_nor_a_pin() -> None:
+    """Hashes stand in logs, command lines and events. As a file in a program's tree it would be printed by `cat`."""
+    private = sha256(b"private").digest()
+    async with bus_world() as world, world.talker() as bus, world.talker(BOB) as bob, world.talker(None) as stranger:
+        await world.host.parts.programs.keep(by_key(public_key(ALICE)), b"private")
+        for thief in (bob, stranger):
+            before = await thief.open("download", {"sha256": private}).error()
+            channel = thief.open("upload", {"sha256": private, "size": 1000})
+            await channel.until(lambda each: each.accepted or each.answer)
+            assert (channel.answer, channel.accepted.about) == (None, {"taken": 0})
+            channel.end()
+            assert (await channel.error()).code == "bad-request"
+            after = await thief.open("download", {"sha256": private}).error()
+            assert (before.code, before.text) == (after.code, after.text) == ("not-found", NOT_YOURS)
+            for digest in (private, b"?" * 32):
+                error = await thief.call(hello, files={"a": {"sha256": digest}}).error()
+                assert (error.code, error.text) == ("not-found", NOT_HERE)
+        pin, missing = [await bob.open("pin", {"module": each}).error() for each in (private, b"?" * 32)]
+        assert (pin.code, pin.text) == (missing.code, missing.text) == ("not-found", NOT_HERE)
+        assert (await bob.ask("modules"))["modules"] == []
+
+
+async def test_a_snapshot_of_a_program_that_one_may_only_run_is_not_exported() -> None:
+    async with bus_world() as world, world.talker(BOB) as bob:
+        await bob.launch(busy, INSTANCE)
+        snapshot = (await bob.ask("snapshot", instance=INSTANCE))["snapshot"]
+        for form in ("file", "state", "wasm"):
+            error = await bob.open("export", {"snapshot": snapshot, "form": form}).error()
+            assert (error.code, "may run it, not have it" in error.text) == ("not-found", True)
 
 
 @pytest.mark.parametrize("operation", NOT_STRANGERS)

@@ -31,7 +31,7 @@ class Side:
 
     def hear(self) -> list[Event]:
         """Everything under way arrives."""
-        events = self.session.receive_many(list(self.inbox))
+        events = list(self.session.receive_many(list(self.inbox)))
         self.inbox.clear()
         self.seen += events
         return events

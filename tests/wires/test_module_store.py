@@ -35,15 +35,65 @@ async def test_what_is_not_there_is_said_not_to_be_there(tmp_path: Path) -> None
         assert await store.modules(ADA) == []
 
 
-async def test_what_the_host_has_is_not_sent_again(tmp_path: Path) -> None:
+async def test_what_one_has_sent_is_not_sent_again(tmp_path: Path) -> None:
+    quotas = Quotas()
+    async with opened(tmp_path, quotas) as store:
+        await put(store)
+        upload = await store.upload(sha(WASM), len(WASM), ADA)
+        assert (upload.known, upload.taken) == (True, len(WASM))
+        await upload.finish()
+        assert quotas.used(ADA.id) == Amounts(stored=len(WASM))
+
+
+async def test_ones_own_module_has_one_size(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await put(store)
+        assert await refusal(store.upload(sha(WASM), len(WASM) + 1, ADA)) == (
+            "bad-request",
+            f"The module of this hash has {len(WASM)} bytes, not {len(WASM) + 1}.",
+        )
+
+
+async def test_who_knows_only_the_hash_sends_every_byte_and_the_bytes_count_to_both(tmp_path: Path) -> None:
     quotas = Quotas()
     async with opened(tmp_path, quotas) as store:
         await put(store)
         upload = await store.upload(sha(WASM), len(WASM), GRACE)
-        assert (upload.known, upload.taken) == (True, len(WASM))
+        assert (upload.known, upload.taken) == (False, 0)
+        await upload.write(WASM[:-1])
+        assert await store.own_size(GRACE, sha(WASM)) is None
+        await upload.write(WASM[-1:])
         await upload.finish()
+        assert await store.own_size(GRACE, sha(WASM)) == len(WASM)
         assert quotas.used(ADA.id) == quotas.used(GRACE.id) == Amounts(stored=len(WASM))
-        assert len(await store.modules(GRACE)) == 1
+        assert await store.get(sha(WASM)) == WASM
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_an_upload_of_wrong_or_too_few_bytes_gives_nothing_whether_the_module_is_there_or_not(
+    tmp_path: Path, there: bool
+) -> None:
+    async with opened(tmp_path) as store:
+        if there:
+            await put(store)
+        told = []
+        for content in (b"", WASM[:-1], bytes(len(WASM))):
+            upload = await store.upload(sha(WASM), len(WASM), SOMEBODY)
+            told.append((upload.known, upload.taken))
+            if content:
+                await upload.write(content)
+            told.append(await refusal(upload.finish()))
+            await upload.aclose()
+        short = "The upload ended after {} of {} bytes."
+        assert told == [
+            (False, 0), ("bad-request", short.format(0, len(WASM))),
+            (False, 0), ("bad-request", short.format(len(WASM) - 1, len(WASM))),
+            (False, 0), ("bad-request", "The bytes are not those of the hash; they were dropped. Upload it again."),
+        ]  # fmt: skip
+        assert await store.own_size(SOMEBODY, sha(WASM)) is None
+        assert (await refusal(store.own(SOMEBODY, sha(WASM)))) == NOT_HERE
+        if there:
+            assert await store.get(sha(WASM)) == WASM
 
 
 async def test_an_upload_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
@@ -224,21 +274,18 @@ async def test_a_pin_is_ones_own(tmp_path: Path) -> None:
             "There is no such module, or it is not yours.",
         )
         assert await store.modules(GRACE) == []
+        await put(store, WASM, GRACE)
         assert (await store.pin(sha(WASM), GRACE, ["hers"])).holding.tags == ("hers",)
         (held,) = await store.modules(ADA)
         assert held.holding.tags == ("mine",)
 
 
-async def test_somebody_elses_module_counts_to_whoever_pins_it_too(tmp_path: Path) -> None:
-    quotas = Quotas(QuotaBounds(principal=Amounts(stored=len(WASM), uploads=1)))
+async def test_a_pin_of_somebody_elses_module_is_answered_as_if_there_were_none(tmp_path: Path) -> None:
+    quotas = Quotas()
     async with opened(tmp_path, quotas) as store:
         await put(store)
-        await store.pin(sha(WASM), GRACE)
-        assert quotas.used(GRACE.id) == Amounts(stored=len(WASM))
-    poor = Quotas(QuotaBounds(principal=Amounts(stored=len(WASM) - 1, uploads=1)))
-    async with opened(tmp_path, poor) as store:
-        assert poor.used(ADA.id) == Amounts(stored=len(WASM))
-        assert (await refusal(store.pin(sha(WASM), by_key(b"h" * 32))))[0] == "quota-storage"
+        assert await refusal(store.pin(sha(WASM), GRACE)) == NOT_HERE
+        assert (await store.modules(GRACE), quotas.used(GRACE.id)) == ([], Amounts())
 
 
 async def test_pins_that_come_at_once_lose_none(tmp_path: Path) -> None:

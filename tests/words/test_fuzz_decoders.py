@@ -223,5 +223,5 @@ def test_a_session_that_is_told_nonsense_says_so_once(data: bytes) -> None:
     """Nothing of this is a greeting, so nothing is right; what comes behind is not read."""
     for role in Role:
         session = Session(role, Settings(), 0.0)
-        events = session.receive_many([data, data])
+        events = list(session.receive_many([data, data]))
         assert [type(event) for event in events] == [Broken]

@@ -60,7 +60,7 @@ def test_both_sides_take_the_example_as_it_stands(side: Role) -> None:
     for who, data in shown():
         message = parse_untrusted(data)
         if who != side.value:
-            events = session.receive_many([data])
+            events = list(session.receive_many([data]))
             assert events == [message]
             assert not isinstance(events[0], Broken)
         elif isinstance(message, Open):

@@ -201,8 +201,8 @@ def test_the_reader_of_a_direction_takes_what_its_table_says(way: Way, writer: R
             reader.session.flows(1).into.stop()
             reader.session.unsent(1)
         else:
-            reader.session.receive_many([encode(sample(step))])
-    events = reader.session.receive_many([encode(sample(kind))])
+            list(reader.session.receive_many([encode(sample(step))]))
+    events = list(reader.session.receive_many([encode(sample(kind))]))
     allowed = (writer, way, kind) in table(DIRECTION)
     assert [isinstance(event, Broken) for event in events] == [not allowed] or (allowed and way is Way.STOPPED)
 
@@ -216,9 +216,9 @@ def test_the_writer_of_a_direction_takes_any_number_of_stops_and_hears_of_one(wa
         side.session.flows(1).out.end()
         side.session.unsent(1)
     if Kind.STOP in ROAD[way]:
-        side.session.receive_many([encode(Stop(1))])
+        list(side.session.receive_many([encode(Stop(1))]))
     assert (writer, way, Kind.STOP) in table(DIRECTION)
-    assert side.session.receive_many([encode(Stop(1))] * 2) == ([] if Kind.STOP in ROAD[way] else [Stop(1)])
+    assert list(side.session.receive_many([encode(Stop(1))] * 2)) == ([] if Kind.STOP in ROAD[way] else [Stop(1)])
 
 
 @pytest.mark.parametrize("rows", [LINK, CHANNEL, DIRECTION])
@@ -244,9 +244,9 @@ def test_after_a_violation_nothing_is_read_or_sent_any_more() -> None:
     pair = channel_at(Stage.FLOWING)
     side: Side
     for side in (pair.host, pair.client):
-        first, *rest = side.session.receive_many([b"nonsense", encode(Ping(1))])
+        first, *rest = list(side.session.receive_many([b"nonsense", encode(Ping(1))]))
         assert isinstance(first, Broken)
-        assert rest == side.session.receive_many([encode(Ping(1)), b"\x83\x06"]) == []
+        assert rest == list(side.session.receive_many([encode(Ping(1)), b"\x83\x06"])) == []
         assert side.session.state is State.ERROR
         assert side.session.unsent(1) == []
         with pytest.raises(LocalProtocolError) as caught:

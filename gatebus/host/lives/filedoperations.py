@@ -46,6 +46,9 @@ FORMS: Mapping[object, Callable[[WholeParts, SnapshotLine], AbstractAsyncContext
 )
 
 
+_NOT_YOURS = "The snapshot's program is not yours: whoever knows its hash may run it, not have it. Upload it first."
+
+
 def show(parts: WholeParts, line: Line, given: Parameters) -> None:
     async def work() -> Map:
         return await shown(parts, await _named(parts, line.principal, given))
@@ -82,11 +85,18 @@ def export(parts: WholeParts, line: Line, given: Parameters) -> None:
 
     async def work() -> Map | None:
         own = await parts.lives.keeping.own_line(line.principal, digest)
+        await _check_program(parts, line.principal, own)
         with parts.lives.importing.place(line.principal):
             async with FORMS[form](parts, own) as leaving:
                 return await _sent(parts, line, transfer, leaving)
 
     _later(parts, line, work)
+
+
+async def _check_program(parts: WholeParts, principal: Principal, own: SnapshotLine) -> None:
+    """A file of a snapshot has the program in it, and memory that began as parts of it. Raises Refusal."""
+    if await parts.store.own_size(principal, bytes.fromhex(own.module)) is None:
+        raise Refusal("not-found", _NOT_YOURS)
 
 
 async def _sent(parts: WholeParts, line: Line, transfer: Transfer, leaving: Leaving) -> Map | None:
