@@ -68,15 +68,14 @@ class Lookout:
 
     async def readable(self, fileno: Callable[[], int], sleep: Callable[[], Awaitable[None]]) -> None:
         """Until this socket can be read: here while there is traffic, else by `sleep`. May come back early. It raises
-        trio.ClosedResourceError when the socket was closed while it was looked after here, where nobody is told.
+        trio.ClosedResourceError when the socket is closed, also while it was looked after here, where nobody is told.
         """
         if perf_counter() < self._until and len(self._readers) < WATCHED:
             descriptor = fileno()
-            if descriptor >= 0 and descriptor not in self._readers:
-                if await self._seen_here(descriptor):
-                    return
-                if fileno() < 0:
-                    raise trio.ClosedResourceError
+            if descriptor >= 0 and descriptor not in self._readers and await self._seen_here(descriptor):
+                return
+        if fileno() < 0:
+            raise trio.ClosedResourceError
         await sleep()
 
     async def _seen_here(self, descriptor: int) -> bool:

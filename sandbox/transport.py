@@ -54,6 +54,8 @@ class SocketTransport:
         await trio.lowlevel.wait_readable(self._socket)
 
     async def wait_writable(self) -> None:
+        if self._socket.fileno() < 0:
+            raise trio.ClosedResourceError
         await trio.lowlevel.wait_writable(self._socket)
 
     def close(self) -> None:

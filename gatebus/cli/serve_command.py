@@ -31,6 +31,7 @@ from gatebus.host.log import Log, standard_log
 from gatebus.host.server import Host
 from gatebus.host.sources import Elsewhere, ScriptModule
 from gatebus.sshkeys import fingerprint
+from gatebus.xdg import authorized_keys_path
 from sandbox.errors import SandboxError
 from sandbox.limits import Limits, parse
 
@@ -113,6 +114,8 @@ async def _serve(service: Service) -> None:
     )
     keyring = Keyring(Path(config.authorized_keys) if config.authorized_keys else None, service.log)
     keyring.look()
+    if config.authorized_keys != str(authorized_keys_path()):
+        keyring.expect()
     elsewhere = Elsewhere(script_modules(read_interpreters(None)), content_sources(config, service.log))
     async with Host(config, seed=service.identity.seed, known=keyring, elsewhere=elsewhere, log=service.log) as host:
         service.host = host

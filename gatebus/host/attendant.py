@@ -177,6 +177,7 @@ class Attendant:
         self._dirty = False
         self._flooding = True  # the first words of those who come take turns: each is answered with a signature
         self._ending = 0  # the close code, when the link is to end
+        self.cut = ""  # why, if the link was cut because its client was too slow
 
     async def run(self) -> None:
         """Until the link is over, whoever ends it."""
@@ -188,8 +189,8 @@ class Attendant:
                 while heard < len(messages) and not self._turned_away():
                     heard = await self._hear_flood(messages, heard)
             await self._link.aclose(self._ending)
-        except LinkClosed:
-            pass
+        except LinkClosed as closed:
+            self.cut = closed.reason if closed.ours else ""
         finally:
             self._leave()
 

@@ -89,7 +89,8 @@ class FrontDesk:
         def leave() -> None:
             self._parts.quotas.release(ticket)
             self.attendants.discard(attendant)
-            note("connection-closed", principal=principal.id)
+            cut = {"why": attendant.cut} if attendant.cut else {}
+            note("connection-closed", principal=principal.id, **cut)
 
         attendant.on_left = leave
 

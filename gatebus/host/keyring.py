@@ -17,6 +17,7 @@ from gatebus.bounds import AUTHORIZED_KEYS_BYTES
 from gatebus.host.authorizedkeys import AuthorizedKeys, parse_authorized_keys_untrusted
 from gatebus.host.log import Log
 
+_ABSENT = "there is no file of that name (authorized_keys): until there is one, no key is known"
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -51,6 +52,11 @@ class Keyring:
                 self._log.event("keys-read", keys=0)
         except OSError as problem:
             self._refuse_all(f"the file cannot be read: {(problem.strerror or 'error').lower()}")
+
+    def expect(self) -> None:
+        """After the first look: the owner has named this file, so that one that is not there is a slip of the pen."""
+        if self._seen == ():
+            self._log.event("key-not-taken", line=0, reason=_ABSENT)
 
     def _read(self, path: Path, status: os.stat_result) -> None:
         if reason := why_unbelievable(status):

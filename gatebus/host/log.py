@@ -36,7 +36,7 @@ EVENTS: Mapping[str, tuple[str, frozenset[str]]] = MappingProxyType(
         "keys-read": ("info", frozenset({"keys"})),
         "connection-opened": ("info", frozenset({"kind"})),
         "connection-refused": ("warning", frozenset({"code"})),
-        "connection-closed": ("info", frozenset()),
+        "connection-closed": ("info", frozenset({"why"})),
         "operation-refused": ("debug", frozenset({"code"})),
         "module-uploaded": ("info", frozenset({"size", "known"})),
         "content-offered": ("info", frozenset({"pins"})),

@@ -168,7 +168,7 @@ class Programs:
     # Files.
 
     async def with_stored_files(self, order: Order) -> Setup:
-        """What was uploaded before goes to its places: the program may print it, so that it must be the account's own."""
+        """What was uploaded before goes to its places: the account's own, as the program may print it."""
         nodes: dict[str, Node] = dict(order.setup.tree or {})
         left = order.limits.files
         for path, digest in order.stored.items():

@@ -72,7 +72,7 @@ class SocketTransport:
     """Owns the socket. The attempts are the socket's own methods: one Python call less for each. `watch`: who waits for
     something to read; None: trio."""
 
-    __slots__ = ("_socket", "receive_into", "send", "send_parts", "wait_readable", "wait_writable")
+    __slots__ = ("_socket", "receive_into", "send", "send_parts", "wait_readable")
 
     def __init__(self, sock: socket.socket, watch: Watch | None = None) -> None:
         sock.settimeout(0)
@@ -82,7 +82,12 @@ class SocketTransport:
         self.receive_into: Callable[[memoryview], int] = sock.recv_into
         sleep = partial(trio.lowlevel.wait_readable, sock)  # no coroutine of ours between
         self.wait_readable = sleep if watch is None else partial(watch, sock.fileno, sleep)
-        self.wait_writable = partial(trio.lowlevel.wait_writable, sock)
+
+    async def wait_writable(self) -> None:
+        """Of a closed descriptor trio remembers for ever who waited, and tells the next one that it is busy."""
+        if self._socket.fileno() < 0:
+            raise trio.ClosedResourceError
+        await trio.lowlevel.wait_writable(self._socket)
 
     def pending(self) -> bool:
         return False

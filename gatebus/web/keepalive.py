@@ -1,18 +1,19 @@
 """Wire: one task that looks after the silence of all links of a server.
 
-In:  links. Out: a ping after LINK_PING_SECONDS of silence, the end after LINK_SILENCE_SECONDS. One sweep instead of a
-timer per link: a deadline on a read doubles its cost. Any byte counts as life. A link whose reader is busy elsewhere is
-left alone: the silence is ours.
+In:  links. Out: a ping after LINK_PING_SECONDS of silence, the end after LINK_SILENCE_SECONDS, or when a message that
+has begun is not whole after LINK_MESSAGE_SECONDS. One sweep instead of a timer per link: a deadline on a read doubles
+its cost. Any byte counts as life, not as progress. A link whose reader is busy elsewhere is left alone: the silence is
+ours.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import trio
 
-from gatebus.bounds import LINK_PING_SECONDS, LINK_SILENCE_SECONDS
+from gatebus.bounds import LINK_MESSAGE_SECONDS, LINK_PING_SECONDS, LINK_SILENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,15 +26,24 @@ class Kept(Protocol):
 
     receiving: bool
     last_heard: float
+    begun: float | None
 
     def ping(self) -> None: ...
 
-    def abort(self) -> None: ...
+    def abort(self, why: str = "") -> None: ...
+
+
+class Unfinished(NamedTuple):
+    """A message that began then, and since when we have waited for its rest."""
+
+    begun: float
+    since: float
 
 
 class Keepalive:
     def __init__(self) -> None:
         self._pinged: dict[Kept, bool] = {}
+        self._unfinished: dict[Kept, Unfinished] = {}  # few links are in the middle of a message at a sweep
 
     @contextmanager
     def keeping(self, link: Kept) -> Iterator[None]:
@@ -42,6 +52,7 @@ class Keepalive:
             yield
         finally:
             del self._pinged[link]
+            self._unfinished.pop(link, None)
 
     async def run(self) -> None:
         """For ever."""
@@ -49,6 +60,7 @@ class Keepalive:
             await trio.sleep(SWEEP_SECONDS)
             for link in tuple(self._pinged):
                 self._look(link, trio.current_time() - link.last_heard)
+                self._look_at_message(link, trio.current_time())
 
     def _look(self, link: Kept, silence: float) -> None:
         if not link.receiving or silence < LINK_PING_SECONDS:
@@ -57,4 +69,14 @@ class Keepalive:
             self._pinged[link] = True
             link.ping()
         elif silence >= LINK_SILENCE_SECONDS:
-            link.abort()
+            link.abort("too slow: nothing was heard")
+
+    def _look_at_message(self, link: Kept, now: float) -> None:
+        if not link.receiving or link.begun is None:
+            self._unfinished.pop(link, None)
+            return
+        seen = self._unfinished.get(link)
+        if seen is None or seen.begun != link.begun:
+            self._unfinished[link] = Unfinished(link.begun, now)
+        elif now - seen.since >= LINK_MESSAGE_SECONDS:
+            link.abort("too slow: a message did not end")

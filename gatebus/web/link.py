@@ -37,10 +37,11 @@ class LinkClosed(GatebusError):
 
     code = "link-closed"
 
-    def __init__(self, close_code: int = ABNORMAL, reason: str = "") -> None:
+    def __init__(self, close_code: int = ABNORMAL, reason: str = "", *, ours: bool = False) -> None:
         super().__init__(closing_text(close_code, reason))
         self.close_code = close_code
         self.reason = reason
+        self.ours = ours  # we have cut it, and the reason is our own
 
 
 class CannotConnect(GatebusError):
@@ -102,8 +103,8 @@ class Link(Protocol):
         """Closing handshake after what was written, all within LINK_CLOSE_SECONDS; then the socket. Idempotent."""
         ...
 
-    def abort(self) -> None:
-        """The socket is closed now; whoever waits on the link gets LinkClosed. Idempotent."""
+    def abort(self, why: str = "") -> None:
+        """The socket is closed now; whoever waits on the link gets LinkClosed, with why. Idempotent."""
         ...
 
     async def __aenter__(self) -> Self: ...

@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 
 
 class Outbox:
-    """`broken`: the transport takes nothing any more; what comes is dropped, and the reading side finds the end."""
+    """`broken`: the transport takes nothing any more; what comes is dropped, and the reading side finds the end.
+    `cut`: why we have closed the transport, if the peer was too slow."""
 
-    __slots__ = ("_draining", "_finishing", "_queue", "_room", "_transport", "broken", "nursery", "waiting")
+    __slots__ = ("_draining", "_finishing", "_queue", "_room", "_transport", "broken", "cut", "nursery", "waiting")
 
     def __init__(self, transport: Transport) -> None:
         self.waiting = 0
         self.broken = False
+        self.cut = ""
         self.nursery: trio.Nursery | None = None
         self._transport = transport
         self._queue: deque[memoryview] | tuple[()] = ()  # made when something waits: a deque is 0.7 KiB
@@ -117,6 +119,7 @@ class Outbox:
                     await self._transport.wait_writable()
                 self._send_some()
         except trio.TooSlowError:
+            self.cut = f"too slow: nothing was taken for {LINK_STALL_SECONDS:.0f} s"
             self.drop()
             self._transport.close()
         except (OSError, trio.ClosedResourceError):

@@ -49,7 +49,7 @@ class WebsocketLink:
     __slots__ = (
         "_batch", "_cork", "_drained", "_ended", "_fair", "_fed", "_kind", "_left", "_life", "_masked", "_more",
         "_most", "_need", "_nursery", "_open", "_outbox", "_partial", "_protocol", "_read_most", "_scratch", "_tail",
-        "_take", "_transport", "_turn", "last_heard", "peer", "receiving",
+        "_take", "_transport", "_turn", "begun", "last_heard", "peer", "receiving",
     )  # fmt: skip
     takes_text: ClassVar[bool] = False
 
@@ -66,6 +66,7 @@ class WebsocketLink:
         self.peer = peer
         self.last_heard = trio.current_time()
         self.receiving = False  # somebody waits for the peer now
+        self.begun: float | None = None  # when the message began of which a part is here; in fragments, the first one
         self._transport = transport
         self._protocol = protocol
         self._scratch = scratch
@@ -113,15 +114,22 @@ class WebsocketLink:
                 await trio.lowlevel.checkpoint()
                 self._join(len(self._tail), len(self._tail))
             else:
+                if not (self._tail or self._left or self._partial is not None):
+                    self.begun = None
+                elif self.begun is None:
+                    self.begun = self.last_heard
                 await self._read()
             if self._outbox.waiting > bounds.LINK_HIGH_WATER:
                 await self._outbox.until_below(bounds.LINK_HIGH_WATER // 2)  # answers to pings are owed
-        batch, self._batch = self._batch, []
+        batch, self._batch, self.begun = self._batch, [], None  # what is left is of a newer message
         return batch
 
     async def _read(self) -> None:
         """One read, after a wait unless the last one left something. All state is kept before each wait."""
         self.flush()
+        if self._outbox.cut or self._ended:
+            self._end()  # the transport is closed: nobody may wait on it
+            return
         try:
             if self._drained:
                 self.receiving = True
@@ -277,6 +285,8 @@ class WebsocketLink:
         self._ended = True
 
     def _closed(self) -> LinkClosed:
+        if self._outbox.cut:
+            return LinkClosed(ABNORMAL, self._outbox.cut, ours=True)
         told, sent = self._protocol.close_rcvd, self._protocol.close_sent
         if told is not None and self._protocol.close_rcvd_then_sent is not False:
             return LinkClosed(told.code, told.reason)
@@ -291,7 +301,7 @@ class WebsocketLink:
             raise self._closed()
         self._cork.message(parts)
         if self._outbox.waiting > bounds.LINK_OUTBOX_BYTES:
-            self.abort()
+            self.abort("too slow: more waits for it than a link may owe")
             raise self._closed()
 
     def flush(self) -> None:
@@ -340,7 +350,8 @@ class WebsocketLink:
             self._answer()
         self.flush()
 
-    def abort(self) -> None:
+    def abort(self, why: str = "") -> None:
+        self._outbox.cut = self._outbox.cut or why
         self._open = False
         self._cork.drop()
         self._outbox.drop()

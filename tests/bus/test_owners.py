@@ -78,7 +78,7 @@ async def test_another_s_snapshot_is_answered_exactly_like_one_that_does_not_exi
 async def test_a_hash_gives_a_run_of_the_program_and_neither_its_bytes_nor_a_pin() -> None:
     """Hashes stand in logs, command lines and events. As a file in a program's tree it would be printed by `cat`."""
     private = sha256(b"private").digest()
-    async with bus_world() as world, world.talker() as bus, world.talker(BOB) as bob, world.talker(None) as stranger:
+    async with bus_world() as world, world.talker(BOB) as bob, world.talker(None) as stranger:
         await world.host.parts.programs.keep(by_key(public_key(ALICE)), b"private")
         for thief in (bob, stranger):
             before = await thief.open("download", {"sha256": private}).error()

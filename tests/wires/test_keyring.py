@@ -58,6 +58,22 @@ def test_without_a_file_nobody_is_known(keys: Keys) -> None:
     assert keys.told == [("keys-read", 0)]
 
 
+def test_a_file_that_the_owner_has_named_and_that_is_not_there_is_a_warning(keys: Keys) -> None:
+    keys.ring.look()
+    keys.ring.expect()
+    reason = "there is no file of that name (authorized_keys): until there is one, no key is known"
+    assert keys.told == [("keys-read", 0), ("key-not-taken", 0, reason)]
+    keys.write(public_line(ADA))
+    assert keys.ring(ADA) == ""
+
+
+def test_a_named_file_that_is_there_is_no_warning(keys: Keys) -> None:
+    keys.write(public_line(ADA))
+    keys.ring.look()
+    keys.ring.expect()
+    assert keys.told == [("keys-read", 1)]
+
+
 def test_a_host_without_such_a_file_says_nothing_about_it() -> None:
     stream = io.StringIO()
     assert Keyring(None, open_log("json", stream))(ADA) is None

@@ -10,7 +10,7 @@ from storehelpers import ADA, GRACE, NOT_HERE, SOMEBODY, WASM, Day, opened, put,
 
 from gatebus.accountbounds import MODULE_COST
 from gatebus.host.hostconfig import StoreBounds
-from gatebus.host.principals import anonymous, by_key
+from gatebus.host.principals import anonymous
 from gatebus.host.quotas import Amounts, QuotaBounds, Quotas
 from gatebus.host.refusals import Refusal
 
