@@ -169,3 +169,7 @@ short call, which would wait for a processor."""
 READY_RUN_SECONDS = 0.25
 """A copy runs for so long before it is stopped to wait: to its read it takes 4 ms, on a busy machine some times that.
 One that was not there yet goes the rest of the way in its call."""
+
+LINK_MESSAGE_SECONDS = 120.0
+"""From the first byte of a message to its last, while we wait for it: 64 KiB at half a kilobyte a second, slower than
+any network that carries a websocket. A byte a second would be a sign of life for 18 hours otherwise."""

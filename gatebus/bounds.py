@@ -217,10 +217,6 @@ LINK_PING_SECONDS = 20.0
 LINK_SILENCE_SECONDS = 40.0
 """A link that is silent for so long after a ping went out is gone."""
 
-LINK_MESSAGE_SECONDS = 120.0
-"""From the first byte of a message to its last, while we wait for it: 64 KiB at half a kilobyte a second, slower than
-any network that carries a websocket. A byte a second would be a sign of life for 18 hours otherwise."""
-
 LINK_BATCH_FRAMES = 256
 """Frames that are read before others get their turn: with what a session does for each, some milliseconds at most."""
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import trio
 
-from gatebus.bounds import LINK_MESSAGE_SECONDS, LINK_PING_SECONDS, LINK_SILENCE_SECONDS
+from gatebus.accountbounds import LINK_MESSAGE_SECONDS
+from gatebus.bounds import LINK_PING_SECONDS, LINK_SILENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
