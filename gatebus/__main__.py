@@ -131,6 +131,8 @@ def _dispatch(command: str, rest: list[str]) -> int:
         return _run(rest)
     if command in COMMANDS and not (command in BUS and _at_host(rest)):
         return _command(COMMANDS[command], rest)
+    if command == "modules" and _of_file(rest):
+        return _command(COMMANDS["show"], [each for each in rest if each != "show"])
     if command in BUS:
         return _bus(command, rest)
     if command in ("--help", "-h", "help"):
@@ -162,6 +164,14 @@ def _at_host(rest: list[str]) -> bool:
     pairs = pairwise(("", *rest))
     named = [each for before, each in pairs if not each.startswith("-") and before not in ("-o", "--out")]
     return bool(named) and not any(map(os.path.exists, named))
+
+
+def _of_file(rest: list[str]) -> bool:
+    """`modules show`: of a file here, unless a host is named."""
+    match [each for each in rest if not each.startswith("-")]:
+        case ["show", file]:
+            return os.path.isfile(file) and not any(each.startswith(("--host", "--key")) for each in rest)
+    return False
 
 
 def _bus(command: str, arguments: list[str]) -> int:

@@ -111,8 +111,8 @@ _MODULE_NOTES = """MODULE is a SHA-256, or of your own modules (`gatebus modules
 tag. `pin MODULE TAG` and `pin --tag TAG MODULE` are the same."""
 
 _SHOWN_NOTES = """What `show` says of a module is found out here, in this machine's sandbox, from the host's bytes.
-MODULE is a SHA-256, or of your own modules its first digits, at least four, or a tag. `gatebus show FILE` does the same
-with a file."""
+MODULE is a SHA-256, or of your own modules its first digits, at least four, or a tag. Where there
+is a file of that name it is the file, and no host is asked (unless --host or --key is named), as by `gatebus show`."""
 
 COMMANDS: Mapping[str, Command] = MappingProxyType(
     {
@@ -150,7 +150,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             add=(add_tags, _add_loose, _add_ipfs),
         ),
         "modules": Command(
-            "[show MODULE]",
+            "[show MODULE | FILE]",
             "List your modules at the host; `show`: whether one can be stopped, and what is in the way.",
             (0, 2),
             _SHOWN_NOTES,

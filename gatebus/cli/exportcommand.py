@@ -16,7 +16,9 @@ import trio
 from gatebus.cli.groundwork import SETTINGS
 from gatebus.cli.keptservices import kept_untrusted
 from gatebus.cli.options import ExportOptions
+from gatebus.cli.saying import put_bytes
 from gatebus.cli.statecommand import check_module, read_state, say, suspended_untrusted, write_whole
+from gatebus.cli.surroundings import STDIN
 from gatebus.cli.wording import failed, state_refused
 from gatebus.faults import UsageError
 from sandbox.box import open_sandbox
@@ -50,15 +52,24 @@ def export(options: ExportOptions) -> int:
             text = _LEAVES_PLAIN if options.plain else _LEAVES
             return say(failed(options.file, "state-leaves", text.format(left)))
         module = trio.run(partial(_exported, stored, plain=options.plain))
-        write_whole(options.out, module, "--out")
+        _write(options.out, module)
     except BadState as fault:
         return say(state_refused(options.file, fault.code, fault.text))
     except (SandboxError, UsageError) as fault:
         return say(failed(options.file, fault.code, fault.text))
     state = look_untrusted(stored.state)
-    said = how_it_goes_on(os.path.basename(options.out), state.entry, len(state.frames))
+    name = "the module" if options.out == STDIN and state.frames else os.path.basename(options.out)
+    said = how_it_goes_on(name, state.entry, len(state.frames))
     sys.stderr.write(f"gatebus: exported; {said}\n")
     return 0
+
+
+def _write(out: str, module: bytes) -> None:
+    """Raises UsageError, BrokenPipeError."""
+    if out == STDIN:
+        put_bytes(module)
+    else:
+        write_whole(out, module, "--out")
 
 
 def how_it_goes_on(name: str, entry: str, frames: int) -> str:

@@ -3,6 +3,7 @@
 In:  a file's bytes, of anyone; nothing is taken apart but its beginning. Out: one line for a person.
 """
 
+from shlex import quote
 from typing import NamedTuple
 
 _MODULE_EXTENSIONS = ("", ".wasm", ".wat")
@@ -75,6 +76,18 @@ def why_no_module_untrusted(content: bytes, script: str = "") -> str:
     if not content:
         return f"It is empty. {_BUILD}"
     return "" if content[:LOOKED_AT].lstrip().startswith((b"(", b";")) else f"It is no WebAssembly module. {_BUILD}"
+
+
+def begins_as_module_untrusted(start: bytes) -> bool:
+    """Also as text."""
+    return start.lstrip().startswith((b"\0asm", b"(", b";"))
+
+
+def module_for_state(name: str, *, exported: bool) -> str:
+    """Of a module where a state should be."""
+    if exported:
+        return f"It is an exported module, not a state: `gatebus run {quote(name)}` goes on with it."
+    return f"It is a module, not a state: `gatebus run {quote(name)}` runs it from its beginning."
 
 
 def _is_text_untrusted(head: bytes) -> bool:

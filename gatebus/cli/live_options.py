@@ -24,8 +24,8 @@ ipfs://CID, or CID alone, is what `gatebus snapshot --ipfs` printed, here or els
 GATEBUS_IPFS_SOURCES (or the public gateways), verified, and brought to the host as by `gatebus import`."""
 
 SHOW_NOTES = """Where there is a file of that name it is the file: a state of `gatebus run --suspend-after TIME --state
-FILE`, and no host is asked. Else a snapshot of yours, or an instance that is stored (`gatebus ps`): a name, its first
-digits, at least four, or a tag."""
+FILE`, or a module, and no host is asked. Else a snapshot of yours, or an instance that is stored (`gatebus ps`): a
+name, its first digits, at least four, or a tag."""
 
 _WAKE = ("never", "io", "any")
 _FORMS = ("file", "state", "wasm")

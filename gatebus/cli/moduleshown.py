@@ -13,19 +13,7 @@ from sandbox.errors import public_text_untrusted
 from sandbox.form import Form
 from sandbox.image import Image
 
-_START = (b"\0asm", b"(", b";")
 _NAME_MAX = 60
-
-
-def is_module(path: str) -> bool:
-    """A regular file that begins as a module does, also as text. What cannot be read is for whoever reads it to say."""
-    try:
-        if not os.path.isfile(path):
-            return False
-        with open(path, "rb") as file:
-            return file.read(64).lstrip().startswith(_START)
-    except OSError:
-        return False
 
 
 async def look_at(wasm: bytes) -> Image:

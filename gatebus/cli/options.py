@@ -80,6 +80,7 @@ runtime that has what it imports (`wasmtime run OUT`)."""
 EXPORT_NOTES = """In the module are its memory, variables and frames. Files, what it had not read and its clock stood
 outside of it: they are in the section `gatebus.state`, which other runtimes leave alone. `gatebus run OUT` goes on by
 that section, exactly as `gatebus run --resume` does, or refuses it; with --ignore-state it leaves it alone, too.
+A script (.js) is a file of the program that runs it: its state needs --leave-behind always.
 Of a snapshot at a host: gatebus export [--form FORM] --out FILE SNAPSHOT (whatever is no file here)."""
 
 
@@ -113,8 +114,12 @@ def run_parser() -> argparse.ArgumentParser:
     parser.add_argument("--source", action="append", metavar="URL", help="for ipfs://: ask this one; repeatable")
     add("--config", metavar="FILE", help="default: your ~/.config/gatebus/config.toml")
     add("--suspend-after", metavar="TIME", help="stop it then, wherever it is, and write its state to --state")
-    add("--state", metavar="FILE", help="where its state is written; --resume goes on from it, on any machine")
-    add("--resume", metavar="FILE", help="go on from a state; instead of FILE [ARGUMENT ...]")
+    add("--state", metavar="FILE", help="where its state is written, in place of an older one; see --resume")
+    add(
+        "--resume",
+        metavar="FILE",
+        help="go on from a state, on any machine; instead of FILE [ARGUMENT ...]; `-`: stdin",
+    )
     add("--ignore-state", action="store_true", help="run an exported program (gatebus export) as any runtime does")
     add("--usage", action="store_true", help="print on stderr what the run cost")
     parser.add_argument("--json", action="store_true", help="print the result on stderr as one line of JSON")
@@ -200,7 +205,11 @@ def show_options(arguments: Sequence[str]) -> ShowOptions:
     """Raises UsageError; SystemExit(0) after --help."""
     parser = command_parser("show", SHOW_HELP, "")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
-    parser.add_argument("file", metavar="FILE", help="of `gatebus run --suspend-after TIME --state FILE`")
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        help="a state of `gatebus run --suspend-after TIME --state FILE`, or a module; `-`: stdin",
+    )
     given = parser.parse_args(arguments)
     return ShowOptions(file=given.file, json=given.json)
 
@@ -208,8 +217,10 @@ def show_options(arguments: Sequence[str]) -> ShowOptions:
 def export_options(arguments: Sequence[str]) -> ExportOptions:
     """Raises UsageError; SystemExit(0) after --help."""
     parser = command_parser("export", EXPORT_HELP, EXPORT_NOTES)
-    parser.add_argument("file", metavar="FILE", help="of `gatebus run --suspend-after TIME --state FILE`")
-    parser.add_argument("-o", "--out", required=True, metavar="OUT", help="the module; it replaces a file")
+    parser.add_argument("file", metavar="FILE", help="of `gatebus run --suspend-after TIME --state FILE`; `-`: stdin")
+    parser.add_argument(
+        "-o", "--out", required=True, metavar="OUT", help="the module; it replaces a file, but no state; `-`: stdout"
+    )
     parser.add_argument(
         "--leave-behind", action="store_true", help="also with files or unread input, which only gatebus has then"
     )

@@ -9,22 +9,24 @@ import json
 import os
 import stat
 import sys
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, BinaryIO
 
 import trio
 
 from gatebus.cli.groundwork import SETTINGS
+from gatebus.cli.guesses import begins_as_module_untrusted, module_for_state
 from gatebus.cli.keptservices import kept_untrusted
-from gatebus.cli.moduleshown import is_module, look_at, module_described, module_lines
+from gatebus.cli.moduleshown import look_at, module_described, module_lines
 from gatebus.cli.options import ShowOptions
 from gatebus.cli.saying import put
-from gatebus.cli.surroundings import check_plain, read_module
+from gatebus.cli.surroundings import STDIN, check_plain, module_from, opened
 from gatebus.cli.wording import Result, failed, refused, state_refused
 from gatebus.faults import UsageError
 from sandbox.box import open_sandbox
 from sandbox.errors import BadState, Refused, SandboxError, public_text_untrusted
-from sandbox.exportfile import state_of_untrusted
+from sandbox.exportfile import is_exported_untrusted, state_of_untrusted
 from sandbox.memfd import MemfdSnapshot, memory_memfd
 from sandbox.statefile import (
     HEAD_SIZE,
@@ -50,7 +52,9 @@ def check_state(path: str) -> None:
         )
     try:
         with contextlib.suppress(FileNotFoundError):
-            if not stat.S_ISREG(os.lstat(path).st_mode) or not _may_go(path):
+            if not stat.S_ISREG(os.lstat(path).st_mode):
+                raise UsageError("--state: what is there is no file. Name a new one.")
+            if not _may_go(path):
                 raise UsageError("--state: something that is no state is there already. Name a new file.")
     except OSError as problem:
         raise UsageError(f"--state: the file cannot be written: {problem.strerror}.") from problem
@@ -59,7 +63,9 @@ def check_state(path: str) -> None:
 
 
 def check_module(path: str) -> None:
-    """Of `--out`. A file is replaced, but never what is none, nor a state: it may be the only one."""
+    """Of `--out`. A file is replaced, but never what is none, nor a state: it may be the only one. `-` is stdout."""
+    if path == STDIN:
+        return
     with contextlib.suppress(OSError):
         if not stat.S_ISREG(os.lstat(path).st_mode):
             raise UsageError("--out: what is there is no file. Name a new one.")
@@ -91,14 +97,34 @@ def write_whole(path: str, data: bytes, option: str) -> None:
 
 
 def read_state(path: str) -> Stored:
-    """Raises UsageError, BadState."""
-    check_plain(path)
+    """Of a file, or of stdin (`-`). Raises UsageError, BadState."""
+    with _source(path) as file:
+        head = file.read(HEAD_SIZE)
+        if begins_as_module_untrusted(head):
+            raise UsageError(module_for_state(path, exported=is_exported_untrusted(head)))
+        return _state_untrusted(file, head)
+
+
+def _state_or_module(path: str) -> Stored | bytes:
+    """Read once: stdin cannot be read again. Raises UsageError, BadState."""
+    with _source(path) as file:
+        head = file.read(HEAD_SIZE)
+        return module_from(file, head) if begins_as_module_untrusted(head) else _state_untrusted(file, head)
+
+
+@contextlib.contextmanager
+def _source(path: str) -> Iterator[BinaryIO]:
+    if path != STDIN:
+        check_plain(path)
     try:
-        with open(path, "rb") as file:
-            head = file.read(HEAD_SIZE)
-            return decode_untrusted(head + _rest_untrusted(file, length_untrusted(head) - len(head)))
+        with opened(path) as file:
+            yield file
     except OSError as problem:
         raise UsageError(f"The state cannot be read: {problem.strerror}.") from problem
+
+
+def _state_untrusted(file: BinaryIO, head: bytes) -> Stored:
+    return decode_untrusted(head + _rest_untrusted(file, length_untrusted(head) - len(head)))
 
 
 def _rest_untrusted(file: BinaryIO, size: int) -> bytes:
@@ -122,7 +148,8 @@ def suspended_untrusted(stored: Stored) -> Suspended:
 def show(options: ShowOptions) -> int:
     """The exit code."""
     try:
-        told, in_lines = _module_told(options) if is_module(options.file) else _told(read_state(options.file))
+        content = _state_or_module(options.file)
+        told, in_lines = _module_told(options.file, content) if isinstance(content, bytes) else _told(content)
     except BadState as fault:
         return say(state_refused(options.file, fault.code, fault.text))
     except Refused as fault:
@@ -140,12 +167,11 @@ def _told(stored: Stored) -> tuple[dict[str, Any], str]:
     return told, lines(told)
 
 
-def _module_told(options: ShowOptions) -> tuple[dict[str, Any], str]:
-    """An exported program is a stopped one. Raises UsageError, BadState, SandboxError."""
-    wasm = read_module(options.file)
+def _module_told(file: str, wasm: bytes) -> tuple[dict[str, Any], str]:
+    """An exported program is a stopped one. Raises BadState, SandboxError."""
     if stored := state_of_untrusted(wasm):
         return _told(stored)
-    told = module_described(options.file, wasm, trio.run(partial(look_at, wasm)))
+    told = module_described(file, wasm, trio.run(partial(look_at, wasm)))
     return told, module_lines(told)
 
 

@@ -40,11 +40,21 @@ def read_module(name: str) -> bytes:
     return _read(name, CompileLimits().program_size + 1)
 
 
+def opened(name: str) -> BinaryIO:
+    """Raises OSError. Stdin stays open."""
+    return open(0 if name == STDIN else name, "rb", closefd=name != STDIN)
+
+
+def module_from(file: BinaryIO, start: bytes, most: int = CompileLimits().program_size + 1) -> bytes:
+    """`start`: what was read of it already. Raises OSError."""
+    content = start + file.read(most - len(start))
+    return content if len(content) < most else content + _rest_of_exported_untrusted(file, content)
+
+
 def _read(name: str, most: int) -> bytes:
     try:
-        with open(0 if name == STDIN else name, "rb", closefd=name != STDIN) as file:
-            content = file.read(most)
-            return content if len(content) < most else content + _rest_of_exported_untrusted(file, content)
+        with opened(name) as file:
+            return module_from(file, b"", most)
     except FileNotFoundError:
         raise FileNotFound from None
     except OSError as problem:
@@ -59,7 +69,9 @@ def _rest_of_exported_untrusted(file: BinaryIO, start: bytes) -> bytes:
 
 
 def check_plain(name: str) -> None:
-    """Of a state or a snapshot. Raises UsageError at once: a pipe would be waited for, a device need not end."""
+    """Of a state or a snapshot. Raises UsageError at once: a pipe would be waited for, a device need not end. Who
+    writes `-` for a state wants stdin to be waited for.
+    """
     try:
         mode = os.stat(name).st_mode
     except OSError:

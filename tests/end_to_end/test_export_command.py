@@ -1,5 +1,6 @@
 """`gatebus export`: a stopped program becomes a module; `gatebus run` goes on with it, or runs it as any runtime."""
 
+import json
 import os
 from pathlib import Path
 
@@ -111,7 +112,7 @@ def test_without_the_section_it_is_only_a_module(tmp_path: Path, open_input: int
 def test_no_state_and_no_place_are_said_in_one_line(tmp_path: Path, open_input: int) -> None:
     stopped(tmp_path, open_input)
     for words, said in (
-        (("export", "it.wat", "-o", "x.wasm"), "This is not the state of a program"),
+        (("export", "it.wat", "-o", "x.wasm"), "It is a module, not a state: `gatebus run it.wat` runs it"),
         (("export", "it.state"), "required"),
         (("export", "it.state", "-o", os.path.join("nowhere", "x.wasm")), "--out: the file cannot be written: No such"),
     ):
@@ -119,6 +120,40 @@ def test_no_state_and_no_place_are_said_in_one_line(tmp_path: Path, open_input: 
         assert refused.code == 125
         assert said in refused.err
         assert len(refused.err.splitlines()) == 1
+
+
+def test_stdin_and_stdout_are_written_as_a_line_wherever_a_state_is_read_and_a_module_written(
+    tmp_path: Path, open_input: int
+) -> None:
+    stopped(tmp_path, open_input)
+    state = (tmp_path / "it.state").read_bytes()
+    exported = run(tmp_path, *gatebus("export", "-", "-o", "-"), text=state)
+    assert (exported.code, exported.err) == (0, "gatebus: exported; any WASI runtime goes on with the module.\n")
+    assert not (tmp_path / "-").exists()
+    shown = [run(tmp_path, *gatebus("show", "-"), text=each).out for each in (state, exported.out)]
+    assert shown[0].startswith(b"program ")
+    assert [each.partition(b"size")[0] for each in shown] == [shown[0].partition(b"size")[0]] * 2
+    assert b"stops     anywhere" in run(tmp_path, *gatebus("show", "-"), text=WAITS.encode()).out
+    gone_on = run(tmp_path, *command("--resume", "-"), text=state)
+    assert (gone_on.code, gone_on.out, gone_on.err) == (7, b"", "")  # its input had come to its end
+    for words, taken in ((("run", "--resume", "-"), exported.out), (("export", "-o", "x", "-"), exported.out)):
+        refused = run(tmp_path, *gatebus(*words), text=taken)
+        assert refused.code == 125
+        assert refused.err == "gatebus: -: It is an exported module, not a state: `gatebus run -` goes on with it.\n"
+    more = run(tmp_path, *command("--resume", "-"), text=state + b"x")
+    assert (more.code, "damaged" in more.err) == (125, True)
+
+
+def test_modules_show_looks_at_a_file_here_unless_a_host_is_named(tmp_path: Path) -> None:
+    (tmp_path / "it.wat").write_text(WAITS)
+    shown = run(tmp_path, *gatebus("show", "it.wat"))
+    assert b"stops     anywhere" in shown.out
+    assert run(tmp_path, *gatebus("modules", "show", "it.wat")) == shown
+    in_json = run(tmp_path, *gatebus("modules", "--json", "show", "it.wat"))
+    assert json.loads(in_json.out)["suspendable"] is True
+    for words in (("show", "--host", "ws://127.0.0.1:1", "it.wat"), ("--host=ws://127.0.0.1:1", "show", "it.wat")):
+        asked = run(tmp_path, *gatebus("modules", *words))
+        assert (asked.code, "The host ws://127.0.0.1:1 cannot be reached" in asked.err) == (125, True)
 
 
 def test_of_another_entry_it_is_said_which_export_must_be_called(tmp_path: Path, open_input: int) -> None:

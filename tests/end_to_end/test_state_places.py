@@ -6,6 +6,7 @@ import struct
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -34,6 +35,7 @@ from sandbox.packets import CALL, CODE_DISCOVERY, HEADER_SIZE, encode
 from sandbox.setup import Setup
 from sandbox.statefile import HEAD_SIZE, MAGIC, Stored
 
+NO_FILE = "--state: what is there is no file. Name a new one."
 IS_NONE = "--state: something that is no state is there already. Name a new file."
 
 
@@ -58,8 +60,9 @@ def test_what_is_no_state_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "program.wat").write_text("(module)")
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("new")
-    for there in (tmp_path, tmp_path / "program.wat", tmp_path / "pipe", tmp_path / "link", "/dev/null"):
-        assert refused(there) == IS_NONE
+    assert refused(tmp_path / "program.wat") == IS_NONE
+    for there in (tmp_path, tmp_path / "pipe", tmp_path / "link", "/dev/full"):
+        assert refused(there) == NO_FILE
 
 
 def test_a_place_that_cannot_be_written_is_said_before_the_program_runs(tmp_path: Path) -> None:
@@ -98,6 +101,19 @@ def test_a_run_does_not_wait_for_a_pipe_where_a_state_should_be(tmp_path: Path) 
     done = run(tmp_path, *command("--resume", "pipe"))
     assert (done.code, done.out) == (125, b"")
     assert done.err == f"gatebus: pipe: {NOT_READ}\n"
+
+
+@pytest.mark.parametrize("content", [b"\0asm\1\0\0\0", b" (module)", b";; a comment"])
+def test_a_module_where_a_state_should_be_is_told_with_the_command_that_takes_it(
+    tmp_path: Path, content: bytes
+) -> None:
+    there = tmp_path / "it's.wasm"
+    there.write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        read_state(str(there))
+    assert caught.value.text == (
+        f"It is a module, not a state: `gatebus run {quote(str(there))}` runs it from its beginning."
+    )
 
 
 def test_a_claim_of_many_bytes_is_not_believed(tmp_path: Path) -> None:
