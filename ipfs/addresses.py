@@ -77,7 +77,7 @@ def parse_source_untrusted(text: str) -> Source:
     except ValueError:
         raise BadName("A source is no URL.") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise BadName("A source is written https://HOST, local+http://HOST:PORT or node+http://HOST:PORT.")
+        raise BadName("A source is written https://HOST, or local+, node+ or ipfshttpclient+ before http://HOST:PORT.")
     if parts.query or parts.fragment or "@" in parts.netloc:
         raise BadName("A source has no name, password, `?` or `#` in its URL.")
     if not prefix and parts.scheme != "https":

@@ -29,6 +29,8 @@ NAME_MAX, PATH_MAX = 255, 4096
 CAR_HEADER_MAX = 16 * KIB
 # Bytes of a CAR that nobody asked for: duplicates of blocks and the path above. More is chaff.
 CAR_JUNK_MAX = 4 * MIB
+# What each such block counts at least: to read and hash a tiny one costs as much as one of this size. So 4,096 of them.
+CAR_JUNK_LEAST = KIB
 # Blocks asked for ahead of the one that is read: hides the way to a gateway without holding much (8 * 2 MiB).
 AHEAD = 8
 # Bytes a second, below which a CAR is asked for elsewhere, too: 2 Mbit/s, the slowest line that is sold.

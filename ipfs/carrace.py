@@ -16,7 +16,7 @@ from functools import partial
 import trio
 
 from ipfs.aside import worked_out
-from ipfs.caps import CAR_BATCH, CAR_JUNK_MAX, CAR_RATE
+from ipfs.caps import CAR_BATCH, CAR_JUNK_LEAST, CAR_JUNK_MAX, CAR_RATE
 from ipfs.cid import Cid
 from ipfs.dagpb import linked_untrusted
 from ipfs.gateway import Gateway
@@ -82,21 +82,22 @@ class CarRace:
         self._heard += count
 
     async def _take(self, gateway: Gateway, out: trio.MemorySendChannel[Batch]) -> None:
-        """Passes on only blocks that a verified block asked for: what else is sent is chaff, and bounded. So is what
-        this gateway has sent before.
+        """Passes on only blocks that a verified block asked for: what else is sent is chaff, and bounded by its bytes
+        and by its time: the time of a block is that of one that is wanted. So is what this gateway has sent before.
         """
         sent: set[bytes] = set()
-        junk = 0
+        junk, useful = 0, trio.current_time()
         async with aclosing(gateway.car(self._root, self._scope, self._hear)) as blocks:
-            while (found := await _next(blocks, gateway)) is not None:
+            while (found := await _next(blocks, useful + gateway.patience.block)) is not None:
                 cid, block = found
                 if cid.key in sent or not self._wanted.knows(cid):
-                    junk += len(block) + len(bytes(cid))
+                    junk += max(CAR_JUNK_LEAST, len(block) + len(bytes(cid)))
                     if junk > CAR_JUNK_MAX:
                         raise SourceFailed("The source sends what nobody asked for.")
                     continue
                 sent.add(cid.key)
                 await self._pass_on(cid, block, out)
+                useful = trio.current_time()
                 if self._wanted.whole:
                     return
         raise SourceFailed("The source's CAR ends before everything was there.")
@@ -164,9 +165,9 @@ class _Wanted:
                 self._missing.setdefault(each.key, each)
 
 
-async def _next(blocks: AsyncIterator[tuple[Cid, bytes]], gateway: Gateway) -> tuple[Cid, bytes] | None:
+async def _next(blocks: AsyncIterator[tuple[Cid, bytes]], deadline: float) -> tuple[Cid, bytes] | None:
     try:
-        with trio.fail_after(gateway.patience.block):
+        with trio.fail_at(deadline):
             return await anext(blocks, None)
     except trio.TooSlowError:
         raise SourceFailed("The source did not send a block in time.") from None

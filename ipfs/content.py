@@ -166,7 +166,7 @@ async def save(fetcher: Fetcher, cid: Cid, target: Path, skipped: Callable[[str]
     links in a directory are left out and told.
     """
     if os.path.lexists(target):
-        raise BadName("The target is there already. Name a new one.")
+        raise BadName(f"{target.name} is there already. Name a new target.")
     fetcher.expected = await _whole(fetcher, cid)
     if (await _node(fetcher, cid)).kind == SYMLINK:
         raise Unsupported(LINK)
@@ -258,7 +258,9 @@ async def _add_directory(store: BlockStore, path: Path, profile: Profile, depth:
     for name in names:
         member = path / name
         check_names(depth + 1)
-        if member.is_symlink() or not (member.is_file() or member.is_dir()):
+        if member.is_symlink():
+            raise BadName(f"{name} is a symbolic link; it cannot be added. Take it away, or put its target there.")
+        if not (member.is_file() or member.is_dir()):
             raise BadName(f"{name} is neither a file nor a directory; only these are added.")
         members[name] = await (
             _add_directory(store, member, profile, depth + 1) if member.is_dir() else add(store, member, profile)

@@ -11,6 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from socket import gaierror
 from typing import Self
 
 import httpx
@@ -22,6 +23,7 @@ from ipfs.troubles import SourceFailed, SourceRefused
 
 # Closing a connection waits for nobody; should it, not for long.
 _CLOSING = 1.0
+_UNKNOWN = "The source's name is not known."
 _OK, _MOVED, _ERRORS = 200, 300, 400
 
 
@@ -110,7 +112,7 @@ async def public_address(host: str, port: int) -> str:
     try:
         found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
     except OSError:
-        raise SourceFailed("The source's name is not known.") from None
+        raise SourceFailed(_UNKNOWN) from None
     addresses = [str(each[4][0]) for each in found]
     if not addresses or not all(map(is_public, addresses)):
         raise SourceRefused("The source is an address of a private network. Write local+URL if that is meant.")
@@ -152,8 +154,27 @@ def _told() -> Iterator[None]:
     try:
         yield
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as problem:
-        name = "in time" if isinstance(problem, httpx.TimeoutException) else "properly"
-        raise SourceFailed(f"The source did not answer {name}.") from problem
+        raise SourceFailed(_why(problem)) from problem
+
+
+def _why(problem: BaseException) -> str:
+    """The library wraps what the system said, several times over."""
+    if isinstance(problem, httpx.TimeoutException):
+        return "The source did not answer in time."
+    kinds = {type(each) for each in _below(problem)}
+    if gaierror in kinds:
+        return _UNKNOWN
+    if ConnectionRefusedError in kinds:
+        return "The source refused the connection: nothing listens at its port."
+    return "The source did not answer properly."
+
+
+def _below(problem: BaseException) -> Iterator[BaseException]:
+    yield problem
+    inner = problem.exceptions if isinstance(problem, BaseExceptionGroup) else ()
+    for each in (*inner, problem.__cause__ or problem.__context__):
+        if each is not None:
+            yield from _below(each)
 
 
 @asynccontextmanager

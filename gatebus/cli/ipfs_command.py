@@ -20,7 +20,7 @@ from gatebus.cli.ending import Ending
 from gatebus.cli.ipfs_options import IpfsOptions
 from gatebus.cli.saying import put, put_bytes
 from gatebus.cli.wording import BY_SIGNAL, progress_text
-from gatebus.faults import NoContent
+from gatebus.faults import NoContent, UsageError
 from gatebus.snapshots.takenforfile import read_as_file
 from ipfs.addresses import NODE, Address, Source, parse_address_untrusted, parse_source_untrusted
 from ipfs.blockstore import BlockStore
@@ -187,6 +187,8 @@ async def _add(options: IpfsOptions) -> int:
     for name in options.arguments:
         with store.shared():
             try:
+                if not name:
+                    raise UsageError("A name is empty. Name a file or a directory; this one is `.`.")
                 root = await add(store, Path(name), profile)
             except IpfsError as fault:
                 raise BadName(f"{name}: {fault.text}") from None

@@ -112,6 +112,7 @@ def run_parser() -> argparse.ArgumentParser:
     add("--function", metavar="NAME", help="call this exported function instead of _start")
     add("--backend", choices=("native", "portable"), default="native", help="default: native (Linux)")
     parser.add_argument("--source", action="append", metavar="URL", help="for ipfs://: ask this one; repeatable")
+    add("--offline", action="store_true", help="for ipfs://: ask nobody: only what is here")
     add("--config", metavar="FILE", help="default: your ~/.config/gatebus/config.toml")
     add("--suspend-after", metavar="TIME", help="stop it then, wherever it is, and write its state to --state")
     add("--state", metavar="FILE", help="where its state is written, in place of an older one; see --resume")
@@ -152,6 +153,8 @@ def run_options(arguments: Sequence[str]) -> RunOptions:
     """Raises UsageError; SystemExit(0) after --help."""
     given = _parsed(arguments)
     command = given.command[1:] if given.command[:1] == ["--"] else given.command
+    if given.offline and given.source:
+        raise UsageError("--offline and --source contradict each other.")
     if given.resume is not None and command:
         raise UsageError("--resume FILE goes on with the program that is in the state; name no other.")
     if given.resume is not None and (given.env or given.dir):
@@ -174,7 +177,7 @@ def run_options(arguments: Sequence[str]) -> RunOptions:
         config=given.config,
         usage=given.usage,
         json=given.json,
-        sources=tuple(given.source) if given.source else None,
+        sources=() if given.offline else tuple(given.source) if given.source else None,
         chosen=frozenset(each.name for each in fields(Limits) if getattr(given, each.name) is not None),
         suspend_after=None if given.suspend_after is None else _time("--suspend-after", given.suspend_after),
         state=given.state,

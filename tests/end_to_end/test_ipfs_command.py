@@ -140,7 +140,7 @@ async def test_a_node_that_is_not_there_is_told_and_the_file_is_kept_here(tmp_pa
     assert done.returncode == OURS
     assert done.stderr == (
         b"gatebus: It is kept in your store, but a node did not take it: "
-        b"http://127.0.0.1:1: The source did not answer properly.\n"
+        b"http://127.0.0.1:1: The source refused the connection: nothing listens at its port.\n"
     )
     assert (await trio.to_thread.run_sync(process, tmp_path, "ipfs", "pin")).stdout == done.stdout
     assert done.stdout.startswith(b"baf")
@@ -154,7 +154,7 @@ async def test_what_each_source_answered_is_said_beside_what_nobody_has(tmp_path
     assert (done.returncode, done.stdout) == (OURS, b"")
     assert sorted(done.stderr.decode().splitlines()) == sorted(
         [
-            "gatebus: http://127.0.0.1:1: The source did not answer properly.",
+            "gatebus: http://127.0.0.1:1: The source refused the connection: nothing listens at its port.",
             f"gatebus: {server.url}: The source does not have it (status 404).",
             f"gatebus: No source has the block {missing}. The last one: The source does not have it (status 404).",
         ]
@@ -171,7 +171,7 @@ def test_a_directory_is_listed_and_saved(gatebus: Gatebus, tmp_path: Path) -> No
     assert (tmp_path / "back" / "a").read_bytes() == b"one"
     assert gatebus("ipfs", "get", f"{cid}/a")[0] == 0
     assert (tmp_path / "a").read_bytes() == b"one"
-    assert gatebus("ipfs", "get", f"{cid}/a")[2] == "gatebus: The target is there already. Name a new one.\n"
+    assert gatebus("ipfs", "get", f"{cid}/a")[2] == "gatebus: a is there already. Name a new target.\n"
 
 
 NO_FILE = "It is a pipe, a device or a socket; only files and directories are added."
@@ -256,6 +256,11 @@ def test_output_that_nobody_can_keep_is_said_as_what_it_is(
         ),
         (("cat", "--source", "http://a", "x"), "It is no CID, or one that was cut short or mistyped."),
         (("cat", "b" + "a" * 5000), "It is no CID: a CID has at most 400 characters."),
+        (("add", ""), "A name is empty. Name a file or a directory; this one is `.`."),
+        (
+            ("cat", "--source", "ftp://a", str(imported(b"x")[0].cid)),
+            "A source is written https://HOST, or local+, node+ or ipfshttpclient+ before http://HOST:PORT.",
+        ),
         (("add", "nothing"), "nothing: A file cannot be read or written: no such file or directory."),
     ],
 )

@@ -178,6 +178,29 @@ async def test_a_block_under_another_codec_does_not_hide_what_it_asks_for(
     assert whole(tmp_path)
 
 
+class Chaff(Simulated):
+    """True blocks of twenty bytes that nobody asked for, one each `pause` seconds, without an end."""
+
+    async def car(self, cid: Cid, scope: str, heard: Callable[[int], None]) -> AsyncGenerator[tuple[Cid, bytes], None]:
+        number = 0
+        while True:
+            await trio.sleep(self._pause)
+            heard(20)
+            self.calls = number = number + 1
+            block = number.to_bytes(20)
+            yield cid_of(RAW, block), block
+
+
+@pytest.mark.parametrize(("pause", "seconds", "blocks"), [(1.0, 30.0, 29), (0.001, 4.1, 4097)])
+async def test_chaff_in_tiny_blocks_is_cut_by_the_time_of_a_block_and_by_its_number(
+    tmp_path: Path, autojump_clock: MockClock, pause: float, seconds: float, blocks: int
+) -> None:
+    chaff, began = Chaff(pause), trio.current_time()
+    await fetcher(tmp_path, chaff).warm(ROOT.cid, "all")
+    assert trio.current_time() - began == pytest.approx(seconds, abs=0.01)
+    assert chaff.calls in (blocks, blocks + 1)
+
+
 async def test_what_is_sent_again_and_again_is_chaff(tmp_path: Path, autojump_clock: MockClock) -> None:
     again, honest = Sends([ORDER[0], *[ORDER[0]] * 100_000]), Simulated(0.0)
     await fetcher(tmp_path, again, honest).warm(ROOT.cid, "all")

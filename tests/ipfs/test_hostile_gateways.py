@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from socket import gaierror
 from typing import TYPE_CHECKING
 
 import pytest
@@ -267,6 +268,30 @@ async def test_a_name_that_is_public_when_it_is_looked_at_and_private_afterwards
             await fetcher.get(ROOT.cid)
     assert connected == ["1.1.1.1"]
     assert len(answers) == 2
+
+
+@pytest.mark.parametrize(
+    ("problem", "told"),
+    [
+        (gaierror(-2, "unknown"), "The source's name is not known."),
+        (ConnectionRefusedError(), "The source refused the connection: nothing listens at its port."),
+        (ExceptionGroup("each address", [ConnectionRefusedError()]), "The source refused the connection: nothing "),
+        (OSError(), "The source did not answer properly."),
+    ],
+)
+async def test_a_source_that_cannot_be_reached_is_told_by_what_the_system_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: Exception, told: str
+) -> None:
+    async def connect(*_: object, **__: object) -> object:
+        await trio.lowlevel.checkpoint()
+        raise OSError("all attempts failed") from problem
+
+    monkeypatch.setattr(trio, "open_tcp_stream", connect)
+    sources = [Source(LOCAL_GATEWAY, "http://there.example")]
+    async with open_fetcher(BlockStore(tmp_path), sources, Budget(), pytest.fail) as fetcher:
+        with pytest.raises(Unavailable) as missing:
+            await fetcher.get(ROOT.cid)
+    assert told in missing.value.text
 
 
 async def test_too_many_sources_are_a_mistake(tmp_path: Path) -> None:

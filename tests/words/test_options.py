@@ -221,3 +221,15 @@ def test_a_default_that_is_no_limit_is_told(defaults: dict[str, str], problem: s
     with pytest.raises(UsageError) as caught:
         with_defaults(run_options(["x"]), defaults)
     assert caught.value.text == problem
+
+
+def test_who_is_asked_for_content_is_nobody_those_that_are_named_or_as_configured() -> None:
+    assert run_options(["ipfs://x"]).sources is None
+    assert run_options(["--offline", "ipfs://x"]).sources == ()
+    assert run_options(["--source", "https://a", "--source", "https://b", "ipfs://x"]).sources == (
+        "https://a",
+        "https://b",
+    )
+    with pytest.raises(UsageError) as refused:
+        run_options(["--offline", "--source", "https://a", "ipfs://x"])
+    assert refused.value.text == "--offline and --source contradict each other."
