@@ -129,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _dispatch(command: str, rest: list[str]) -> int:
     if command == "run":
         return _run(rest)
-    if command in COMMANDS and not (command in BUS and _at_host(rest)):
+    if command in COMMANDS and not (command in BUS and at_host(rest)):
         return _command(COMMANDS[command], rest)
     if command == "modules" and _of_file(rest):
         return _command(COMMANDS["show"], [each for each in rest if each != "show"])
@@ -159,10 +159,16 @@ def _command(places: tuple[str, str], arguments: list[str]) -> int:
     return int(getattr(quickly_imported(f"gatebus.cli.{module}"), run)(options))
 
 
-def _at_host(rest: list[str]) -> bool:
-    """`show`, `export`: of something that is no file here, a host is asked."""
-    pairs = pairwise(("", *rest))
-    named = [each for before, each in pairs if not each.startswith("-") and before not in ("-o", "--out")]
+# Options of `show` and `export` that are followed by something that is not what they are about.
+HOSTS_OWN = ("--host", "--key", "--form")
+WITH_VALUES = ("-o", "--out", *HOSTS_OWN)
+
+
+def at_host(rest: list[str]) -> bool:
+    """`show`, `export`: of something that is no file here, a host is asked; and where a host or a key is named."""
+    if any(each.partition("=")[0] in HOSTS_OWN for each in rest):
+        return True
+    named = [each for before, each in pairwise(("", *rest)) if not each.startswith("-") and before not in WITH_VALUES]
     return bool(named) and not any(map(os.path.exists, named))
 
 

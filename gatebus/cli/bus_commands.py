@@ -6,7 +6,7 @@ about what went wrong.
 
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
@@ -51,10 +51,8 @@ def ask(options: BusOptions) -> int:
         return ipfs(content_options(("add", *options.arguments)))
     host = ""
     try:
-        for name in options.arguments if options.command == "push" else ():
-            with about_file(name):
-                check_module(name)
-        work = _launching(options) if options.command == "launch" else _WORK[options.command]
+        prepare = _PREPARED.get(options.command)
+        work = prepare(options) if prepare else _WORK[options.command]
         chosen = target(options)
         host = chosen.shown
         result = with_host(options, chosen, work)
@@ -135,12 +133,21 @@ async def _rm(connection: Connection) -> Result:
     return Result(0)
 
 
-async def _push(connection: Connection) -> Result:
-    """Uploaded and kept; a module is named by its hash on stdout, for scripts."""
-    options, many = connection.options, len(connection.options.arguments) > 1
+def _pushing(options: BusOptions) -> Work:
+    """Nobody is called, and nothing kept, before every file has been looked at."""
+    given = []
     for name in options.arguments:
         with about_file(name):
-            found = await upload_with_bar(connection.bus, read_checked_module(name), name)
+            given.append((name, check_module(name)))
+    return partial(_push, given)
+
+
+async def _push(given: Sequence[tuple[str, bytes | None]], connection: Connection) -> Result:
+    """Uploaded and kept; a module is named by its hash on stdout, for scripts."""
+    options, many = connection.options, len(given) > 1
+    for name, content in given:
+        with about_file(name):
+            found = await upload_with_bar(connection.bus, content or read_checked_module(name), name)
             if not options.loose:
                 await connection.bus.pin(found.sha256, options.tags)
         if options.json:
@@ -230,6 +237,8 @@ async def _features(connection: Connection) -> Result:
     return Result(0)
 
 
+# Commands that read files before anybody is called.
+_PREPARED: Mapping[str, Callable[[BusOptions], Work]] = MappingProxyType({"launch": _launching, "push": _pushing})
 _WORK: Mapping[str, Work] = MappingProxyType(
     {
         "ps": _ps,
@@ -237,7 +246,6 @@ _WORK: Mapping[str, Work] = MappingProxyType(
         "wait": _wait,
         "kill": _kill,
         "rm": _rm,
-        "push": _push,
         "modules": _modules,
         "pin": _pin,
         "unpin": _unpin,

@@ -28,7 +28,9 @@ from gatebus.faults import UsageError
 from sandbox.limits import Limits, written
 
 BUS_NOTES = """Which host: --host NAME (of `gatebus login`), --host ADDRESS (ws://, wss://, unix:PATH, or HOST:PORT), or
-GATEBUS_HOST; otherwise the default of `gatebus login`, the unix socket of this machine, or 127.0.0.1:6473."""
+GATEBUS_HOST; otherwise the default of `gatebus login`, the unix socket of this machine, or 127.0.0.1:6473.
+Which key: --key; otherwise the one that `gatebus login` remembered for that host, also where it is named by its
+address; otherwise none."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _ID = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}")

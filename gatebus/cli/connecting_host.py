@@ -7,7 +7,7 @@ for every fault, whoever's it is.
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,7 @@ from sandbox.errors import SandboxError
 T = TypeVar("T")
 # What is said where there is no host at all; one that does not answer is another matter.
 _ABSENT = ("Nobody listens", "There is no such socket")
+_SHOW_ONE = "--key FILE shows yours; `gatebus login NAME ADDRESS` remembers that you mean it."
 # A command in a script should not hang for ever, and a laptop that wakes up needs a moment.
 _PATIENCE = 30.0
 _WIDTH = 80
@@ -153,12 +154,25 @@ async def _connected(options: BusOptions, chosen: Target, work: Callable[[Connec
     key = await signer(options, chosen)
     try:
         async with connect(chosen.address, key, Manner(trust=trust, patience=_PATIENCE)) as bus:
-            return await work(Connection(bus, chosen, options))
+            with _without_a_key() if key is None and trust is not None else nullcontext():
+                return await work(Connection(bus, chosen, options))
     except* CannotConnect as fault:
         why = _first(fault).text
         absent = why.startswith(_ABSENT) and not options.host
         advice = " `gatebus serve` starts one on this machine." if absent else ""
         raise UsageError(f"The host {chosen.shown} cannot be reached: {why}{advice}") from None
+
+
+@contextmanager
+def _without_a_key() -> Iterator[None]:
+    """Whoever is refused perhaps meant to show one. (A unix socket shows by itself who comes.)"""
+    try:
+        yield
+    except Exception as raised:
+        fault = alone(raised)
+        if isinstance(fault, Denied) and fault.code == "forbidden":
+            raise Denied(f"{fault.text} {_SHOW_ONE}", fault.code, fault.details) from None
+        raise
 
 
 def _first(group: BaseExceptionGroup[CannotConnect]) -> CannotConnect:

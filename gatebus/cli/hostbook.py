@@ -47,6 +47,13 @@ class HostBook:
         left = {each: host for each, host in self.hosts.items() if each != name}
         return replace(self, default=None if self.default == name else self.default, hosts=left)
 
+    def key_at(self, address: str) -> str | None:
+        """The one that belongs to this address; None where several names have it with different keys, too: a person
+        is not shown as somebody else than was meant.
+        """
+        keys = {host.key for host in self.hosts.values() if host.address == address}
+        return keys.pop() if len(keys) == 1 else None
+
     def named_by(self, address: str) -> list[str]:
         return [name for name, host in self.hosts.items() if host.address == address]
 
@@ -80,7 +87,8 @@ def choose(named: str | None, book: HostBook, socket: str | None) -> Target:
         return Target(host.address, host.key, wanted)
     if is_name(wanted):
         raise UsageError(unknown_host(wanted, book, "`gatebus login NAME ADDRESS` remembers one."))
-    return Target(str(parse_address(wanted)))
+    address = str(parse_address(wanted))
+    return Target(address, book.key_at(address))
 
 
 def is_name(text: str) -> bool:

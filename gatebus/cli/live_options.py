@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gatebus.cli.command_words import CALL_NOTES, INSTANCE_NOTES, Command, add_tags
-from gatebus.cli.options import flag, limit
+from gatebus.cli.options import SHOW_NOTES, flag, limit
 from gatebus.faults import UsageError
 from sandbox.errors import BadSetup
 from sandbox.limits import Limits, parse_time
@@ -22,10 +22,6 @@ only one of your snapshots has (`gatebus snapshots`)."""
 RESTORE_NOTES = f"""{SNAPSHOT_NOTES}
 ipfs://CID, or CID alone, is what `gatebus snapshot --ipfs` printed, here or elsewhere: its blocks are fetched from
 GATEBUS_IPFS_SOURCES (or the public gateways), verified, and brought to the host as by `gatebus import`."""
-
-SHOW_NOTES = """Where there is a file of that name it is the file: a state of `gatebus run --suspend-after TIME --state
-FILE`, or a module, and no host is asked. Else a snapshot of yours, or an instance that is stored (`gatebus ps`): a
-name, its first digits, at least four, or a tag."""
 
 _WAKE = ("never", "io", "any")
 _FORMS = ("file", "state", "wasm")

@@ -66,7 +66,11 @@ class RunOptions(NamedTuple):
 
 
 SHOW_HELP = """Show what a stopped program was doing: its frames with names, its memory, what takes how much room.
-Of a module: whether it can be stopped, or which function is in the way and why."""
+Of a module: whether it can be stopped, or which function is in the way and why. Of what is stopped at a host, too."""
+
+SHOW_NOTES = """Where there is a file of that name it is the file, and no host is asked, unless --host or --key is
+written: a state of `gatebus run --suspend-after TIME --state FILE`, or a module. Else a snapshot of yours at the host,
+or an instance that is stored (`gatebus ps`): a name, its first digits, at least four, or a tag."""
 
 
 class ShowOptions(NamedTuple):
@@ -81,7 +85,8 @@ EXPORT_NOTES = """In the module are its memory, variables and frames. Files, wha
 outside of it: they are in the section `gatebus.state`, which other runtimes leave alone. `gatebus run OUT` goes on by
 that section, exactly as `gatebus run --resume` does, or refuses it; with --ignore-state it leaves it alone, too.
 A script (.js) is a file of the program that runs it: its state needs --leave-behind always.
-Of a snapshot at a host: gatebus export [--form FORM] --out FILE SNAPSHOT (whatever is no file here)."""
+Of a snapshot at a host: whatever is no file here, or with --host, --key or --form. --form file is for any host, state
+for `gatebus run --resume`, wasm for any runtime; `--out -` is stdout there."""
 
 
 class ExportOptions(NamedTuple):
@@ -206,7 +211,9 @@ def _time(name: str, text: str) -> float:
 
 def show_options(arguments: Sequence[str]) -> ShowOptions:
     """Raises UsageError; SystemExit(0) after --help."""
-    parser = command_parser("show", SHOW_HELP, "")
+    parser = command_parser("show", SHOW_HELP, SHOW_NOTES)
+    parser.usage = """gatebus show [--json] FILE
+       gatebus show [--host HOST] [--key FILE] [--json] SNAPSHOT | INSTANCE"""
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     parser.add_argument(
         "file",
@@ -220,6 +227,8 @@ def show_options(arguments: Sequence[str]) -> ShowOptions:
 def export_options(arguments: Sequence[str]) -> ExportOptions:
     """Raises UsageError; SystemExit(0) after --help."""
     parser = command_parser("export", EXPORT_HELP, EXPORT_NOTES)
+    parser.usage = """gatebus export [--leave-behind] [--plain] -o OUT FILE
+       gatebus export [--host HOST] [--key FILE] [--form file|state|wasm] [--json] [-o OUT] SNAPSHOT"""
     parser.add_argument("file", metavar="FILE", help="of `gatebus run --suspend-after TIME --state FILE`; `-`: stdin")
     parser.add_argument(
         "-o", "--out", required=True, metavar="OUT", help="the module; it replaces a file, but no state; `-`: stdout"

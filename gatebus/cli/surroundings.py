@@ -80,10 +80,14 @@ def check_plain(name: str) -> None:
         raise UsageError("It is a pipe or a device, and is not read. Put what it gives into a file, and name that.")
 
 
-def check_module(name: str) -> None:
-    """Whether it can be kept as a module, before anybody is asked; stdin only when it is read."""
-    if name != STDIN:
+def check_module(name: str) -> bytes | None:
+    """Whether it can be kept as a module, before anybody is asked. A file is read when it leaves, because many of them
+    need not be here at once (None); what gives its bytes once, a pipe or stdin, is read whole now.
+    """
+    if name != STDIN and (os.path.isfile(name) or not os.path.exists(name)):
         _check_content(name, _read(name, LOOKED_AT))
+        return None
+    return read_checked_module(name)
 
 
 def read_checked_module(name: str) -> bytes:

@@ -215,6 +215,18 @@ def test_what_is_no_module_is_not_pushed_and_nothing_else_of_that_command_either
     assert len(world.reads("modules")) == before
 
 
+def test_a_module_is_pushed_out_of_whatever_gives_its_bytes_once(world: World, tmp_path: Path) -> None:
+    digest = hashlib.sha256(HELLO.read_bytes()).hexdigest()
+    os.mkfifo(tmp_path / "fifo")
+    writing = subprocess.Popen(["cp", str(HELLO), str(tmp_path / "fifo")])
+    assert world.says("push", "--loose", str(tmp_path / "fifo")) == f"{digest}\n"
+    assert writing.wait(PATIENCE) == 0
+    for name in ("-", "/dev/stdin"):
+        done = world.run("push", "--loose", name, stdin=HELLO.read_bytes())
+        assert (done.returncode, done.stdout) == (0, f"{digest}\n".encode())
+    assert world.fails("push", "-") == "gatebus: -: It is empty. Build its source for wasm32-wasip1."
+
+
 def test_what_one_uses_and_may_is_shown(world: World) -> None:
     table = world.says("usage").splitlines()
     assert table[0].split() == ["WHAT", "USED", "LIMIT"]
@@ -259,7 +271,8 @@ def test_over_loopback_one_is_a_stranger_who_may_call_and_not_list(world: World)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"hello, world\n", b"")
     assert world.fails("ps", "--host", address) == (
         "gatebus: Whoever has not shown a key may not list instances (list) at this host. "
-        "Connect with a key that it knows."
+        "Connect with a key that it knows. --key FILE shows yours; `gatebus login NAME ADDRESS` remembers that you "
+        "mean it."
     )
 
 

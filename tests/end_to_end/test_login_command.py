@@ -26,7 +26,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield there
 
 
-def test_a_login_remembers_the_host_and_shows_ones_key(world: World) -> None:
+def test_a_login_remembers_the_host_and_shows_ones_key(world: World, tmp_path: Path) -> None:
     address = world.host.address()
     ours = json.loads(gatebus(world.home, "key", "--make", "--json").stdout)
     host = ours["host"]["fingerprint"]
@@ -45,6 +45,16 @@ def test_a_login_remembers_the_host_and_shows_ones_key(world: World) -> None:
         assert world.reads("login")[0]["address"] == f"ws://{address}"
         assert world.says("login").splitlines()[1].startswith("lab *  ws://127.0.0.1:")
         assert world.fails("ps", "--host", "lap") == "gatebus: There is no host lap in your list. Did you mean lab?"
+        assert world.reads("ps", "--host", address) == []  # the same host with the same key
+        assert world.fails("ps", "--host", address, "--key", "anonymous").startswith("gatebus: Whoever has not shown")
+        key = str(world.home / ".config" / "gatebus" / "id_ed25519")
+        as_me = ("--host", address, "--key", key)
+        instance = world.says("launch", *as_me, "--wall-time", "none", str(world.cat)).strip()
+        name = world.says("snapshot", *as_me, instance).strip()
+        assert world.says("show", *as_me, name).startswith(f"snapshot   {name}")
+        assert world.says("export", *as_me, "--form", "wasm", "--out", str(tmp_path / "out.wasm"), name) == ""
+        assert (tmp_path / "out.wasm").read_bytes().startswith(b"\0asm")
+        world.says("kill", *as_me, instance)
     finally:
         (world.home / ".config" / "gatebus" / "hosts.toml").unlink()
 

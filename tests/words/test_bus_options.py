@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatebus.__main__ import BUS
+from gatebus.__main__ import BUS, at_host, main
 from gatebus.__main__ import COMMANDS as OWN
 from gatebus.cli.bus_options import (
     COMMANDS,
@@ -19,6 +21,9 @@ from gatebus.cli.bus_options import (
 )
 from gatebus.cli.options import Copied
 from gatebus.faults import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ID = "7c1f3bd7-e35b-4439-beb3-d1984745ab3f"
 
@@ -146,6 +151,28 @@ def test_every_command_names_a_host_a_key_and_json(name: str) -> None:
 )
 def test_what_cannot_be_meant_is_told(line: tuple[str, ...], told: str) -> None:
     assert fault(*line) == told
+
+
+@pytest.mark.parametrize("name", ["show", "export"])
+def test_the_help_of_what_is_for_files_and_for_hosts_says_both(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    told = capsys.readouterr().out
+    assert "FILE\n" in told
+    assert all(
+        each in told
+        for each in ("[--host HOST] [--key FILE]", " SNAPSHOT", "no file here" if name == "export" else " INSTANCE")
+    )
+
+
+@pytest.mark.parametrize("option", ["--host", "--key", "--form"])
+def test_whoever_names_a_host_or_a_key_means_one_although_a_file_has_the_name(option: str, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("")
+    assert at_host([option, str(tmp_path / "key"), "abcd"])
+    assert at_host([f"{option}={tmp_path / 'key'}", str(tmp_path / "key")])
+    assert not at_host(["--json", str(tmp_path / "key")])
+    assert not at_host(["-o", str(tmp_path / "none"), str(tmp_path / "key")])
+    assert at_host(["-o", str(tmp_path / "key"), "abcd"])
 
 
 def test_a_module_by_its_hash_has_64_digits() -> None:

@@ -57,7 +57,7 @@ def test_without_a_name_it_is_the_default_then_the_socket_then_loopback() -> Non
         ("127.0.0.1:6473", "ws://127.0.0.1:6473"),
         ("ws://127.0.0.1:6473", "ws://127.0.0.1:6473"),
         ("localhost", "ws://localhost:6473"),
-        ("wss://bus.example.org", "wss://bus.example.org"),
+        ("wss://bus.example.com", "wss://bus.example.com"),
         ("unix:/run/host.sock", "unix:/run/host.sock"),
         ("[::1]:80", "ws://[::1]"),
     ],
@@ -65,6 +65,19 @@ def test_without_a_name_it_is_the_default_then_the_socket_then_loopback() -> Non
 def test_an_address_means_itself(typed: str, address: str) -> None:
     target = choose(typed, BOOK, None)
     assert (target.address, target.key, target.named) == (address, None, "")
+
+
+def test_the_address_of_a_known_host_has_its_key() -> None:
+    assert choose("wss://bus.example.org", BOOK, None) == Target(LAB.address, LAB.key)
+    assert choose("bus.example.org:443", BOOK, None).key is None  # not by TLS
+    assert choose("ws://192.0.2.1", BOOK, None) == Target("ws://192.0.2.1")
+    twice = BOOK.with_host("again", LAB)
+    assert choose(LAB.address, twice, None).key == LAB.key
+
+
+def test_an_address_with_two_keys_has_none_because_one_would_be_shown_to_be_somebody_else() -> None:
+    for other in ("other-key", None):
+        assert choose(LAB.address, BOOK.with_host("other", KnownHost(LAB.address, other)), None).key is None
 
 
 @pytest.mark.parametrize(
