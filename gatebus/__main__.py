@@ -7,12 +7,13 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from itertools import pairwise
 from types import ModuleType
 from typing import NoReturn
 
+from gatebus.cli.saying import put, tell
 from gatebus.faults import UsageError
 
 HELP = """usage: gatebus COMMAND ...
@@ -97,16 +98,31 @@ def quickly_imported(module: str) -> ModuleType:
 
 def command() -> NoReturn:
     """The process. It ends without tidying up memory that the kernel takes back anyway: a tenth of a run's time."""
+    _end_by_ctrl_c()
     code = main()
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            if stream is not None:
-                stream.flush()
-        except BrokenPipeError:
-            code = BY_SIGPIPE
-        except OSError:
-            code = code or OURS
-    os._exit(code)
+    _end_by_ctrl_c()
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        code = BY_SIGPIPE
+    except OSError:
+        code = code or OURS
+    os._exit(code)  # stderr holds nothing back (cli.saying)
+
+
+def _end_by_ctrl_c() -> None:
+    """At once, as it ends any process: nothing has been begun yet, or all is done. Whoever ignores it goes on so."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _doing(module: str, function: str) -> Callable[..., int]:
+    """What does a command. From here on Ctrl-C is an exception, and what was begun is tidied away."""
+    does: Callable[..., int] = getattr(quickly_imported(f"gatebus.cli.{module}"), function)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    return does
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -136,7 +152,7 @@ def _dispatch(command: str, rest: list[str]) -> int:
     if command in BUS:
         return _bus(command, rest)
     if command in ("--help", "-h", "help"):
-        sys.stdout.write(HELP)
+        put(HELP)
         return 0
     if command == "--version":
         return _version()
@@ -149,14 +165,14 @@ def _run(arguments: list[str]) -> int:
     groundwork.open_missing_descriptors()
     groundwork.see_children_end()
     ahead = groundwork.keeper_ahead(options.backend)
-    return int(quickly_imported("gatebus.cli.running").run_command(options, ahead))
+    return _doing("running", "run_command")(options, ahead)
 
 
 def _command(places: tuple[str, str], arguments: list[str]) -> int:
     """Options first: `--help` must not pay for an event loop."""
     (words, parse), (module, run) = (place.split(":") for place in places)
     options = getattr(quickly_imported(f"gatebus.cli.{words}"), parse)(arguments)
-    return int(getattr(quickly_imported(f"gatebus.cli.{module}"), run)(options))
+    return _doing(module, run)(options)
 
 
 # Options of `show` and `export` that are followed by something that is not what they are about.
@@ -188,13 +204,13 @@ def _bus(command: str, arguments: list[str]) -> int:
             f"{fault.text} (No file of that name is here: a host is meant.)" if command in COMMANDS else fault.text
         ) from None
     module, _, function = BUS[command].partition(":")
-    return int(getattr(quickly_imported(f"gatebus.cli.{module}"), function or command)(options))
+    return _doing(module, function or command)(options)
 
 
 def _version() -> int:
     from importlib.metadata import version
 
-    sys.stdout.write(f"gatebus {version('gatebus')}\n")
+    put(f"gatebus {version('gatebus')}\n")
     return 0
 
 
@@ -220,8 +236,7 @@ def _say(text: str) -> int:
 
 
 def _write(line: str) -> int:
-    if sys.stderr is not None:  # closed by whoever started us
-        sys.stderr.write(line + "\n")
+    tell(f"{line}\n")
     return OURS
 
 

@@ -8,6 +8,7 @@ dots ended the process.
 from gatebus.bounds import CONFIG_BYTES, CONFIG_DOTS
 
 _SHOWN = 100
+_AT_END = "at end of document"  # as tomllib says it
 
 
 class NoToml(Exception):  # noqa: N818 - as in faults.py
@@ -31,7 +32,7 @@ def toml_untrusted(text: str) -> dict[str, object]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as problem:
-        reason = str(problem)
+        reason = str(problem).replace(_AT_END, f"at the end, line {len(text.splitlines())}")
         raise NoToml(f"is no TOML: {reason[:1].lower()}{reason[1:_SHOWN]}") from None
     except RecursionError:
         raise NoToml("has tables that are nested too deeply") from None

@@ -4,11 +4,14 @@ In:  options; what the host says (untrusted). Out: lines, tables or JSON on stdo
 about what went wrong.
 """
 
-import sys
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
+from uuid import UUID
+
+import trio
 
 from gatebus.cli.bus_options import BusOptions
 from gatebus.cli.bus_wording import (
@@ -30,13 +33,13 @@ from gatebus.cli.connecting_host import Connection, about_file, ready, told, upl
 from gatebus.cli.hostbookfile import target
 from gatebus.cli.ipfs_options import ipfs_options as content_options
 from gatebus.cli.live_commands import WORK as LIVE_WORK
-from gatebus.cli.saying import put
+from gatebus.cli.saying import put, put_name, tell
 from gatebus.cli.surroundings import check_module, read_checked_module
-from gatebus.cli.wording import Result
-from gatebus.client import Module
+from gatebus.cli.wording import TIMED_OUT, Result, failed
+from gatebus.client import Module, Status
 from gatebus.faults import UsageError
 from sandbox.errors import SandboxError
-from sandbox.limits import CompileLimits
+from sandbox.limits import CompileLimits, written
 
 Work = Callable[[Connection], Awaitable[Result]]
 # Commands that are about a file where there is one of that name.
@@ -60,9 +63,9 @@ def ask(options: BusOptions) -> int:
         result = told(_named(options), raised)
         if options.command in _OF_FILES_TOO:
             result = no_file_either(result, options.arguments[0])
-    if result.line and sys.stderr is not None:
+    if result.line:
         line = result_json(_named(options), host, result, None, None) if options.json else result.line
-        sys.stderr.write(f"{line}\n")
+        tell(f"{line}\n")
     return result.code
 
 
@@ -83,7 +86,8 @@ def _launching(options: BusOptions) -> Work:
 
 async def _launch(order: Order, connection: Connection) -> Result:
     instance = await connection.bus.launch(await ready(connection, order))
-    _say(as_json({"instance": instance}) if connection.options.json else str(instance))
+    line = as_json({"instance": instance}) if connection.options.json else str(instance)
+    put_name(f"{line}\n", str(instance))
     return Result(0)
 
 
@@ -106,12 +110,22 @@ async def _status(connection: Connection) -> Result:
     return Result(0)
 
 
+async def _ended_within(connection: Connection, instance: UUID, seconds: float | None) -> Status:
+    """How it is then, ended or not."""
+    with trio.move_on_after(math.inf if seconds is None else seconds):
+        return await connection.bus.wait(instance)
+    return await connection.bus.status(instance)
+
+
 async def _wait(connection: Connection) -> Result:
     instance = await connection.instance(connection.options.arguments[0])
-    status = await connection.bus.wait(instance)
+    status = await _ended_within(connection, instance, connection.options.timeout)
+    if not status.cause:
+        waited = written(connection.options.timeout, "seconds")
+        return failed("", "timeout", f"The instance has not ended within {waited}.")._replace(code=TIMED_OUT)
     result = ended(str(instance), status, {})
     if connection.options.json:
-        sys.stderr.write(result_json("", connection.target.shown, result, status, instance) + "\n")
+        tell(result_json("", connection.target.shown, result, status, instance) + "\n")
         return Result(result.code)  # the line is in it
     return result
 

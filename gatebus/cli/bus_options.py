@@ -22,6 +22,7 @@ from gatebus.cli.live_options import (
     add_life,
     life_of_program,
     live_options,
+    time_of,
 )
 from gatebus.cli.options import Copied, command_parser, directory, flag, limit, range_of
 from gatebus.faults import UsageError
@@ -69,6 +70,7 @@ class BusOptions:
     default: bool = False
     forget: bool = False
     live: LiveOptions = NO_LIVE_OPTIONS
+    timeout: float | None = None
 
 
 def _add_open(parser: argparse.ArgumentParser) -> None:
@@ -83,6 +85,12 @@ def _add_out(parser: argparse.ArgumentParser) -> None:
 def _add_since(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--since", type=int, metavar="N", help="begin with those after number N, if they are remembered"
+    )
+
+
+def _add_timeout(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--timeout", metavar="TIME", help="wait no longer; exit code 124 then, and the instance goes on; 0: only look"
     )
 
 
@@ -141,7 +149,11 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "ps": Command("", "List your instances."),
         "status": Command("INSTANCE ...", "Say how instances are.", (1, 100), INSTANCE_NOTES),
         "wait": Command(
-            "INSTANCE", "Wait for the end of an instance; the exit code is the program's.", (1, 1), INSTANCE_NOTES
+            "[--timeout TIME] INSTANCE",
+            "Wait for the end of an instance; the exit code is the program's.",
+            (1, 1),
+            INSTANCE_NOTES,
+            add=(_add_timeout,),
         ),
         "kill": Command("INSTANCE ...", "Kill instances.", (1, 100), INSTANCE_NOTES),
         "rm": Command("INSTANCE ...", "Forget instances that have ended.", (1, 100), INSTANCE_NOTES),
@@ -186,9 +198,12 @@ _ELSEWHERE = frozenset({"--host", "--key"})
 
 def bus_parser(name: str) -> argparse.ArgumentParser:
     command = COMMANDS[name]
-    parser = command_parser(name, command.help, "\n".join(filter(None, (command.notes, BUS_NOTES))))
+    of_hosts = name != "login"  # whose arguments say it
+    notes = (command.notes, BUS_NOTES if of_hosts else "")
+    parser = command_parser(name, command.help, "\n".join(filter(None, notes)))
     parser.usage = f"gatebus {name} [OPTION ...] {command.takes.removeprefix('[OPTION ...] ')}".rstrip()
-    parser.add_argument("--host", metavar="HOST", help="a name or an address")
+    if of_hosts:
+        parser.add_argument("--host", metavar="HOST", help="a name or an address")
     parser.add_argument("--key", metavar="FILE", help="your key; `agent`: your ssh-agent's; `anonymous`: none")
     parser.add_argument("--json", action="store_true", help=_json_help(name))
     for add in command.add:
@@ -241,7 +256,7 @@ def bus_options(name: str, arguments: Sequence[str]) -> BusOptions:
         raise UsageError("--ipfs goes to no host: leave out --host, --key, --tag, --loose and --json.")
     return BusOptions(
         name,
-        given.host,
+        getattr(given, "host", None),
         given.key,
         given.json,
         rest,
@@ -255,6 +270,7 @@ def bus_options(name: str, arguments: Sequence[str]) -> BusOptions:
         getattr(given, "default", False),
         getattr(given, "forget", False),
         live_options(given),
+        None if getattr(given, "timeout", None) is None else time_of("--timeout", given.timeout),
     )
 
 

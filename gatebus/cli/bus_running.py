@@ -9,7 +9,6 @@ the stream: the program of a call ends then, that of an instance goes on.
 """
 
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from gatebus.cli.connecting_host import Connection, FileFault, about_file, ready
 from gatebus.cli.ending import Ending
 from gatebus.cli.groundwork import open_missing_descriptors
 from gatebus.cli.hostbookfile import target
+from gatebus.cli.saying import tell
 from gatebus.cli.surroundings import write_out
 from gatebus.cli.terminal import Sink, Source
 from gatebus.cli.wording import BY_SIGNAL, Result
@@ -107,8 +107,8 @@ def _whole(options: BusOptions, talk: Conversation, prepare: Callable[[], None],
         usage = usage_lines(talk.outcome.usage)
     line = result_json(talk.file, host, result, talk.outcome, talk.instance) if options.json else result.line
     text = "\n".join(filter(None, (*talk.notes, usage, line)))
-    if text and sys.stderr is not None:
-        sys.stderr.write(text + "\n")
+    if text:
+        tell(text + "\n")
     return result.code
 
 

@@ -22,6 +22,7 @@ from gatebus.cli.busprogram import Order
 from gatebus.cli.ending import alone
 from gatebus.cli.hostbook import Target
 from gatebus.cli.naming import INSTANCES, MODULES, SNAPSHOTS, Named, meant, none_is_meant
+from gatebus.cli.saying import tell
 from gatebus.cli.signing import signer
 from gatebus.cli.surroundings import FileNotFound
 from gatebus.cli.wording import Result, failed, not_found
@@ -134,8 +135,7 @@ def known_hosts() -> Path:
 
 
 def note(line: str) -> None:
-    if sys.stderr is not None:
-        sys.stderr.write(f"gatebus: {line}\n")
+    tell(f"gatebus: {line}\n")
 
 
 def with_host(options: BusOptions, chosen: Target, work: Callable[[Connection], Awaitable[T]]) -> T:
@@ -250,11 +250,9 @@ class Bar:
             width = _WIDTH
         line = progress_line(self.name, done, size, width)
         if line != self.last:
-            sys.stderr.write(f"\r{line}")
-            sys.stderr.flush()
+            tell(f"\r{line}")
             self.last = line
 
     def clear(self) -> None:
         if self.last:
-            sys.stderr.write(f"\r{' ' * len(self.last)}\r")
-            sys.stderr.flush()
+            tell(f"\r{' ' * len(self.last)}\r")

@@ -7,7 +7,6 @@ started in differ.
 """
 
 import platform
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast
@@ -17,7 +16,7 @@ import trio
 from gatebus.cli.diagnosis import BackendState, Diagnosis, InterpreterState, as_json, lines
 from gatebus.cli.groundwork import see_children_end
 from gatebus.cli.options import DoctorOptions
-from gatebus.cli.saying import put
+from gatebus.cli.saying import put, tell
 from gatebus.cli.surroundings import module_path, read_interpreters
 from gatebus.faults import UsageError
 from sandbox.box import open_sandbox
@@ -39,7 +38,7 @@ def doctor(options: DoctorOptions) -> int:
     try:
         table = read_interpreters(None)
     except UsageError as fault:
-        sys.stderr.write(f"gatebus: {fault.text}\n")
+        tell(f"gatebus: {fault.text}\n")
         table = {}
     interpreters = (InterpreterState(each, module_path(line).is_file(), line.make) for each, line in table.items())
     diagnosis = Diagnosis(

@@ -8,7 +8,6 @@ neither, and it would not know why. What lost: leaving them out silently with a 
 """
 
 import os
-import sys
 from functools import partial
 
 import trio
@@ -16,7 +15,7 @@ import trio
 from gatebus.cli.groundwork import SETTINGS
 from gatebus.cli.keptservices import kept_untrusted
 from gatebus.cli.options import ExportOptions
-from gatebus.cli.saying import put_bytes
+from gatebus.cli.saying import put_bytes, tell
 from gatebus.cli.statecommand import check_module, read_state, say, suspended_untrusted, write_whole
 from gatebus.cli.surroundings import STDIN
 from gatebus.cli.wording import failed, state_refused
@@ -60,7 +59,7 @@ def export(options: ExportOptions) -> int:
     state = look_untrusted(stored.state)
     name = "the module" if options.out == STDIN and state.frames else os.path.basename(options.out)
     said = how_it_goes_on(name, state.entry, len(state.frames))
-    sys.stderr.write(f"gatebus: exported; {said}\n")
+    tell(f"gatebus: exported; {said}\n")
     return 0
 
 

@@ -3,10 +3,9 @@
 In:  options, the host's data directory. Out: lines or JSON on stdout; an exit code. Nothing is deleted.
 """
 
-import sys
 from pathlib import Path
 
-from gatebus.cli.saying import put
+from gatebus.cli.saying import put, tell
 from gatebus.cli.serve_options import FsckOptions
 from gatebus.faults import GatebusError, UsageError
 from gatebus.snapshots.checking import check_host
@@ -22,7 +21,7 @@ def fsck(options: FsckOptions) -> int:
     try:
         report = check_host(data, repair=options.repair)
     except GatebusError as fault:
-        sys.stderr.write(f"gatebus: {fault.text}\n")
+        tell(f"gatebus: {fault.text}\n")
         return _OURS
     put(report.as_json() if options.json else report.lines())
     return 0 if report.ok else _WRONG

@@ -18,7 +18,7 @@ import trio
 
 from gatebus.cli.ending import Ending
 from gatebus.cli.ipfs_options import IpfsOptions
-from gatebus.cli.saying import put, put_bytes
+from gatebus.cli.saying import put, put_bytes, tell
 from gatebus.cli.wording import BY_SIGNAL, progress_text
 from gatebus.faults import NoContent, UsageError
 from gatebus.snapshots.takenforfile import read_as_file
@@ -136,7 +136,7 @@ def chosen(given: Sequence[str] | None) -> list[Source]:
 
 
 def _told(text: str) -> None:
-    sys.stderr.write(f"gatebus: {text}\n")
+    tell(f"gatebus: {text}\n")
 
 
 @contextmanager
@@ -160,8 +160,7 @@ def line() -> Iterator[Callable[[str], None]]:
 
 def _draw(line: str) -> None:
     """Over what stands there."""
-    sys.stderr.write(f"\r\x1b[K{line}")
-    sys.stderr.flush()
+    tell(f"\r\x1b[K{line}")
 
 
 def _say(text: str) -> None:

@@ -6,11 +6,10 @@ In:  options, two files. Out: fingerprints and public lines on stdout; the exit 
 import getpass
 import json
 import socket
-import sys
 from pathlib import Path
 
 from gatebus.cli.hostfile import IDENTITY
-from gatebus.cli.saying import put
+from gatebus.cli.saying import put, tell
 from gatebus.cli.serve_options import KeyOptions
 from gatebus.faults import UsageError
 from gatebus.host.identityfile import own_private_key, read_private_key
@@ -28,7 +27,7 @@ def key(options: KeyOptions) -> int:
         host = read_private_key(data / IDENTITY)
         own = own_private_key(path, default_comment()) if options.make else read_private_key(path)
     except UsageError as fault:
-        sys.stderr.write(f"gatebus: {fault.text}\n")
+        tell(f"gatebus: {fault.text}\n")
         return _OURS
     put(_json(host, own) if options.json else _lines(host, own))
     return 0

@@ -16,7 +16,7 @@ from gatebus.cli.bus_wording import as_json, status_map
 from gatebus.cli.busprogram import read_order
 from gatebus.cli.connecting_host import Bar, Connection, about_file, ready
 from gatebus.cli.live_wording import difference_lines, failed_copy, shown_lines, snapshots_table
-from gatebus.cli.saying import put, put_bytes
+from gatebus.cli.saying import put, put_bytes, put_name
 from gatebus.cli.surroundings import check_plain
 from gatebus.cli.wording import Result, failed
 from gatebus.client import Status, file_source
@@ -34,6 +34,11 @@ def _say(connection: Connection, value: object, line: str) -> Result:
     text = as_json(value) if connection.options.json else line
     if text:
         put(f"{text}\n")
+    return Result(0)
+
+
+def _made(connection: Connection, value: object, name: str) -> Result:
+    put_name(f"{as_json(value) if connection.options.json else name}\n", name)
     return Result(0)
 
 
@@ -57,7 +62,7 @@ async def _snapshot(connection: Connection) -> Result:
     if options.ipfs:
         return await _snapshot_by_content(connection)
     taken = await connection.bus.snapshot(await connection.instance(options.arguments[0]), options.tags)
-    return _say(connection, taken, taken.snapshot.hex())
+    return _made(connection, taken, taken.snapshot.hex())
 
 
 async def _snapshot_by_content(connection: Connection) -> Result:
@@ -69,7 +74,7 @@ async def _snapshot_by_content(connection: Connection) -> Result:
     with Spool() as spool:
         await connection.bus.export(taken.snapshot, spool.add)
         cid, trouble = await save_by_content(place, spool.view())
-    result = _say(connection, {**asdict(taken), "cid": cid}, cid)
+    result = _made(connection, {**asdict(taken), "cid": cid}, cid)
     if not trouble:
         return result
     return failed("", "no-content", trouble)
@@ -79,7 +84,7 @@ async def _restore(connection: Connection) -> Result:
     options = connection.options
     name = await _named(connection, options.arguments[0])
     instance = await connection.bus.restore(name, tags=options.tags, limits=options.live.limits)
-    return _say(connection, {"instance": instance}, str(instance))
+    return _made(connection, {"instance": instance}, str(instance))
 
 
 async def _named(connection: Connection, typed: str) -> bytes:
@@ -100,7 +105,7 @@ async def _clone(connection: Connection) -> Result:
     refused = [each for each in copies if not isinstance(each, Status)]
     for each in copies:
         if isinstance(each, Status):
-            _say(connection, status_map(each), str(each.instance))
+            _made(connection, status_map(each), str(each.instance))
     return failed_copy(refused, len(copies)) if refused else Result(0)
 
 
@@ -179,7 +184,7 @@ async def _import(connection: Connection) -> Result:
         finally:
             if bar:
                 bar.clear()
-    return _say(connection, found, found.snapshot.hex())
+    return _made(connection, found, found.snapshot.hex())
 
 
 async def _warm(connection: Connection) -> Result:
@@ -188,7 +193,7 @@ async def _warm(connection: Connection) -> Result:
     with about_file(program.module):
         order = read_order(connection.options)
     name = await connection.bus.warm(await ready(connection, order))
-    return _say(connection, {"snapshot": name}, name.hex())
+    return _made(connection, {"snapshot": name}, name.hex())
 
 
 WORK: Mapping[str, Work] = MappingProxyType(

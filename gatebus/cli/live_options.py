@@ -90,7 +90,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
 
 
 def add_call_life(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--warm", action="store_true", help="begin where `gatebus warm` of the same stopped")
+    parser.add_argument("--warm", action="store_true", help="begin where `gatebus warm` stopped the same program")
 
 
 def add_life(parser: argparse.ArgumentParser) -> None:
@@ -187,7 +187,7 @@ def live_options(given: argparse.Namespace) -> LiveOptions:
         getattr(given, "park", False),
         getattr(given, "function", None),
         _number("-n", getattr(given, "count", "1"), _COPIES),
-        None if getattr(given, "every", None) is None else _time("--every", given.every),
+        None if getattr(given, "every", None) is None else time_of("--every", given.every),
         _number("--last", getattr(given, "last", "1"), None),
         getattr(given, "form", "file"),
         getattr(given, "out", None) if hasattr(given, "form") else None,
@@ -218,7 +218,7 @@ def _policy(given: argparse.Namespace) -> dict[str, str | float]:
         policy["wake"] = given.wake
     for name in _TIMES:
         if (text := getattr(given, name, None)) is not None:
-            policy[name] = _time(flag(name), text)
+            policy[name] = time_of(flag(name), text)
     if (last := getattr(given, "keep_last", None)) is not None:
         policy["keep_last"] = _number("--keep-last", last, None)
     if "keep_last" in policy and "keep_every" not in policy:
@@ -233,7 +233,7 @@ def _limits(given: argparse.Namespace) -> Mapping[str, float | None]:
     return MappingProxyType({name: limit(name, text) for name, text in asked.items() if isinstance(text, str)})
 
 
-def _time(name: str, text: str) -> float:
+def time_of(name: str, text: str) -> float:
     if text == "0":
         return 0.0
     try:

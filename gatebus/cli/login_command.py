@@ -16,7 +16,7 @@ from gatebus.cli.connecting_host import known_hosts, note, told
 from gatebus.cli.hostbook import ANONYMOUS, HostBook, KnownHost, Target, check_name, is_name, unknown_host
 from gatebus.cli.hostbookfile import read_book, write_book
 from gatebus.cli.key_command import default_comment
-from gatebus.cli.saying import put
+from gatebus.cli.saying import put, tell
 from gatebus.cli.signing import is_agent, signer
 from gatebus.client import KnownHostsFile, Manner, NotTrusted, connect
 from gatebus.client.knownhosts import changed_text
@@ -46,7 +46,7 @@ def login(options: BusOptions) -> int:
     except Exception as raised:
         result = told("", raised, unknown_key="")
         line = _line_for_owner(options) if result.error == "not-authorized" else ""
-        sys.stderr.write(f"{result.line}{line}\n")
+        tell(f"{result.line}{line}\n")
         return result.code
     return 0
 
@@ -150,8 +150,7 @@ class Meeting:
 def _ask(address: str, shown: str) -> None:
     if not (os.isatty(0) and os.isatty(2)):
         raise NotTrusted(f"The host's key is {shown}. Compare it with `gatebus key` there, and name it: --host-key.")
-    sys.stderr.write(f"The key of {address} is {shown}.\nIs it what `gatebus key` shows there? [y/N] ")
-    sys.stderr.flush()
+    tell(f"The key of {address} is {shown}.\nIs it what `gatebus key` shows there? [y/N] ")
     if sys.stdin.readline().strip().lower() not in _YES:
         raise NotTrusted("Nothing was remembered.")
 

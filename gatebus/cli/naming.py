@@ -52,6 +52,8 @@ def meant(typed: str, kind: Kind, there: Iterable[Named]) -> str | None:
 
 
 def none_is_meant(typed: str, kind: Kind) -> str:
+    if not typed.strip():
+        return f"An empty text names none of your {kind.many}. `{kind.lists}` lists them."
     return f"None of your {kind.many} begins with {typed[:_TYPED]}, or has it as a tag. `{kind.lists}` lists them."
 
 

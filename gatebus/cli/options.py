@@ -13,6 +13,7 @@ from dataclasses import fields, replace
 from itertools import pairwise
 from typing import Any, NamedTuple, NoReturn, cast
 
+from gatebus.cli.saying import put
 from gatebus.faults import UsageError
 from sandbox.errors import BadSetup
 from sandbox.limits import Limits, Range, parse, parse_time, written
@@ -85,8 +86,8 @@ EXPORT_NOTES = """In the module are its memory, variables and frames. Files, wha
 outside of it: they are in the section `gatebus.state`, which other runtimes leave alone. `gatebus run OUT` goes on by
 that section, exactly as `gatebus run --resume` does, or refuses it; with --ignore-state it leaves it alone, too.
 A script (.js) is a file of the program that runs it: its state needs --leave-behind always.
-Of a snapshot at a host: whatever is no file here, or with --host, --key or --form. --form file is for any host, state
-for `gatebus run --resume`, wasm for any runtime; `--out -` is stdout there."""
+Of a snapshot at a host: gatebus export [--form FORM] --out FILE SNAPSHOT (whatever is no file here, or with --host,
+--key or --form): form file is for any host, state for `gatebus run --resume`, wasm for any runtime; `-` is stdout."""
 
 
 class ExportOptions(NamedTuple):
@@ -101,6 +102,10 @@ class DoctorOptions(NamedTuple):
 
 
 class _Parser(argparse.ArgumentParser):
+    def print_help(self, file: object = None) -> None:
+        """`--help > FILE` on a full disk is told as any other output is. Raises UsageError, BrokenPipeError."""
+        put(self.format_help())
+
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message[:1].upper()}{message[1:]}. `{self.prog} --help` shows how it is written.")
 

@@ -11,7 +11,6 @@ any other program.
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Literal, cast
@@ -24,6 +23,7 @@ from gatebus.cli.ending import alone
 from gatebus.cli.groundwork import SETTINGS
 from gatebus.cli.options import RunOptions, environment, with_defaults
 from gatebus.cli.runplan import Plan, check_entry
+from gatebus.cli.saying import tell
 from gatebus.cli.surroundings import (
     FileNotFound,
     check_directories,
@@ -228,5 +228,5 @@ def _tell(options: RunOptions, result: Result, notes: list[str]) -> None:
     usage = usage_lines(result.outcome.usage, options.limits) if result.outcome and options.usage else ""
     line = result_json(options.file, options.backend, result) if options.json else result.line
     text = "\n".join(filter(None, (*notes, usage, line)))
-    if text and sys.stderr is not None:  # closed by whoever started us
-        sys.stderr.write(text + "\n")
+    if text:
+        tell(text + "\n")

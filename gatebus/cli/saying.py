@@ -1,13 +1,14 @@
-"""What a command says on stdout; a wire.
+"""What a command says on stdout and stderr; a wire.
 
 In:  text of ours for a person or a script. Out: the text, at once, or the person's own fault: a full disk behind `>`.
 Where stdout is closed nobody wants to hear it, and the command's work counts. A reader that has gone ends the command
-as it ends any other (BrokenPipeError, `gatebus --help | head -1`).
+as it ends any other (BrokenPipeError, `gatebus --help | head -1`). On stderr a command says what went wrong, or what
+it cost: where even that cannot be written there is nobody to tell, and the exit code stays what it is.
 """
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from gatebus.faults import UsageError
 
@@ -26,6 +27,22 @@ def put_bytes(data: bytes) -> None:
         with _written():
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
+
+
+def put_name(text: str, name: str) -> None:
+    """Of what was made just now: nobody would know what it is called. Raises UsageError, BrokenPipeError."""
+    try:
+        put(text)
+    except UsageError as fault:
+        raise UsageError(f"{fault.text} What was made is {name}.") from None
+
+
+def tell(text: str) -> None:
+    """Raises nothing."""
+    if sys.stderr is not None:
+        with suppress(OSError):
+            sys.stderr.write(text)
+            sys.stderr.flush()
 
 
 @contextmanager

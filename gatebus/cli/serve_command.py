@@ -10,7 +10,6 @@ opens, so that a Ctrl-C during the start leaves nothing behind. The first signal
 from __future__ import annotations
 
 import signal
-import sys
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +19,7 @@ import trio
 
 from gatebus.cli.ending import alone
 from gatebus.cli.hostfile import IDENTITY, read_host_config
-from gatebus.cli.saying import put
+from gatebus.cli.saying import put, tell
 from gatebus.cli.surroundings import module_path, read_interpreters
 from gatebus.faults import GatebusError
 from gatebus.host.configtext import config_text
@@ -87,8 +86,7 @@ def serve(options: ServeOptions) -> int:
 def _told(fault: Exception) -> int:
     if not isinstance(fault, GatebusError | SandboxError):
         raise fault
-    if sys.stderr is not None:
-        sys.stderr.write(f"gatebus: {fault.text}\n")
+    tell(f"gatebus: {fault.text}\n")
     return _OURS
 
 

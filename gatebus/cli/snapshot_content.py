@@ -9,7 +9,6 @@ the person's gateways and nodes are asked, not its own.
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from contextlib import contextmanager
 from functools import partial
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import trio
 
 from gatebus.cli.ipfs_command import chosen, give, open_store, progress, told_in_full
+from gatebus.cli.saying import tell
 from gatebus.faults import NoContent
 from gatebus.snapshots.contentblocks import check_root_untrusted, from_blocks_untrusted
 from gatebus.snapshots.fileblocks import blocks_of_file_untrusted
@@ -115,5 +115,4 @@ def _joined(store: BlockStore, root: Cid, spool: Spool) -> None:
 
 
 def _told(text: str) -> None:
-    if sys.stderr is not None:
-        sys.stderr.write(f"gatebus: {text}\n")
+    tell(f"gatebus: {text}\n")

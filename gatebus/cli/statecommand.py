@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import stat
-import sys
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, BinaryIO
@@ -20,7 +19,7 @@ from gatebus.cli.guesses import begins_as_module_untrusted, module_for_state
 from gatebus.cli.keptservices import kept_untrusted
 from gatebus.cli.moduleshown import look_at, module_described, module_lines
 from gatebus.cli.options import ShowOptions
-from gatebus.cli.saying import put
+from gatebus.cli.saying import put, tell
 from gatebus.cli.surroundings import STDIN, check_plain, module_from, opened
 from gatebus.cli.wording import Result, failed, refused, state_refused
 from gatebus.faults import UsageError
@@ -176,7 +175,7 @@ def _module_told(file: str, wasm: bytes) -> tuple[dict[str, Any], str]:
 
 
 def say(result: Result) -> int:
-    sys.stderr.write(result.line + "\n")
+    tell(result.line + "\n")
     return result.code
 
 

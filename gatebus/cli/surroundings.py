@@ -8,7 +8,8 @@ directories become a Tree.
 
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -200,11 +201,26 @@ def check_out(name: str) -> None:
         raise UsageError("--out needs a directory: --out DIR.")
     if os.path.lexists(name) and not (os.path.isdir(name) and not os.listdir(name)):
         raise UsageError(f"--out {name}: it is there already. Name a new or an empty directory.")
-    there = os.path.abspath(name)
+    there, missing = os.path.abspath(name), []
     while not os.path.lexists(there):
+        missing.append(there)
         there = os.path.dirname(there)
-    if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):
-        raise UsageError(_CANNOT_BE_MADE.format(name=name))
+    _try_to_make(name, missing[::-1] or [os.path.join(there, f".{os.urandom(8).hex()}.unfinished")])
+
+
+def _try_to_make(name: str, directories: Sequence[str]) -> None:
+    """And away with them again: permissions alone do not tell (/proc, a disk without room, a name that is too long)."""
+    made: list[str] = []
+    try:
+        for each in directories:
+            os.mkdir(each)
+            made.append(each)
+    except OSError:
+        raise UsageError(_CANNOT_BE_MADE.format(name=name)) from None
+    finally:
+        for each in reversed(made):
+            with suppress(OSError):
+                os.rmdir(each)
 
 
 _CANNOT_BE_MADE = "--out {name}: it cannot be made, or not be written to. Name another directory."

@@ -15,7 +15,7 @@ from sandbox.limits import STACK_LARGE, Limits, written
 from sandbox.outcome import Cause, Outcome, State, Usage
 
 # As timeout(1) has it: its time was over, and it had not ended.
-SUSPENDED = 124
+SUSPENDED = TIMED_OUT = 124
 OURS, KILLED, NOT_FOUND = 125, 126, 127
 # As shells count a command that a signal ended; nothing is said about it, like there.
 BY_SIGNAL = 128

@@ -23,7 +23,7 @@ OPERATIONS: Mapping[str, str] = MappingProxyType(
         "upload": "send a module",
         "download": "get a file of a result, or a module",
         "pin": "keep a module",
-        "unpin": "no longer keep a module",
+        "unpin": "let go of a module",
         "modules": "list modules",
         "list": "list instances",
         "status": "ask how an instance is",

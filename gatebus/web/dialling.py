@@ -7,6 +7,7 @@ answer of whoever listens there is untrusted: 64 KiB at most, DIAL_SECONDS in al
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import ssl
 from contextlib import asynccontextmanager
@@ -160,10 +161,18 @@ def _close(transport: Transport | None) -> None:
         transport.close()
 
 
+def _own_authorities() -> str:
+    """OpenSSL passes over a file that is not there without a word."""
+    named = os.environ.get("SSL_CERT_FILE")
+    if named and not os.path.isfile(named):
+        return "SSL_CERT_FILE names no file: no such file or directory."
+    return "One of your own is trusted by SSL_CERT_FILE=FILE."
+
+
 def _why(error: OSError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         why = f"The host's certificate is not to be trusted: {error.verify_message}."
-        return f"{why} One of your own is trusted by SSL_CERT_FILE=FILE."
+        return f"{why} {_own_authorities()}"
     if isinstance(error, ssl.SSLError):
         return "TLS with the host failed: is it a TLS port?"
     if isinstance(error, socket.gaierror):

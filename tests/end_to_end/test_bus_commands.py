@@ -124,6 +124,14 @@ def test_a_launched_program_is_talked_to_and_its_end_is_its_own(world: World, in
     assert "result     7" in world.says("status", instance)
 
 
+def test_whoever_waits_no_longer_than_a_while_is_told_that_it_has_not_ended(world: World, instance: str) -> None:
+    told = "The instance has not ended within"
+    assert world.fails("wait", "--timeout", "50ms", instance, code=124) == f"gatebus: {told} 0.05s."
+    assert json.loads(world.fails("wait", "--json", "--timeout", "50ms", instance, code=124))["error"] == "timeout"
+    assert world.says("kill", instance) == ""
+    assert world.run("wait", "--timeout", "0", instance).returncode == 126
+
+
 def test_an_instance_is_killed_and_forgotten(world: World, instance: str) -> None:
     assert world.fails("rm", instance) == "gatebus: The instance runs. Kill it first."
     assert world.says("kill", instance) == ""
@@ -317,6 +325,8 @@ def test_a_large_upload_has_a_bar_at_a_terminal_and_none_in_a_pipe(world: World,
             "There is no such instance, or it is not yours.",
             125,
         ),
+        (("status", ""), "An empty text names none of your instances. `gatebus ps` lists them.", 125),
+        (("call", "--out", "/proc/x", str(HELLO)), "--out /proc/x: it cannot be made, or not be written to.", 125),
         (
             ("pin", "abc"),
             "None of your modules begins with abc, or has it as a tag. `gatebus modules` lists them.",
@@ -359,6 +369,30 @@ def test_a_fault_is_json_where_json_was_asked_for(world: World) -> None:
     assert (done.returncode, done.stdout, told["exit"], told["error"]) == (125, b"", 125, "usage")
     assert told["text"] == "The host ws://127.0.0.1:1 cannot be reached: Nobody listens there."
     assert told["host"] == "ws://127.0.0.1:1"
+
+
+def shell(world: World, line: str) -> subprocess.CompletedProcess[str]:
+    """`gatebus` in the line is the command."""
+    line = line.replace("gatebus ", f"{sys.executable} -m gatebus ")
+    ours = surroundings(world.home)
+    return subprocess.run(line, shell=True, env=ours, capture_output=True, text=True, check=False, timeout=PATIENCE)
+
+
+def test_a_full_disk_behind_stdout_is_told_with_the_name_of_what_was_made(world: World) -> None:
+    done = shell(world, f"gatebus launch {HELLO} >/dev/full")
+    told = r"gatebus: The output cannot be written: No space left on device\. What was made is ([0-9a-f-]{36})\.\n"
+    found = re.fullmatch(told, done.stderr)
+    assert (done.returncode, found is not None) == (125, True), done
+    assert world.run("wait", found[1] if found else "").returncode == 0
+
+
+def test_the_exit_code_is_the_programs_where_stderr_takes_nothing(world: World) -> None:
+    done = shell(world, f"echo hello | gatebus call --json --usage {world.cat} 2>/dev/full")
+    assert (done.returncode, done.stdout, done.stderr) == (7, "hello\n", "")
+    done = shell(
+        world, f"gatebus call nothing.wasm 2>/dev/full; echo $?; gatebus call --memory 1TiB {HELLO} 2>/dev/full"
+    )
+    assert (done.stdout, done.returncode) == ("127\n", 125)
 
 
 def test_a_line_that_was_not_understood_is_json_of_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:

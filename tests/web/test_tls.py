@@ -26,6 +26,7 @@ from gatebus.web.tlstransport import TlsTransport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from trio.testing import MockClock
 
@@ -81,6 +82,16 @@ async def test_messages_go_both_ways(server_side: ssl.SSLContext, client_side: s
 async def test_a_certificate_of_nobody_we_trust_is_refused(server_side: ssl.SSLContext) -> None:
     async with serving(Front(echo), server_side) as address:
         with pytest.raises(CannotConnect, match=r"certificate is not to be trusted: .*SSL_CERT_FILE=FILE\."):
+            async with dial(address):
+                pass
+
+
+async def test_a_file_of_certificates_that_is_not_there_is_told(
+    server_side: ssl.SSLContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    async with serving(Front(echo), server_side) as address:
+        with pytest.raises(CannotConnect, match=r" SSL_CERT_FILE names no file: no such file or directory\.$"):
             async with dial(address):
                 pass
 

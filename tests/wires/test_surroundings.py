@@ -188,6 +188,12 @@ def test_where_nothing_can_be_written_is_told_before_the_program_runs(
         check_out(str(file / "below"))
     with pytest.raises(UsageError, match="--out needs a directory"):
         check_out("")
+    assert os.listdir(tmp_path) == ["file"]  # nothing of the trying stays
+
+    def refuse(_path: str) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "mkdir", refuse)
     monkeypatch.setattr(os, "access", lambda _path, _mode: False)
     with pytest.raises(UsageError, match="Name another directory"):
         check_out(str(tmp_path / "new"))

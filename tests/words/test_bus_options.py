@@ -111,6 +111,8 @@ def test_options_and_arguments_of_the_others_stand_in_any_order() -> None:
         "push", None, None, False, ("f",), tags=("t",), loose=True
     )
     assert bus_options("events", ["--since", "7"]).since == 7
+    assert bus_options("wait", ["a", "--timeout", "2m"]).timeout == 120
+    assert (bus_options("wait", ["--timeout", "0", "a"]).timeout, bus_options("wait", ["a"]).timeout) == (0, None)
     assert bus_options("login", ["n", "a", "--host-key", "SHA256:x", "--default", "--key", "anonymous"]) == BusOptions(
         "login", None, "anonymous", False, ("n", "a"), host_key="SHA256:x", default=True
     )
@@ -121,8 +123,9 @@ def test_options_and_arguments_of_the_others_stand_in_any_order() -> None:
 def test_every_command_names_a_host_a_key_and_json(name: str) -> None:
     least = ["x"] * max(1, COMMANDS[name].count[0]) if COMMANDS[name].program or COMMANDS[name].count[0] else []
     needed = {"keep": ["--every", "1s"], "export": ["--out", "f"]}.get(name, [])
-    given = bus_options(name, ["--host", "h", "--key", "k", "--json", *needed, *least])
-    assert (given.command, given.host, given.key, given.json) == (name, "h", "k", True)
+    host = [] if name == "login" else ["--host", "h"]  # whose argument it is
+    given = bus_options(name, [*host, "--key", "k", "--json", *needed, *least])
+    assert (given.command, given.host, given.key, given.json) == (name, None if name == "login" else "h", "k", True)
     assert len(COMMANDS[name].help) > 10
     assert bus_parser(name).format_help().startswith(f"usage: gatebus {name} [OPTION ...]")
 
@@ -144,6 +147,8 @@ def test_every_command_names_a_host_a_key_and_json(name: str) -> None:
             ("events", "--since", "x"),
             "Argument --since: invalid int value: 'x'. `gatebus events --help` shows how it is written.",
         ),
+        (("login", "--host", "h"), "Unrecognized arguments: --host. `gatebus login --help` shows how it is written."),
+        (("wait", "--timeout", "soon", "a"), "--timeout soon: A time is written like 500ms, 1s, 2m or 1h."),
         (("ps", "--hots"), "Unrecognized arguments: --hots. `gatebus ps --help` shows how it is written."),
         (("call", "--memory", "1", "m"), "--memory 1: it must be 64KiB to 4GiB."),
         (("call", "--dir", "::x", "m"), "--dir needs a directory: --dir HOST or --dir HOST::GUEST."),

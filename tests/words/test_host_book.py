@@ -97,7 +97,8 @@ def test_a_name_that_nobody_knows_is_told(typed: str, told: str) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("a = ", "hosts.toml is no TOML: invalid value (at end of document)."),
+        ("a = 1\n\na = 2", "hosts.toml is no TOML: cannot overwrite a value (at the end, line 3)."),
+        ("a = ", "hosts.toml is no TOML: invalid value (at the end, line 1)."),
         ("a = " + "9" * 5_000, "hosts.toml has a number that is too long."),
         ("a = " + "[" * 4_000, "hosts.toml has tables that are nested too deeply."),
         ("host = 1", "hosts.toml has the unknown key `host`. There is default and [hosts.NAME]."),

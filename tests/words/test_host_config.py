@@ -205,7 +205,7 @@ def test_a_wrong_key_is_named_with_its_line_and_the_one_that_is_meant(text: str,
 
 
 def test_a_file_that_is_no_toml_says_where() -> None:
-    assert fault("listen = [\n'a'") == "host.toml: it is no TOML: unclosed array (at end of document)."
+    assert fault("listen = [\n'a'") == "host.toml: it is no TOML: unclosed array (at the end, line 2)."
     assert (
         fault("a b") == "host.toml: it is no TOML: expected '=' after a key in a key/value pair (at line 1, column 3)."
     )
