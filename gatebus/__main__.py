@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from gatebus.cli.saying import put, tell
-from gatebus.faults import UsageError
+from gatebus.faults import HelpAsked, UsageError
 
 HELP = """usage: gatebus COMMAND ...
 
@@ -128,7 +128,7 @@ def _doing(module: str, function: str) -> Callable[..., int]:
 def main(arguments: Sequence[str] | None = None) -> int:
     command, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
-        return _dispatch(command, rest)
+        return _answered(command, rest)
     except UsageError as fault:
         return _refuse(fault, command, rest)
     except KeyboardInterrupt:
@@ -140,6 +140,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         name = type(problem).__name__
         return _say(f"something unforeseen happened ({name}). GATEBUS_DEBUG=1 shows where; please report it.")
+
+
+def _answered(command: str, rest: list[str]) -> int:
+    try:
+        return _dispatch(command, rest)
+    except HelpAsked as asked:
+        put(asked.text)
+        return 0
 
 
 def _dispatch(command: str, rest: list[str]) -> int:

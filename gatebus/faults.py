@@ -47,6 +47,14 @@ class UsageError(GatebusError):
     code = "usage"
 
 
+class HelpAsked(Exception):
+    """`--help` was written; `.text` is what is to be printed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+
 class NoContent(UsageError):
     """The program that a CID names cannot be had; the text says whose fault it is."""
 

@@ -242,7 +242,7 @@ def _add_directories(parser: argparse.ArgumentParser) -> None:
 
 
 def bus_options(name: str, arguments: Sequence[str]) -> BusOptions:
-    """Raises UsageError; SystemExit(0) after --help."""
+    """Raises UsageError; HelpAsked."""
     command = COMMANDS[name]
     parser = bus_parser(name)
     given = parser.parse_args(arguments) if command.program else parser.parse_intermixed_args(arguments)

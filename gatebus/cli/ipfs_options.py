@@ -50,7 +50,7 @@ class IpfsOptions:
 
 
 def ipfs_options(arguments: Sequence[str]) -> IpfsOptions:
-    """Raises UsageError; SystemExit(0) after --help."""
+    """Raises UsageError; HelpAsked."""
     if not arguments:
         raise UsageError("No command is named. `gatebus ipfs --help` lists them.")
     parser = command_parser("ipfs", IPFS_HELP, IPFS_NOTES)

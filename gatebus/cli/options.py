@@ -13,8 +13,7 @@ from dataclasses import fields, replace
 from itertools import pairwise
 from typing import Any, NamedTuple, NoReturn, cast
 
-from gatebus.cli.saying import put
-from gatebus.faults import UsageError
+from gatebus.faults import HelpAsked, UsageError
 from sandbox.errors import BadSetup
 from sandbox.limits import Limits, Range, parse, parse_time, written
 
@@ -102,9 +101,9 @@ class DoctorOptions(NamedTuple):
 
 
 class _Parser(argparse.ArgumentParser):
-    def print_help(self, file: object = None) -> None:
-        """`--help > FILE` on a full disk is told as any other output is. Raises UsageError, BrokenPipeError."""
-        put(self.format_help())
+    def print_help(self, file: object = None) -> NoReturn:
+        """It is printed where all output is: a full disk behind `--help > FILE` is told. Raises HelpAsked."""
+        raise HelpAsked(self.format_help())
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message[:1].upper()}{message[1:]}. `{self.prog} --help` shows how it is written.")
@@ -160,7 +159,7 @@ def command_parser(command: str, text: str, notes: str) -> argparse.ArgumentPars
 
 
 def run_options(arguments: Sequence[str]) -> RunOptions:
-    """Raises UsageError; SystemExit(0) after --help."""
+    """Raises UsageError; HelpAsked."""
     given = _parsed(arguments)
     command = given.command[1:] if given.command[:1] == ["--"] else given.command
     if given.offline and given.source:
@@ -215,7 +214,7 @@ def _time(name: str, text: str) -> float:
 
 
 def show_options(arguments: Sequence[str]) -> ShowOptions:
-    """Raises UsageError; SystemExit(0) after --help."""
+    """Raises UsageError; HelpAsked."""
     parser = command_parser("show", SHOW_HELP, SHOW_NOTES)
     parser.usage = """gatebus show [--json] FILE
        gatebus show [--host HOST] [--key FILE] [--json] SNAPSHOT | INSTANCE"""
@@ -230,7 +229,7 @@ def show_options(arguments: Sequence[str]) -> ShowOptions:
 
 
 def export_options(arguments: Sequence[str]) -> ExportOptions:
-    """Raises UsageError; SystemExit(0) after --help."""
+    """Raises UsageError; HelpAsked."""
     parser = command_parser("export", EXPORT_HELP, EXPORT_NOTES)
     parser.usage = """gatebus export [--leave-behind] [--plain] -o OUT FILE
        gatebus export [--host HOST] [--key FILE] [--form file|state|wasm] [--json] [-o OUT] SNAPSHOT"""
@@ -247,7 +246,7 @@ def export_options(arguments: Sequence[str]) -> ExportOptions:
 
 
 def doctor_options(arguments: Sequence[str]) -> DoctorOptions:
-    """Raises UsageError; SystemExit(0) after --help."""
+    """Raises UsageError; HelpAsked."""
     return DoctorOptions(json=doctor_parser().parse_args(arguments).json)
 
 

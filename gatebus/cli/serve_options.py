@@ -64,14 +64,14 @@ def serve_parser() -> argparse.ArgumentParser:
 
 
 def serve_options(arguments: Sequence[str]) -> ServeOptions:
-    """Raises UsageError; SystemExit(0) after --help."""
+    """Raises UsageError; HelpAsked."""
     given = vars(serve_parser().parse_args(arguments))
     flags = {name: given[name] for name in SETTINGS if given[name] is not None}
     return ServeOptions(given["config"], given["print_config"], flags)
 
 
 def key_options(arguments: Sequence[str]) -> KeyOptions:
-    """Raises UsageError; SystemExit(0) after --help."""
+    """Raises UsageError; HelpAsked."""
     parser = command_parser("key", KEY_HELP, KEY_NOTES)
     parser.add_argument("--make", action="store_true", help="make your own key, if there is none")
     parser.add_argument("--file", metavar="FILE", help="your key")
@@ -89,7 +89,7 @@ class FsckOptions:
 
 
 def fsck_options(arguments: Sequence[str]) -> FsckOptions:
-    """Raises UsageError; SystemExit(0) after --help."""
+    """Raises UsageError; HelpAsked."""
     parser = command_parser("fsck", FSCK_HELP, FSCK_NOTES)
     parser.add_argument(
         "--repair", action="store_true", help="put aside what belongs to nothing, make lost records again"

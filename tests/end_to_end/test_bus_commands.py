@@ -223,18 +223,6 @@ def test_what_is_no_module_is_not_pushed_and_nothing_else_of_that_command_either
     assert len(world.reads("modules")) == before
 
 
-def test_a_module_is_pushed_out_of_whatever_gives_its_bytes_once(world: World, tmp_path: Path) -> None:
-    digest = hashlib.sha256(HELLO.read_bytes()).hexdigest()
-    os.mkfifo(tmp_path / "fifo")
-    writing = subprocess.Popen(["cp", str(HELLO), str(tmp_path / "fifo")])
-    assert world.says("push", "--loose", str(tmp_path / "fifo")) == f"{digest}\n"
-    assert writing.wait(PATIENCE) == 0
-    for name in ("-", "/dev/stdin"):
-        done = world.run("push", "--loose", name, stdin=HELLO.read_bytes())
-        assert (done.returncode, done.stdout) == (0, f"{digest}\n".encode())
-    assert world.fails("push", "-") == "gatebus: -: It is empty. Build its source for wasm32-wasip1."
-
-
 def test_what_one_uses_and_may_is_shown(world: World) -> None:
     table = world.says("usage").splitlines()
     assert table[0].split() == ["WHAT", "USED", "LIMIT"]
@@ -369,30 +357,6 @@ def test_a_fault_is_json_where_json_was_asked_for(world: World) -> None:
     assert (done.returncode, done.stdout, told["exit"], told["error"]) == (125, b"", 125, "usage")
     assert told["text"] == "The host ws://127.0.0.1:1 cannot be reached: Nobody listens there."
     assert told["host"] == "ws://127.0.0.1:1"
-
-
-def shell(world: World, line: str) -> subprocess.CompletedProcess[str]:
-    """`gatebus` in the line is the command."""
-    line = line.replace("gatebus ", f"{sys.executable} -m gatebus ")
-    ours = surroundings(world.home)
-    return subprocess.run(line, shell=True, env=ours, capture_output=True, text=True, check=False, timeout=PATIENCE)
-
-
-def test_a_full_disk_behind_stdout_is_told_with_the_name_of_what_was_made(world: World) -> None:
-    done = shell(world, f"gatebus launch {HELLO} >/dev/full")
-    told = r"gatebus: The output cannot be written: No space left on device\. What was made is ([0-9a-f-]{36})\.\n"
-    found = re.fullmatch(told, done.stderr)
-    assert (done.returncode, found is not None) == (125, True), done
-    assert world.run("wait", found[1] if found else "").returncode == 0
-
-
-def test_the_exit_code_is_the_programs_where_stderr_takes_nothing(world: World) -> None:
-    done = shell(world, f"echo hello | gatebus call --json --usage {world.cat} 2>/dev/full")
-    assert (done.returncode, done.stdout, done.stderr) == (7, "hello\n", "")
-    done = shell(
-        world, f"gatebus call nothing.wasm 2>/dev/full; echo $?; gatebus call --memory 1TiB {HELLO} 2>/dev/full"
-    )
-    assert (done.stdout, done.returncode) == ("127\n", 125)
 
 
 def test_a_line_that_was_not_understood_is_json_of_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
