@@ -178,3 +178,28 @@ fn a_frame_is_shown_in_words() {
     assert_eq!(places, expected.map(|(name, place)| (Some(name.to_owned()), place.to_owned())));
     assert!(program.show_untrusted(&Frame { site: 9, values: vec![] }).is_err());
 }
+
+#[test]
+fn a_frame_without_a_name_is_shown_by_its_first_export_and_by_nothing_else() {
+    let wat = "(module (memory (export \"memory\") 1)
+      (func (loop (br_if 0 (i32.const 1))))
+      (func $named (export \"other\") (loop (br_if 0 (i32.const 1))))
+      (func (export \"_start\") (export \"again\") (call 0) (call 1) (call 2)))";
+    let wasm = wat::parse_str(wat).unwrap();
+    let program = Suspendable::new_untrusted(&wasm).unwrap();
+    let shown = (0..program.table().sites.len() as u32).map(|site| {
+        let values = vec![0; program.table().sites[site as usize].saved.len()];
+        let shown = program.show_untrusted(&Frame { site, values }).unwrap();
+        (shown.function, shown.name, shown.place)
+    });
+    let words = |function, name: Option<&str>, place: &str| (function, name.map(str::to_owned), place.to_owned());
+    let expected = [
+        words(0, None, "runs"),
+        words(1, Some("named"), "runs"),
+        words(2, Some("_start"), "runs"),
+        words(2, Some("_start"), "calls 0"),
+        words(2, Some("_start"), "calls 1 (named)"),
+        words(2, Some("_start"), "calls 2 (_start)"),
+    ];
+    assert_eq!(shown.collect::<Vec<_>>(), expected);
+}
