@@ -93,10 +93,9 @@ def test_a_reader_that_takes_nothing_is_not_waited_for_and_gets_the_rest_when_it
         assert process.stdout is not None
         assert process.stderr is not None
         first, said = process.stdout.read(), process.stderr.read().decode()
-    # A pipe holds 64 KiB; who was stopped before it was full had nothing left to be read.
-    full = len(first) == 64 << 10
-    assert full == (" bytes of its output were not read; they come first when it goes on.\n" in said)
-    assert full or len(first) < 64 << 10
+    # A pipe holds 64 KiB. What a full one did not take is said; before it is full that depends on whose turn it was.
+    assert len(first) <= 64 << 10
+    assert len(first) < 64 << 10 or " bytes of its output were not read; they come first when it goes on.\n" in said
     for _ in range(2):
         gone_on = run(tmp_path, *command("--resume", "it.state"), text=b"\n")
         assert (gone_on.code, gone_on.err) == (7, "")
