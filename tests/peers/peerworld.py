@@ -159,3 +159,13 @@ def connected(neighbourhood: Neighbourhood) -> tuple[Guest, Guest]:
     assert other.connect(one) == 0
     one.read()
     return one, other
+
+
+def members(around: Neighbourhood, *names: str, flags: int = 0) -> list[Guest]:
+    """Of one group, who have heard of each other."""
+    guests = [Guest(around, name) for name in names]
+    for guest in guests:
+        assert guest.join(b"room", flags)[0] == 0
+    for guest in guests:
+        guest.read()
+    return guests

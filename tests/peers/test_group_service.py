@@ -5,7 +5,7 @@ from struct import pack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from peerworld import GROUP, Guest, letter
+from peerworld import GROUP, Guest, letter, members
 
 from gatebus.bounds import (
     GROUP_MEMBERS,
@@ -30,15 +30,6 @@ BY_ITSELF, ENDED = pack("<HH", 0, 0), pack("<HH", 1, 0)
 @pytest.fixture
 def around() -> Neighbourhood:
     return Neighbourhood()
-
-
-def members(around: Neighbourhood, *names: str, flags: int = 0) -> list[Guest]:
-    guests = [Guest(around, name) for name in names]
-    for guest in guests:
-        assert guest.join(b"room", flags)[0] == 0
-    for guest in guests:
-        guest.read()
-    return guests
 
 
 def test_who_watches_is_told_of_those_who_are_there_come_and_go(around: Neighbourhood) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import pack
 
 import pytest
-from peerworld import GROUP, Guest
+from peerworld import GROUP, Guest, members
 
 from gatebus.bounds import GROUPS_JOINED, OUTBOX_BYTES
 from gatebus.faults import Violation
@@ -20,16 +20,6 @@ ENDED = pack("<HH", 1, 0)
 @pytest.fixture
 def around() -> Neighbourhood:
     return Neighbourhood()
-
-
-def members(around: Neighbourhood, *names: str, flags: int = 0) -> list[Guest]:
-    """Of one group, who have heard of each other."""
-    guests = [Guest(around, name) for name in names]
-    for guest in guests:
-        assert guest.join(b"room", flags)[0] == 0
-    for guest in guests:
-        guest.read()
-    return guests
 
 
 def test_saved_and_restored_it_leaves_and_comes_back_as_somebody_else(around: Neighbourhood) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gatebus.bounds import ORIGIN_STREAMS
 from gatebus.host.busstreams import BusStream
 from gatebus.host.lives.lifetable import Life
-from gatebus.host.lives.peerwaking import peer_names
+from gatebus.host.lives.peerwaking import peer_names_untrusted
 from gatebus.host.lives.streamkeeping import input_untrusted
 from gatebus.host.refusals import Refusal
 from gatebus.host.runorders import Order
@@ -67,7 +67,7 @@ def copied(parts: HostParts, order: Order, copy: Copy) -> Instance:
     live.inherited = left.saved
     live.left = replace(left, before=Usage())
     instance.personality = copy.personality
-    live.peers = peer_names(instance, left.services)
+    live.peers = peer_names_untrusted(instance, left.services)
     live.snapshot = left.saved.id
     connect_copy_untrusted(parts, instance, left)
     return instance

@@ -21,7 +21,7 @@ from gatebus.exchange import Exchange
 from gatebus.faults import GatebusError
 from gatebus.host.lives.boards import Boards, prepare_door
 from gatebus.host.lives.lifetable import Life, Step
-from gatebus.host.lives.peerwaking import peer_names
+from gatebus.host.lives.peerwaking import peer_names_untrusted
 from gatebus.host.lives.readycopy import NotReady
 from gatebus.host.lives.remains import Leftover, limits_left, usage_sum
 from gatebus.host.lives.streamkeeping import mark_of, streams_of
@@ -195,7 +195,7 @@ class LifeLoop:
         streams = streams_of(instance)
         live.as_stored = mark_of(streams)
         saved = tuple(exchange.saved)
-        live.peers = peer_names(instance, saved)
+        live.peers = peer_names_untrusted(instance, saved)
         left = Leftover(suspended, saved, exchange.unsent, streams, before, base=live.origin, number=live.stops)
         instance.paused()
         return left

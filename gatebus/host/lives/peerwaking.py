@@ -54,7 +54,7 @@ class PeerWaking:
             known.live.on_io()
 
 
-def peer_names(instance: Instance, services: Iterable[tuple[str, bytes]]) -> Names:
+def peer_names_untrusted(instance: Instance, services: Iterable[tuple[str, bytes]]) -> Names:
     """Group and name of each place that it had, from what its services keep (untrusted). Raises StateRefused."""
     states = {name: service_state_untrusted(saved) for name, saved in services if name in (_GROUP, _INDEX)}
     names = names_untrusted(states.get(_GROUP, b""))
