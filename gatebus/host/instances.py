@@ -83,7 +83,7 @@ class Instance:
         self.image: Image | None = None  # found already, until it is started
         self.live = Live(order.manner) if order.manner.suspendable else None
         self.outcome: Outcome | None = None
-        self.refusal: Map | None = None  # why it never ran
+        self.refusal: Map | None = None  # why it never ran, or could not go on
         self.files: Map | None = None  # what it left, when that was wanted
         self.log_lost = 0
         self.ended_at: float | None = None
@@ -230,7 +230,7 @@ class Instance:
             self.live.over()
             self.door.resolve()
         if self.outcome is None:
-            self.outcome = killed(Cause.KILLED)
+            self.outcome = killed(Cause.KILLED, "" if self.refusal is None else str(self.refusal["text"]))
         if self._why and self.outcome.cause is Cause.KILLED:
             self.outcome = replace(self.outcome, text=self._why)
         callbacks = (*self.on_start, *self.on_end)

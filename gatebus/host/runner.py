@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from gatebus.host.instances import Instance
     from gatebus.host.lives.lifeloop import LifeLoop
     from gatebus.host.runorders import Order
+    from gatebus.host.statuses import Map
     from gatebus.services.service_table import Builtin
     from gatebus.turn import Turn
     from sandbox.box import Sandbox
@@ -89,19 +90,25 @@ class Runner:
         rests = False
         try:
             rests = await self._execute(instance)
-        except SandboxError as fault:
-            instance.refusal = sandbox_error_map(fault)
-        except GatebusError as fault:
-            instance.refusal = error_map(fault.code if isinstance(fault, Refusal) else "internal", fault.text)
-        except Exception as bug:
-            instance.refusal = error_map("internal", "The host failed while it ran this program. Please report it.")
-            self.on_problem(bug)
+        except Exception as fault:
+            instance.refusal = self._refused(fault)
+            if self.loop is not None:
+                await self.loop.failed(instance)
         finally:
             with self._turn:
                 if rests:
                     self.on_rest(instance)
                 else:
                     instance.over(trio.current_time())
+
+    def _refused(self, fault: Exception) -> Map:
+        """What is said of it to whoever waits."""
+        if isinstance(fault, SandboxError):
+            return sandbox_error_map(fault)
+        if isinstance(fault, GatebusError):
+            return error_map(fault.code if isinstance(fault, Refusal) else "internal", fault.text)
+        self.on_problem(fault)
+        return error_map("internal", "The host failed while it ran this program. Please report it.")
 
     async def _execute(self, instance: Instance) -> bool:
         """True: it is not over, it rests in the store."""

@@ -19,6 +19,7 @@ from gatebus.accountbounds import FOLDED_STREAMS
 from gatebus.host.busstreams import BusStream
 from gatebus.host.connections import Verdict
 from gatebus.host.lives.folded import Folded, folded, unfolded
+from gatebus.host.lives.keeping import is_recorded
 from gatebus.host.lives.lifetable import Life, Step
 from gatebus.host.lives.manners import Manner, policy_untrusted
 from gatebus.host.lives.remains import SavedAs, usage_untrusted
@@ -71,6 +72,7 @@ class Folding:
             and instance.order.kept
             and live.halted is None
             and live.snapshot is not None
+            and (live.left is None or is_recorded(instance))
             and not self._parts.lives.keeping.is_writing(instance)
             and all(self._is_free(instance, each) for each in instance.connected())
         )

@@ -21,11 +21,12 @@ import trio
 from gatebus.accountbounds import RECORD_SECONDS
 from gatebus.failpoints import UNWATCHED, Failpoints
 from gatebus.faults import GatebusError
+from gatebus.host.lives.forgetting import forget
 from gatebus.host.lives.lifetable import Life, Step
 from gatebus.host.lives.recordsof import record_of
 from gatebus.host.lives.remains import SavedAs, leftover_untrusted, limits_map, usage_told
 from gatebus.host.refusals import Refusal, as_refusal
-from gatebus.snapshots.savedwords import CHECKPOINT, RUNNING, SNAPSHOT, STORED, SUSPENDED, WARM, Change, Saved
+from gatebus.snapshots.savedwords import CHECKPOINT, RUNNING, SNAPSHOT, STORED, SUSPENDED, Change, Saved
 from sandbox.outcome import Cause
 from sandbox.suspended import Suspended
 
@@ -87,9 +88,11 @@ class Keeping:
         """Stored, and so recorded. Raises GatebusError."""
         live = _live(instance)
         former = live.snapshot if live.snapshot not in live.kept else None
+        lent = left.saved.id is not None and not is_recorded(instance)  # nothing keeps its owner from dropping it
         async with self.alone(instance):
             await self._save_and_record(instance, left)
-        live.left = None
+        if not lent:
+            live.left = None
         if former is not None and former != live.snapshot:
             self._gone.append((instance, former))  # nobody waits for that
             self._something.set()
@@ -203,14 +206,11 @@ class Keeping:
         return leftover_untrusted(suspended, saved.parts, saved.about, SavedAs(snapshot))
 
     async def forget(self, instance: Instance, snapshot: bytes) -> None:
-        """One that nothing goes on from any more. What a person has kept stays; so does what cannot be forgotten."""
-        account = instance.order.principal.account
+        """One that it goes on from no more. What cannot be forgotten stays."""
         try:
-            if (await self.store.line(snapshot, account)).about.get("kind") not in (SNAPSHOT, WARM):
-                await self.store.drop(account, snapshot)
+            await forget(self.store, instance, snapshot)
         except GatebusError as trouble:
-            if trouble.code != "conflict":  # another one goes on from it
-                self.on_trouble(trouble)
+            self.on_trouble(trouble)
 
     # A program whose function has returned, and that may be called again.
 

@@ -113,7 +113,6 @@ class LifeLoop:
             except (SandboxError, GatebusError) as fault:
                 if live.life is Life.RESUMING:
                     return await self._stay(instance, fault)
-                await self.keeping.ended(instance)
                 raise
             if left is None:
                 await self.keeping.ended(instance)
@@ -132,6 +131,11 @@ class LifeLoop:
                 beginning = self._beginning(instance, image, left)._replace(copied=True)
             except (SandboxError, GatebusError) as fault:
                 return await self._stay(instance, fault)
+
+    async def failed(self, instance: Instance) -> None:
+        """It ends because of an error that begin or go_on has raised: on record before anybody is told."""
+        if instance.live is not None and instance.live.life is not Life.ENDED:
+            await self.keeping.ended(instance)
 
     async def _one_life(self, instance: Instance, beginning: Beginning, image: Image) -> Leftover | None:
         """None: it has ended."""
