@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-import pytest
 import trio
 import trio.testing
-from busworld import BusWorld
 from test_policies import ONE, launch, world_of_idlers
 
 from gatebus.accountbounds import RECORD_SECONDS
@@ -19,6 +17,9 @@ from gatebus.host.refusals import disk_full
 from gatebus.snapshots.snapshotstore import SnapshotStore
 
 if TYPE_CHECKING:
+    import pytest
+    from busworld import BusWorld
+
     from gatebus.snapshots.savedwords import Record
 
 
