@@ -164,7 +164,7 @@ async def _read_input(running: Running) -> None:
     """Until the end of stdin, or until the program wants no more of it; why is told where its output is read."""
     source = Source(0)
     try:
-        while data := await source.read(_READ):
+        while data := await source.read(lambda: _READ):
             await running.send(data)
     except BusError:
         return

@@ -12,14 +12,12 @@ command ends.
 import os
 import select
 import stat
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import partial
 
 import trio
 
 from gatebus.services.origin import Stream
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 # One read: a packet's worth. More would only wait in our memory for credit.
 _READ = 65_536
@@ -28,27 +26,36 @@ _PIPE_ATOMIC = 4096
 
 
 class Source:
-    """Reads a descriptor without blocking the event loop."""
+    """Reads a descriptor without blocking the event loop.
+
+    Whoever reads says how much when there is something, and not before: between the wait and the read others have
+    their turn, and what is read then for a program that has stopped meanwhile would be lost. It is left where it is,
+    for whoever reads there next.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._never_waits = _never_waits(descriptor)
 
-    async def read(self, size: int) -> bytes:
-        """b"" at the end, and for a descriptor that is closed."""
+    async def read(self, wanted: Callable[[], int]) -> bytes | None:
+        """b"" at the end, and for a descriptor that is closed. None: nothing is wanted any more; nothing was read."""
         try:
-            return await self._read(min(size, _READ))
+            return await self._read(wanted)
         except OSError:
             return b""
 
-    async def _read(self, size: int) -> bytes:
+    async def _read(self, wanted: Callable[[], int]) -> bytes | None:
         if os.name == "nt":  # pipes and consoles there cannot be waited for
+            size = min(wanted(), _READ)
             return await trio.to_thread.run_sync(os.read, self._descriptor, size, abandon_on_cancel=True)
         while True:
             if self._never_waits:
                 await trio.lowlevel.checkpoint()
             else:
                 await trio.lowlevel.wait_readable(self._descriptor)
+            size = min(wanted(), _READ)
+            if size <= 0:
+                return None
             try:
                 return os.read(self._descriptor, size)
             except BlockingIOError:
@@ -220,13 +227,16 @@ class Terminal:
     async def read_input(self) -> None:
         """Until the end of stdin, or until the program wants no more of it."""
         while (stream := await self._stream_with_room()) is not None:
-            data = await self._source.read(stream.room)
-            if self._lost or stream.refused:
-                return
+            data = await self._source.read(partial(self._wanted, stream))
+            if data is None or self._lost or stream.refused:  # of bytes that were read only Windows comes here
+                continue
             if not data:
                 stream.end()
                 return
             stream.feed(data)
+
+    def _wanted(self, stream: Stream) -> int:
+        return 0 if self._lost or stream.refused else stream.room
 
     async def _stream_with_room(self) -> Stream | None:
         while not self._lost:

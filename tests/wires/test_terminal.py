@@ -2,11 +2,12 @@
 
 import os
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import trio
+import trio.abc
 import trio.testing
 
 from gatebus.cli.terminal import CountingSink, Sink, Source, Terminal
@@ -46,17 +47,17 @@ class Outlet:
 async def test_a_source_gives_what_is_there_and_then_the_end(pipe: tuple[int, int]) -> None:
     source = Source(pipe[0])
     os.write(pipe[1], b"some bytes")
-    assert await source.read(4) == b"some"
-    assert await source.read(100) == b" bytes"
+    assert await source.read(lambda: 4) == b"some"
+    assert await source.read(lambda: 100) == b" bytes"
     os.close(pipe[1])
-    assert await source.read(100) == b""
+    assert await source.read(lambda: 100) == b""
 
 
 async def test_a_source_waits_without_holding_up_others(pipe: tuple[int, int]) -> None:
     got: list[bytes] = []
 
     async def read() -> None:
-        got.append(await Source(pipe[0]).read(10))
+        got.append(await Source(pipe[0]).read(lambda: 10))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(read)
@@ -69,12 +70,16 @@ async def test_a_file_can_be_a_source(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"content")
     with (tmp_path / "file").open("rb") as file:
         source = Source(file.fileno())
-        assert [await source.read(4), await source.read(4), await source.read(4)] == [b"cont", b"ent", b""]
+        assert [await source.read(lambda: 4), await source.read(lambda: 4), await source.read(lambda: 4)] == [
+            b"cont",
+            b"ent",
+            b"",
+        ]
 
 
 async def test_a_descriptor_that_is_closed_is_the_end(pipe: tuple[int, int]) -> None:
     os.close(pipe[0])
-    assert await Source(pipe[0]).read(10) == b""
+    assert await Source(pipe[0]).read(lambda: 10) == b""
 
 
 async def drained(descriptor: int) -> bytes:
@@ -203,6 +208,54 @@ async def test_a_program_that_is_gone_ends_the_reading(pipe: tuple[int, int]) ->
         mine.opened(stream)
         await trio.testing.wait_all_tasks_blocked()
         mine.lost()
+
+
+class Woken(trio.abc.Instrument):
+    """Something happens when a task has been woken and has not had its turn yet."""
+
+    def __init__(self, what: Callable[[], None]) -> None:
+        self._what = what
+
+    def task_scheduled(self, task: trio.lowlevel.Task) -> None:
+        if "read_input" in task.name:
+            self._what()
+
+
+async def test_what_comes_in_the_turn_in_which_a_program_ends_stays_for_whoever_reads_next(
+    pipe: tuple[int, int],
+) -> None:
+    mine, stream, outlet = terminal(pipe)
+    mine.opened(stream)
+    stream.granted(30)
+    woken = Woken(mine.lost)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(mine.read_input)
+        await trio.testing.wait_all_tasks_blocked()
+        trio.lowlevel.add_instrument(woken)
+        os.write(pipe[1], b"late")
+    trio.lowlevel.remove_instrument(woken)
+    assert outlet.sent == []
+    assert os.read(pipe[0], 100) == b"late"
+
+
+async def test_input_that_there_is_no_room_for_any_more_is_read_when_there_is_again(pipe: tuple[int, int]) -> None:
+    mine, stream, outlet = terminal(pipe)
+    mine.opened(stream)
+    stream.granted(30)
+    woken = Woken(lambda: setattr(outlet, "room", 0))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(mine.read_input)
+        await trio.testing.wait_all_tasks_blocked()
+        trio.lowlevel.add_instrument(woken)
+        os.write(pipe[1], b"late")
+        await trio.testing.wait_all_tasks_blocked()
+        trio.lowlevel.remove_instrument(woken)
+        assert outlet.sent == []
+        outlet.room = 1000
+        stream.wake()
+        await trio.testing.wait_all_tasks_blocked()
+        assert outlet.sent == [b"late"]
+        nursery.cancel_scope.cancel()
 
 
 async def test_the_program_gets_credit_back_when_its_output_is_written(pipe: tuple[int, int]) -> None:
