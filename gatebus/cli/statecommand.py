@@ -114,7 +114,7 @@ def _state_or_module(path: str) -> Stored | bytes:
 @contextlib.contextmanager
 def _source(path: str) -> Iterator[BinaryIO]:
     if path != STDIN:
-        check_plain(path)
+        check_plain(path, "Write `-` for stdin, or put what it gives into a file, and name that.")
     try:
         with opened(path) as file:
             yield file
@@ -153,7 +153,7 @@ def show(options: ShowOptions) -> int:
         return say(state_refused(options.file, fault.code, fault.text))
     except Refused as fault:
         return say(refused(options.file, fault.code, fault.text))
-    except SandboxError as fault:
+    except (SandboxError, UsageError) as fault:
         return say(failed(options.file, fault.code, fault.text))
     put(json.dumps(told) + "\n" if options.json else in_lines)
     return 0

@@ -69,7 +69,7 @@ def _rest_of_exported_untrusted(file: BinaryIO, start: bytes) -> bytes:
     return file.read(exportfile.FILE_MAX - len(start)) if exportfile.is_exported_untrusted(start[:LOOKED_AT]) else b""
 
 
-def check_plain(name: str) -> None:
+def check_plain(name: str, instead: str = "Put what it gives into a file, and name that.") -> None:
     """Of a state or a snapshot. Raises UsageError at once: a pipe would be waited for, a device need not end. Who
     writes `-` for a state wants stdin to be waited for.
     """
@@ -78,7 +78,7 @@ def check_plain(name: str) -> None:
     except OSError:
         return  # whoever reads it says why
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise UsageError("It is a pipe or a device, and is not read. Put what it gives into a file, and name that.")
+        raise UsageError(f"It is a pipe or a device, and is not read. {instead}")
 
 
 def check_module(name: str) -> bytes | None:

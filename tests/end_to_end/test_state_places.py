@@ -53,7 +53,9 @@ def test_a_new_file_an_empty_one_and_an_older_state_may_be_written(tmp_path: Pat
         assert (tmp_path / "old").read_bytes() == content
 
 
-NOT_READ = "It is a pipe or a device, and is not read. Put what it gives into a file, and name that."
+NOT_READ = (
+    "It is a pipe or a device, and is not read. Write `-` for stdin, or put what it gives into a file, and name that."
+)
 
 
 def test_what_is_no_state_is_never_replaced(tmp_path: Path) -> None:
@@ -92,7 +94,7 @@ def test_no_command_waits_for_a_pipe_where_a_state_should_be(
 ) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert main((*words, str(tmp_path / "pipe"))) == 125
-    assert NOT_READ in capsys.readouterr().err
+    assert capsys.readouterr().err == f"gatebus: {tmp_path / 'pipe'}: {NOT_READ}\n"
 
 
 def test_a_run_does_not_wait_for_a_pipe_where_a_state_should_be(tmp_path: Path) -> None:

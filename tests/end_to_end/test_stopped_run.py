@@ -62,7 +62,7 @@ def test_a_state_is_shown_and_a_damaged_one_is_refused(tmp_path: Path, open_inpu
     told = json.loads(show(tmp_path, "--json", "it.state").out)
     assert (told["entry"], told["file"], told["memory"]["bytes"]) == ("_start", "it.wat", 2 * 65_536)
     assert told["size"]["program"] == len(WAITS.encode())
-    assert told["frames"][-1]["depth"] == 0
+    assert (told["frames"][-1]["depth"], told["frames"][-1]["name"]) == (0, "_start")
     data = bytearray((tmp_path / "it.state").read_bytes())
     data[-1] ^= 1
     (tmp_path / "it.state").write_bytes(data)
