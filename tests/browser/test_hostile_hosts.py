@@ -6,6 +6,7 @@ thing that cannot be; nothing that a host sends is an error that nobody caught (
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -122,9 +123,9 @@ def false_host() -> Iterator[HostileBus]:
         yield bus
 
 
-@pytest.fixture(scope="module")
-def tab(browser: Browser, false_host: HostileBus) -> Iterator[Page]:
-    """One page for all attacks: what one of them breaks, the next one finds broken."""
+@contextmanager
+def page_without_errors(browser: Browser) -> Iterator[Page]:
+    """An error that a script of the page throws and nobody catches is a failure."""
     uncaught: list[Error] = []
 
     def note(error: Error) -> None:
@@ -134,10 +135,17 @@ def tab(browser: Browser, false_host: HostileBus) -> Iterator[Page]:
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
     page.on("pageerror", note)
-    page.goto(f"http://{false_host.address}/gatebus.d.ts")
     yield page
     context.close()
     assert uncaught == []
+
+
+@pytest.fixture(scope="module")
+def tab(browser: Browser, false_host: HostileBus) -> Iterator[Page]:
+    """One page for all attacks: what one of them breaks, the next one finds broken."""
+    with page_without_errors(browser) as page:
+        page.goto(f"http://{false_host.address}/gatebus.d.ts")
+        yield page
 
 
 ATTEMPT = """async address => {
@@ -229,18 +237,8 @@ def test_a_host_that_greets_and_goes_is_not_asked_for_ever(tab: Page, false_host
 
 @pytest.fixture
 def page_of_the_false_host(browser: Browser, false_host: HostileBus) -> Iterator[Page]:
-    uncaught: list[Error] = []
-
-    def note(error: Error) -> None:
-        uncaught.append(error)
-
-    context = browser.new_context()
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE)
-    page.on("pageerror", note)
-    yield page
-    context.close()
-    assert uncaught == []
+    with page_without_errors(browser) as page:
+        yield page
 
 
 def test_the_page_of_a_host_that_lies_says_so_and_can_be_used(

@@ -10,8 +10,7 @@ from uuid import uuid4
 import pytest
 import trio
 import trio.testing
-from busworld import ALICE, BOB, BusWorld, Streams, bus_world, module
-from test_policies import put
+from busworld import ALICE, BOB, BusWorld, Streams, bus_world, module, put
 
 from gatebus.accountbounds import FOLDED_STREAMS
 from gatebus.host.instances import Instance
@@ -47,7 +46,7 @@ async def echoes(guest: FakeGuest) -> None:
 async def world_of_stored(instance: bytes = ONE, **more: object) -> AsyncIterator[tuple[BusWorld, Talker]]:
     """It is stored; it has said hello to nobody."""
     async with bus_world(None, {b"echoes": echoes}) as world:
-        await put(world, b"echoes")
+        await put(world.host, b"echoes")
         async with world.talker() as bus:
             await bus.ask("launch", instance=instance, module=module(b"echoes"), **more)
             while (await bus.ask("status", instance=instance))["usage"]["bytes_out"] < len(b"hello"):

@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Any
 import cbor2
 import pytest
 import trio
-from busworld import ALICE, BusWorld, Streams, Talker, bus_world, module
+from busworld import BusWorld, Streams, Talker, bus_world, module, put
 
 from gatebus.host.hostconfig import HostConfig
-from gatebus.host.principals import by_key
 from gatebus.host.quotas import Amounts
-from gatebus.protocol.proofs import public_key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,16 +35,9 @@ async def waits(guest: FakeGuest) -> None:
 @asynccontextmanager
 async def world_of_idlers(config: HostConfig | None = None) -> AsyncIterator[tuple[BusWorld, Talker]]:
     async with bus_world(config, {b"waits": waits}) as world:
-        await put(world, b"waits")
+        await put(world.host, b"waits")
         async with world.talker() as bus:
             yield world, bus
-
-
-async def put(world: BusWorld, program: bytes) -> None:
-    upload = await world.host.parts.store.upload(module(program), len(program), by_key(public_key(ALICE), "alice"))
-    await upload.write(program)
-    await upload.finish()
-    await upload.aclose()
 
 
 async def launch(bus: Talker, instance: bytes = ONE, **more: object) -> None:

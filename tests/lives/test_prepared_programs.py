@@ -8,11 +8,9 @@ from uuid import UUID
 
 import trio
 import trio.testing
-from busworld import ALICE, Streams, Talker, bus_world, module
+from busworld import Streams, Talker, bus_world, module, put
 
 from gatebus.accountbounds import PREPARED_EACH
-from gatebus.host.principals import by_key
-from gatebus.protocol.proofs import public_key
 from sandbox.errors import SandboxBroken
 from sandbox.form import CompileJob
 
@@ -58,10 +56,7 @@ class Compiler:
 async def world_of_stored() -> AsyncIterator[tuple[BusWorld, Talker, Compiler]]:
     """One program is launched; it waits."""
     async with bus_world(None, {b"waits": waits}) as world:
-        upload = await world.host.parts.store.upload(module(b"waits"), 5, by_key(public_key(ALICE), "alice"))
-        await upload.write(b"waits")
-        await upload.finish()
-        await upload.aclose()
+        await put(world.host, b"waits")
         async with world.talker() as bus:
             await launch(bus, ONE)
             yield world, bus, Compiler(world)

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 import trio.testing
-from busworld import ALICE, Channel, Streams, Talker, bus_world, module
+from busworld import Channel, Streams, Talker, bus_world, module, put
 
 from gatebus.accountbounds import READY_COPIES, READY_EACH
 from gatebus.host.hostconfig import HostConfig
 from gatebus.host.lives import waitingcopies
-from gatebus.host.principals import by_key
 from gatebus.host.quotas import Amounts
-from gatebus.protocol.proofs import public_key
 from sandbox.errors import BrokenProgram
 
 if TYPE_CHECKING:
@@ -43,10 +41,7 @@ async def warm_world(monkeypatch: pytest.MonkeyPatch, instances: int = 64) -> As
     config = HostConfig()
     config = replace(config, quotas=replace(config.quotas, principal=Amounts(instances, 1 << 34, 1 << 30, 8, 8)))
     async with bus_world(config, {b"twice": says_it_twice}) as world:
-        upload = await world.host.parts.store.upload(module(b"twice"), 5, by_key(public_key(ALICE), "alice"))
-        await upload.write(b"twice")
-        await upload.finish()
-        await upload.aclose()
+        await put(world.host, b"twice")
         async with world.talker() as bus:
             await bus.ask("warm", module=module(b"twice"))
             await becomes(lambda: all_wait(world) and used(world) == READY_COPIES)

@@ -6,25 +6,20 @@ from dataclasses import replace
 
 import pytest
 import wasmtime
+from wasmbytes import HEADER, leb, section
 
 from sandbox.portable import admission_bounds as bounds
 from sandbox.portable.child_orders import CompileOrders
 from sandbox.portable.compiler import compile_untrusted
 from sandbox.portable.image_format import BadImage, load_image
-from sandbox.portable.memory_exports import leb
 from sandbox.portable.portable_admission import admit_untrusted
 from sandbox.portable.refusal_texts import Refusal, engine_reason_untrusted, shown_untrusted
 
-HEADER = b"\0asm\1\0\0\0"
 ORDERS = CompileOrders(wasm="", image="", facts="", max_code=64 << 20, memory=0, cpu_ms=0)
 
 
 def wat(text: str) -> bytes:
     return bytes(wasmtime.wat2wasm(text))
-
-
-def section(kind: int, body: bytes) -> bytes:
-    return bytes((kind,)) + leb(len(body)) + body
 
 
 def refusal(wasm: bytes) -> tuple[str, str]:

@@ -11,6 +11,7 @@ import pytest
 import trio
 from processes import children_of
 from waiting import PATIENCE
+from wasmbytes import HEADER, leb, section
 
 import sandbox
 from sandbox import CompileLimit, CompileLimits, Limits, Settings
@@ -26,14 +27,6 @@ HELLO = b'(module (memory 1) (func (export "_start")))'
 BUSY = b'(module (func (export "_start") (loop (br 0))))'
 
 
-def leb(number: int) -> bytes:
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*out, number])
-
-
 def slow_to_compile(count: int = 100, length: int = 40_000) -> bytes:
     """Functions just below the bounds: only the limits of the worker stand against them."""
     body = b"\0" + b"\x20\0" + b"\x41\1\x6a" * length + b"\x0b"
@@ -42,7 +35,7 @@ def slow_to_compile(count: int = 100, length: int = 40_000) -> bytes:
         (3, leb(count) + b"\0" * count),
         (10, leb(count) + (leb(len(body)) + body) * count),
     ]
-    return b"\0asm\1\0\0\0" + b"".join(bytes([kind]) + leb(len(part)) + part for kind, part in parts)
+    return HEADER + b"".join(section(kind, part) for kind, part in parts)
 
 
 @pytest.fixture

@@ -7,27 +7,17 @@ admission refuses them, so that only the limits of the compile worker stand betw
 
 from __future__ import annotations
 
+from wasmbytes import HEADER, leb, section
+
 I32 = b"\x7f"
 GET_0, END = b"\x20\x00", b"\x0b"
-
-
-def leb(number: int) -> bytes:
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*out, number])
-
-
-def section(kind: int, content: bytes) -> bytes:
-    return bytes([kind]) + leb(len(content)) + content
 
 
 def module(*bodies: bytes) -> bytes:
     """A module of functions (param i32) (result i32) with these bodies."""
     functions = section(3, leb(len(bodies)) + b"\0" * len(bodies))
     code = leb(len(bodies)) + b"".join(leb(len(body)) + body for body in bodies)
-    return b"\0asm\1\0\0\0" + section(1, b"\x01\x60\x01\x7f\x01\x7f") + functions + section(10, code)
+    return HEADER + section(1, b"\x01\x60\x01\x7f\x01\x7f") + functions + section(10, code)
 
 
 def body(code: bytes, locals_count: int = 0) -> bytes:

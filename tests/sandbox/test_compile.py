@@ -14,6 +14,7 @@ import wat_programs as wat
 from processes import children_of, cpu_ticks, descendants
 from talk import run
 from waiting import PATIENCE, until
+from wasmbytes import HEADER, leb, section
 
 import sandbox
 from sandbox import CompileLimits, Limits, Settings
@@ -110,25 +111,12 @@ async def test_a_second_compilation_is_a_cache_hit(box: sandbox.Sandbox) -> None
     assert box.statistics().cache_hits == before + 1
 
 
-def leb(number: int) -> bytes:
-    out = bytearray()
-    while number >= 0x80:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
-def section(kind: int, content: bytes) -> bytes:
-    return bytes([kind]) + leb(len(content)) + content
-
-
 def large_module(functions: int, additions: int) -> bytes:
     """Each function adds and multiplies a parameter `additions` times."""
     body = b"\0" + b"\x20\0\x41\3\x6a\x20\0\x6c\x21\0" * additions + b"\x20\0\x0b"
     code = leb(functions) + (leb(len(body)) + body) * functions
     types = section(1, b"\1\x60\1\x7f\1\x7f")
-    return b"\0asm\1\0\0\0" + types + section(3, leb(functions) + bytes(functions)) + section(10, code)
+    return HEADER + types + section(3, leb(functions) + bytes(functions)) + section(10, code)
 
 
 HEAVY = large_module(functions=4_000, additions=300)

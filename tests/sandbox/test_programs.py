@@ -6,6 +6,7 @@ import pytest
 import trio
 import wat_programs as wat
 from talk import run
+from wasmbytes import HEADER, leb, section
 
 import sandbox
 from sandbox import Cause, Directory, File, Limits, Link, Setup, State, Tree
@@ -196,19 +197,11 @@ async def test_the_binary_form_and_the_text_are_both_taken(box: sandbox.Sandbox)
     assert image.personality == "wasi"
 
 
-def leb(number: int) -> bytes:
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*out, number])
-
-
 def program_with_data(size: int) -> bytes:
     """Returns at once; its image is as large as its data."""
     data = b"\1\1" + leb(size) + bytes(size)
     parts = [(1, b"\1\x60\0\0"), (3, b"\1\0"), (7, b"\1\6_start\0\0"), (10, b"\1\2\0\x0b"), (11, data)]
-    return b"\0asm\1\0\0\0" + b"".join(bytes([kind]) + leb(len(part)) + part for kind, part in parts)
+    return HEADER + b"".join(section(kind, part) for kind, part in parts)
 
 
 async def test_an_image_of_any_admitted_size_can_be_started(box: sandbox.Sandbox) -> None:

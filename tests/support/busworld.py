@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from gatebus.host.principals import by_key
 from gatebus.host.server import Host
 from gatebus.protocol import Flows, Role, Session, Settings
 from gatebus.protocol.messages import (
@@ -360,3 +361,14 @@ class Problems:
     def event(self, name: str, **fields: object) -> None:
         if name == "internal-error":
             self.problems.append(fields)
+
+
+async def put(host: Host, program: bytes) -> None:
+    """Into its store, as Alice's."""
+    upload = await host.parts.store.upload(module(program), len(program), by_key(public_key(ALICE), "alice"))
+    try:
+        if not upload.known:
+            await upload.write(program)
+        await upload.finish()
+    finally:
+        await upload.aclose()

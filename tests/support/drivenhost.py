@@ -18,9 +18,8 @@ from functools import partial
 from pathlib import Path
 
 import trio
-from busworld import NAMES, Problems
+from busworld import NAMES, Problems, put
 from lifehistory import COUNT
-from liveworld import put
 
 import sandbox
 from gatebus.host.hostconfig import HostConfig

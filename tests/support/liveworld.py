@@ -10,13 +10,11 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from busworld import NAMES, BusWorld, Problems
+from busworld import NAMES, BusWorld, Problems, put
 
 import sandbox
 from gatebus.host.hostconfig import HostConfig
-from gatebus.host.principals import by_key
 from gatebus.host.server import Host
-from gatebus.protocol.proofs import public_key
 from gatebus.web.memorylink import MemoryNetwork
 
 if TYPE_CHECKING:
@@ -81,16 +79,3 @@ async def live_world(
         async with network.running():
             yield BusWorld(host, network)
     assert not problems.problems, problems.problems
-
-
-async def put(host: Host, wasm: bytes) -> None:
-    from busworld import ALICE
-
-    owner = by_key(public_key(ALICE), "alice")
-    upload = await host.parts.store.upload(digest(wasm), len(wasm), owner)
-    try:
-        if not upload.known:
-            await upload.write(wasm)
-        await upload.finish()
-    finally:
-        await upload.aclose()

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wasmbytes import HEADER as PROGRAM
+from wasmbytes import leb, section
 
 from sandbox.errors import BadState
 from sandbox.exportfile import NAME, is_exported_untrusted, state_of_untrusted, with_state
@@ -19,12 +21,7 @@ from sandbox.suspended import Suspended
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PROGRAM = b"\0asm\1\0\0\0"
 DIGEST = sha256(PROGRAM).hexdigest()
-
-
-def leb(value: int) -> bytes:
-    return bytes((value,)) if value < 0x80 else bytes((value & 0x7F | 0x80,)) + leb(value >> 7)
 
 
 def signed(value: int) -> bytes:
@@ -35,10 +32,6 @@ def signed(value: int) -> bytes:
         out.append(value & 0x7F | 0x80)
         value >>= 7
     return bytes((*out, value & 0x7F))
-
-
-def section(kind: int, content: bytes) -> bytes:
-    return bytes((kind,)) + leb(len(content)) + content
 
 
 def active(address: int, data: bytes, memory: int = 0) -> bytes:

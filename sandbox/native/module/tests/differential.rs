@@ -124,13 +124,7 @@ fn a_trap_happens_once_and_in_the_same_state() {
 
 #[test]
 fn a_recursion_ten_thousand_deep_is_left_and_entered_again() {
-    let wat = r#"(module (import "env" "host" (func $host (param i64) (result i64)))
-      (func $down (param i32) (result i64)
-        (if (result i64) (local.get 0)
-          (then (i64.add (i64.extend_i32_u (local.get 0)) (call $down (i32.sub (local.get 0) (i32.const 1)))))
-          (else (call $host (i64.const 1)))))
-      (func (export "run") (param i32) (result i64) (call $down (local.get 0))))"#;
-    let wasm = wat::parse_str(wat).unwrap();
+    let wasm = wat::parse_str(include_str!("programs/recursion.wat")).unwrap();
     let engine = engine(false);
     let expected = plain(&engine, &wasm, "run", &[Val::I32(10_000)]);
     let mut stopped = Stopped::new(&wasm, &[engine]);

@@ -148,13 +148,7 @@ fn the_world_sees_the_same_imports_and_exports() {
 
 #[test]
 fn a_recursion_ten_thousand_deep_is_one_module_that_any_engine_finishes() {
-    let wat = r#"(module (import "env" "host" (func $host (param i64) (result i64)))
-      (func $down (param i32) (result i64)
-        (if (result i64) (local.get 0)
-          (then (i64.add (i64.extend_i32_u (local.get 0)) (call $down (i32.sub (local.get 0) (i32.const 1)))))
-          (else (call $host (i64.const 1)))))
-      (func (export "run") (param i32) (result i64) (call $down (local.get 0))))"#;
-    let wasm = assembled(wat);
+    let wasm = assembled(include_str!("programs/recursion.wat"));
     let [engine, _] = engines();
     let expected = plain(&engine, wasm, "run", &[Val::I32(10_000)]);
     let mut stopped = Stopped::new(wasm, std::slice::from_ref(&engine));
