@@ -26,13 +26,15 @@ from gatebus.host.hostconfig import StoreBounds
 from gatebus.host.modulestore import open_module_store
 from gatebus.host.principals import local
 from gatebus.host.quotas import Quotas
+from ipfs.adding import add
 from ipfs.addresses import LOCAL_GATEWAY, Source, parse_address_untrusted
 from ipfs.blockstore import BlockStore
 from ipfs.caps import Budget
-from ipfs.content import add, find, save
+from ipfs.content import find
 from ipfs.fetching import open_fetcher
 from ipfs.importer import PROFILES
 from ipfs.pins import Pins
+from ipfs.saving import save
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

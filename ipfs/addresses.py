@@ -55,6 +55,17 @@ def parse_address_untrusted(text: str) -> Address:
     return Address(parse_cid_untrusted(cid), names)
 
 
+def begins_with_cid(text: str) -> bool:
+    """Whether a person who could have meant something else means content: CID or CID/path, in any base that is read.
+    What carries its bytes in its name does not count: a short one could be anybody's word.
+    """
+    try:
+        cid = parse_cid_untrusted(text.partition("/")[0])
+    except BadName:
+        return False
+    return cid.inline is None
+
+
 def check_name(name: str) -> None:
     """Raises BadName for what could lead out of a directory, or what no file system takes."""
     if name in ("", ".", "..") or any(bad in name for bad in "/\\\0"):

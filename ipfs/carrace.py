@@ -153,7 +153,7 @@ class _Wanted:
         self._there.add(cid.key)
         self._missing.pop(cid.key, None)
         if len(self._missing) > self._most:
-            raise TooLarge("It is more than this request may fetch.")
+            raise TooLarge(f"It has more than the {self._most} blocks that this request may fetch.")
 
     def _want(self, links: Iterable[Cid]) -> None:
         waiting = list(links)

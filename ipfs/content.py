@@ -1,34 +1,25 @@
-"""What people do with content: add, cat, get, list, pin; assembly.
+"""What people ask of content: find, list, read, describe, fetch all of it; assembly.
 
-In:  addresses and files of the owner of this machine; verified blocks. Out: bytes, names, roots.
-
-A directory that is fetched is written into a new folder, under names that were checked one by one, and nothing but
-files and folders: no link is made, so none can lead outside.
+In:  addresses of the owner of this machine; verified blocks. Out: bytes, names, CIDs. (saving.py writes them into
+files, adding.py makes blocks of files.)
 """
 
-import os
-import shutil
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import trio
 
 from ipfs.addresses import Address
 from ipfs.aside import worked_out
-from ipfs.blockstore import BlockStore
-from ipfs.caps import AHEAD, MIB, Budget
+from ipfs.caps import AHEAD, Budget
 from ipfs.cid import Cid
 from ipfs.dagpb import SYMLINK, Node, cumulative_untrusted, decode_block_untrusted, linked_untrusted
 from ipfs.fetching import Fetcher, one_fault
-from ipfs.importer import Block, FileImport, Profile, Root, directory
-from ipfs.levels import TOP, Level, below_untrusted, check_names
-from ipfs.plainfile import NotPlain, open_plain
-from ipfs.reader import LINK, Entry, FileWalk, kind_of, list_directory, resolve
-from ipfs.troubles import BadName, IpfsError, StoreFailed, TooLarge, Unsupported
-
-_PIECE = 4 * MIB  # of a file that is imported: few enough to be cancelled soon
+from ipfs.levels import TOP, Level, below_untrusted
+from ipfs.reader import Entry, FileWalk, kind_of, list_directory, resolve
+from ipfs.symlinks import shown
+from ipfs.troubles import IpfsError, TooLarge
 
 
 async def find(fetcher: Fetcher, address: Address) -> Cid:
@@ -111,15 +102,18 @@ class About:
     size: int
     """Of a file's bytes; 0 for a directory."""
     links: int
+    target: str = ""
+    """Of a symbolic link, as a person may see it."""
 
 
 async def about(fetcher: Fetcher, address: Address) -> About:
     cid = await find(fetcher, address)
-    node = await _node(fetcher, cid)
-    return About(cid, kind_of(node), node.size if node.is_file else 0, len(node.links))
+    node = await node_of(fetcher, cid)
+    target = shown(node.data) if node.kind == SYMLINK else ""
+    return About(cid, kind_of(node), node.size if node.is_file else 0, len(node.links), target)
 
 
-async def _node(fetcher: Fetcher, cid: Cid) -> Node:
+async def node_of(fetcher: Fetcher, cid: Cid) -> Node:
     block = await fetcher.get(cid)
     return await worked_out(cid, block, partial(decode_block_untrusted, cid, block))
 
@@ -129,9 +123,10 @@ async def _links(fetcher: Fetcher, cid: Cid) -> tuple[Cid, ...]:
     return await worked_out(cid, block, partial(linked_untrusted, cid, block))
 
 
-async def _whole(fetcher: Fetcher, cid: Cid) -> int:
+async def expect(fetcher: Fetcher, cid: Cid) -> None:
+    """How much there will be, by what its author says: for display."""
     block = await fetcher.get(cid)
-    return await worked_out(cid, block, partial(cumulative_untrusted, cid, block))
+    fetcher.expected = await worked_out(cid, block, partial(cumulative_untrusted, cid, block))
 
 
 async def complete(fetcher: Fetcher, root: Cid) -> int:
@@ -140,7 +135,7 @@ async def complete(fetcher: Fetcher, root: Cid) -> int:
     """
     waiting, deepest, looks = [root], {root: TOP}, 0
     first = await _links(fetcher, root)
-    fetcher.expected = await _whole(fetcher, root)
+    await expect(fetcher, root)
     if first and not all(map(fetcher.store.has, first)):
         await fetcher.warm(root, "all")
     while waiting:
@@ -152,119 +147,10 @@ async def complete(fetcher: Fetcher, root: Cid) -> int:
                 deepest[each] = level if known is None else known.joined(level)
                 waiting.append(each)
         if max(len(deepest), looks) > fetcher.budget.blocks:
-            raise TooLarge("It is more than this request may fetch.")
+            raise TooLarge(f"It has more than the {fetcher.budget.blocks} blocks that this request may fetch.")
     return len(deepest)
 
 
 async def _below(fetcher: Fetcher, cid: Cid, level: Level) -> Iterable[tuple[Cid, Level]]:
     block = await fetcher.get(cid)
     return await worked_out(cid, block, partial(below_untrusted, cid, block, level))
-
-
-async def save(fetcher: Fetcher, cid: Cid, target: Path, skipped: Callable[[str], None]) -> None:
-    """A file or a directory as files of this machine; `target` must be new, and appears whole or not at all. Symbolic
-    links in a directory are left out and told.
-    """
-    if os.path.lexists(target):
-        raise BadName(f"{target.name} is there already. Name a new target.")
-    fetcher.expected = await _whole(fetcher, cid)
-    if (await _node(fetcher, cid)).kind == SYMLINK:
-        raise Unsupported(LINK)
-    unfinished = target.with_name(f"{target.name}.{os.urandom(4).hex()}.unfinished")
-    try:
-        await _save_tree(fetcher, cid, unfinished, skipped)
-        await _on_disk(lambda: unfinished.rename(target))
-    finally:
-        if unfinished.is_dir():
-            shutil.rmtree(unfinished, ignore_errors=True)
-        else:
-            unfinished.unlink(missing_ok=True)
-
-
-async def _save_tree(fetcher: Fetcher, cid: Cid, target: Path, skipped: Callable[[str], None]) -> None:
-    entries, size = fetcher.budget.entries, fetcher.budget.bytes
-    waiting = [(cid, target, 0)]
-    while waiting:
-        each, place, depth = waiting.pop()
-        node = await _node(fetcher, each)
-        entries -= 1
-        check_names(depth)
-        if entries < 0:
-            raise TooLarge("The directory is larger than this request may be.")
-        if node.kind == SYMLINK:
-            skipped(f"{place.name} is a symbolic link; it was left out.")
-        elif node.is_file:
-            size -= await _save_file(fetcher, each, place, size)
-        else:
-            await _on_disk(place.mkdir)
-            names = await fetcher.answer(list_directory(each, fetcher.budget))
-            waiting += [(entry.cid, place / entry.name, depth + 1) for entry in reversed(names)]
-
-
-async def _save_file(fetcher: Fetcher, cid: Cid, place: Path, limit: int) -> int:
-    if limit <= 0:
-        raise TooLarge("The directory is larger than this request may be.")
-    try:
-        async with await trio.open_file(place, "xb") as file:
-
-            async def write(data: bytes) -> None:
-                await file.write(data)
-
-            return await copy(fetcher, cid, write, limit)
-    except OSError as problem:
-        raise _refused(problem) from problem
-
-
-async def _on_disk(action: Callable[[], object]) -> None:
-    try:
-        await trio.to_thread.run_sync(action)
-    except OSError as problem:
-        raise _refused(problem) from problem
-
-
-def _refused(problem: OSError) -> StoreFailed:
-    return StoreFailed(f"A file cannot be read or written: {(problem.strerror or 'no reason given').lower()}.")
-
-
-async def add(store: BlockStore, path: Path, profile: Profile) -> Root:
-    """Imports a file, or a directory with everything below it; a symbolic link below it is refused. Whoever promises
-    that it stays pins it.
-    """
-    if path.is_dir():
-        return await _add_directory(store, path, profile, 0)
-    work = FileImport(profile)
-    try:
-        async with trio.wrap_file(await trio.to_thread.run_sync(open_plain, path)) as file:
-            while data := await file.read(_PIECE):
-                await _put(store, work.feed(data))
-    except NotPlain:
-        raise BadName("It is a pipe, a device or a socket; only files and directories are added.") from None
-    except OSError as problem:
-        raise _refused(problem) from problem
-    await _put(store, work.finish())
-    return work.root
-
-
-async def _put(store: BlockStore, blocks: Iterator[Block]) -> None:
-    await trio.to_thread.run_sync(store.keep, blocks)
-
-
-async def _add_directory(store: BlockStore, path: Path, profile: Profile, depth: int) -> Root:
-    members = {}
-    try:
-        names = sorted(os.listdir(path))
-    except OSError as problem:
-        raise _refused(problem) from problem
-    for name in names:
-        member = path / name
-        check_names(depth + 1)
-        if member.is_symlink():
-            raise BadName(f"{name} is a symbolic link; it cannot be added. Take it away, or put its target there.")
-        if not (member.is_file() or member.is_dir()):
-            raise BadName(f"{name} is neither a file nor a directory; only these are added.")
-        members[name] = await (
-            _add_directory(store, member, profile, depth + 1) if member.is_dir() else add(store, member, profile)
-        )
-    root, block = directory(members, profile)
-    await _put(store, iter([(root.cid, block)]))
-    return root

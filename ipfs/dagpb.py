@@ -259,6 +259,11 @@ def encode_file(size: int, parts: Sequence[int], data: bytes = b"") -> bytes:
 EMPTY_DIRECTORY = b"\x08\x01"
 
 
+def encode_symlink(target: bytes) -> bytes:
+    """The UnixFS message of a symbolic link: a kind and where it leads, no size, as Kubo has it."""
+    return b"\x08" + uvarint.encode(SYMLINK) + b"\x12" + uvarint.encode(len(target)) + target
+
+
 def encode_block(data: bytes, links: Sequence[Link]) -> bytes:
     """A dag-pb block. Without links it is one field: the library copies byte by byte, 20 ms for a leaf."""
     if not links:

@@ -41,6 +41,7 @@ class Fetcher:
         self.head_start = HEAD_START
         self._told = told
         self._sources = list(sources)
+        self._lied = False
         self.asked = False
         """Whether any source was."""
         self.fetched_bytes = self.fetched_blocks = 0
@@ -78,15 +79,21 @@ class Fetcher:
     async def _keep(self, blocks: list[tuple[Cid, bytes]]) -> None:
         self.fetched_blocks += len(blocks)
         self.fetched_bytes += sum(len(block) for _, block in blocks)
-        if self.fetched_blocks > self.budget.blocks or self.fetched_bytes > self.budget.bytes:
-            raise TooLarge("It is more than this request may fetch.")
+        self._check_budget()
         await trio.to_thread.run_sync(self.store.keep, blocks)
         self.on_fetched(self.fetched_bytes)
+
+    def _check_budget(self) -> None:
+        if self.fetched_blocks > self.budget.blocks:
+            raise TooLarge(f"It has more than the {self.budget.blocks} blocks that this request may fetch.")
+        if self.fetched_bytes > self.budget.bytes:
+            raise TooLarge(f"It is more than the {self.budget.bytes} bytes that this request may fetch.")
 
     async def _race(self, cid: Cid) -> bytes:
         order = tuple(self._sources)
         if not order:
-            raise Unavailable(f"The block {cid} is not here, and no source is left that could be asked.")
+            why = "whoever was asked has sent wrong bytes" if self._lied else "nobody is asked for it"
+            raise Unavailable(f"The block {cid} is not here, and {why}.")
         self.asked = True
         send, receive = trio.open_memory_channel[_Answer](len(order))
         failures: list[tuple[Asked, IpfsError]] = []
@@ -100,8 +107,10 @@ class Fetcher:
                             nursery.cancel_scope.cancel()
                             return answer
                         failures.append(answer)
-        answers = tuple(f"{source.source.url}: {fault.text}" for source, fault in failures)
-        raise Unavailable(f"No source has the block {cid}. The last one: {failures[-1][1].text}", answers)
+        answers = tuple(
+            f"{source.source.url}: {fault.text}" for source, fault in failures if not isinstance(fault, Unverified)
+        )
+        raise Unavailable(f"No source has the block {cid}.", answers, failures[-1][1].text)
 
     async def _try(self, source: Asked, cid: Cid, send: trio.MemorySendChannel[_Answer]) -> None:
         try:
@@ -113,6 +122,7 @@ class Fetcher:
     def _judge(self, source: Asked, fault: IpfsError) -> None:
         if isinstance(fault, Unverified) and source in self._sources:
             self._sources.remove(source)
+            self._lied = True
             self._told(f"A source ({source.source.url}) sent wrong bytes. It is not asked again.")
 
     async def warm(self, root: Cid, scope: str) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ipfs.addresses import check_name
 from ipfs.caps import BLOCK_MAX, KIB, LINKS_MAX, MIB
 from ipfs.cid import DAG_PB, RAW, Cid, cid_of
-from ipfs.dagpb import EMPTY_DIRECTORY, Link, encode_block, encode_file
+from ipfs.dagpb import EMPTY_DIRECTORY, Link, encode_block, encode_file, encode_symlink
 from ipfs.troubles import BadName, TooLarge
 
 Block = tuple[Cid, bytes]
@@ -110,6 +110,12 @@ class FileImport:
 
 def _cumulative(block: bytes, roots: Iterable[Root]) -> int:
     return len(block) + sum(root.cumulative for root in roots)
+
+
+def symlink(target: bytes, profile: Profile) -> tuple[Root, bytes]:
+    """(root, block) of a symbolic link: where it leads, and nothing of what is there."""
+    block = encode_block(encode_symlink(target), ())
+    return Root(cid_of(DAG_PB, block, profile.version), 0, len(block)), block
 
 
 def directory(members: Mapping[str, Root], profile: Profile) -> tuple[Root, bytes]:

@@ -15,9 +15,10 @@ from ipfs.caps import DEPTH_MAX, Budget
 from ipfs.cid import Cid
 from ipfs.dagpb import DIRECTORY, SHARD, SYMLINK, Link, Node, decode_block_untrusted
 from ipfs.hamt import MURMUR3, prefix_length, prefixes
+from ipfs.symlinks import shown
 from ipfs.troubles import BadName, Malformed, NoEntry, TooLarge, Unsupported
 
-LINK = "It is a symbolic link; these are not followed. Name its target."
+_NOT_FOLLOWED = "links are not followed. Name what it leads to."
 _KINDS = {DIRECTORY: "directory", SHARD: "directory", SYMLINK: "link"}
 
 
@@ -39,19 +40,19 @@ def resolve(cid: Cid, path: tuple[str, ...]) -> Generator[Cid, bytes, Cid]:
     for name in path:
         node = decode_block_untrusted(cid, (yield cid))
         if node.kind == DIRECTORY:
-            cid = _only([link.cid for link in node.links if link.name == name])
+            cid = _only(name, [link.cid for link in node.links if link.name == name])
         elif node.kind == SHARD:
             cid = yield from _in_shard(node, name)
         elif node.kind == SYMLINK:
-            raise Unsupported("The path leads over a symbolic link; these are not followed. Name its target.")
+            raise Unsupported(f"The path leads over a symbolic link (to {shown(node.data)}); {_NOT_FOLLOWED}")
         else:
-            raise NoEntry("The path goes on below a file.")
+            raise NoEntry(f"The path goes on below a file: {name} is looked for in it.")
     return cid
 
 
-def _only(found: list[Cid]) -> Cid:
+def _only(name: str, found: list[Cid]) -> Cid:
     if not found:
-        raise NoEntry("There is no such name in the directory.")
+        raise _no_name(name)
     if len(set(found)) > 1:
         raise Malformed("A directory has a name twice.")
     return found[0]
@@ -68,7 +69,11 @@ def _in_shard(node: Node, name: str) -> Generator[Cid, bytes, Cid]:
             break
         below = here[prefix]
         node = decode_block_untrusted(below, (yield below))
-    raise NoEntry("There is no such name in the directory.")
+    raise _no_name(name)
+
+
+def _no_name(name: str) -> NoEntry:
+    return NoEntry(f"There is no {name} in the directory.")
 
 
 def _check_shard(node: Node, fanout: int) -> None:
@@ -82,7 +87,7 @@ def list_directory(cid: Cid, budget: Budget) -> Generator[Cid, bytes, tuple[Entr
     """In order of names. Raises NoEntry for what is no directory."""
     node = decode_block_untrusted(cid, (yield cid))
     if node.kind not in (DIRECTORY, SHARD):
-        raise NoEntry("It is no directory.")
+        raise NoEntry(f"It is a {kind_of(node)}, no directory.")
     links = node.links if node.kind == DIRECTORY else (yield from _shard_links(node, budget))
     if len(links) > budget.entries:
         raise TooLarge(f"The directory has more than {budget.entries} names.")
@@ -114,8 +119,11 @@ def _shard_links(node: Node, budget: Budget) -> Generator[Cid, bytes, list[Link]
                 found.append(Link(link.name[width:], link.cid, link.size))
                 continue
             blocks += 1
-            if depth >= DEPTH_MAX or blocks > budget.blocks or len(found) > budget.entries:
-                raise TooLarge("The directory is larger than this request may be.")
+            if depth >= DEPTH_MAX:
+                raise TooLarge(f"The directory has more than {DEPTH_MAX} levels of blocks.")
+            if blocks > budget.blocks or len(found) > budget.entries:
+                most = f"{budget.blocks} blocks and {budget.entries} names"
+                raise TooLarge(f"The directory has more than the {most} that this request may read.")
             waiting.append((decode_block_untrusted(link.cid, (yield link.cid)), depth + 1))
     return found
 
@@ -144,7 +152,7 @@ class FileWalk:
         node = decode_block_untrusted(cid, block)
         self._check(node, size, depth)
         if self._blocks + len(self._stack) + len(node.links) > self._budget.blocks:
-            raise _too_many()
+            raise self._too_many()
         below = [(link.cid, part, depth + 1) for link, part in zip(node.links, node.parts, strict=True)]
         self._stack += reversed(below)
         return node.data
@@ -159,19 +167,24 @@ class FileWalk:
         self._blocks += 1
         self._bytes += len(node.data)
         if self.size > self._budget.bytes or self._bytes > self._budget.bytes:
-            raise TooLarge(f"The file is larger than the {self._budget.bytes} bytes that this request may be.")
-        if self._blocks > self._budget.blocks or depth > DEPTH_MAX:
-            raise _too_many()
+            raise TooLarge(f"The file is larger than the {self._budget.bytes} bytes that this request may read.")
+        if depth > DEPTH_MAX:
+            raise TooLarge(f"The file has more than {DEPTH_MAX} levels of blocks.")
+        if self._blocks > self._budget.blocks:
+            raise self._too_many()
 
-
-def _too_many() -> TooLarge:
-    """Blocks that are here already or are their own names count, too: what they cost is the walk."""
-    return TooLarge("The file has more blocks or levels than this request may have.")
+    def _too_many(self) -> TooLarge:
+        """Blocks that are here already or are their own names count, too: what they cost is the walk."""
+        return TooLarge(f"The file has more than the {self._budget.blocks} blocks that this request may read.")
 
 
 def _no_file(node: Node, root: bool) -> NoEntry | Malformed | Unsupported:  # noqa: FBT001 - two texts of one thought
     if not root:
         return Malformed("A part of a file is no file.")
     if node.kind == SYMLINK:
-        return Unsupported(LINK)
+        return no_followed_link(node)
     return NoEntry("It is a directory. Name a file in it.")
+
+
+def no_followed_link(node: Node) -> Unsupported:
+    return Unsupported(f"It is a symbolic link (to {shown(node.data)}); {_NOT_FOLLOWED}")

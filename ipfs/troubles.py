@@ -66,13 +66,16 @@ class SourceRefused(IpfsError):
 
 
 class Unavailable(IpfsError):
-    """No source has the block. `answers`: what each said, with its URL, for whoever chose them; never for others."""
+    """No source has the block. `answers`: what each said, with its URL, for whoever chose them; never for others, who
+    hear only the `last` reason, in `.text`. `short` is without it, for whoever hears all of them.
+    """
 
     code = "unavailable"
 
-    def __init__(self, text: str, answers: tuple[str, ...] = ()) -> None:
-        super().__init__(text)
+    def __init__(self, text: str, answers: tuple[str, ...] = (), last: str = "") -> None:
+        super().__init__(f"{text} The last one: {last}" if last else text)
         self.answers = answers
+        self.short = text
 
 
 class Damaged(IpfsError):

@@ -26,17 +26,17 @@ from gatebus.cli.bus_wording import (
     result_json,
     status_lines,
     status_map,
+    text,
     usage_table,
 )
 from gatebus.cli.busprogram import Order, read_order
 from gatebus.cli.connecting_host import Connection, about_file, ready, told, upload_with_bar, with_host
 from gatebus.cli.hostbookfile import target
-from gatebus.cli.ipfs_options import ipfs_options as content_options
 from gatebus.cli.live_commands import WORK as LIVE_WORK
 from gatebus.cli.saying import put, put_name, tell
 from gatebus.cli.surroundings import check_module, read_checked_module
 from gatebus.cli.wording import TIMED_OUT, Result, failed
-from gatebus.client import Module, Status
+from gatebus.client import Module, Pinned, Status
 from gatebus.faults import UsageError
 from sandbox.errors import SandboxError
 from sandbox.limits import CompileLimits, written
@@ -44,14 +44,16 @@ from sandbox.limits import CompileLimits, written
 Work = Callable[[Connection], Awaitable[Result]]
 # Commands that are about a file where there is one of that name.
 _OF_FILES_TOO = ("show", "export")
+# Of an address that a host told: a CID has at most 400 characters.
+_ADDRESS_SHOWN = 420
 
 
 def ask(options: BusOptions) -> int:
     """The whole command. The exit code."""
-    if options.ipfs and options.command == "push":
+    if options.content is not None:
         from gatebus.cli.ipfs_command import ipfs  # whoever asks a host does not pay for an HTTP client
 
-        return ipfs(content_options(("add", *options.arguments)))
+        return ipfs(options.content)
     host = ""
     try:
         prepare = _PREPARED.get(options.command)
@@ -204,13 +206,25 @@ async def _pin(connection: Connection) -> Result:
     address = connection.options.arguments[0]
     if "://" in address:
         tags = [*connection.options.arguments[1:], *connection.options.tags]
-        module = await connection.bus.pin(address, tags)
+        pinned = await connection.bus.pin(address, tags)
         if not connection.options.json:
-            _say(module.hex())
-    else:
-        module, tags = await _module_and_tags(connection)
-        await connection.bus.pin(module, tags)
+            _say(pinned.sha256.hex())
+            _tell_own_address(address, pinned)
+        return await _kept(connection, pinned.sha256, content=_own_address(pinned))
+    module, tags = await _module_and_tags(connection)
+    await connection.bus.pin(module, tags)
     return await _kept(connection, module)
+
+
+def _tell_own_address(address: str, pinned: Pinned) -> None:
+    """Of a path: others get it from this host by its own CID, not by the path. Not on stdout, where the hash is."""
+    own = _own_address(pinned)
+    if own and own != address:
+        tell(f"gatebus: Others fetch it as {own}\n")
+
+
+def _own_address(pinned: Pinned) -> str | None:
+    return text(pinned.content, _ADDRESS_SHOWN) if pinned.content else None
 
 
 async def _unpin(connection: Connection) -> Result:
@@ -225,10 +239,10 @@ async def _module_and_tags(connection: Connection) -> tuple[bytes, list[str]]:
     return await connection.module(name), [*tags, *connection.options.tags]
 
 
-async def _kept(connection: Connection, module: bytes) -> Result:
+async def _kept(connection: Connection, module: bytes, **more: object) -> Result:
     if connection.options.json:
         found = await connection.bus.modules(module)
-        _say(as_json([_module_row(each) for each in found]))
+        _say(as_json([{**_module_row(each), **more} for each in found]))
     return Result(0)
 
 

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gatebus.cli.command_words import CALL_NOTES, INSTANCE_NOTES, Command, add_tags
+from gatebus.cli.ipfs_options import IpfsOptions, add_nodes, adding_options
 from gatebus.cli.live_options import (
     LIVE_COMMANDS,
     NO_LIVE_OPTIONS,
@@ -71,6 +72,8 @@ class BusOptions:
     forget: bool = False
     live: LiveOptions = NO_LIVE_OPTIONS
     timeout: float | None = None
+    content: IpfsOptions | None = None
+    """`push --ipfs`: what `gatebus ipfs add` does."""
 
 
 def _add_open(parser: argparse.ArgumentParser) -> None:
@@ -110,6 +113,7 @@ def _add_ipfs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ipfs", action="store_true", help="to no host: files, directories into your IPFS store and nodes; prints CIDs"
     )
+    add_nodes(parser.add_argument_group("with --ipfs, as for `gatebus ipfs add`"))
 
 
 _LOGIN_NOTES = """Shows the host's fingerprint and asks whether it is right; without a terminal name it: --host-key. The
@@ -252,8 +256,8 @@ def bus_options(name: str, arguments: Sequence[str]) -> BusOptions:
         raise UsageError(
             f"It is written `gatebus {name} {command.takes}`; see `gatebus {name} --help`.".replace(" `;", "`;")
         )
-    if name == "push" and given.ipfs and any((given.host, given.key, given.json, given.tag, given.loose)):
-        raise UsageError("--ipfs goes to no host: leave out --host, --key, --tag, --loose and --json.")
+    if name == "push":
+        _check_push(given)
     return BusOptions(
         name,
         getattr(given, "host", None),
@@ -271,7 +275,21 @@ def bus_options(name: str, arguments: Sequence[str]) -> BusOptions:
         getattr(given, "forget", False),
         live_options(given),
         None if getattr(given, "timeout", None) is None else time_of("--timeout", given.timeout),
+        adding_options(rest, given) if name == "push" and given.ipfs else None,
     )
+
+
+def _check_push(given: argparse.Namespace) -> None:
+    """What is for a host, and what is for content. Raises UsageError."""
+    of_hosts, of_content = ("host", "key", "tag", "loose"), ("source", "offline", "profile")
+    stray = ", ".join(f"--{each}" for each in (of_hosts if given.ipfs else of_content) if getattr(given, each))
+    if stray and given.ipfs:
+        raise UsageError(
+            f"--ipfs is for your own store and nodes (--source node+http://HOST:PORT), not for a host, and {stray} "
+            "is of hosts only. Leave out one or the other."
+        )
+    if stray:
+        raise UsageError(f"{stray} goes with --ipfs only. Write that, too, or leave it out: a host is named by --host.")
 
 
 def _program(name: str, given: argparse.Namespace) -> ProgramOptions:

@@ -6,6 +6,7 @@ all. bus_commands has the way there and back.
 
 import contextlib
 import os
+import re
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -25,9 +26,10 @@ from gatebus.snapshots.spool import Spool
 
 Work = Callable[[Connection], Awaitable[Result]]
 _BAR_FROM = 256 * 1024
-# How content is written: an address, or the bare CID of a snapshot (version 1, dag-cbor, SHA-256, base 32), whose
-# fourth letter is no digit of a snapshot's name.
-_CONTENT = ("ipfs://", "/ipfs/", "bafyrei")
+_CONTENT = ("ipfs://", "/ipfs/")
+# A snapshot's name is at most so many digits. No CID with a hash is made of them: as hexadecimal digits it has 73.
+_NAME = re.compile(r"[0-9a-fA-F]{1,64}")
+_AS_LONG_AS_A_CID = 46
 
 
 def _say(connection: Connection, value: object, line: str) -> Result:
@@ -89,13 +91,34 @@ async def _restore(connection: Connection) -> Result:
 
 async def _named(connection: Connection, typed: str) -> bytes:
     """A snapshot of the host, or one that is brought to it by its content."""
-    if not typed.startswith(_CONTENT):
-        return await connection.snapshot(typed)
+    if not _is_content(typed):
+        return await _snapshot_named(connection, typed)
     from gatebus.cli.snapshot_content import file_by_content
 
     with Spool() as spool:
         await file_by_content(typed, spool)
         return (await connection.bus.import_snapshot(spool)).snapshot
+
+
+def _is_content(typed: str) -> bool:
+    """An address, or a CID as any tool writes it, alone or with a path behind it."""
+    if typed.startswith(_CONTENT):
+        return True
+    if _NAME.fullmatch(typed):
+        return False
+    from ipfs.addresses import begins_with_cid  # whoever names a snapshot of the host does not pay for codecs
+
+    return begins_with_cid(typed)
+
+
+async def _snapshot_named(connection: Connection, typed: str) -> bytes:
+    """What is as long as a CID was perhaps meant as one."""
+    try:
+        return await connection.snapshot(typed)
+    except UsageError as fault:
+        if len(typed) < _AS_LONG_AS_A_CID or _NAME.fullmatch(typed):
+            raise
+        raise UsageError(f"{fault.text} It is no CID either, or one that was mistyped.") from None
 
 
 async def _clone(connection: Connection) -> Result:

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
-from gatebus.cli.ipfs_command import chosen, give, open_store, progress, told_in_full
-from gatebus.cli.saying import tell
+from gatebus.cli.contentground import chosen, give, open_store, progress, told, told_in_full
 from gatebus.faults import NoContent
 from gatebus.snapshots.contentblocks import check_root_untrusted, from_blocks_untrusted
 from gatebus.snapshots.fileblocks import blocks_of_file_untrusted
@@ -88,7 +87,7 @@ async def file_by_content(typed: str, spool: Spool) -> None:
         address = parse_address_untrusted(typed)
         if address.path:
             raise NoContent("A snapshot is named by its CID alone: leave out what stands behind it.")
-        async with open_fetcher(open_store(), chosen(None), _BUDGET, _told) as fetcher:
+        async with open_fetcher(open_store(), chosen(None), _BUDGET, told) as fetcher:
             with progress(fetcher):
                 check_root_untrusted(address.cid, await fetcher.get(address.cid))
                 await complete(fetcher, address.cid)
@@ -112,7 +111,3 @@ def _joined(store: BlockStore, root: Cid, spool: Spool) -> None:
 
     for piece in from_blocks_untrusted(root, get):
         spool.add(piece)
-
-
-def _told(text: str) -> None:
-    tell(f"gatebus: {text}\n")

@@ -20,7 +20,7 @@ Which module has what:
 """
 
 from gatebus.client.agentsocket import AgentSigner, agent_keys
-from gatebus.client.answers import Event, Live, Module, Outcome, Result, Status, Stored, Uploaded, Usage
+from gatebus.client.answers import Event, Live, Module, Outcome, Pinned, Result, Status, Stored, Uploaded, Usage
 from gatebus.client.bus import Bus
 from gatebus.client.clientstream import Running
 from gatebus.client.complaints import (
@@ -67,6 +67,7 @@ __all__ = [
     "Module",
     "NotTrusted",
     "Outcome",
+    "Pinned",
     "Program",
     "ProgramRefused",
     "QuotaReached",

@@ -96,6 +96,14 @@ class Uploaded:
 
 
 @dataclass(frozen=True, slots=True)
+class Pinned:
+    """`content`: of a module that was named by an address, the address of the file itself, for others; else nothing."""
+
+    sha256: bytes
+    content: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """A file of a result that is too large to come with it: download it by its hash."""
 
@@ -196,6 +204,10 @@ def module_untrusted(told: Mapping[str, Any]) -> Module:
 def uploaded_untrusted(told: Mapping[str, Any]) -> Uploaded:
     known = typed_untrusted(told, "known", bool, default=False)
     return Uploaded(digest_untrusted(told, "module"), typed_untrusted(told, "size", int), known)
+
+
+def pinned_untrusted(told: Mapping[str, Any]) -> Pinned:
+    return Pinned(digest_untrusted(told, "module"), typed_untrusted(told, "content", str, ""))
 
 
 def digest_untrusted(told: Mapping[str, Any], name: str) -> bytes:

@@ -15,15 +15,16 @@ from gatebus.bounds import STREAM_WINDOW
 from gatebus.client import transfers
 from gatebus.client.answers import (
     Module,
+    Pinned,
     Result,
     Status,
     Stored,
     Uploaded,
-    digest_untrusted,
     files_untrusted,
     instance_untrusted,
     module_untrusted,
     outcome_untrusted,
+    pinned_untrusted,
     status_untrusted,
 )
 from gatebus.client.clientstream import Running, Stream
@@ -216,11 +217,11 @@ class Bus(LiveBus):
             found[held.sha256] = held
         return [*found.values()]
 
-    async def pin(self, module: bytes | str, tags: Sequence[str] = ()) -> bytes:
-        """The host keeps it until it is unpinned; one that is named by an address, such as ipfs://CID, it fetches
-        first. Its hash.
+    async def pin(self, module: bytes | str, tags: Sequence[str] = ()) -> Pinned:
+        """The host keeps it until it is unpinned; one that is named by an address, such as ipfs://CID/path, it fetches
+        first.
         """
-        return digest_untrusted(await self._ask("pin", module=module, tags=list(tags)), "module")
+        return pinned_untrusted(await self._ask("pin", module=module, tags=list(tags)))
 
     async def unpin(self, module: bytes, tags: Sequence[str] = ()) -> None:
         await self._ask("unpin", module=module, tags=list(tags))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from uuid import UUID
 
-    from gatebus.client.answers import Event, Module, Outcome, Result, Status, Uploaded
+    from gatebus.client.answers import Event, Module, Outcome, Pinned, Result, Status, Uploaded
     from gatebus.client.bus import Bus
     from gatebus.client.clientstream import Running
     from gatebus.client.connecting import Manner
@@ -191,7 +191,7 @@ class SyncBus:
     def modules(self, module: bytes | None = None) -> Sequence[Module]:
         return self._portal.run(self._bus.modules, module)
 
-    def pin(self, module: bytes | str, tags: Sequence[str] = ()) -> bytes:
+    def pin(self, module: bytes | str, tags: Sequence[str] = ()) -> Pinned:
         return self._portal.run(self._bus.pin, module, tags)
 
     def unpin(self, module: bytes, tags: Sequence[str] = ()) -> None:

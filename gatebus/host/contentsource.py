@@ -21,7 +21,7 @@ from gatebus.faults import StoreBroken
 from gatebus.host.allowances import Allowances
 from gatebus.host.refusals import Refusal
 from gatebus.snapshots.takenforfile import read_as_file
-from ipfs.addresses import parse_address_untrusted
+from ipfs.addresses import Address, parse_address_untrusted
 from ipfs.blockstore import BlockStore
 from ipfs.caps import MIB, Budget
 from ipfs.content import complete, find, read
@@ -77,13 +77,16 @@ class ContentSource:
         with _refused():
             parse_address_untrusted(address)
 
-    async def keep(self, address: str, digest: bytes) -> None:
-        """The blocks of the file, not those of the directories above it. Nobody is asked for them: they are here."""
+    async def keep(self, address: str, digest: bytes) -> str:
+        """The blocks of the file, not those of the directories above it. Nobody is asked for them: they are here. Its
+        own address: others get it from here by that one only.
+        """
         with _refused():
             async with self._space(), open_fetcher(self._store, (), Budget(), self._told) as fetcher:
                 cid = await find(fetcher, parse_address_untrusted(address))
                 await complete(fetcher, cid)
                 await trio.to_thread.run_sync(self._pin, cid, digest.hex().encode())
+                return str(Address(cid))
 
     def _pin(self, cid: Cid, note: bytes) -> None:
         """The pins of this host's owner, without a note, stay the owner's."""

@@ -51,8 +51,8 @@ class Keeper(Source, Protocol):
     def check_keeping(self, address: str) -> None:
         """Raises Refusal: a module from there cannot be pinned."""
 
-    async def keep(self, address: str, digest: bytes) -> None:
-        """What was just fetched stays, as long as this module does. Raises GatebusError."""
+    async def keep(self, address: str, digest: bytes) -> str:
+        """What was just fetched stays, as long as this module does. Its own address, for others. Raises as `fetch`."""
 
     async def let_go(self, digest: bytes) -> None:
         """Nobody pins this module any more. Raises GatebusError."""
@@ -143,8 +143,8 @@ class Programs:
 
     # Pins.
 
-    async def pin(self, address: str, principal: Principal, tags: object) -> Held:
-        """Fetched, kept as if it had been uploaded, and pinned. Raises Refusal."""
+    async def pin(self, address: str, principal: Principal, tags: object) -> tuple[Held, str]:
+        """Fetched, kept as if it had been uploaded, and pinned; and its own address. Raises Refusal."""
         if not isinstance(self._source, Keeper):
             raise Refusal("bad-request", "Modules cannot be pinned by address here. Upload it, and pin that.")
         self._source.check_keeping(address)
@@ -153,9 +153,9 @@ class Programs:
         digest = await self.keep(principal, wasm)
         async with self._pinning:
             held = await self._store.pin(digest, principal, checked)
-            await self._source.keep(address, digest)
+            own = await self._source.keep(address, digest)
         self._remember(address, digest.hex())
-        return held
+        return held, own
 
     async def unpin(self, digest: bytes, principal: Principal, tags: object) -> Held:
         """What stayed only for this module goes with the last pin. Raises Refusal."""

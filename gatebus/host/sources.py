@@ -92,8 +92,8 @@ class Sources:
     def check_keeping(self, address: str) -> None:
         self._keeper(address).check_keeping(address)
 
-    async def keep(self, address: str, digest: bytes) -> None:
-        await self._keeper(address).keep(address, digest)
+    async def keep(self, address: str, digest: bytes) -> str:
+        return await self._keeper(address).keep(address, digest)
 
     def _keeper(self, address: str) -> Keeper:
         source = self._source(address)

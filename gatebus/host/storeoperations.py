@@ -169,10 +169,11 @@ def pin(parts: HostParts, line: Line, given: Parameters) -> None:
 
     async def work() -> None:
         if "://" in module:
-            held = await parts.programs.pin(module, line.principal, tags)
+            held, own = await parts.programs.pin(module, line.principal, tags)
+            _answer(parts, line, {**_tagged(held), "content": own})
         else:
             held = await parts.store.pin(bytes.fromhex(module), line.principal, tags)
-        _answer(parts, line, _tagged(held))
+            _answer(parts, line, _tagged(held))
 
     parts.answer_later(line, work)
 

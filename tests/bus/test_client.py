@@ -15,6 +15,7 @@ from gatebus.client import (
     HostTrouble,
     LinkLost,
     NotTrusted,
+    Pinned,
     Program,
     ProgramRefused,
     QuotaReached,
@@ -220,7 +221,7 @@ async def test_small_operations_give_frozen_answers(autojump_clock: object) -> N
         assert [status.instance for status in await bus.list()] == [INSTANCE]
         assert await bus.launch(Program("fake://wait", tags=["x"])) == INSTANCE
         assert [(module.size, module.pinned) for module in await bus.modules()] == [(9, True)]
-        await bus.pin(b"m" * 32, ["t"])
+        assert await bus.pin(b"m" * 32, ["t"]) == Pinned(b"m" * 32)
         await bus.unpin(b"m" * 32)
         await bus.delete(INSTANCE)
         assert await bus.features() == {"agent": "fake"}

@@ -109,7 +109,11 @@ async def test_a_program_is_pinned_by_its_cid_offered_to_others_and_let_go(tmp_p
         assert gatebus(tmp_path, "call", ADDRESS).returncode == 0
         assert fetched(block)[0] == 404  # fetched, and nobody's business
         pinned = gatebus(tmp_path, "pin", ADDRESS, "hello", "--tag", "greeting")
-        assert (pinned.returncode, pinned.stderr) == (0, b"")
+        assert (pinned.returncode, pinned.stderr) == (0, f"gatebus: Others fetch it as ipfs://{ROOT.cid}\n".encode())
+        again = gatebus(tmp_path, "pin", f"ipfs://{ROOT.cid}")
+        assert (again.returncode, again.stdout, again.stderr) == (0, pinned.stdout, b"")  # it is what was typed
+        as_json = json.loads(gatebus(tmp_path, "pin", "--json", ADDRESS).stdout)
+        assert [each["content"] for each in as_json] == [f"ipfs://{ROOT.cid}"]
         digest = pinned.stdout.decode().strip()
         assert digest == hashlib.sha256(HELLO.encode()).hexdigest()
         rows = json.loads(gatebus(tmp_path, "modules", "--json").stdout)
@@ -128,7 +132,7 @@ async def test_a_program_is_pinned_by_its_cid_offered_to_others_and_let_go(tmp_p
 
 NOT_PINNED = {
     "ipfs://nonsense": "It is no CID, or one that was cut short or mistyped.",
-    f"ipfs://{FOLDER.cid}/no": "There is no such name in the directory.",
+    f"ipfs://{FOLDER.cid}/no": "There is no no in the directory.",
     "host://.js": "Modules from there stay without a pin, or are not this host's to keep.",
     "https://example.org/x": "This host fetches no modules from there. Upload it. Sources: host://, ipfs://.",
 }

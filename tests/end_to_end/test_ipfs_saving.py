@@ -66,7 +66,7 @@ def test_content_that_is_itself_a_link_is_refused_in_the_words_of_cat(gatebus: G
     block = encode_block(b"\x08\x04\x12\x06target", ())
     cid = cid_of(DAG_PB, block, 1)
     BlockStore(tmp_path / "store").put([(cid, block)])
-    told = "gatebus: It is a symbolic link; these are not followed. Name its target.\n"
+    told = f"gatebus: {cid}: It is a symbolic link (to target); links are not followed. Name what it leads to.\n"
     assert gatebus("ipfs", "cat", str(cid)) == (OURS, b"", told)
     assert gatebus("ipfs", "get", str(cid)) == (OURS, b"", told)
     assert [each.name for each in tmp_path.iterdir()] == ["store"]

@@ -13,11 +13,12 @@ from ipfsdata import vector
 from liveworld import CHAIN, chained
 from realnode import Kubo, kubo_running
 
+from ipfs.adding import add
 from ipfs.addresses import LOCAL_GATEWAY, NODE, Address, Source
 from ipfs.blockstore import BlockStore
 from ipfs.caps import Budget
 from ipfs.cid import parse_cid_untrusted
-from ipfs.content import add, listed, read
+from ipfs.content import listed, read
 from ipfs.fetching import open_fetcher
 from ipfs.importer import PROFILES
 from ipfs.node import NodeRpc
@@ -134,6 +135,8 @@ async def test_a_tree_is_called_the_same_and_given_to_the_node_whole(kubo: Kubo,
     place.mkdir(parents=True)
     (place / "main.wasm").write_bytes(vector(700_000))
     (place.parent / "\N{GREEK SMALL LETTER MU}.txt").write_bytes(b"a name")
+    (place / "link").symlink_to("../\N{GREEK SMALL LETTER MU}.txt")
+    (place.parent / "out").symlink_to("/etc/passwd")
     store = BlockStore(tmp_path / "store")
     root = (await add(store, tmp_path / "tree", PROFILES["kubo-v1"])).cid
     there = kubo.command("add", "-Q", "-r", "-n", "--cid-version=1", str(tmp_path / "tree"))

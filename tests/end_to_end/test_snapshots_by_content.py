@@ -11,9 +11,11 @@ from hostilegateway import serving as gateways
 from hostprocess import gatebus, serving
 from ipfsdata import imported
 from liveworld import CHAIN, chained
+from multiformats import multibase
 
 from ipfs.addresses import parse_address_untrusted
 from ipfs.blockstore import BlockStore
+from ipfs.cid import parse_cid_untrusted
 from ipfs.pins import Pins, below
 
 if TYPE_CHECKING:
@@ -62,13 +64,13 @@ async def test_a_program_goes_on_at_a_host_that_has_never_heard_of_it(tmp_path: 
     def story() -> None:
         source = {"GATEBUS_IPFS_SOURCES": f"local+{server.url}"}
         with serving(other, *HOST):
-            for named in (f"ipfs://{cid}", cid):
+            for named in (f"ipfs://{cid}", multibase.encode(bytes(parse_cid_untrusted(cid)), "base58btc")):
                 instance = says(other, "restore", named, **source).decode().strip()
                 assert says(other, "io", instance, stdin=b"hello") == chained(b"hello")
         for line in (("stat",), ("ls",), ("cat",), ("get",)):
             done = gatebus(other, "ipfs", *line, cid, "--offline")
             assert (done.returncode, done.stdout) == (125, b"")
-            assert done.stderr.decode() == f"gatebus: {TAKEN_FOR_A_FILE.format(cid)}\n"
+            assert done.stderr.decode() == f"gatebus: {cid}: {TAKEN_FOR_A_FILE.format(cid)}\n"
         done = gatebus(other, "run", f"ipfs://{cid}", GATEBUS_IPFS_SOURCES="")
         assert TAKEN_FOR_A_FILE.format(cid) in done.stderr.decode()
 
@@ -121,10 +123,15 @@ async def test_content_that_is_something_else_is_not_fetched(tmp_path: Path) -> 
 
     def story() -> None:
         with serving(tmp_path, *HOST):
-            done = gatebus(tmp_path, "restore", f"ipfs://{root.cid}", GATEBUS_IPFS_SOURCES=f"local+{server.url}")
+            done = gatebus(tmp_path, "restore", str(root.cid), GATEBUS_IPFS_SOURCES=f"local+{server.url}")
             assert (done.returncode, done.stdout) == (125, b"")
             assert b"This content is no snapshot" in done.stderr
             assert len(server.asked) == 1
+            mistyped = gatebus(tmp_path, "restore", f"{str(root.cid)[:-1]}")
+            assert mistyped.stderr.decode() == (
+                f"gatebus: None of your snapshots begins with {str(root.cid)[:40]}, or has it as a tag. "
+                "`gatebus snapshots` lists them. It is no CID either, or one that was mistyped.\n"
+            )
 
     async with gateways(server):
         await trio.to_thread.run_sync(story)

@@ -7,6 +7,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from multiformats import multibase
 
 from ipfs.addresses import (
     GATEWAY,
@@ -14,12 +15,13 @@ from ipfs.addresses import (
     NODE,
     Address,
     Source,
+    begins_with_cid,
     is_public,
     parse_address_untrusted,
     parse_source_untrusted,
 )
 from ipfs.caps import Budget
-from ipfs.cid import RAW, cid_of
+from ipfs.cid import DAG_CBOR, DAG_PB, RAW, cid_of
 from ipfs.troubles import BadName
 
 CID = cid_of(RAW, b"x")
@@ -118,3 +120,26 @@ def test_any_text_is_an_address_or_refused(text: str) -> None:
 def test_a_budget_of_nothing_is_a_mistake(name: str) -> None:
     with pytest.raises(ValueError, match="a budget of nothing"):
         Budget(**{name: 0})
+
+
+SNAPSHOT = cid_of(DAG_CBOR, b"a root")
+
+
+@pytest.mark.parametrize("base", ["base32", "base32upper", "base36", "base58btc", "base16", "base64url", "base32hex"])
+def test_a_cid_in_any_base_that_is_read_is_known_as_content(base: str) -> None:
+    text = multibase.encode(bytes(SNAPSHOT), base)
+    assert begins_with_cid(text)
+    assert begins_with_cid(f"{text}/path")
+    assert not begins_with_cid(text[:-2])
+
+
+@pytest.mark.parametrize("codec", [RAW, DAG_PB, DAG_CBOR])
+def test_content_of_any_codec_and_version_is_known(codec: int) -> None:
+    assert begins_with_cid(str(cid_of(codec, b"x")))
+    assert begins_with_cid(str(cid_of(DAG_PB, b"x", 0)))
+
+
+@pytest.mark.parametrize("text", ["", "nightly", "b", "z", "bafkqaaa", "0123456789abcdef" * 4, "f" * 64, "a/b", "Qm"])
+def test_what_could_be_a_tag_or_a_name_of_the_hosts_is_no_content(text: str) -> None:
+    """An identity CID (bafkqaaa: nothing) carries its bytes itself."""
+    assert not begins_with_cid(text)

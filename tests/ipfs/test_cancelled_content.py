@@ -13,14 +13,16 @@ from ipfsdata import imported, vector
 from stepwise import cancelled_at
 
 from gatebus.host.contentsource import ContentSource
+from ipfs.adding import add
 from ipfs.addresses import LOCAL_GATEWAY, NODE, Address, Source
 from ipfs.blockstore import BlockStore
 from ipfs.caps import Budget
-from ipfs.content import add, complete, listed, read, save
+from ipfs.content import complete, listed, read
 from ipfs.fetching import open_fetcher
 from ipfs.importer import Profile, directory
 from ipfs.pins import Pins
 from ipfs.publishing import publish
+from ipfs.saving import save
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

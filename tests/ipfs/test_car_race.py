@@ -221,5 +221,5 @@ async def test_what_carries_itself_in_its_name_is_not_waited_for(tmp_path: Path,
 
 
 async def test_more_blocks_than_the_budget_are_not_even_wanted(tmp_path: Path, autojump_clock: MockClock) -> None:
-    with pytest.raises(TooLarge, match="more than this request may fetch"):
+    with pytest.raises(TooLarge, match="blocks that this request may fetch"):
         await fetcher(tmp_path, Simulated(0.0, good=1, fault=DEAD), blocks=9).warm(ROOT.cid, "all")

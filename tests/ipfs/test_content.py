@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 from ipfsdata import fixture, vector
 
+from ipfs.adding import add
 from ipfs.addresses import Address
 from ipfs.blockstore import BlockStore
 from ipfs.caps import Budget
 from ipfs.car import CarReader
 from ipfs.cid import DAG_PB, cid_of
-from ipfs.content import about, add, complete, listed, read, save
+from ipfs.content import about, complete, listed, read
 from ipfs.dagpb import Link, encode_block
 from ipfs.fetching import Fetcher
 from ipfs.importer import PROFILES, Profile
+from ipfs.saving import save
 from ipfs.troubles import BadName, Malformed, NoEntry, StoreFailed, TooLarge, Unavailable
 
 if TYPE_CHECKING:
@@ -88,11 +91,13 @@ async def test_a_file_with_a_missing_block_leaves_nothing_half(store: BlockStore
     assert sorted(path.name for path in tmp_path.iterdir()) == ["store"]
 
 
-async def test_a_symbolic_link_is_left_out_and_told(store: BlockStore, tmp_path: Path) -> None:
+async def test_a_symbolic_link_of_others_is_made_where_it_stays_inside(store: BlockStore, tmp_path: Path) -> None:
     root, told = loaded(store, "gateway-conformance/path_gateway_unixfs/symlink.car"), list[str]()
     await save(Fetcher(store), root.cid, tmp_path / "out", told.append)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["foo"]
-    assert told == ["bar is a symbolic link; it was left out."]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["bar", "foo"]
+    assert (tmp_path / "out" / "bar").is_symlink()
+    assert (tmp_path / "out" / "bar").read_bytes() == (tmp_path / "out" / "foo").read_bytes()
+    assert told == []
 
 
 async def test_a_large_directory_of_others_is_saved_whole(store: BlockStore, tmp_path: Path) -> None:
@@ -119,24 +124,31 @@ async def test_a_directory_that_holds_itself_many_times_is_not_saved_without_end
     for _ in range(9):
         block = encode_block(b"\x08\x01", [Link("a", cid, 0), Link("b", cid, 0)])
         store.put([(cid := cid_of(DAG_PB, block), block)])
-    with pytest.raises(TooLarge, match="larger than this request"):
+    with pytest.raises(TooLarge, match="more than the 200 names that this request may save"):
         await save(Fetcher(store, (), Budget(entries=200)), cid, tmp_path / "out", str)
 
 
-async def test_what_is_neither_file_nor_directory_is_not_added(store: BlockStore, tmp_path: Path) -> None:
+async def test_what_cannot_be_added_is_named_with_its_way(store: BlockStore, tmp_path: Path) -> None:
     folder = tree(tmp_path)
-    (folder / "link").symlink_to("a.txt")
-    with pytest.raises(
-        BadName, match=r"^link is a symbolic link; it cannot be added. Take it away, or put its target there.$"
-    ):
+    os.mkfifo(folder / "sub" / "pipe")
+    with pytest.raises(BadName) as fault:
         await add(store, folder, KUBO_V1)
-    with pytest.raises(StoreFailed, match="no such file"):
+    what = "It is a pipe, a device or a socket; only files, directories and links in them are added."
+    assert fault.value.text == f"{folder}/sub/pipe: {what}"
+    (folder / "sub" / "pipe").rename(tmp_path / "pipe")
+    (folder / "sub" / "two\nlines").write_bytes(b"")
+    with pytest.raises(BadName, match=r"/sub/two lines: A name contains characters that cannot be shown\.$"):
+        await add(store, folder, KUBO_V1)
+    with pytest.raises(StoreFailed, match=r"/nothing: It cannot be read: no such file or directory\.$"):
         await add(store, tmp_path / "nothing", KUBO_V1)
+    with pytest.raises(StoreFailed) as fault_of_long:
+        await add(store, tmp_path / ("x" * 200), KUBO_V1)
+    assert fault_of_long.value.text == f"...{'x' * 120}: It cannot be read: no such file or directory."
 
 
 async def test_a_file_is_no_directory_and_a_directory_no_file(store: BlockStore, tmp_path: Path) -> None:
     root = await add(store, tree(tmp_path), Profile(0, raw_leaves=False, chunk=200_000, width=4))
-    with pytest.raises(NoEntry, match="It is no directory"):
+    with pytest.raises(NoEntry, match="It is a file, no directory"):
         await listed(Fetcher(store), Address(root.cid, ("a.txt",)))
     with pytest.raises(NoEntry, match="It is a directory"):
         await read(Fetcher(store), Address(root.cid), 100)

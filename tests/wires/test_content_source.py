@@ -74,9 +74,9 @@ async def test_what_is_stored_survives_the_host_and_is_hashed_again(tmp_path: Pa
         ("ipfs://", "bad-request", "It is no CID. A CID looks like bafybei... or Qm..."),
         ("ipfs://127.0.0.1:80/x", "bad-request", "It is no CID, or one that was cut short or mistyped."),
         (f"{ADDRESS}/..", "bad-request", "A name may not be empty"),
-        (f"ipfs://{FOLDER.cid}/other", "not-found", "There is no such name in the directory."),
+        (f"ipfs://{FOLDER.cid}/other", "not-found", "There is no other in the directory."),
         (f"ipfs://{FOLDER.cid}", "not-found", "It is a directory. Name a file in it."),
-        (f"{ADDRESS}/below", "not-found", "The path goes on below a file."),
+        (f"{ADDRESS}/below", "not-found", "The path goes on below a file: below is looked for in it."),
     ],
 )
 async def test_an_address_that_leads_to_no_program_says_why(tmp_path: Path, address: str, code: str, text: str) -> None:
@@ -141,7 +141,7 @@ async def test_a_program_larger_than_programs_may_be_is_not_fetched_whole(tmp_pa
     async with serving(server):
         refusal = await refused(source(tmp_path, server), ADDRESS, size=100_000)
     assert refusal.code == "bad-request"
-    assert refusal.text == "The file is larger than the 100000 bytes that this request may be."
+    assert refusal.text == "The file is larger than the 100000 bytes that this request may read."
     assert BlockStore(tmp_path).contents().bytes < 10_000
 
 
@@ -286,7 +286,7 @@ async def test_a_pin_of_the_hosts_owner_stays_the_owners(tmp_path: Path) -> None
         fetching = source(tmp_path, server)
         await fetching.fetch(ADDRESS, MIB, "alice")
     Pins(BlockStore(tmp_path)).add(ROOT.cid)
-    await fetching.keep(ADDRESS, DIGEST)
+    assert await fetching.keep(ADDRESS, DIGEST) == f"ipfs://{ROOT.cid}"  # its own, for others
     await fetching.let_go(DIGEST)
     assert Pins(BlockStore(tmp_path)).all() == [ROOT.cid]
 

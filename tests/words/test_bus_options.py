@@ -19,6 +19,7 @@ from gatebus.cli.bus_options import (
     digest,
     instance_id,
 )
+from gatebus.cli.ipfs_options import IpfsOptions
 from gatebus.cli.options import Copied
 from gatebus.faults import UsageError
 
@@ -212,7 +213,26 @@ def test_no_line_makes_anything_but_options_or_a_fault(name: str, line: list[str
 
 
 def test_a_push_by_content_goes_to_no_host() -> None:
-    assert bus_options("push", ["--ipfs", "f"]) == BusOptions("push", None, None, False, ("f",), ipfs=True)
-    for more in (["--host", "h"], ["--key", "k"], ["--json"], ["--tag", "t"], ["--loose"]):
-        with pytest.raises(UsageError, match=r"^--ipfs goes to no host: leave out --host, "):
+    content = IpfsOptions("add", ("f",), None)
+    assert bus_options("push", ["--ipfs", "f"]) == BusOptions(
+        "push", None, None, False, ("f",), ipfs=True, content=content
+    )
+    for more in (["--host", "h"], ["--key", "k"], ["--tag", "t"], ["--loose"]):
+        with pytest.raises(UsageError) as fault:
             bus_options("push", ["--ipfs", "f", *more])
+        assert fault.value.text == (
+            "--ipfs is for your own store and nodes (--source node+http://HOST:PORT), not for a host, and "
+            f"{more[0]} is of hosts only. Leave out one or the other."
+        )
+
+
+def test_a_push_by_content_takes_what_ipfs_add_takes() -> None:
+    line = ["--ipfs", "--json", "--profile", "kubo-v1", "--source", "node+http://a", "--source", "node+http://b", "f"]
+    sources = ("node+http://a", "node+http://b")
+    assert bus_options("push", line).content == IpfsOptions("add", ("f",), sources, "kubo-v1", json=True)
+    assert bus_options("push", ["f", "--ipfs", "--offline"]).content == IpfsOptions("add", ("f",), ())
+    for more in (["--source", "x"], ["--offline"], ["--profile", "x"]):
+        with pytest.raises(UsageError, match=f"^{more[0]} goes with --ipfs only. Write that, too, or leave it out: "):
+            bus_options("push", ["f", *more])
+    with pytest.raises(UsageError, match="contradict each other"):
+        bus_options("push", ["--ipfs", "--offline", "--source", "x", "f"])

@@ -1,0 +1,107 @@
+"""Files and directories of this machine -> blocks in the store; assembly.
+
+In:  a path that the owner of this machine named. Out: the root of what was imported; a fault says which file it is.
+
+What is named is meant, also by way of a symbolic link. Below it no link is followed: a link is kept as what it is, its
+target's name, so that nothing comes along that the person did not name, and the CID is that of Kubo.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import trio
+
+from ipfs.addresses import check_name
+from ipfs.blockstore import BlockStore
+from ipfs.caps import MIB
+from ipfs.importer import Block, FileImport, Profile, Root, directory, symlink
+from ipfs.levels import check_names
+from ipfs.plainfile import NotPlain, open_plain
+from ipfs.symlinks import shown, stays_inside
+from ipfs.troubles import BadName, IpfsError, StoreFailed
+
+_PIECE = 4 * MIB  # of a file: few enough to be cancelled soon
+_NAME_SHOWN = 120  # of where a fault lies: its end, and room for the reason
+
+
+async def add(
+    store: BlockStore, path: Path, profile: Profile, told: Callable[[str], None] = lambda _text: None
+) -> Root:
+    """Imports a file, or a directory with everything below it. Whoever promises that it stays pins it. `told` hears of
+    links that nobody will get. Raises BadName, StoreFailed, TooLarge, each with the file's name.
+    """
+    work = _Adding(store, profile, told)
+    with _about(path):
+        whole = path.is_dir()
+    return await (work.directory(path, 0) if whole else work.file(path))
+
+
+class _Adding:
+    def __init__(self, store: BlockStore, profile: Profile, told: Callable[[str], None]) -> None:
+        self._store, self._profile, self._told = store, profile, told
+
+    async def file(self, path: Path) -> Root:
+        work = FileImport(self._profile)
+        with _about(path):
+            async with trio.wrap_file(await trio.to_thread.run_sync(open_plain, path)) as file:
+                while data := await file.read(_PIECE):
+                    await self._put(work.feed(data))
+            await self._put(work.finish())
+        return work.root
+
+    async def directory(self, path: Path, depth: int) -> Root:
+        """`depth`: directories above it."""
+        with _about(path):
+            names = sorted(os.listdir(path))
+        members = {}
+        for name in names:
+            with _about(path / name):
+                check_names(depth + 1)
+                check_name(name)
+            members[name] = await self._member(path / name, depth)
+        with _about(path):
+            root, block = directory(members, self._profile)
+            await self._put(iter([(root.cid, block)]))
+        return root
+
+    async def _member(self, path: Path, depth: int) -> Root:
+        if path.is_symlink():
+            return await self._link(path, depth)
+        return await (self.directory(path, depth + 1) if path.is_dir() else self.file(path))
+
+    async def _link(self, path: Path, depth: int) -> Root:
+        with _about(path):
+            target = os.readlink(os.fsencode(path))
+            root, block = symlink(target, self._profile)
+            await self._put(iter([(root.cid, block)]))
+        if not stays_inside(target, depth):
+            self._told(
+                f"{_named(path)} is a symbolic link that may lead outside ({shown(target)}). It was added as a link; "
+                "`get` leaves it out."
+            )
+        return root
+
+    async def _put(self, blocks: Iterator[Block]) -> None:
+        await trio.to_thread.run_sync(self._store.keep, blocks)
+
+
+@contextmanager
+def _about(path: Path) -> Iterator[None]:
+    """What goes wrong inside is told with this name."""
+    try:
+        yield
+    except NotPlain:
+        text = "It is a pipe, a device or a socket; only files, directories and links in them are added."
+        raise BadName(f"{_named(path)}: {text}") from None
+    except OSError as problem:
+        reason = (problem.strerror or "no reason given").lower()
+        raise StoreFailed(f"{_named(path)}: It cannot be read: {reason}.") from problem
+    except IpfsError as fault:
+        raise type(fault)(f"{_named(path)}: {fault.text}") from None
+
+
+def _named(path: Path) -> str:
+    text = str(path)
+    return text if len(text) <= _NAME_SHOWN else f"...{text[-_NAME_SHOWN:]}"
