@@ -3,8 +3,9 @@
 In:  an address, how much below it is meant, and the blocks as they are asked for (their hashes were right; what they
 say is untrusted). Out: the CIDs, depth first: those on the way of the path, then what lies at its end.
 
-A question as in reader.py: it yields a CID and is sent its block. A name that is not there ends it early: the blocks up
-to there are the proof that it is not. No subtree is walked twice, so that a small DAG that doubles at each level ends.
+A question as in reader.py: it yields a CID and is sent its block. A path that leads nowhere (no such name, a symbolic
+link on the way, no directory) ends it early: the blocks up to there are the proof that it does. No subtree is walked
+twice, so that a small DAG that doubles at each level ends.
 """
 
 from collections.abc import Generator, Iterator
@@ -24,7 +25,7 @@ def blocks_of(address: Address, scope: str, span: Span | None = None) -> Blocks:
     """Raises Malformed, TooLarge, Unsupported."""
     try:
         end = yield from resolve(address.cid, address.path)
-    except NoEntry:
+    except (Malformed, NoEntry, Unsupported):
         return
     if scope == ALL:
         yield from _everything(end)

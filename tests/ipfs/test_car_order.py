@@ -14,7 +14,7 @@ from ipfs.cid import DAG_CBOR, DAG_PB, IDENTITY, RAW, Cid, cid_of
 from ipfs.dagpb import Link, encode_block, encode_file
 from ipfs.importer import PROFILES, Profile, directory
 from ipfs.offer import ALL, ENTITY, ROOT_ONLY, Span
-from ipfs.troubles import IpfsError, Malformed, TooLarge
+from ipfs.troubles import IpfsError, TooLarge
 
 SMALL = Profile(1, raw_leaves=True, chunk=10, width=3)
 FILE, FILE_BLOCKS = imported(vector(95), SMALL)  # ten leaves, nodes of three: 16 blocks
@@ -122,10 +122,12 @@ def test_a_file_that_is_deeper_than_files_are_is_given_up() -> None:
         order(blocks, Address(cid), ENTITY)
 
 
-def test_a_way_over_what_is_no_directory_is_refused() -> None:
-    cid = cid_of(DAG_PB, block := encode_block(b"", [Link("x", INNER.cid, 0)]))
-    with pytest.raises(Malformed):
-        order({**ALL_BLOCKS, cid: block}, Address(cid, ("x",)), ENTITY)
+@pytest.mark.parametrize("data", [b"", b"\x08\x04\x12\x05INNER", b"\x08\x01\x08\x01"])
+def test_a_way_over_what_is_no_directory_ends_with_the_proof_of_it(data: bytes) -> None:
+    """Of no kind at all, a symbolic link, one that says two things."""
+    cid = cid_of(DAG_PB, block := encode_block(data, [Link("x", INNER.cid, 0)]))
+    for scope in (ALL, ENTITY, ROOT_ONLY):
+        assert order({**ALL_BLOCKS, cid: block}, Address(cid, ("x",)), scope) == [cid]
 
 
 def test_an_identity_root_is_asked_for_like_any() -> None:
