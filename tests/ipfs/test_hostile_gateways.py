@@ -341,7 +341,7 @@ async def test_ten_thousand_tiny_blocks_are_read_or_refused_at_the_budgets_edge(
     async with fetching(quick_folder / "enough", server, budget=enough, patience=PATIENT) as (fetcher, _):
         assert await read(fetcher, Address(root.cid), LIMIT) == data
     assert kept(quick_folder / "enough") == len(blocks)
-    with pytest.raises(TooLarge, match="It has more than the 9999 blocks that this request may fetch"):
+    with pytest.raises(TooLarge, match="It has more than the 500 blocks that this request may fetch"):
         async with fetching(quick_folder / "few", server, budget=Budget(blocks=500), patience=PATIENT) as (fetcher, _):
             await read(fetcher, Address(root.cid), LIMIT)
     assert kept(quick_folder / "few") <= 500
