@@ -82,6 +82,10 @@ TRANSFER_PIECE = 256 * 1024
 SMALL_DATA = 1_024
 """Data messages below this are joined while they wait: as an object of its own, a message costs 50 bytes and more."""
 
+INPUT_BYTES = 8 * 1024
+"""Of a call's input, with its open: a line, a small file. Beside the largest arguments that a client sends with it they
+fit into one message, and into half of the smallest window of a stream."""
+
 # Programs that outlive their processes (gatebus.host.lives)
 
 POLICY_SECONDS = (1.0, 30 * 86_400.0)

@@ -20,7 +20,7 @@ export const text = (value) => (typeof value === "string" ? value.slice(0, TEXT_
 export function helloUntrusted(about) {
   const { version, agent, challenge, key, proof, features, limits } = about
   if (version !== 1 || !bytes(challenge, 32) || !bytes(key, 32) || !bytes(proof, 64)) throw fault("hello")
-  return { agent: text(agent), challenge, key, proof, features, limits }
+  return { agent: text(agent), challenge, key, proof, features: Array.isArray(features) ? features : [], limits }
 }
 
 /** An accept: the instance's name in hexadecimal, and how many of our bytes are there. */

@@ -25,6 +25,9 @@ const SILENCE = 20000
 const FILES_INLINE = 32768
 // Bytes of one data message of ours.
 const CHUNK = 65536
+// A feature of both sides: the first bytes of a call's input, so many at most, and its end may come with its open.
+const INPUT = "input"
+const INPUT_BYTES = 8192
 // Bytes that may wait in the websocket before pings are left unanswered: a host that reads nothing does not miss them.
 const UNSENT = 65536
 // Milliseconds after which a link was worth something: the next attempt is made at once.
@@ -186,6 +189,7 @@ export class Bus {
     const request = [wire.OPEN, this.#next, operation, parameters, channel.window]
     const size = wire.encodeMessage(request).length
     if (size > wire.MESSAGE_MAX) return channel.fail(new BusError("too-large", tooLarge(size)))
+    if (operation === "call" && this.host.features.includes(INPUT)) Object.assign(parameters, channel.first(wire.MESSAGE_MAX - size))
     channel.number = this.#next++
     channel.stage = "asked"
     this.#channels.set(channel.number, channel)
@@ -230,7 +234,7 @@ export class Bus {
   #greet() {
     this.#heard = performance.now()
     this.#challenge = crypto.getRandomValues(new Uint8Array(32))
-    const hello = { versions: [1], agent: "gatebus.js", features: [], challenge: this.#challenge }
+    const hello = { versions: [1], agent: "gatebus.js", features: [INPUT], challenge: this.#challenge }
     if (this.#options.key) hello.key = this.#options.key.public
     this.send([wire.CLIENT_HELLO, hello])
   }
@@ -513,8 +517,22 @@ export class Run {
   // What the bus calls.
 
   opening() {
+    this.#input.endSent = false
     if (!this.#accepted) return [this.operation, { ...this.parameters, stream: this.#stream }]
     return ["attach", { stream: this.#stream, taken: this.#output.received, gone: this.#input.taken }]
+  }
+
+  /** What of the input goes with the open of a call, where so many bytes are free in the message. */
+  first(room) {
+    const told = {}
+    if (room < 2 * INPUT_BYTES) return told
+    const input = this.#input.first(INPUT_BYTES)
+    if (input.length) told.input = input
+    if (this.#input.endDue) {
+      this.#input.endSent = true
+      told.end = 0
+    }
+    return told
   }
 
   receive(kind, about, third) {

@@ -30,10 +30,18 @@ export class Outflow {
   rewind(taken, window) {
     if (taken < this.taken || taken > this.sent) return false
     this.drop(taken)
+    if (this.sent > this.taken) this.endSent = false
     this.sent = this.taken
-    this.endSent = false
     this.limit = this.taken + window
     return true
+  }
+
+  /** What goes with the open of its stream, up to `most` bytes; what went with an earlier one, which was lost, goes again. */
+  first(most) {
+    this.rewind(this.taken, most)
+    const found = []
+    for (let piece; (piece = this.next(most)); ) found.push(...piece)
+    return Uint8Array.from(found)
   }
 
   drop(taken) {

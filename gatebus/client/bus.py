@@ -30,7 +30,7 @@ from gatebus.client.answers import (
 from gatebus.client.clientstream import Running, Stream
 from gatebus.client.complaints import BusError, HostError, TooMuchOutput
 from gatebus.client.livebus import LiveBus
-from gatebus.client.orders import Program, check_fits, is_content, module_name, parameters
+from gatebus.client.orders import Program, check_fits, is_content, module_name, parameters, room_for_input
 from gatebus.client.watching import Watching
 from gatebus.clientbounds import CALL_LOG_BYTES, CALL_OUTPUT_BYTES, INLINE_FILES, MODULES_REMEMBERED
 from sandbox.background import background_tasks
@@ -79,7 +79,8 @@ class Bus(LiveBus):
         """A program and a stream to it. Leaving the context before it has ended kills it."""
         program = await self._with_files(program)
         given, supply = await self._module(program)
-        async with self._stream(Stream("call", self._name, given, window, supply, on_log)) as running:
+        first = room_for_input(program)
+        async with self._stream(Stream("call", self._name, given, window, supply, on_log, first)) as running:
             yield running
 
     async def launch(self, program: Program) -> UUID:
@@ -248,7 +249,8 @@ class Bus(LiveBus):
 
 async def _converse(running: Running, stdin: bytes, most: int) -> bytes:
     """All of stdin in, all of the output out."""
-    if not stdin:
+    if len(stdin) <= running.room:
+        await running.send(stdin)
         running.end()
         return await _collect(running, most)
     async with background_tasks() as nursery:

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """What is opened, under names that the caller rolls at random. `supply`: uploads the module that the host lacks."""
+    """What is opened, under names that the caller rolls at random. `supply`: uploads the module that the host lacks.
+    `first`: bytes of the caller's that may go with the request.
+    """
 
     operation: str
     names: Callable[[], bytes]
@@ -43,6 +45,7 @@ class Stream:
     window: int = STREAM_WINDOW
     supply: Callable[[], Awaitable[None]] | None = None
     on_log: Callable[[int, bytes], None] | None = None
+    first: int = 0
 
 
 class Running:
@@ -91,6 +94,11 @@ class Running:
             out.append(bytes(piece))
             view = view[len(piece) :]
             self._pump()
+
+    @property
+    def room(self) -> int:
+        """Bytes that `send` takes without waiting."""
+        return self._flows.out.room
 
     @property
     def sent(self) -> int:
@@ -193,10 +201,10 @@ class Running:
         self._attempts += 1
         given = {} if self._operation == "attach" else self._stream.parameters
         self._asked = ""
-        self._number = line.open(self, self._operation, {**given, "stream": self.name}, flows=self._flows)
+        first, out = self._stream.first, self._flows.out
+        self._number = line.open(self, self._operation, {**given, "stream": self.name}, flows=self._flows, first=first)
         self._line = line
-        out = self._flows.out
-        if out.note is not None and not out.held and self._operation != "attach":
+        if out.note is not None and not out.held and not out.end_sent and self._operation != "attach":
             line.say(End(self._number, out.note))  # no input at all: one message to the host instead of two
         line.flush()
 

@@ -16,7 +16,7 @@ import trio
 from gatebus.client.complaints import HostNonsense, LinkLost, NotTrusted, host_error
 from gatebus.client.hostline import HostLine
 from gatebus.clientbounds import GREETING_SECONDS
-from gatebus.protocol import Broken, Role, Session, Settings
+from gatebus.protocol import FEATURES, Broken, Role, Session, Settings
 from gatebus.protocol.messages import Auth, Error, HostHello, Welcome
 from gatebus.web.link import LinkClosed
 
@@ -47,7 +47,7 @@ class Introduction:
 async def greet_host(link: Link, ours: Introduction, challenge: bytes) -> HostLine:
     """Raises BusError."""
     key = None if ours.signer is None else ours.signer.public
-    session = Session(Role.CLIENT, Settings(ours.agent, key), trio.current_time())
+    session = Session(Role.CLIENT, Settings(ours.agent, key, features=FEATURES), trio.current_time())
     said = _Said(link, session)
     link.write(session.hello(challenge))
     host = await said.expect(HostHello)

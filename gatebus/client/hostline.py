@@ -113,10 +113,16 @@ class HostLine:
     # What is said. Nothing waits.
 
     def open(
-        self, hearer: Hearer, operation: str, parameters: Parameters, window: int = 0, flows: Flows | None = None
+        self,
+        hearer: Hearer,
+        operation: str,
+        parameters: Parameters,
+        window: int = 0,
+        flows: Flows | None = None,
+        first: int = 0,
     ) -> int:
         """The number of the new channel; `flush` sends. LocalProtocolError when the line is not usable."""
-        number, message = self._session.open(operation, parameters, window, flows)
+        number, message = self._session.open(operation, parameters, window, flows, first)
         self._hearers[number] = hearer
         self._write(message)
         return number

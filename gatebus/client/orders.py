@@ -11,6 +11,7 @@ from typing import Any
 
 import cbor2
 
+from gatebus.accountbounds import INPUT_BYTES
 from gatebus.bounds import CBOR_ITEMS, DATA_BYTES
 from gatebus.faults import UsageError
 
@@ -105,6 +106,11 @@ def parameters(program: Program, module: bytes | str) -> dict[str, Any]:
     if _least_size(program) > _SURELY_FITS:
         _check_size(len(cbor2.dumps(told)))
     return told
+
+
+def room_for_input(program: Program) -> int:
+    """Bytes of its input that may go with the order; what is not there yet goes as data."""
+    return INPUT_BYTES if _least_size(program) <= _SURELY_FITS else 0
 
 
 def check_fits(program: Program) -> None:

@@ -164,6 +164,12 @@ class BusStream:
 
     # The client's side. The session has checked and counted what comes; for credit and ends, `touch` is enough.
 
+    def begins(self, data: bytes) -> None:
+        """What came with its open."""
+        self.flows.into.arrived(len(data))
+        if data:
+            self.came(data)
+
     def came(self, data: bytes) -> None:
         if not self.flows.into.stopped:
             self._keep(data)

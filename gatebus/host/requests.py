@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from uuid import UUID
 
+from gatebus.accountbounds import INPUT_BYTES
 from gatebus.bounds import SOURCE_TEXT, TAG_CHARACTERS, TAGS
 from gatebus.host.refusals import Refusal
+from gatebus.protocol.reading import NOTE_MAX
 from sandbox.errors import BadSetup
 from sandbox.limits import Limits, written
 from sandbox.setup import Setup
@@ -57,6 +59,16 @@ def run_untrusted(given: Parameters, bounds: Bounds, window: int) -> RunRequest:
         origin_credit=window,
     )
     return RunRequest(module_untrusted(given), setup, limits_untrusted(given, bounds), stored, want_files)
+
+
+def first_untrusted(given: Parameters) -> tuple[bytes, int | None]:
+    """Of a call's input what came with its open, and the note of its end if that came, too. Raises Refusal."""
+    data, end = given.get("input", b""), given.get("end")
+    if not isinstance(data, bytes) or len(data) > INPUT_BYTES:
+        raise _bad("input", f"at most {INPUT_BYTES} bytes")
+    if end is not None and (type(end) is not int or not -NOTE_MAX <= end < NOTE_MAX):
+        raise _bad("end", "a note, a whole number of 32 bits")
+    return data, end
 
 
 def module_untrusted(given: Parameters) -> str:

@@ -20,6 +20,7 @@ from gatebus.host.busstreams import BusStream, claim
 from gatebus.host.connections import Verdict
 from gatebus.host.lives.manners import PLAIN, call_manner_untrusted, launch_manner_untrusted
 from gatebus.host.lives.streamkeeping import abandon, kill_program, leave
+from gatebus.host.lives.warming import has_copy
 from gatebus.host.refusals import Refusal
 from gatebus.host.runorders import Order
 from gatebus.host.statuses import error_map
@@ -51,22 +52,25 @@ def call(parts: WholeParts, line: Line, given: Parameters) -> None:
     name = requests.id_untrusted(given, "stream")
     parts.registry.check_free(name)
     request = requests.run_untrusted(given, parts.bounds, _window(parts, line, 1))
+    data, end = requests.first_untrusted(given)
     order = _order(line, request, uuid4())
     manner = call_manner_untrusted(given)
     instance = parts.ordered(order if manner is PLAIN else replace(order, manner=manner))
     if request.want_files:
         instance.on_tree = partial(parts.programs.keep_files, line.principal)
-    stream = _stream(line.flows, name, line, instance, parts)
+    stream = _stream(Flows(Outflow(), Inflow(order.window)), name, line, instance, parts)
     instance.call = stream
     instance.connect(stream)
     stream.on_cancelled = stream.on_abandoned = kill_program
     _mount(parts, line, stream)
-    if manner.warm and parts.lives.warming.begin(instance, stream):
-        instance.on_start.append(lambda _instance: _accept(line, stream))
-    elif parts.runner.is_ready(instance):
-        _accept(line, stream)  # with those of other calls that came in the same batch
+    from_warm = manner.warm and parts.lives.warming.begin(instance, stream)
+    stream.begins(data)
+    if end is not None:
+        line.flows.into.end(end)  # as if it had come behind
+    if parts.runner.is_ready(instance) and (not from_warm or has_copy(instance)):
+        _begin(line, stream)  # with those of other calls that came in the same batch
     else:
-        instance.on_start.append(lambda _instance: _accept(line, stream))
+        instance.on_start.append(lambda _instance: _begin(line, stream))
     parts.run(instance)
 
 
@@ -191,6 +195,12 @@ def _mount(parts: WholeParts, line: Line, stream: BusStream) -> None:
     stream.keeper = parts.registry
     stream.carry(line)
     parts.registry.enter(stream)
+
+
+def _begin(line: Line, stream: BusStream) -> None:
+    """As `_accept`, of a call, whose first bytes may be here."""
+    if stream.carrier is line and stream.instance.refusal is None:
+        line.resume(stream.flows, 0, {"instance": stream.instance.id})
 
 
 def _accept(line: Line, stream: BusStream) -> None:

@@ -50,7 +50,7 @@ from gatebus.host.statuses import identity_text
 from gatebus.host.wholeparts import WholeParts
 from gatebus.lookout import Lookout
 from gatebus.peers.neighbourhood import Neighbourhood
-from gatebus.protocol import Role, Session, Settings
+from gatebus.protocol import FEATURES, Role, Session, Settings
 from gatebus.protocol.proofs import public_key, sign
 from gatebus.services.identity import Identities
 from gatebus.services.origin import Windows
@@ -207,7 +207,7 @@ class Host:
     async def attend(self, link: Link) -> None:
         """One client, until its link is over."""
         parts = self.parts
-        settings = Settings(agent=parts.agent, key=self.key, limits=parts.limits)
+        settings = Settings(parts.agent, self.key, features=FEATURES, limits=parts.limits)
         session = Session(Role.HOST, settings, trio.current_time())
         attendant = Attendant(link, session, self._desk, parts.turn, parts.nursery)
         attendant.on_forgotten, attendant.pulse = parts.registry.drop, self.lookout.pulse

@@ -39,12 +39,13 @@ greeting and proofs (hello, sign, verify), streams, channels (one channel's stat
 """
 
 from gatebus.protocol.breaches import LocalProtocolError
-from gatebus.protocol.greeting import Settings
+from gatebus.protocol.greeting import FEATURES, Settings
 from gatebus.protocol.session import NEED_DATA, Authenticated, Broken, Event, PingDue, Session
 from gatebus.protocol.streams import Flows
 from gatebus.protocol.transitions import Role, State
 
 __all__ = [
+    "FEATURES",
     "NEED_DATA",
     "Authenticated",
     "Broken",

@@ -13,6 +13,10 @@ from gatebus.protocol.messages import Auth, ClientHello, Error, HostHello, Kind,
 from gatebus.protocol.transitions import AFTER, KEYLESS, LINK, Role, State, table
 
 VERSION = 1
+INPUT = "input"
+"""A feature: the first bytes of a call's input, and its end, may come with its open."""
+FEATURES = (INPUT,)
+"""What this implementation has, on both sides."""
 
 _TABLE = table(LINK)
 

@@ -48,7 +48,7 @@ from gatebus.protocol.messages import (
 from gatebus.protocol.strictcbor import SHORTEST, decode_untrusted
 
 T = TypeVar("T")
-_NOTE_MAX = 1 << 31
+NOTE_MAX = 1 << 31
 
 
 def parse_untrusted(data: bytes) -> Message:
@@ -219,7 +219,7 @@ _READERS: Mapping[int, tuple[int, Callable[[list[object]], Message]]] = MappingP
         Kind.ACCEPT: (4, lambda items: Accept(_channel(items[1]), _map(items[2]), _window(items[3]))),
         Kind.DATA: (3, lambda items: Data(_channel(items[1]), _bytes(items[2]))),
         Kind.CREDIT: (4, _credit),
-        Kind.END: (3, lambda items: End(_channel(items[1]), _number(items[2], -_NOTE_MAX, _NOTE_MAX - 1))),
+        Kind.END: (3, lambda items: End(_channel(items[1]), _number(items[2], -NOTE_MAX, NOTE_MAX - 1))),
         Kind.STOP: (2, lambda items: Stop(_channel(items[1]))),
         Kind.LOG: (4, lambda items: Log(_channel(items[1]), _number(items[2], 1, 2), _bytes(items[3]))),
         Kind.RESULT: (3, lambda items: Result(_channel(items[1]), _map(items[2]))),

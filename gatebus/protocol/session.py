@@ -19,7 +19,7 @@ from typing import NamedTuple, TypeAlias
 from gatebus.bounds import CHANNELS_OPEN, HELLO_SECONDS, QUIET_SECONDS, SILENT_SECONDS
 from gatebus.protocol.breaches import LocalProtocolError, RemoteFault
 from gatebus.protocol.channels import Channel, Parts, fresh
-from gatebus.protocol.greeting import Greeting, Settings
+from gatebus.protocol.greeting import INPUT, Greeting, Settings
 from gatebus.protocol.messages import (
     KINDS,
     Accept,
@@ -35,7 +35,7 @@ from gatebus.protocol.messages import (
     encode,
 )
 from gatebus.protocol.reading import data_untrusted, parse_untrusted
-from gatebus.protocol.streams import Flows
+from gatebus.protocol.streams import Flows, Outflow
 from gatebus.protocol.transitions import CHANNEL, Role, Stage, State, table
 
 CLOSE_VIOLATION = 1008  # websocket's code for a broken policy
@@ -235,22 +235,37 @@ class Session:
         return encode(message)
 
     def open(
-        self, operation: str, parameters: Parameters, window: int = 0, flows: Flows | None = None
+        self, operation: str, parameters: Parameters, window: int = 0, flows: Flows | None = None, first: int = 0
     ) -> tuple[int, bytes]:
-        """A new channel, and the message that opens it. With flows it is they that go on over it."""
+        """A new channel, and the message that opens it. With flows it is they that go on over it. `first`: bytes of
+        them that fit into that message.
+        """
         number = self._largest + 1
         if flows is not None:
             taken, window = flows.into.resume()
+            flows.out.end_sent = False
             if operation == "attach":
                 parameters = {**parameters, "taken": taken, "gone": flows.out.taken}
+            else:
+                parameters = {**parameters, **self._first(flows.out, first)}
         message = self.send(Open(number, operation, parameters, window))
         if flows is not None:
-            flows.out.end_sent = False
             self._channels[number].flows = flows
         return number, message
 
+    def _first(self, out: Outflow, most: int) -> Parameters:
+        """Of a stream that nobody knows yet: what goes with its open."""
+        most = most if INPUT in self.features else 0
+        told: dict[str, object] = {"input": data} if (data := out.first(most)) else {}
+        if most and out.end_is_due():
+            out.end_sent = True
+            told["end"] = out.note
+        return told
+
     def resume(self, channel: int, flows: Flows, taken: int, about: Parameters) -> bytes:
-        """The host's accept of an attach: flows go on; the client has `taken` bytes (ask `flows.out.holds` before)."""
+        """The host's accept of a stream that has begun: flows go on; the client has `taken` bytes (ask
+        `flows.out.holds` before).
+        """
         place = self._open_channel(channel)
         ours, window = flows.into.resume()  # before the new channel's own words count: it may have ended already
         place.carry(flows, taken)

@@ -128,6 +128,16 @@ class Outflow:
         """There are bytes that were not sent on the present link."""
         return bool(self._waiting)
 
+    def first(self, most: int) -> bytes:
+        """What goes with the open of its stream, up to `most` bytes, which count as sent then. What went with an
+        earlier open, which was lost, goes again.
+        """
+        self.resume(self.taken, most)
+        found = b""
+        while (piece := self.take()) is not None:
+            found += piece
+        return found
+
     def end_is_due(self) -> bool:
         """Everything is sent, and only the end is missing."""
         return self.note is not None and not self.end_sent and not self._waiting
@@ -170,6 +180,7 @@ class Outflow:
         if self._kept:
             self._waiting = self._kept + (self._waiting or deque())
             self._kept = None
+            self.end_sent = False
         self.sent = taken
         self.edge = taken + min(window, self.bound)
 

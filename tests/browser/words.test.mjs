@@ -6,7 +6,7 @@ import { test } from "node:test"
 import * as answers from "../../gatebus/browser/answers.js"
 import * as wire from "../../gatebus/browser/protocol.js"
 import { Inflow, Outflow } from "../../gatebus/browser/streams.js"
-import { encode } from "../../gatebus/browser/vendor/cborg/cborg.js"
+import { decode, encode } from "../../gatebus/browser/vendor/cborg/cborg.js"
 
 // A small generator with a seed, so that a failure can be run again.
 function dice(seed) {
@@ -70,6 +70,20 @@ test("an outflow sends its end once, after its last byte, and again on a new lin
   outflow.rewind(5, 4)
   assert.deepEqual(Array.from(outflow.next(100)), [5])
   assert.equal(outflow.endDue, true)
+})
+
+test("what went with an open counts as sent, and goes again when that was lost", () => {
+  const outflow = new Outflow()
+  outflow.write(numbers(0, 6))
+  outflow.ended = true
+  assert.deepEqual(Array.from(outflow.first(4)), [0, 1, 2, 3])
+  assert.deepEqual(Array.from(outflow.first(6)), [0, 1, 2, 3, 4, 5])
+  assert.equal(outflow.endDue, true)
+  outflow.endSent = true
+  assert.equal(outflow.rewind(7, 4), false)
+  assert(outflow.rewind(6, 4))
+  assert.equal(outflow.next(10), undefined)
+  assert.equal(outflow.endDue, false)
 })
 
 test("credit for bytes that were never sent is not believed", () => {
@@ -164,15 +178,17 @@ test("a stream is not rewound to what was never sent, nor behind what was given 
 })
 
 // A bus to a host that only says hello; what it sends stays in its socket.
-async function connected() {
+async function connected(features = []) {
   const sockets = []
   globalThis.WebSocket = class {
     bufferedAmount = 0
     constructor() {
       sockets.push(this)
     }
+    sent = []
     send(data) {
       this.bufferedAmount += data.length
+      this.sent.push(decode(data))
     }
     close() {}
   }
@@ -181,9 +197,30 @@ async function connected() {
   const [socket] = sockets
   const say = (...message) => socket.onmessage({ data: buffer(encode(message)) })
   socket.onopen()
-  say(wire.HOST_HELLO, { version: 1, agent: "x", features: [], challenge: numbers(0, 32), key: numbers(0, 32), proof: numbers(0, 64), limits: {} })
+  say(wire.HOST_HELLO, { version: 1, agent: "x", features, challenge: numbers(0, 32), key: numbers(0, 32), proof: numbers(0, 64), limits: {} })
   return { bus: await ready, socket, say }
 }
+
+test("the first input of a call goes with its open to a host that knows that, and as data to one that does not", async () => {
+  for (const [features, opened, later] of [
+    [["input"], { input: numbers(0, 3), end: 0 }, []],
+    [["other"], {}, [[wire.DATA, 1, numbers(0, 3)], [wire.END, 1, 0]]],
+    [null, {}, [[wire.DATA, 1, numbers(0, 3)], [wire.END, 1, 0]]],
+  ]) {
+    const { bus, socket, say } = await connected(features)
+    const run = bus.call("00".repeat(32))
+    run.write(numbers(0, 3))
+    run.end()
+    await new Promise((resolve) => setImmediate(resolve))
+    const [, , , { stream, module, ...told }] = socket.sent.at(-1)
+    assert.equal(stream.length + module.length, 48)
+    assert.deepEqual(told, opened)
+    const before = socket.sent.length
+    say(wire.ACCEPT, 1, { instance: numbers(0, 16), taken: opened.input?.length ?? 0 }, 1000)
+    assert.deepEqual(socket.sent.slice(before), later)
+    bus.close()
+  }
+})
 
 test("a request that no message holds is refused before it is sent, and the bus goes on", async () => {
   const { bus, socket } = await connected()

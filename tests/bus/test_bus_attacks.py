@@ -12,6 +12,7 @@ from busworld import ALICE, BusWorld, Talker, bus_world, busy, flood, hello, mod
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gatebus.accountbounds import INPUT_BYTES
 from gatebus.bounds import CHANNELS_OPEN, LOG_WATER
 from gatebus.host.hostconfig import HostConfig
 from gatebus.host.operations import OPERATION
@@ -71,6 +72,8 @@ OPTIONS: Mapping[str, tuple[object, ...]] = {
     "limits": ([1], {"speed": 1}, "text"),
     "function": (1, b"bytes"),
     "want_files": (1, "yes"),
+    "input": ("text", 1, [b"a"], bytes(INPUT_BYTES + 1)),
+    "end": ("0", b"", 1.5, True, 1 << 31, -(1 << 31) - 1),
 }
 
 

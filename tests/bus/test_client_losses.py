@@ -17,6 +17,7 @@ from stepwise import anybody, cancelled_at
 
 from gatebus.client import Denied, ExactKey, LinkLost, NotTrusted, Program, StreamLost
 from gatebus.client.handshake import Introduction, greet_host
+from gatebus.protocol import FEATURES
 from gatebus.protocol.messages import Farewell, encode
 from gatebus.web.link import LinkClosed
 from gatebus.web.memorytransport import Wires
@@ -41,9 +42,11 @@ class CutFirst:
         return wires
 
 
-async def survives(cut: CutFirst, work: Callable[[FakeHost, Any], Awaitable[None]]) -> bool:
+async def survives(
+    cut: CutFirst, work: Callable[[FakeHost, Any], Awaitable[None]], features: tuple[str, ...] = ()
+) -> bool:
     """False: the link was never cut. A cut inside the greeting is the first connection's error."""
-    host = FakeHost(window=16, answers={"usage": {}})
+    host = FakeHost(window=16, answers={"usage": {}}, features=features)
     host.wires = cut
     try:
         async with host.client(patience=10) as bus:
@@ -60,10 +63,11 @@ async def test_a_call_survives_a_cut_at_every_byte(autojump_clock: object, direc
         assert result.output == pattern(40)
         assert result.outcome.cause == "NORMAL"
 
-    after = 1
-    while await survives(CutFirst(direction, after), work):
-        after += 1
-    assert after > 200
+    for features in ((), FEATURES):
+        after = 1
+        while await survives(CutFirst(direction, after), work, features):
+            after += 1
+        assert after > 200
 
 
 @pytest.mark.parametrize("direction", ["to host", "to client"])
@@ -100,10 +104,13 @@ async def test_a_download_survives_a_cut_at_every_byte(autojump_clock: object) -
     st.lists(st.tuples(st.booleans(), st.integers(300, 6000)), max_size=6),
     st.integers(0, 20_000),
     st.sampled_from((100, 3000, 1 << 18)),
+    st.sampled_from(((), FEATURES)),
 )
-def test_a_stream_survives_any_number_of_cuts(cuts: list[tuple[bool, int]], size: int, window: int) -> None:
+def test_a_stream_survives_any_number_of_cuts(
+    cuts: list[tuple[bool, int]], size: int, window: int, features: tuple[str, ...]
+) -> None:
     async def main() -> None:
-        host, left = FakeHost(window=window), list(cuts)
+        host, left = FakeHost(window=window, features=features), list(cuts)
 
         def wires() -> tuple[Wires, Wires]:
             made = Wires(), Wires()

@@ -91,6 +91,15 @@ async def test_a_call_has_a_process_that_was_there_before_it(monkeypatch: pytest
         assert started(world) == before + 1
 
 
+async def test_a_copy_gets_the_input_that_came_with_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with warm_world(monkeypatch) as (_world, bus):
+        call = bus.call(b"twice", warm=True, input=b"a", end=0)
+        assert (await call.result())["state"] == "HALTED"
+        assert call.data == b"aa"
+        assert call.accepted is not None
+        assert call.accepted.about["taken"] == 1
+
+
 async def test_each_copy_has_one_call_and_more_calls_than_copies_are_answered_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -31,6 +31,9 @@ async def test_a_call_goes_on_from_what_is_warm_and_has_what_was_written_before(
             call.end()
             assert (await call.result())["state"] == "HALTED"
             assert call.data == b"ready" + chained(text)
+        call = bus.call(GREETS, warm=True, input=b"three", end=0)
+        assert (await call.result())["state"] == "HALTED"
+        assert call.data == b"ready" + chained(b"three")
         (line,) = (await bus.ask("snapshots"))["snapshots"]
         assert (line["kind"], line["snapshot"]) == ("warm", kept["snapshot"])
         assert (await bus.ask("list"))["instances"] == []

@@ -37,6 +37,7 @@ from gatebus.protocol.messages import (
     Welcome,
 )
 from gatebus.protocol.proofs import public_key, sign
+from gatebus.protocol.streams import Flows, Inflow, Outflow
 from gatebus.web.link import LinkClosed
 from gatebus.web.memorylink import MemoryNetwork
 from gatebus.web.memorytransport import Wires
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from gatebus.client import Bus
-    from gatebus.protocol import Flows
     from gatebus.web.link import Link
 
 SEED = b"fake host's own private key 32 b"
@@ -107,6 +107,7 @@ class FakeHost:
     partial: dict[bytes, bytearray] = field(default_factory=dict)
     cancelled: list[str] = field(default_factory=list)
     window: int = 1000
+    features: tuple[str, ...] = ()
     on_open: Callable[[str], None] = lambda operation: None
     network: MemoryNetwork = field(init=False)
     wires: Callable[[], tuple[Wires, Wires]] = lambda: (Wires(), Wires())
@@ -139,10 +140,13 @@ class FakeHost:
 class _Attendant:
     def __init__(self, host: FakeHost, link: Link) -> None:
         self.host, self.link = host, link
-        self.session = Session(Role.HOST, Settings("fake", KEY, limits={"linger_ms": 30_000}), trio.current_time())
+        self.session = Session(Role.HOST, self._settings(), trio.current_time())
         self.carried: dict[int, Program] = {}
         self.uploads: dict[int, tuple[bytes, int]] = {}
         self.names: dict[int, str] = {}
+
+    def _settings(self) -> Settings:
+        return Settings("fake", KEY, features=self.host.features, limits={"linger_ms": 30_000})
 
     async def run(self) -> None:
         while self.session.state not in (State.CLOSED, State.ERROR):
@@ -210,9 +214,14 @@ class _Attendant:
                 self.say(Error(number, "not-found", "There is no such module."))
                 return
             module = "fake://" + self.host.known[module].partition(b"#")[2].decode()
-        program = Program(module.removeprefix("fake://"), self.session.flows(number), self.host.window)
+        first = given.get("input", b"")
+        flows = Flows(Outflow(), Inflow(max(self.host.window, len(first))))
+        flows.into.arrived(len(first))
+        if "end" in given:
+            self.session.flows(number).into.end(given["end"])
+        program = Program(module.removeprefix("fake://"), flows, self.host.window, first)
         self.host.streams[given["stream"]] = self.carried[number] = program
-        self.say(Accept(number, {"instance": ID, "taken": 0}, self.host.window))
+        self.link.write(self.session.resume(number, flows, 0, {"instance": ID}))
         if program.does == "noisy":
             self.say(Log(number, 1, b"to stderr"))
         if program.does == "lacking":

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from gatebus.protocol import Authenticated, Role, Session, Settings
+from gatebus.protocol import FEATURES, Authenticated, Role, Session, Settings
 from gatebus.protocol.messages import Auth, ClientHello, HostHello, Welcome
 from gatebus.protocol.proofs import public_key, sign
 
@@ -40,10 +40,13 @@ class Side:
 class Pair:
     """A client and a host."""
 
-    def __init__(self, *, keyless: bool = False, limits: dict[str, int] | None = None) -> None:
+    def __init__(
+        self, *, keyless: bool = False, limits: dict[str, int] | None = None, features: tuple[str, ...] = ()
+    ) -> None:
         key = None if keyless else public_key(CLIENT_SEED)
-        self.client = Side(Role.CLIENT, Settings("test client", key))
-        self.host = Side(Role.HOST, Settings("test host", public_key(HOST_SEED), limits=limits or {}))
+        self.client = Side(Role.CLIENT, Settings("test client", key, features=FEATURES))
+        host = Settings("test host", public_key(HOST_SEED), features=features, limits=limits or {})
+        self.host = Side(Role.HOST, host)
 
     def say(self, side: Side, message: Message) -> None:
         self.put(side, side.session.send(message))

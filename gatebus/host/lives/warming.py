@@ -200,6 +200,11 @@ class Warming:
             self.waiting.close(key)
 
 
+def has_copy(instance: Instance) -> bool:
+    """A process waits for it already."""
+    return instance.live is not None and instance.live.ready is not None
+
+
 class Warmed(NamedTuple):
     """`output`: what it had written. `limits`: of each of its calls."""
 
