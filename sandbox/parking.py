@@ -43,6 +43,8 @@ class Parking:
 
     async def unpark(self) -> None:
         """Idempotent."""
+        if self._since is None and (self._turn is None or not self._turn.locked()):
+            return  # nearly always: without a turn of the loop
         async with self._in_turn():
             if self._since is not None:
                 await self._started.unpark()

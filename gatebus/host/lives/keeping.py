@@ -373,10 +373,14 @@ class Keeping:
     async def alone(self, instance: Instance) -> AsyncIterator[None]:
         """Two who write one record take turns."""
         lock = self._busy.setdefault(instance.id, trio.Lock())
+        if lock.locked():
+            await lock.acquire()
+        else:
+            lock.acquire_nowait()  # without a turn of the loop
         try:
-            async with lock:
-                yield
+            yield
         finally:
+            lock.release()
             if not lock.locked():
                 self._busy.pop(instance.id, None)
 

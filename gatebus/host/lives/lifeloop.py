@@ -226,11 +226,11 @@ class LifeLoop:
             raise Refusal("conflict", "The program has used up its time; it cannot go on.")
         live.origin = left.saved
         how = live.how if live.lives == 0 and live.how is not Lifecycle.STARTED else Lifecycle.RESUMED
-        tree = Tree() if live.wants_files else None
-        low = self.is_greedy(order.principal.account, trio.current_time())
-        setup = Setup(tree=tree, origin_credit=order.window, keep=_keeps(instance), low=low)
 
         def opened(program: bytes | None) -> Running:
+            tree = Tree() if live.wants_files else None
+            low = self.is_greedy(order.principal.account, trio.current_time())
+            setup = Setup(tree=tree, origin_credit=order.window, keep=_keeps(instance), low=low)
             return self._box.resume(
                 image,
                 left.suspended,

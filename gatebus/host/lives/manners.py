@@ -85,7 +85,7 @@ def _manner(given: Parameters, *, suspendable: bool, transient: bool) -> Manner:
         flag_untrusted({"transient": transient, **given}, "transient"),
         flag_untrusted(given, "resumable"),
         flag_untrusted(given, "warm"),
-        policy_untrusted(given.get("policy", {})),
+        policy_untrusted(given["policy"]) if "policy" in given else PLAIN.policy,
     )
 
 

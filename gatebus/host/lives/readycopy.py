@@ -36,7 +36,8 @@ class Ready:
         self._running, self.ticket = running, ticket
         self._program: Program | None = None
         self.begun = trio.Event()
-        self.wanted = trio.Event()
+        self.wanted = False  # whoever took it is on his way
+        self.over: trio.Event | None = None  # the instance that it was taken for has ended
         self.settled = trio.Event()  # it was entered or given back
         self.taken = False
 
@@ -50,7 +51,8 @@ class Ready:
     async def __aenter__(self) -> Program:
         """Raises NotReady."""
         try:
-            await self.begun.wait()
+            if not self.begun.is_set():
+                await self.begun.wait()
             if self._program is None or self._program.ended or self.settled.is_set():
                 raise NotReady("The copy has ended.")
             await self._program.unpark()
@@ -67,7 +69,7 @@ class Ready:
 
     def give_back(self) -> None:
         """Nobody will enter it."""
-        self.wanted.set()
+        self.wanted = True
         self.settled.set()
 
     async def aclose(self) -> None:

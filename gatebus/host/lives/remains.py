@@ -165,6 +165,8 @@ def _counts(name: str, value: object) -> bool:
 
 def limits_left(limits: Limits, used: Usage) -> Limits | None:
     """A program that is stopped and goes on has no more time than one that is not. None: it has none left."""
+    if not (used.cpu_user or used.cpu_system or used.wall):
+        return limits
     cpu = limits.cpu_time - used.cpu_user - used.cpu_system
     wall = None if limits.wall_time is None else limits.wall_time - used.wall
     least = Limits.__dataclass_fields__["cpu_time"].metadata["range"].minimum

@@ -57,7 +57,7 @@ class Shelf:
         copy = next(waiting, self.copies[0] if self.copies else None)
         if copy is not None:
             self.copies.remove(copy)
-            copy.wanted.set()
+            copy.wanted = True
         return copy
 
 
@@ -80,16 +80,20 @@ class Waiting:
             self._clear(shelf)
 
     def take(self, key: Key, instance: Instance) -> Ready | None:
-        """For this instance. New ones are made when it has ended, or soon: not beside its own work, if it is short."""
+        """For this instance. New ones are made when it has ended, or soon: not beside its own work, if it is short. Of
+        a copy that is taken nobody is woken until it is entered: the call is waited for.
+        """
         shelf = self._shelves.get(key)
         if shelf is None:
             return None
-        copy = shelf.take()
-        if copy is not None:
-            self._parts.quotas.release(copy.ticket)
         over = trio.Event()
         instance.on_end[lambda _instance: over.set()] = None
-        self._parts.nursery.start_soon(self._refill, key, over)
+        copy = shelf.take()
+        if copy is None:
+            self._parts.nursery.start_soon(self._refill, key, over)
+        else:
+            self._parts.quotas.release(copy.ticket)
+            copy.over = over
         return copy
 
     def give_way(self, account: str | None) -> bool:
@@ -130,13 +134,13 @@ class Waiting:
                 return
             copy = Ready(running, ticket)
             shelf.copies.append(copy)
-            self._parts.nursery.start_soon(self._keep, shelf, copy)
+            self._parts.nursery.start_soon(self._keep, key, shelf, copy)
 
-    async def _keep(self, shelf: Shelf, copy: Ready) -> None:
-        """One copy, until somebody has it or nobody wanted it."""
+    async def _keep(self, key: Key, shelf: Shelf, copy: Ready) -> None:
+        """One copy, until somebody has it or nobody wanted it; after somebody, the next ones."""
         try:
-            await _until_wanted(copy, await copy.begin())
-            if copy.wanted.is_set():
+            await _until_settled(copy, await copy.begin())
+            if copy.wanted:
                 await copy.settled.wait()
         except (SandboxError, GatebusError) as fault:
             self._parts.note("copy-not-ready", code=fault.code)
@@ -146,6 +150,8 @@ class Waiting:
             if copy in shelf.copies:
                 shelf.copies.remove(copy)
             await copy.aclose()
+        if copy.over is not None:
+            await self._refill(key, copy.over)
 
     def _clear(self, shelf: Shelf) -> None:
         copies, shelf.copies = shelf.copies, []
@@ -154,17 +160,17 @@ class Waiting:
             copy.give_back()
 
 
-async def _until_wanted(copy: Ready, program: Program) -> None:
+async def _until_settled(copy: Ready, program: Program) -> None:
     """Or too long, or it has ended."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_watch, program, nursery.cancel_scope)
         with trio.move_on_after(READY_SECONDS):
             with trio.move_on_after(READY_RUN_SECONDS):
-                await copy.wanted.wait()
-            if not copy.wanted.is_set():
+                await copy.settled.wait()
+            if not copy.wanted:
                 with suppress(SandboxError):  # it has ended
                     await program.park()
-            await copy.wanted.wait()
+            await copy.settled.wait()
         nursery.cancel_scope.cancel()
 
 

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from gatebus.host.hostparts import HostParts
     from gatebus.host.instances import Instance
     from gatebus.host.lives.remains import Leftover
-    from gatebus.host.principals import Principal
     from gatebus.host.runorders import Order
     from gatebus.services.origin import Stream
     from gatebus.snapshots.savedwords import Kept
@@ -47,10 +46,18 @@ if TYPE_CHECKING:
     from sandbox.programcontext import Running
 
 Key = tuple[str, bytes]
+Asked = tuple[object, ...]
+
+
+def asked_of(order: Order) -> Asked:
+    """Account, and what makes two orders the same run until their first read."""
+    setup = order.setup
+    words = order.module, setup.function, setup.arguments, *sorted(setup.environment.items())
+    return order.principal.account, order.limits, *words
 
 
 def key_of(order: Order) -> Key:
-    """Account, and what makes two orders the same run until their first read."""
+    """The same, as it is kept."""
     setup = order.setup
     words = [order.module, setup.function, list(setup.arguments), sorted(setup.environment.items())]
     told = cbor2.dumps([*words, sorted(limits_map(order.limits).items())])
@@ -101,7 +108,7 @@ class Warming:
 
     def __init__(self, parts: HostParts) -> None:
         self._parts = parts
-        self._known: OrderedDict[Key, Warmed] = OrderedDict()
+        self._known: OrderedDict[Asked, Warmed] = OrderedDict()
         self.waiting = Waiting(parts)
 
     async def warm(self, order: Order) -> Kept:
@@ -124,7 +131,7 @@ class Warming:
             kept = await self._parts.lives.keeping.save(instance, left, WARM, extra=extra)
         finally:
             instance.kill()
-        await self._remember(key, Warmed(left, bytes(warmer.out), instance.personality, order.limits), order.principal)
+        await self._remember(order, Warmed(key, left, bytes(warmer.out), instance.personality))
         return kept
 
     def _check(self, warmer: Warmer) -> None:
@@ -135,42 +142,42 @@ class Warming:
         if len(warmer.out) > WARM_OUTPUT:
             raise Refusal("conflict", f"It wrote more than {WARM_OUTPUT >> 10} KiB before it wanted any input.")
 
-    async def _remember(self, key: Key, warmed: Warmed, principal: Principal) -> None:
+    async def _remember(self, order: Order, warmed: Warmed) -> None:
         """And what goes on from it is compiled. Raises GatebusError, SandboxError."""
-        suspended, programs = warmed.left.suspended, self._parts.programs
-        image = await programs.image(suspended.sha256, principal, Form.SUSPENDABLE)
-        await programs.prepare(image, suspended.state, principal)
-        self._known[key] = warmed
-        self._known.move_to_end(key)
+        suspended, programs, asked = warmed.left.suspended, self._parts.programs, asked_of(order)
+        image = await programs.image(suspended.sha256, order.principal, Form.SUSPENDABLE)
+        await programs.prepare(image, suspended.state, order.principal)
+        self._known[asked] = warmed
+        self._known.move_to_end(asked)
         while len(self._known) > WARMED:
-            gone, _ = self._known.popitem(last=False)
-            self.waiting.close(gone)
-        self.waiting.open(key, Shelf(partial(self._go_on, warmed), warmed.limits))
+            _, gone = self._known.popitem(last=False)
+            self.waiting.close(gone.key)
+        self.waiting.open(warmed.key, Shelf(partial(self._go_on, warmed, order.limits), order.limits))
 
-    def _go_on(self, warmed: Warmed) -> Running | None:
+    def _go_on(self, warmed: Warmed, limits: Limits) -> Running | None:
         """None: its program is not at hand now."""
         suspended, box = warmed.left.suspended, self._parts.box
         image = box.ready(suspended.sha256, Form.SUSPENDABLE)
         if image is None:
             return None
-        return box.resume(image, suspended, warmed.limits, Setup(), share=True, lifecycle=Lifecycle.CLONED)
+        return box.resume(image, suspended, limits, Setup(), share=True, lifecycle=Lifecycle.CLONED)
 
     # Calls.
 
     def begin(self, instance: Instance, stream: BusStream) -> bool:
         """It goes on from what is warm. False: there is nothing warm for it, and it starts as ever."""
-        key = key_of(instance.order)
-        warmed = self._known.get(key)
+        asked = asked_of(instance.order)
+        warmed = self._known.get(asked)
         if warmed is None:
-            self._parts.nursery.start_soon(self._look, key, instance.order)
+            self._parts.nursery.start_soon(self._look, key_of(instance.order), instance.order)
             return False
-        self._known.move_to_end(key)
+        self._known.move_to_end(asked)
         live = instance.live
         assert live is not None
         live.life, live.how, live.left = Life.RESUMING, Lifecycle.CLONED, warmed.left
         live.origin, live.wants_files = warmed.left.saved, instance.on_tree is not None
         if not live.wants_files:  # which a process is told when it begins
-            live.ready = self.waiting.take(key, instance)
+            live.ready = self.waiting.take(warmed.key, instance)
         instance.personality = warmed.personality
         fresh_connection(instance, stream)
         stream.flows.out.append(warmed.output)
@@ -186,8 +193,7 @@ class Warming:
             if found is not None:
                 output, personality = found.about.get("output"), found.about.get("personality")
                 if isinstance(output, bytes) and isinstance(personality, str):
-                    warmed = Warmed(await keeping.fetch(found.id), output, personality, order.limits)
-                    await self._remember(key, warmed, order.principal)
+                    await self._remember(order, Warmed(key, await keeping.fetch(found.id), output, personality))
         except GatebusError as trouble:
             keeping.on_trouble(trouble)
         except SandboxError as fault:
@@ -195,9 +201,8 @@ class Warming:
 
     def forget(self, snapshot: bytes) -> None:
         """It was dropped."""
-        for key in [key for key, each in self._known.items() if each.left.saved.id == snapshot]:
-            del self._known[key]
-            self.waiting.close(key)
+        for asked in [asked for asked, each in self._known.items() if each.left.saved.id == snapshot]:
+            self.waiting.close(self._known.pop(asked).key)
 
 
 def has_copy(instance: Instance) -> bool:
@@ -206,9 +211,9 @@ def has_copy(instance: Instance) -> bool:
 
 
 class Warmed(NamedTuple):
-    """`output`: what it had written. `limits`: of each of its calls."""
+    """`key`: as it is kept. `output`: what it had written."""
 
+    key: Key
     left: Leftover
     output: bytes
     personality: str
-    limits: Limits
