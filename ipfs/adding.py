@@ -18,12 +18,11 @@ from ipfs.blockstore import BlockStore
 from ipfs.caps import MIB
 from ipfs.importer import Block, FileImport, Profile, Root, directory, symlink
 from ipfs.levels import check_names
-from ipfs.plainfile import NotPlain, open_plain
+from ipfs.plainfile import NotPlain, named, open_plain
 from ipfs.symlinks import shown, stays_inside
 from ipfs.troubles import BadName, IpfsError, StoreFailed
 
 _PIECE = 4 * MIB  # of a file: few enough to be cancelled soon
-_NAME_SHOWN = 120  # of where a fault lies: its end, and room for the reason
 
 
 async def add(
@@ -78,7 +77,7 @@ class _Adding:
             await self._put(iter([(root.cid, block)]))
         if not stays_inside(target, depth):
             self._told(
-                f"{_named(path)} is a symbolic link that may lead outside ({shown(target)}). It was added as a link; "
+                f"{named(path)} is a symbolic link that may lead outside ({shown(target)}). It was added as a link; "
                 "`get` leaves it out."
             )
         return root
@@ -94,14 +93,9 @@ def _about(path: Path) -> Iterator[None]:
         yield
     except NotPlain:
         text = "It is a pipe, a device or a socket; only files, directories and links in them are added."
-        raise BadName(f"{_named(path)}: {text}") from None
+        raise BadName(f"{named(path)}: {text}") from None
     except OSError as problem:
         reason = (problem.strerror or "no reason given").lower()
-        raise StoreFailed(f"{_named(path)}: It cannot be read: {reason}.") from problem
+        raise StoreFailed(f"{named(path)}: It cannot be read: {reason}.") from problem
     except IpfsError as fault:
-        raise type(fault)(f"{_named(path)}: {fault.text}") from None
-
-
-def _named(path: Path) -> str:
-    text = str(path)
-    return text if len(text) <= _NAME_SHOWN else f"...{text[-_NAME_SHOWN:]}"
+        raise type(fault)(f"{named(path)}: {fault.text}") from None

@@ -26,7 +26,8 @@ class Address:
     path: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return "/".join((f"{SCHEME}{self.cid}", *self.path))
+        """As it is read again: a percent sign would begin something else."""
+        return "/".join((f"{SCHEME}{self.cid}", *(name.replace("%", "%25") for name in self.path)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,10 @@ class Source:
 
 def parse_address_untrusted(text: str) -> Address:
     """`ipfs://CID/path`, `/ipfs/CID/path` or `CID/path`. Percent signs are decoded behind `ipfs://` only."""
+    if text.partition("/")[0].endswith(":") and not text.startswith(SCHEME):
+        raise BadName(
+            "It is no address of content. Write ipfs://CID/path, whoever it comes from; a gateway is a source."
+        )
     rest = text.removeprefix(SCHEME).removeprefix("/ipfs/")
     cid, *path = rest[: PATH_MAX + 1].split("/")
     if len(cid) > CID_TEXT_MAX:

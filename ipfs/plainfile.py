@@ -12,6 +12,8 @@ from pathlib import Path
 # On a pipe that nobody writes to, opening would wait.
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0)
 
+_SHOWN = 120
+
 
 class NotPlain(Exception):  # noqa: N818 - an answer; whoever asked says it in words of theirs
     """There is something, but no file."""
@@ -27,6 +29,12 @@ def open_plain(path: Path) -> BufferedReader:
         file.close()
         raise
     return file
+
+
+def named(path: Path | str) -> str:
+    """As a fault tells it: its end, and room for the reason."""
+    text = str(path)
+    return text if len(text) <= _SHOWN else f"...{text[-_SHOWN:]}"
 
 
 def _opened(path: str, flags: int) -> int:

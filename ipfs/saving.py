@@ -21,6 +21,7 @@ from ipfs.content import copy, expect, node_of
 from ipfs.dagpb import SYMLINK
 from ipfs.fetching import Fetcher
 from ipfs.levels import check_names
+from ipfs.plainfile import named
 from ipfs.reader import list_directory, no_followed_link
 from ipfs.symlinks import shown, stays_inside
 from ipfs.troubles import BadName, StoreFailed, TooLarge
@@ -32,19 +33,26 @@ _TOLD = 10
 async def save(fetcher: Fetcher, cid: Cid, target: Path, skipped: Callable[[str], None]) -> None:
     """`target` must be new, and appears whole or not at all. `skipped` hears of links that were left out."""
     if os.path.lexists(target):
-        raise BadName(f"{target.name} is there already. Name a new target.")
+        raise BadName(f"{named(target)} is there already. Name a new target.")
     await expect(fetcher, cid)
     if (node := await node_of(fetcher, cid)).kind == SYMLINK:
         raise no_followed_link(node)
     unfinished = target.with_name(f"{target.name}.{os.urandom(4).hex()}.unfinished")
     try:
-        await _Saving(fetcher, unfinished, skipped).run(cid)
-        await _on_disk(target.name, lambda: unfinished.rename(target))
+        await _Saving(fetcher, _Target(str(target), unfinished), skipped).run(cid)
+        await _on_disk(str(target), lambda: unfinished.rename(target))
     finally:
         if unfinished.is_dir():
             shutil.rmtree(unfinished, ignore_errors=True)
         else:
             unfinished.unlink(missing_ok=True)
+
+
+class _Target(NamedTuple):
+    """`name`: as it is told to whoever chose it."""
+
+    name: str
+    place: Path
 
 
 class _Place(NamedTuple):
@@ -55,8 +63,8 @@ class _Place(NamedTuple):
 
 
 class _Saving:
-    def __init__(self, fetcher: Fetcher, root: Path, skipped: Callable[[str], None]) -> None:
-        self._fetcher, self._root, self._skipped = fetcher, root, skipped
+    def __init__(self, fetcher: Fetcher, target: _Target, skipped: Callable[[str], None]) -> None:
+        self._fetcher, self._target, self._skipped = fetcher, target, skipped
         self._budget = fetcher.budget
         self._entries, self._bytes = self._budget.entries, self._budget.bytes
         self._links: list[_Place] = []
@@ -83,7 +91,7 @@ class _Saving:
         elif node.is_file:
             await self._save_file(place)
         else:
-            await _on_disk("/".join(place.names), self._at(place.names).mkdir)
+            await _on_disk(self._named(place), self._at(place.names).mkdir)
             entries = await self._fetcher.answer(list_directory(place.cid, self._budget))
             return [_Place(entry.cid, (*place.names, entry.name)) for entry in reversed(entries)]
         return []
@@ -101,7 +109,7 @@ class _Saving:
     async def _make_link(self, place: _Place) -> None:
         target = (await node_of(self._fetcher, place.cid)).data
         link = self._at(place.names)
-        await _on_disk("/".join(place.names), lambda: link.symlink_to(os.fsdecode(target)))
+        await _on_disk(self._named(place), lambda: link.symlink_to(os.fsdecode(target)))
 
     async def _save_file(self, place: _Place) -> None:
         if self._bytes <= 0:
@@ -114,10 +122,13 @@ class _Saving:
 
                 self._bytes -= await copy(self._fetcher, place.cid, write, self._bytes)
         except OSError as problem:
-            raise _refused("/".join(place.names), problem) from problem
+            raise _refused(self._named(place), problem) from problem
 
     def _at(self, names: tuple[str, ...]) -> Path:
-        return self._root.joinpath(*names)
+        return self._target.place.joinpath(*names)
+
+    def _named(self, place: _Place) -> str:
+        return "/".join((self._target.name, *place.names))
 
 
 async def _on_disk(name: str, action: Callable[[], object]) -> None:
@@ -128,5 +139,4 @@ async def _on_disk(name: str, action: Callable[[], object]) -> None:
 
 
 def _refused(name: str, problem: OSError) -> StoreFailed:
-    what = f"{name} cannot" if name else "The target cannot"
-    return StoreFailed(f"{what} be written: {(problem.strerror or 'no reason given').lower()}.")
+    return StoreFailed(f"{named(name)}: It cannot be written: {(problem.strerror or 'no reason given').lower()}.")

@@ -72,8 +72,10 @@ def ask(options: BusOptions) -> int:
 
 
 def _named(options: BusOptions) -> str:
-    """A fault about a program is preceded by its name; one about an id says it itself."""
-    return options.program.module if options.program is not None else ""
+    """A fault about a program or an address is preceded by its name; one about an id says it itself."""
+    if options.program is not None:
+        return options.program.module
+    return options.arguments[0] if options.command == "pin" and "://" in options.arguments[0] else ""
 
 
 def _say(line: str) -> None:

@@ -190,7 +190,8 @@ def told(file: str, raised: Exception, unknown_key: str = " `gatebus key` shows 
     fault = alone(raised)
     if isinstance(fault, FileFault):
         return _told_of(fault.name, fault.cause)
-    if isinstance(fault, ProgramRefused | FileNotFound | SandboxError) or getattr(fault, "code", "") == "not-found":
+    codes = ("not-found", "bad-request") if "://" in file else ("not-found",)  # an address can be a bad one
+    if isinstance(fault, ProgramRefused | FileNotFound | SandboxError) or getattr(fault, "code", "") in codes:
         return _told_of(file, fault)
     advice = unknown_key if isinstance(fault, HostError) and fault.code == "not-authorized" else ""
     return _told_of("", fault, advice)

@@ -163,6 +163,8 @@ def ipfs_options(arguments: Sequence[str]) -> IpfsOptions:
     if not least <= len(named) <= most:
         written = f"gatebus ipfs {name} {IPFS_COMMANDS[name].takes}".rstrip()
         raise UsageError(f"It is written `{written}`; see `gatebus ipfs {name} --help`.")
+    if getattr(given, "out", None) == "":
+        raise UsageError("--out: the name is empty. Name a new file or directory.")
     return IpfsOptions(
         name,
         named,

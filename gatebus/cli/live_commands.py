@@ -96,7 +96,8 @@ async def _named(connection: Connection, typed: str) -> bytes:
     from gatebus.cli.snapshot_content import file_by_content
 
     with Spool() as spool:
-        await file_by_content(typed, spool)
+        with about_file(typed):
+            await file_by_content(typed, spool)
         return (await connection.bus.import_snapshot(spool)).snapshot
 
 

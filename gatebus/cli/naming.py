@@ -16,7 +16,10 @@ SHORTEST = 4
 _SHOWN = 12  # digits of each candidate, as the table of modules shows them
 _CANDIDATES = 3
 _TYPED = 40
+_ADDRESS = 200
 _BEGINNING = re.compile(r"[0-9a-f-]*")
+# As nearly everybody writes a CID. For advice only: the parser of ipfs/ is asked where something depends on it.
+_LIKE_CONTENT = re.compile(r"(?:/ipfs/)?((?:baf[a-z2-7]{50,}|Qm[1-9A-HJ-NP-Za-km-z]{44})(?:/.*)?)")
 
 
 class Named(NamedTuple):
@@ -51,9 +54,17 @@ def meant(typed: str, kind: Kind, there: Iterable[Named]) -> str | None:
     return next(iter(found), None)
 
 
+def as_content(typed: str) -> str:
+    """What to write, with a blank before it, where something that is none of ours looks like a CID; else nothing."""
+    found = _LIKE_CONTENT.fullmatch(typed)
+    return f" Content is written ipfs://{found[1][:_ADDRESS]}." if found else ""
+
+
 def none_is_meant(typed: str, kind: Kind) -> str:
     if not typed.strip():
         return f"An empty text names none of your {kind.many}. `{kind.lists}` lists them."
+    if kind is MODULES and (advice := as_content(typed)):
+        return f"None of your {kind.many} has this name.{advice}"
     return f"None of your {kind.many} begins with {typed[:_TYPED]}, or has it as a tag. `{kind.lists}` lists them."
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from shlex import quote
 from typing import NamedTuple
 
+from gatebus.cli.naming import as_content
 from gatebus.cli.options import flag, range_of
 from sandbox.errors import public_text_untrusted
 from sandbox.image import Image
@@ -105,7 +106,8 @@ def state_refused(file: str, code: str, text: str) -> Result:
 def not_found(file: str, elsewhere: str = "") -> Result:
     """`elsewhere`: where else it was looked for."""
     more = f", {public_text_untrusted(elsewhere, LINE_MAX)}" if elsewhere else ""
-    return Result(NOT_FOUND, f"gatebus: {_named(file)}: there is no such file{more}. Check the name.", "not-found")
+    advice = as_content(file) or " Check the name."
+    return Result(NOT_FOUND, f"gatebus: {_named(file)}: there is no such file{more}.{advice}", "not-found")
 
 
 def put_aside(state: str, outcome: Outcome) -> Result:

@@ -142,7 +142,7 @@ async def test_what_cannot_be_pinned_is_told_why(tmp_path: Path) -> None:
     def story(_: HostProcess) -> None:
         told = {address: gatebus(tmp_path, "pin", address) for address in NOT_PINNED}
         assert {address: done.stderr.decode() for address, done in told.items()} == {
-            address: f"gatebus: {text}\n" for address, text in NOT_PINNED.items()
+            address: f"gatebus: {address}: {text}\n" for address, text in NOT_PINNED.items()
         }
         assert {(done.returncode, done.stdout) for done in told.values()} == {(OURS, b"")}
         assert json.loads(gatebus(tmp_path, "modules", "--json").stdout) == []

@@ -143,3 +143,20 @@ def test_content_of_any_codec_and_version_is_known(codec: int) -> None:
 def test_what_could_be_a_tag_or_a_name_of_the_hosts_is_no_content(text: str) -> None:
     """An identity CID (bafkqaaa: nothing) carries its bytes itself."""
     assert not begins_with_cid(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["https://ipfs.io/ipfs/bafy", "http://x", "ipns://x", "IPFS://x", "file:/x", "ipfs:/x"]
+)
+def test_what_is_an_address_of_something_else_is_told_how_content_is_written(text: str) -> None:
+    with pytest.raises(BadName) as fault:
+        parse_address_untrusted(text)
+    assert fault.value.text == (
+        "It is no address of content. Write ipfs://CID/path, whoever it comes from; a gateway is a source."
+    )
+
+
+@given(st.lists(st.text("ab%20:?#", min_size=1, max_size=6), max_size=3))
+def test_an_address_is_read_as_it_was_written(names: list[str]) -> None:
+    address = Address(CID, tuple(names))
+    assert parse_address_untrusted(str(address)) == address

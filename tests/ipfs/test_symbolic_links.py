@@ -226,7 +226,7 @@ async def test_nothing_is_left_where_a_link_cannot_be_made(
 
     root = kept(store, {"d": kept(store, {"l": link(store, b"a")})})
     monkeypatch.setattr(Path, "symlink_to", refused)
-    with pytest.raises(StoreFailed, match=r"^d/l cannot be written: operation not permitted\.$"):
+    with pytest.raises(StoreFailed, match=r"back/d/l: It cannot be written: operation not permitted\.$"):
         await save(Fetcher(store), root.cid, tmp_path / "back", str)
     assert [each.name for each in tmp_path.iterdir()] == ["store"]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatebus.cli.naming import INSTANCES, MODULES, SHORTEST, Named, meant, none_is_meant
+from gatebus.cli.naming import INSTANCES, MODULES, SHORTEST, Named, as_content, meant, none_is_meant
 from gatebus.faults import UsageError
 
 HELLO, ECHO, BEEF = "aaaa" + "1" * 60, "aaab" + "2" * 60, "beef" + "3" * 60
@@ -77,3 +77,18 @@ def test_what_is_found_has_the_tag_or_the_beginning(there: list[Named], typed: s
     if found is not None:
         start = typed.lower().replace("-", "")
         assert [each for each in there if each.digits == found and (typed in each.tags or found.startswith(start))]
+
+
+CID = "bafkreibuymcm2p7reiphguft3iwtc2jwogp5iwjqe2axylwdrqw3r7psfe"
+OLD = "QmVTKGHcGJvpzxo7q8ZgoHR6T6PuNUDCBn1DywqTZwyU56"
+
+
+@pytest.mark.parametrize("cid", [CID, OLD])
+def test_who_names_a_module_by_its_cid_alone_is_told_how_content_is_written(cid: str) -> None:
+    for typed in (cid, f"/ipfs/{cid}"):
+        assert none_is_meant(typed, MODULES) == (
+            f"None of your modules has this name. Content is written ipfs://{cid}."
+        )
+    assert as_content(f"{cid}/a/b.wasm") == f" Content is written ipfs://{cid}/a/b.wasm."
+    for other in (cid[:-8] if cid is CID else cid[:-1], f"x{cid}", f"./{cid}", "", "bafoon", cid.swapcase()):
+        assert as_content(other) == ""

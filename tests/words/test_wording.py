@@ -65,6 +65,9 @@ def test_of_a_program_that_went_on_from_a_state_its_author_is_not_the_first_to_b
     )
 
 
+CID = "bafkreibuymcm2p7reiphguft3iwtc2jwogp5iwjqe2axylwdrqw3r7psfe"
+
+
 def test_what_is_no_fault_of_anybodys_is_said_alike_with_and_without_a_state() -> None:
     for outcome in (killed(Cause.CPU_TIME), killed(Cause.BAD_STATE, "The state is broken."), killed(Cause.INTERNAL)):
         assert ended_again("x", outcome, Limits()) == ended("x", outcome, Limits())
@@ -142,6 +145,7 @@ def test_errors_name_the_file() -> None:
     assert failed("x.wasm", "malformed", "It is no module.").line == "gatebus: x.wasm: It is no module."
     assert failed("", "usage", "Write more.").line == "gatebus: Write more."
     assert (not_found("x").code, not_found("x").line) == (127, "gatebus: x: there is no such file. Check the name.")
+    assert not_found(CID).line == f"gatebus: {CID}: there is no such file. Content is written ipfs://{CID}."
 
 
 @pytest.mark.parametrize(("number", "code"), [(2, 130), (15, 143), (13, 141)])
