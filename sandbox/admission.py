@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,11 +39,12 @@ from sandbox.statewords import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
-    from sandbox.backend import Backend, Blob, Compiled
+    from sandbox.backend import Backend, Blob, Compiled, Pieces
     from sandbox.imagecache import ImageStore
     from sandbox.limits import CompileLimits, HostLimits
+    from sandbox.packets import Buffer
 
 # Names of images that are known by their programs: 5 us less of each start; each takes about 300 bytes.
 KEYS_KNOWN = 1_024
@@ -246,18 +248,19 @@ class Admission:
             shown = await self._backend.compile_job(order, self._limits, CompileJob.SHOW)
         return parse_frames_untrusted(shown.facts, await _sha256(program))
 
-    async def export_untrusted(self, state: bytes, pieces: bytes, program: bytes) -> bytes:
-        """The stopped program as one ordinary module. Raises BadState, CompileLimit, SandboxBroken."""
+    async def export_untrusted(self, state: bytes, pieces: Pieces, program: bytes) -> Blob:
+        """The stopped program as one ordinary module; `pieces`: of memory 0, as a state file has them, which are never
+        whole in memory. Raises BadState, CompileLimit, SandboxBroken.
+        """
         digest = await _sha256(program)
         if program_of_untrusted(state) != digest:
             raise BadState("state-other-program", "The state is of another program.")
-        if len(state) + len(pieces) > EXPORT_MAX:
-            raise CompileLimit("code-too-large", TOO_LARGE_TO_EXPORT)
+        count = await trio.to_thread.run_sync(_counted, pieces, EXPORT_MAX - len(state))
         async with self._workers:
-            order = export_order(state, pieces, program)
+            order = partial(_export_order, state, count, pieces, program)
             made = await self._backend.compile_job(order, self._limits, CompileJob.EXPORT)
         check_answer_untrusted(made.facts, digest)
-        return await trio.to_thread.run_sync(self._usable(made).read)
+        return self._usable(made)
 
     def _usable(self, compiled: Compiled) -> Blob:
         blob = compiled.blob
@@ -266,6 +269,20 @@ class Admission:
                 "compiler-image", "The compile worker left no usable image; the program was not admitted."
             )
         return blob
+
+
+def _counted(pieces: Pieces, most: int) -> int:
+    """How many there are. Raises CompileLimit: they have more bytes than that."""
+    count = 0
+    for piece in pieces():
+        count, most = count + 1, most - len(piece)
+        if most < 0:
+            raise CompileLimit("code-too-large", TOO_LARGE_TO_EXPORT)
+    return count
+
+
+def _export_order(state: bytes, count: int, pieces: Pieces, program: bytes) -> Iterator[Buffer]:
+    return export_order(state, count, pieces(), program)
 
 
 async def _sha256(data: bytes) -> str:

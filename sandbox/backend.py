@@ -10,9 +10,11 @@ back-end and live outside of it.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sandbox.form import CompileJob
+from sandbox.packets import Buffer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from sandbox.layers import Layers
     from sandbox.limits import CompileLimits, Limits
     from sandbox.outcome import EndRecord
-    from sandbox.packets import Buffer
 
 
 class Transport(Protocol):
@@ -58,6 +59,14 @@ class Blob(Protocol):
     def read(self) -> bytes:
         """All of it, for the disk cache. Called in a thread."""
         ...
+
+    def pieces(self) -> Iterator[bytes]:
+        """The same, never whole in memory. Called in a thread."""
+        ...
+
+
+Pieces = Callable[[], Iterable[Buffer]]
+"""Bytes that are never whole in memory, from the beginning as often as wanted."""
 
 
 class Compiled(NamedTuple):
@@ -184,8 +193,10 @@ class Backend(Protocol):
         """Prepared processes (ready, size)."""
         ...
 
-    async def compile_job(self, wasm: bytes, limits: CompileLimits, job: CompileJob = CompileJob.PLAIN) -> Compiled:
-        """In a worker of its own.
+    async def compile_job(
+        self, wasm: bytes | Pieces, limits: CompileLimits, job: CompileJob = CompileJob.PLAIN
+    ) -> Compiled:
+        """In a worker of its own. `wasm`: the program, or an order that begins with something else (statewords).
 
         Raises CompileLimit (it used too much), SandboxBroken. A cancelled one leaves nothing running. Jobs but PLAIN
         are only for a back-end that `can_suspend`.

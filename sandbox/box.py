@@ -182,9 +182,12 @@ class Sandbox:
         """The stopped program as one ordinary module, which any engine finishes; its files, what it had not read and
         its clock are not in it (exportfile.with_state puts them beside). Raises BadState, CompileLimit, SandboxBroken.
         """
+        return await trio.to_thread.run_sync((await self.exported(suspended, program)).read)
+
+    async def exported(self, suspended: Suspended, program: bytes) -> Blob:
+        """The same, to be read in pieces: neither the memory nor the module is whole in this process."""
         self._check_open()
-        pieces = await trio.to_thread.run_sync(lambda: b"".join(pieces_of(suspended)))
-        return await self._admission.export_untrusted(suspended.state, pieces, program)
+        return await self._admission.export_untrusted(suspended.state, partial(pieces_of, suspended), program)
 
     async def _launch(self, image: Image, setup: Setup, limits: Limits, instance: bytes) -> Program:
         self._check_room()

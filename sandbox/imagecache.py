@@ -99,7 +99,8 @@ class DiskCache:
         path = self._path(key)
         try:
             with path.open("rb") as file:
-                data = file.read(size_max + 1)
+                size = os.fstat(file.fileno()).st_size  # room for as much as is asked for is made at once
+                data = file.read(min(size, size_max) + 1)
             if len(data) > size_max:
                 raise DamagedEntry("too long")
             entry = decode_entry_untrusted(data, key)

@@ -15,7 +15,9 @@ from sandbox.errors import SandboxBroken
 from sandbox.snapshotfile import written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from sandbox.packets import Buffer
 
 # linux/fcntl.h; the module fcntl has them only from Python 3.12 on some builds.
 F_ADD_SEALS = 1033
@@ -37,6 +39,9 @@ class MemfdBlob:
 
     def read(self) -> bytes:
         return read_all(self.fd, self.size)
+
+    def pieces(self) -> Iterator[bytes]:
+        yield from pieces_of_fd(self.fd, self.size)  # and so it is there until the last one
 
     def __del__(self) -> None:
         os.close(self.fd)
@@ -81,10 +86,11 @@ def empty_memfd(name: str) -> int:
     return os.memfd_create(name, _FLAGS)
 
 
-def sealed_memfd(name: str, data: bytes) -> int:
+def sealed_memfd(name: str, pieces: Iterable[Buffer]) -> int:
     fd = empty_memfd(name)
     try:
-        write_all(fd, data)
+        for piece in pieces:
+            write_all(fd, piece)
         fcntl.fcntl(fd, F_ADD_SEALS, SEAL_ALL)
     except BaseException:
         os.close(fd)
@@ -120,18 +126,18 @@ def allocated(fd: int) -> int:
     return os.fstat(fd).st_blocks * 512
 
 
-def write_all(fd: int, data: bytes) -> None:
+def write_all(fd: int, data: Buffer) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(fd, rest) :]
 
 
 def read_all(fd: int, size: int) -> bytes:
-    pieces, at = [], 0
-    while at < size:
-        piece = os.pread(fd, min(size - at, _READ_CHUNK), at)
-        if not piece:
-            break
-        pieces.append(piece)
+    return b"".join(pieces_of_fd(fd, size))
+
+
+def pieces_of_fd(fd: int, size: int) -> Iterator[bytes]:
+    at = 0
+    while at < size and (piece := os.pread(fd, min(size - at, _READ_CHUNK), at)):
+        yield piece
         at += len(piece)
-    return b"".join(pieces)

@@ -36,7 +36,7 @@ from sandbox.nativeprocess import NativeProcess, start_native
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from sandbox.backend import Blob
+    from sandbox.backend import Blob, Pieces
     from sandbox.keeper import Job
     from sandbox.limits import CompileLimits, Limits
     from sandbox.settings import Settings
@@ -125,11 +125,13 @@ class NativeBackend:
         except KeeperGone:
             return await ask(await self._living_keeper())
 
-    async def compile_job(self, wasm: bytes, limits: CompileLimits, job: CompileJob = CompileJob.PLAIN) -> Compiled:
+    async def compile_job(
+        self, wasm: bytes | Pieces, limits: CompileLimits, job: CompileJob = CompileJob.PLAIN
+    ) -> Compiled:
         return await self._asked(lambda keeper: _compile(keeper, wasm, limits, job))
 
     def blob(self, data: bytes) -> MemfdBlob:
-        return MemfdBlob(sealed_memfd("image", data))
+        return MemfdBlob(sealed_memfd("image", (data,)))
 
     async def start_process(
         self, image: Blob, setup: bytes, limits: Limits, beginning: Beginning = PLAIN
@@ -138,10 +140,10 @@ class NativeBackend:
         return await self._asked(lambda keeper: start_native(keeper, image, setup, limits, beginning))
 
 
-async def _compile(keeper: Keeper, wasm: bytes, limits: CompileLimits, job: CompileJob) -> Compiled:
+async def _compile(keeper: Keeper, wasm: bytes | Pieces, limits: CompileLimits, job: CompileJob) -> Compiled:
     fds: list[int] = []
     try:
-        fds.append(await trio.to_thread.run_sync(sealed_memfd, "wasm", wasm))
+        fds.append(await trio.to_thread.run_sync(_given, wasm))
         fds += [empty_memfd("image"), empty_memfd("facts")]
         asked = keeper.new_job()
         await keeper.send(asked, keeperwire.compile_request(asked.identity, limits, job), fds)
@@ -152,6 +154,10 @@ async def _compile(keeper: Keeper, wasm: bytes, limits: CompileLimits, job: Comp
     finally:
         for fd in fds:
             os.close(fd)
+
+
+def _given(wasm: bytes | Pieces) -> int:
+    return sealed_memfd("wasm", (wasm,) if isinstance(wasm, bytes) else wasm())
 
 
 async def _compiled(keeper: Keeper, job: Job, limits: CompileLimits) -> None:

@@ -14,9 +14,14 @@ from __future__ import annotations
 
 import struct
 from struct import Struct
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox.errors import BadState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from sandbox.packets import Buffer
 
 VERSION = 1
 PAGE = 65_536
@@ -116,10 +121,11 @@ def continuation_order(sites: tuple[int, ...], program: bytes) -> bytes:
     return struct.pack(f"<I{len(sites)}I", len(sites), *sites) + program
 
 
-def export_order(state: bytes, pieces: bytes, program: bytes) -> bytes:
-    """The same for job 4. `pieces`: of memory 0, as a state file has them."""
-    parts = (_NUMBER.pack(len(state)), state, _NUMBER.pack(len(pieces) // (_NUMBER.size + PIECE)), pieces, program)
-    return b"".join(parts)
+def export_order(state: bytes, count: int, pieces: Iterable[Buffer], program: bytes) -> Iterator[Buffer]:
+    """The same for job 4, in pieces. `pieces`: so many of memory 0, as a state file has them."""
+    yield from (_NUMBER.pack(len(state)), state, _NUMBER.pack(count))
+    yield from pieces
+    yield program
 
 
 def frames_order(state: bytes, program: bytes) -> bytes:

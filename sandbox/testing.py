@@ -41,7 +41,7 @@ from sandbox.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from sandbox.backend import Snapshot
+    from sandbox.backend import Pieces, Snapshot
     from sandbox.limits import CompileLimits, Limits
     from sandbox.traffic import Watch
 
@@ -80,6 +80,9 @@ class FakeBlob:
 
     def read(self) -> bytes:
         return self.program
+
+    def pieces(self) -> Iterator[bytes]:
+        yield self.program
 
 
 class FakeMemory:
@@ -243,7 +246,10 @@ class FakeBackend:
         self.compile_seconds = 0.0
         self.compiling = self.compiling_most = 0
 
-    async def compile_job(self, wasm: bytes, limits: CompileLimits, job: CompileJob = CompileJob.PLAIN) -> Compiled:
+    async def compile_job(
+        self, wasm: bytes | Pieces, limits: CompileLimits, job: CompileJob = CompileJob.PLAIN
+    ) -> Compiled:
+        wasm = wasm if isinstance(wasm, bytes) else b"".join(wasm())
         self.compiling += 1
         self.compiling_most = max(self.compiling_most, self.compiling)
         try:

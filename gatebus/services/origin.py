@@ -103,14 +103,12 @@ class Origin(Service):
                 self._accepts.append(ticket)
                 self.arrived()
             case Flow(changes):
-                for number, value in changes:
-                    stream = self._known(number)
+                for stream, value in [(self._known(number), value) for number, value in changes]:
+                    if stream.over():  # since then; its number may be another one's
+                        raise _no_stream(stream.number)
                     stream.granted(value)
-                    self._forget_if_over(stream)
             case Chunk(number):
-                stream = self._known(number)
-                stream.received(packet)
-                self._forget_if_over(stream)
+                self._known(number).received(packet)
             case Info():
                 pass
 
@@ -140,29 +138,28 @@ class Origin(Service):
 
     def close(self) -> None:
         self._door.origin = None
-        kept = self._door.kept
-        for stream in self._streams.values():
+        self._accepts.clear()
+        (streams, self._streams), kept = (self._streams, {}), self._door.kept
+        for stream in streams.values():
             if kept is None:
                 stream.lost()
             elif not isinstance(stream.client, Nobody):
                 kept[stream.number] = stream.client
                 self._door.on_stay(stream.client)
-        self._streams.clear()
 
     def _open(self, number: int, client: Client) -> None:
-        stream = Stream(number, self.outlet, client, self._windows.window)
-        self._streams[number] = stream
-        client.opened(stream)
+        client.opened(self._made(number, client))
+
+    def _made(self, number: int, client: Client) -> Stream:
+        stream = self._streams[number] = Stream(number, self.outlet, client, self._windows.window)
+        stream.on_over = self.arrived
+        return stream
 
     def _known(self, number: int) -> Stream:
         stream = self._streams.get(number)
         if stream is None or stream.over():
-            raise Violation(f"The service origin has no stream {number}.")
+            raise _no_stream(number)
         return stream
-
-    def _forget_if_over(self, stream: Stream) -> None:
-        if stream.over():
-            self._forget_finished()
 
     def _forget_finished(self) -> None:
         finished = [number for number, stream in self._streams.items() if stream.over()]
@@ -220,12 +217,15 @@ class Origin(Service):
 
     def _kept(self, number: int, client: Client, kept: list[int]) -> Stream:
         ends, inward, outward = kept
-        stream = Stream(number, self.outlet, client, self._windows.window)
+        stream = self._made(number, client)
         stream.inward.credit, stream.outward.credit = inward, outward
         stream.inward.ended, stream.inward.refused = bool(ends & 1), bool(ends & 2)
         stream.outward.ended, stream.outward.stopped = bool(ends & 4), bool(ends & 8)
-        self._streams[number] = stream
         return stream
+
+
+def _no_stream(number: int) -> Violation:
+    return Violation(f"The service origin has no stream {number}.")
 
 
 def _saved(stream: Stream) -> bytes:

@@ -6,17 +6,23 @@ In:  bytes and credit of the program (untrusted, counted here), what the client 
 Part of the service origin: see there for the order of one connection.
 """
 
-from typing import Protocol
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
 
 from gatebus.flow import Change, Chunk, Receiving, Run, Sending
-from gatebus.services.base import Outlet
 from sandbox.packets import DATA_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gatebus.services.base import Outlet
 
 
 class Client(Protocol):
     """Who is at the other end of a connection. None of these may block or call back more than `feed` within `room`."""
 
-    def opened(self, stream: "Stream") -> None:
+    def opened(self, stream: Stream) -> None:
         """The program accepted; from now on there is a stream."""
 
     def ready(self) -> None:
@@ -37,7 +43,7 @@ class Client(Protocol):
 class Stream:
     """One connection as the client sees it."""
 
-    __slots__ = ("_client", "_held", "_outlet", "_spent", "_window", "inward", "number", "outward")
+    __slots__ = ("_client", "_held", "_outlet", "_spent", "_window", "inward", "number", "on_over", "outward")
 
     def __init__(self, number: int, outlet: Outlet, client: Client, window: int) -> None:
         self.number = number
@@ -48,6 +54,7 @@ class Stream:
         self._window = window
         self._held = 0  # bytes the client has, not consumed
         self._spent = 0  # bytes consumed, not granted again
+        self.on_over: Callable[[], None] = _nobody_waits  # all four ends are there: its number is free
 
     @property
     def room(self) -> int:
@@ -69,6 +76,7 @@ class Stream:
         if not self.inward.ended:
             self.inward.ended = True
             self._outlet.data(Chunk(self.number, 0, b""))
+            self._look()
 
     def consumed(self, size: int) -> None:
         """The client is done with so many bytes: the program may send as many again, in steps of a quarter window."""
@@ -110,6 +118,7 @@ class Stream:
         if not self.outward.stopped:
             self.outward.stopped = True
             self._outlet.flow(Change(self.number, 0))
+            self._look()
 
     def granted(self, value: int) -> None:
         """A flow entry of the program. Closing its input is answered by the end of the data."""
@@ -117,6 +126,7 @@ class Stream:
         self.inward.grant(value)
         if self.inward.refused and not was_refused:
             self.end()
+            self._look()
         if value >= 0:
             self._client.ready()
 
@@ -132,6 +142,7 @@ class Stream:
         elif self.outward.ended and not had_ended:
             self._client.ended(chunk.note)
             self._stop_when_drained()
+            self._look()
 
     def received_run(self, run: Run) -> None:
         """Several data packets, none of them the end."""
@@ -159,9 +170,17 @@ class Stream:
         inward, outward = self.inward, self.outward
         return inward.ended and outward.ended and inward.refused and outward.stopped
 
+    def _look(self) -> None:
+        if self.over():
+            self.on_over()
+
     def _stop_when_drained(self) -> None:
         if self._held <= 0:
             self.stop()
+
+
+def _nobody_waits() -> None:
+    """For its number."""
 
 
 class Nobody:

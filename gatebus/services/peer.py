@@ -162,8 +162,7 @@ class Peer(Service):
     # Saving. A connection ends when one of its programs is saved: the other one is told that it is gone.
 
     def save(self) -> bytes:
-        if not self._ends and not self._next:
-            return b""
+        """Never empty: a program that has said "I am here" can be asked when it goes on, too."""
         return _STATE.pack(self._next, len(self._ends)) + b"".join(_saved(end) for end in self._ends.values())
 
     def restore(self, state: bytes) -> None:

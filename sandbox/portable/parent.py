@@ -34,6 +34,7 @@ from sandbox.limits import stack_of_suspendable
 from sandbox.outcome import EndRecord, Why
 from sandbox.portable.child_orders import CompileOrders, ProgramOrders, encode_orders
 from sandbox.portable.child_process import ChildEnd, EndOfChild, command, start_child
+from sandbox.portable.image_file import ImageFile, write_given
 from sandbox.portable.portable_engine_name import TRANSFORMER, engine_fingerprint
 from sandbox.portable.portable_layers import portable_layers
 from sandbox.portable.portable_stopping import Stopping
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import AsyncIterator
 
-    from sandbox.backend import Blob, Snapshot
+    from sandbox.backend import Blob, Pieces, Snapshot
     from sandbox.layers import Layers
     from sandbox.limits import CompileLimits, Limits
     from sandbox.settings import Settings
@@ -60,28 +61,6 @@ HALTED = (
     "can."
 )
 STATUS_NO_MEMORY = 62  # compiler.py
-
-
-class ImageFile:
-    """A compiled program as a file in the back-end's private directory. Implements backend.Blob."""
-
-    def __init__(self, path: Path, size: int, sha256: str) -> None:
-        self.path, self.sha256 = path, sha256
-        self._size = size
-
-    @property
-    def size(self) -> int:
-        return self._size
-
-    def read(self) -> bytes:
-        return self.path.read_bytes()
-
-    def __del__(self) -> None:
-        # Windows does not remove what is being read: the directory's end does
-        try:
-            self.path.unlink(missing_ok=True)
-        except OSError:
-            return
 
 
 class ChildProgram:
@@ -204,10 +183,12 @@ class PortableBackend:
     def layers(self) -> Layers:
         return portable_layers(has_rlimits=has_limits())
 
-    async def compile_job(self, wasm: bytes, limits: CompileLimits, job: CompileJob = CompileJob.PLAIN) -> Compiled:
+    async def compile_job(
+        self, wasm: bytes | Pieces, limits: CompileLimits, job: CompileJob = CompileJob.PLAIN
+    ) -> Compiled:
         place = Path(await trio.to_thread.run_sync(partial(tempfile.mkdtemp, dir=self._directory)))
         try:
-            await trio.to_thread.run_sync((place / "wasm").write_bytes, wasm)
+            await trio.to_thread.run_sync(write_given, place / "wasm", wasm)
             await self._run_compiler(place, limits, job)
             facts, image = await trio.to_thread.run_sync(self._take_result, place)
             # made here: a thread of trio's holds on to its last result

@@ -1,4 +1,4 @@
-"""What a host needs in memory while a large snapshot leaves it, and comes in: pieces, never the whole.
+"""What a host needs in memory while a large snapshot leaves it, in any form, and comes in: pieces, never the whole.
 
 The size is what the tests have time for; with 255 MiB (`SIZE`) the growth is the same.
 """
@@ -6,6 +6,8 @@ The size is what the tests have time for; with 255 MiB (`SIZE`) the growth is th
 from __future__ import annotations
 
 import random
+import tracemalloc
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +28,8 @@ pytestmark = pytest.mark.usefixtures("native")
 
 SIZE = 64 << 20
 GROWTH = 16 << 20
+FILLED = 24 << 20  # of a program's memory, which is in its exported module
+MODULE_GROWTH = 8 << 20  # whatever is held of it, some pieces of a mebibyte: whole once, it would be FILLED
 PIECE = 60_000
 PAGE = 65_536
 NOISE = random.Random(1).randbytes(PAGE - 8)
@@ -45,6 +49,24 @@ class Large:
         yield 0, SIZE
 
 
+# Fills its memory with what nobody can make smaller, and reads.
+FILLS = b"""(module
+  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") %d)
+  (func (export "_start") (local $at i32) (local $x i64)
+    (local.set $x (i64.const 88172645463325252))
+    (local.set $at (i32.const 65536))
+    (loop $fill
+      (local.set $x (i64.xor (local.get $x) (i64.shl (local.get $x) (i64.const 13))))
+      (local.set $x (i64.xor (local.get $x) (i64.shr_u (local.get $x) (i64.const 7))))
+      (local.set $x (i64.xor (local.get $x) (i64.shl (local.get $x) (i64.const 17))))
+      (i64.store (local.get $at) (local.get $x))
+      (br_if $fill (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 8))) (i32.const %d))))
+    (i32.store (i32.const 0) (i32.const 16))
+    (i32.store (i32.const 4) (i32.const 1))
+    (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))))""" % (FILLED // PAGE + 1, FILLED)
+
+
 class Watched:
     """How much larger this process has been than it was."""
 
@@ -53,6 +75,18 @@ class Watched:
 
     def look(self) -> None:
         self.growth = max(self.growth, resident() - self._before)
+
+
+@contextmanager
+def counted() -> Iterator[list[int]]:
+    """How many bytes were allocated at the same time, also in threads and between two looks."""
+    found = [0]
+    tracemalloc.start()
+    try:
+        yield found
+        found[0] = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def resident() -> int:
@@ -67,9 +101,9 @@ async def large(world: BusWorld) -> bytes:
     return (await world.host.parts.lives.keeping.store.save(saved, account=owner.account)).id
 
 
-async def exported(bus: Talker, snapshot: bytes, to: Path) -> int:
+async def exported(bus: Talker, snapshot: bytes, to: Path, form: str = "file") -> int:
     """How much the process has grown meanwhile."""
-    channel, watched = bus.open("export", {"snapshot": snapshot}), Watched()
+    channel, watched = bus.open("export", {"snapshot": snapshot, "form": form}), Watched()
     with to.open("wb") as file:
         while channel.answer is None:
             await bus.hear()
@@ -107,3 +141,19 @@ async def test_a_large_snapshot_leaves_and_comes_in_by_the_piece(image_directory
         assert SIZE < file.stat().st_size < SIZE + SIZE // 256  # the names of its chunks
         assert await brought(bus, file) < GROWTH
         assert len((await bus.ask("snapshots"))["snapshots"]) == 2
+
+
+@pytest.mark.parametrize("form", ["wasm", "state"])
+async def test_a_large_program_leaves_as_a_module_and_as_a_state_by_the_piece(
+    form: str, image_directory: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "large"
+    async with live_world(image_directory, tmp_path / "data", FILLS) as world, world.talker() as bus:
+        await bus.ask("launch", instance=b"i" * 16, module=digest(FILLS))
+        while not (await bus.ask("status", instance=b"i" * 16))["usage"]["bytes_out"]:
+            continue  # it asks for its input when its memory is full
+        snapshot = (await bus.ask("suspend", instance=b"i" * 16))["snapshot"]
+        with counted() as peak:
+            await exported(bus, snapshot, file, form)
+        assert peak[0] < MODULE_GROWTH
+        assert FILLED - PAGE < file.stat().st_size < FILLED + (1 << 20)

@@ -6,35 +6,46 @@ from pathlib import Path
 from struct import Struct
 
 import pytest
+from companies import SPEAKS, Clients, Home, Rights
+from peercompanies import CONNECTS, IN_GROUPS, Connected, Joined, Listed
 
 from gatebus.checks import SimulatedClock, check_service
 from gatebus.faults import StateRefused
-from gatebus.services.base import Call, Outlet, Packet, Service
-from gatebus.services.identity import Identities
-from gatebus.services.scope import Scope
+from gatebus.services.base import Call, Outlet, Service
+from gatebus.services.base import Packet as Given
 from gatebus.services.service_table import BUILTIN, World, offers
+from sandbox.packets import INFO, Packet
+
+COMPANY: dict[str, type[Home]] = {
+    "group": Joined,
+    "origin": Clients,
+    "peer": Connected,
+    "peerindex/principal": Listed,
+    "scope": Rights,
+}
+ROUNDS = {"group": 20, "origin": 60, "peer": 60}
+MEANT: dict[str, tuple[bytes | Packet, ...]] = {  # what a program of good will asks
+    "catalog": (b"", b"json"),
+    "group": IN_GROUPS,
+    "identity": (b"\x00", b"\x01", b"\x02", b"\x00", b"\x09"),
+    "origin": SPEAKS,
+    "peer": CONNECTS,
+    "peerindex/principal": (b"", Packet(0, INFO, b"")),
+    "random": (b"", b"\x01", b"\x05", b"\xff"),
+    "scope": (b"", b"\x00", b"\x00\x01\x01a"),
+}
 
 
 @pytest.mark.parametrize("name", sorted(BUILTIN))
 @pytest.mark.parametrize("seed", range(3))
 def test_the_services_of_the_table_keep_the_contract(name: str, seed: int) -> None:
     clock = SimulatedClock()
+    home = COMPANY.get(name, Home)(clock)
 
     def make(outlet: Outlet) -> Service:
-        world = World(clock, lambda size: b"\x5a" * size, Identities("local", "uuid"), Scope(frozenset({"a"})))
-        return offers(world, lambda: {"origin": "0"})[name].make(outlet)
+        return offers(home.world, lambda: {"origin": "0"})[name].make(outlet)
 
-    check_service(make, clock=clock, seed=seed, rounds=20)
-    check_service(make, clock=clock, seed=seed, rounds=20, contents=MEANT.get(name, (b"",)))
-
-
-MEANT = {  # what a program of good will asks
-    "catalog": (b"", b"json"),
-    "identity": (b"\x00", b"\x01", b"\x02", b"\x00", b"\x09"),
-    "origin": (b"", b"\x00"),
-    "random": (b"", b"\x01", b"\x05", b"\xff"),
-    "scope": (b"", b"\x00", b"\x00\x01\x01a"),
-}
+    check_service(make, clock=clock, seed=seed, rounds=ROUNDS.get(name, 10), contents=MEANT[name], company=home)
 
 
 class Forgetful(Service):
@@ -212,7 +223,7 @@ class Eternal(Service):
 class Leaking(Service):
     """Raises what is nobody's business."""
 
-    def packet(self, packet: Packet) -> None:
+    def packet(self, packet: Given) -> None:
         raise OSError("/etc/secret")
 
 

@@ -66,13 +66,12 @@ async def state_of(parts: HostParts, line: SnapshotLine) -> AsyncIterator[Made]:
 
 @asynccontextmanager
 async def wasm_of(parts: HostParts, line: SnapshotLine) -> AsyncIterator[Made]:
-    """The stopped program as one ordinary module; it is whole in memory while it is made. Raises GatebusError,
-    SandboxError.
-    """
+    """The stopped program as one ordinary module; likewise. Raises GatebusError, SandboxError."""
 
     async def make() -> Iterable[bytes]:
         left = await parts.lives.keeping.fetch(line.id)
-        return (await parts.box.export(left.suspended, await parts.programs.bytes_of(line.module)),)
+        made = await parts.box.exported(left.suspended, await parts.programs.bytes_of(line.module))
+        return made.pieces()
 
     async with _made(parts, make) as made:
         yield made
