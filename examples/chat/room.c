@@ -121,7 +121,7 @@ static void rename_person(person *who, const char *name, size_t size)
 
 static void set_topic(person *who, const char *said, size_t size)
 {
-    size = size < sizeof topic ? size : sizeof topic - 1;
+    size = cut(said, size, sizeof topic - 1);
     gb_copy(topic, said, size);
     topic[size] = 0;
     text line = start();
@@ -157,7 +157,7 @@ static void command(person *who, const char *line, size_t size)
 
 static void handle_line(person *who, char *line, size_t size)
 {
-    size = clean(line, size);
+    size = clean(line, cut(line, size, LINE));
     if (size == 0)
         return;
     if (!may_speak(who))
@@ -175,7 +175,7 @@ static void hear(person *who, const char *data, size_t size)
         if (data[i] == '\n') {
             handle_line(who, who->line, who->length);
             who->length = 0;
-        } else if (who->length < LINE) {
+        } else if (who->length < sizeof who->line) {
             who->line[who->length++] = data[i];
         }
     }
@@ -228,7 +228,7 @@ static void handle_bot(gb_letter letter)
     }
     if (letter.kind == GB_DIRECT && bot_called(letter.number)) {
         static char line[LINE];
-        size_t size = letter.size < LINE ? letter.size : LINE;
+        size_t size = cut((const char *)letter.content, letter.size, LINE);
         gb_copy(line, letter.content, size);
         size = clean(line, size);
         if (size > 0)

@@ -20,8 +20,8 @@ typedef struct {
     bool here, leaving;
     char name[NAME + 1];
     gb_stream stream;
-    char line[LINE];
-    size_t length; // of the unfinished line
+    char line[LINE + 1]; // one more than is used: whether a line is to be cut, and where a character ends
+    size_t length;       // of the unfinished line
     char queue[QUEUE];
     size_t queued;
     uint32_t missed, owed; // lines, bytes of credit
@@ -70,13 +70,55 @@ static inline void put_number(text *line, uint32_t number)
     put_bytes(line, at, (size_t)(digits + sizeof digits - at));
 }
 
-// Control characters become spaces; those at both ends go.
+// Bytes of the character that begins at `at`; 0: that is no UTF-8. After table 3-7 of the Unicode standard: which second byte
+// may follow which first one (shortest form, no surrogates, nothing behind U+10FFFF); every other one is 80 to BF.
+static inline size_t character(const char *at, size_t size)
+{
+    static const struct { uint8_t first, last, low, high, size; } forms[] = {
+        {0x00, 0x7f, 0x00, 0xff, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
+    };
+    const uint8_t *bytes = (const uint8_t *)at;
+    size_t form = 0;
+    while (form < sizeof forms / sizeof *forms && !(forms[form].first <= *bytes && *bytes <= forms[form].last))
+        form++;
+    if (form == sizeof forms / sizeof *forms || forms[form].size > size)
+        return 0;
+    for (size_t i = 1; i < forms[form].size; i++)
+        if (bytes[i] < (i == 1 ? forms[form].low : 0x80) || bytes[i] > (i == 1 ? forms[form].high : 0xbf))
+            return 0;
+    return forms[form].size;
+}
+
+// As much of the beginning of a text as has room, in whole characters.
+static inline size_t cut(const char *line, size_t size, size_t room)
+{
+    if (size <= room)
+        return size;
+    while (room > 0 && ((uint8_t)line[room] & 0xc0) == 0x80) // in the middle of one
+        room--;
+    return room;
+}
+
+// Of ASCII, or the 32 that Unicode has behind it (U+0080 to U+009F), which terminals obey too.
+static inline bool is_control(const char *at, size_t wide)
+{
+    uint8_t first = (uint8_t)at[0];
+    return (wide == 1 && (first < ' ' || first == 0x7f)) || (wide == 2 && first == 0xc2 && (uint8_t)at[1] < 0xa0);
+}
+
+// Control characters become spaces, those at both ends go, and each byte that is no UTF-8 becomes a question mark.
 static inline size_t clean(char *line, size_t size)
 {
     size_t begin = 0;
-    for (size_t i = 0; i < size; i++)
-        if ((uint8_t)line[i] < ' ' || line[i] == 0x7f)
-            line[i] = ' ';
+    for (size_t i = 0, wide; i < size; i += wide ? wide : 1) {
+        wide = character(line + i, size - i);
+        if (wide == 0)
+            line[i] = '?';
+        else if (is_control(line + i, wide))
+            line[i] = line[i + wide - 1] = ' ';
+    }
     while (size > 0 && line[size - 1] == ' ')
         size--;
     while (begin < size && line[begin] == ' ')
@@ -112,10 +154,11 @@ static inline bool is_taken(const char *name, size_t size)
 
 static inline bool is_name(const char *name, size_t size)
 {
-    for (size_t i = 0; i < size; i++) {
+    for (size_t i = 0, wide; i < size; i += wide) {
         char c = name[i];
         bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        if (!plain && c != '-' && c != '_' && c != '.' && (uint8_t)c < 0x80)
+        wide = character(name + i, size - i);
+        if (wide == 0 || is_control(name + i, wide) || (wide == 1 && !plain && c != '-' && c != '_' && c != '.'))
             return false;
     }
     return size > 0 && size <= NAME;
@@ -139,10 +182,11 @@ static inline person *free_seat(void)
     return NULL;
 }
 
+// Who still writes: a newcomer may have the number of somebody who has left a moment ago.
 static inline person *person_of(int32_t id)
 {
     for (int i = 0; i < PEOPLE; i++)
-        if (people[i].here && people[i].stream.id == id)
+        if (people[i].here && !people[i].stream.input_ended && people[i].stream.id == id)
             return &people[i];
     return NULL;
 }

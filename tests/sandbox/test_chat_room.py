@@ -18,7 +18,7 @@ from gatebus.services.origin import Door, Stream
 from gatebus.turn import Turn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from sandbox import Sandbox
 
@@ -67,7 +67,10 @@ class Tab:
         self.over.set()
 
     def say(self, *lines: str) -> None:
-        self._unsent += "".join(f"{line}\n" for line in lines).encode()
+        self.write("".join(f"{line}\n" for line in lines).encode())
+
+    def write(self, data: bytes) -> None:
+        self._unsent += data
         self.ready()
 
     def close(self) -> None:
@@ -89,6 +92,19 @@ class Tab:
             await self._news.wait()
 
 
+class Leaver(Tab):
+    """Says in the moment in which its connection is over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_over: Callable[[], None] = lambda: None
+
+    def ready(self) -> None:
+        super().ready()
+        if self._stream is not None and self._stream.over():
+            self.on_over()
+
+
 class Room:
     """A room that runs, with a door."""
 
@@ -97,7 +113,9 @@ class Room:
         self.neighbourhood = neighbourhood
 
     def enter(self) -> Tab:
-        tab = Tab()
+        return self.seat(Tab())
+
+    def seat(self, tab: Tab) -> Tab:
         assert self._door.connect(tab)
         return tab
 
@@ -165,6 +183,22 @@ async def test_who_goes_without_a_word_has_left_too(box: Sandbox) -> None:
         await bob.over.wait()
 
 
+async def test_who_comes_while_somebody_leaves_gets_the_same_number_and_is_heard(box: Sandbox) -> None:
+    """The end of one connection and the beginning of the next one arrive together."""
+    newcomers: list[Tab] = []
+    async with open_room(box) as room:
+        alice, leaver = await room.enter_as("alice"), Leaver()
+        leaver.on_over = lambda: newcomers.append(room.enter())
+        room.seat(leaver)
+        await leaver.sees("# you are guest-2")
+        leaver.close()
+        await alice.sees("+ guest-3")
+        [bob] = newcomers
+        bob.say("/name bob", "hello")
+        await bob.sees("# you are guest-3")
+        await alice.sees("<bob> hello")
+
+
 async def test_what_cannot_be_done_is_told_to_who_tried_only(box: Sandbox) -> None:
     async with open_room(box) as room:
         alice, bob = await room.enter_as("alice"), await room.enter_as("bob")
@@ -182,10 +216,67 @@ async def test_a_long_line_is_cut_and_one_without_an_end_waits(box: Sandbox) -> 
         alice = await room.enter_as("alice")
         alice.say("x" * 5000)
         await alice.sees("<alice> " + "x" * 800)
-        alice._unsent += b"half of "
-        alice.ready()
+        alice.write(b"half of ")
         alice.say("a line")
         await alice.sees("<alice> half of a line")
+
+
+NO_TEXT = {
+    b"\xff": "?",  # never a byte of UTF-8
+    b"\x80": "?",  # the rest of nothing
+    b"\xc3": "?",  # ends too early
+    b"\xe2\x82": "??",
+    b"\xf0\x9f\x99": "???",
+    b"\xc0\xaf": "??",  # longer than it need be
+    b"\xe0\x9f\xbf": "???",
+    b"\xf0\x8f\xbf\xbf": "????",
+    b"\xed\xa0\x80": "???",  # half of a pair of UTF-16
+    b"\xf4\x90\x80\x80": "????",  # behind the last character
+    b"\xf8\x88\x80\x80\x80": "?????",
+}
+
+
+async def test_no_name_is_anything_but_text(box: Sandbox) -> None:
+    async with open_room(box) as room:
+        alice = room.enter()
+        for number, bad in enumerate(NO_TEXT):
+            alice.write(b"/name a" + bad + b"b\n")
+            await alice.sees("! a name is at most 24 letters, digits, - _ or .")
+            if number % 8 == 7:  # within what one may say at once
+                alice = room.enter()
+        alice.say("/who")
+        assert (await alice.sees("? guest-1 guest-2"))[-1] == "? guest-1 guest-2"
+
+
+async def test_a_name_may_have_letters_of_any_kind_but_no_control_characters(box: Sandbox) -> None:
+    async with open_room(box) as room:
+        await room.enter_as("élodie-\u20ac\uffff\U0001f642")
+        await room.enter_as("\xa0\u07ff\u0800\ud7ff\ue000\U00010000\U0010ffff")
+        carol = room.enter()
+        carol.say("/name a\x9bb", "/name a\x80b", "done")
+        refused = await carol.sees("<guest-3> done")
+        assert refused.count("! a name is at most 24 letters, digits, - _ or .") == 2
+
+
+async def test_what_is_said_arrives_as_text_whatever_was_sent(box: Sandbox) -> None:
+    async with open_room(box) as room:
+        bob = room.enter()
+        await bob.sees("# you are guest-1")
+        for number, (bad, shown) in enumerate(NO_TEXT.items()):
+            alice = room.enter()
+            alice.write(b"a" + bad + b"\xc3\xa9\n")
+            await bob.sees(f"<guest-{number + 2}> a{shown}é")
+            alice.close()
+            await bob.sees(f"- guest-{number + 2}")
+
+
+async def test_long_lines_and_topics_are_cut_between_two_characters(box: Sandbox) -> None:
+    async with open_room(box) as room:
+        alice = await room.enter_as("alice")
+        alice.say("a" + "é" * 500, "ab" + "\U0001f642" * 300, "/topic " + "\u20ac" * 90)
+        await alice.sees("<alice> a" + "é" * 399)
+        await alice.sees("<alice> ab" + "\U0001f642" * 199)
+        await alice.sees("# alice set the topic: " + "\u20ac" * 66)
 
 
 async def test_who_talks_too_fast_is_not_heard_for_a_while(box: Sandbox) -> None:
