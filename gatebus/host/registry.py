@@ -130,7 +130,7 @@ class Registry:
         """It has ended. A call's end is its stream's to tell, and what never ran nobody need remember."""
         self._weigh(instance, -1)
         self.awake(instance, [])
-        for each in tuple(instance.connections):
+        for each in instance.connected().copy():
             if isinstance(each, BusStream):
                 self._left_over(each)
         if not instance.order.kept or instance.refusal is not None:
@@ -150,6 +150,7 @@ class Registry:
         if self._ended.pop(instance.id, None) is None:
             return
         self.on_forget(instance)
+        self._give_up_unclaimed(instance)
         del self._instances[instance.id]
         account = instance.order.principal.account
         own = self._ended_of[account]
@@ -235,6 +236,9 @@ class Registry:
         """Nobody will come back for it. One that somebody came back for meanwhile stays."""
         if stream.carrier is not None:
             return
+        if stream is stream.instance.unclaimed:
+            self._give_up_unclaimed(stream.instance)
+            return
         self._left.pop(stream.name, None)
         self._leftovers.remove(_account(stream), stream)
         if self._streams.get(stream.name) is stream:
@@ -243,11 +247,18 @@ class Registry:
 
     def _left_over(self, stream: BusStream) -> None:
         """Its program has ended. When too much waits of this account, the oldest is given up."""
-        if stream.instance.ended_at is None or self._streams.get(stream.name) is not stream:
+        instance = stream.instance
+        if instance.ended_at is None or (not self.knows(stream) and stream is not instance.unclaimed):
             return
         for gone in self._leftovers.put(_account(stream), stream, stream.kept):
             gone.give_up(Verdict(_TOO_MUCH_WAITS, error=True))
             self.drop(gone)
+
+    def _give_up_unclaimed(self, instance: Instance) -> None:
+        """Nobody came for what it wrote."""
+        stream, instance.unclaimed = instance.unclaimed, None
+        if isinstance(stream, BusStream):
+            self._leftovers.remove(_account(stream), stream)
 
     # Time.
 
@@ -262,7 +273,7 @@ class Registry:
             if instance.live is None or instance.live.halted is None:  # that one may be called again, as stored ones
                 self.forget(instance)
         for instance in _ended_before(self._ended, now - self._linger):
-            instance.unclaimed = None  # nobody came for what it wrote
+            self._give_up_unclaimed(instance)
 
 
 def _account(stream: BusStream) -> str:
