@@ -22,6 +22,7 @@ import trio
 
 from gatebus.accountbounds import FLOOD_SLICE_SECONDS, LINK_SLICE_MESSAGES, LINK_SLICE_SECONDS
 from gatebus.bounds import ANSWERED_STREAMS, LINK_HIGH_WATER, LOG_WATER
+from gatebus.host.nobody import NOBODY
 from gatebus.host.refusals import Refusal
 from gatebus.host.statuses import error_map
 from gatebus.protocol.messages import (
@@ -107,7 +108,7 @@ class Line:
 
     def __init__(self, attendant: Attendant, session: Session, number: int) -> None:
         self._attendant, self._session, self.number = attendant, session, number
-        self.rider: Rider = _NOBODY
+        self.rider: Rider = NOBODY
 
     @property
     def principal(self) -> Principal:
@@ -156,6 +157,11 @@ class Line:
         """Its verdict went out on this line; whether it arrives nobody knows yet."""
         self._attendant.answered(stream)
 
+    def let_go(self) -> None:
+        """It is over. Who rode here knows it, too: a circle would wait for the collector, which a host hardly ever runs
+        over what is old."""
+        self.rider = NOBODY
+
     @property
     def open(self) -> bool:
         return self._session.is_open(self.number)
@@ -167,7 +173,7 @@ class Attendant:
     def __init__(self, link: Link, session: Session, desk: Desk, turn: Turn, nursery: trio.Nursery) -> None:
         self.principal: Principal
         self._account = ""
-        self.on_left: Callable[[], None] = lambda: None
+        self.on_left: Callable[[], None] = _nothing
         self.pulse: Callable[[], None] = lambda: None  # of traffic, for gatebus.lookout
         self.on_forgotten: Callable[[BusStream], None] = lambda stream: None
         self._link, self._session, self._desk, self._turn, self._nursery = link, session, desk, turn, nursery
@@ -224,9 +230,10 @@ class Attendant:
 
     def _leave(self) -> None:
         self._session.close()
+        on_left, self.on_left = self.on_left, _nothing  # which knows us, as a rider does (Line.let_go)
         with self._turn:
             self._drop_lines()
-            self.on_left()
+            on_left()
 
     def _drop_lines(self) -> None:
         """Nobody may say anything on them any more. In a turn."""
@@ -235,6 +242,7 @@ class Attendant:
         self._waiting.clear()
         for line in lines.values():
             line.rider.dropped(line)
+            line.let_go()
 
     # What comes.
 
@@ -322,7 +330,8 @@ class Attendant:
         self._link.flush()
 
     def close(self, number: int) -> None:
-        if self._lines.pop(number, None) is not None:
+        if (line := self._lines.pop(number, None)) is not None:
+            line.let_go()
             self._desk.count(self._account, -1)
         self._waiting.pop(number, None)
 
@@ -378,20 +387,5 @@ class Attendant:
         await self._link.aclose(GOING_AWAY, "the host stops")
 
 
-class Nobody:
-    """Of a channel without bytes, whose operation is over before anything can happen to it."""
-
-    def came(self, data: bytes) -> None:
-        pass
-
-    def touch(self) -> None:
-        pass
-
-    def cancelled(self, line: Line) -> None:
-        pass
-
-    def dropped(self, line: Line) -> None:
-        pass
-
-
-_NOBODY = Nobody()
+def _nothing() -> None:
+    """Nobody has come in yet, or whoever had has left."""

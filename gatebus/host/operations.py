@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gatebus.bounds import LISTED_INSTANCES
 from gatebus.host import requests, runoperations, storeoperations
-from gatebus.host.attendant import Nobody
 from gatebus.host.lives import filedoperations, lifeoperations
 from gatebus.host.lives.storedends import delete_halted
+from gatebus.host.nobody import Nobody
 from gatebus.host.refusals import Refusal
 from gatebus.host.statuses import fitting, sandbox_error_map
 from sandbox.errors import SandboxError
@@ -98,11 +98,11 @@ class Waiting(Nobody):
     def _answer(self, instance: Instance) -> None:
         self._line.result(instance.status())
 
-    def cancelled(self, line: Line) -> None:
+    def cancelled(self, line: object) -> None:
         self.dropped(line)
         self._answer(self._instance)
 
-    def dropped(self, line: Line) -> None:
+    def dropped(self, line: object) -> None:
         self._instance.on_end.pop(self._answer, None)
 
 

@@ -153,12 +153,11 @@ static inline void gb_apply_state(gb_bus *bus, gb_packet *packet)
     gb_copy(bus->state, content + 2, count);
 }
 
-// A stream without a reader gets none: what still comes is for the next stream of its number.
 static inline bool gb_apply_credit(gb_bus *bus, int code, gb_flow flow)
 {
     for (gb_stream *stream = bus->streams; stream; stream = stream->next) {
         if (stream->code != code || stream->id != flow.stream || stream->no_reader)
-            continue;
+            continue; // it is over: what still comes is for the next one of its number
         stream->no_reader |= flow.value == 0;
         stream->may_send += flow.value > 0 ? (uint32_t)flow.value : 0;
         stream->note = flow.value < 0 ? flow.value : stream->note;

@@ -16,7 +16,6 @@ from busworld import ALICE, BOB, PROGRAMS, BusWorld, Streams, Talker, bus_world,
 
 from gatebus import accountbounds, bounds
 from gatebus.host import attendant, frontdesk, registry
-from gatebus.host.busstreams import BusStream
 from gatebus.host.operations import OPERATION
 from gatebus.host.refusals import CODES
 from gatebus.protocol.messages import Error
@@ -25,6 +24,7 @@ from gatebus.web.link import POLICY
 if TYPE_CHECKING:
     from trio.testing import MockClock
 
+    from gatebus.host.busstreams import BusStream
     from sandbox.testing import FakeGuest
 
 LARGE = 900_000
@@ -34,13 +34,7 @@ async def large(guest: FakeGuest) -> None:
     await Streams(guest).write(pattern(0, LARGE))
 
 
-async def window_full(guest: FakeGuest) -> None:
-    """As much as a launched program may write before anybody takes it."""
-    await Streams(guest).write(pattern(0, LAUNCHED))
-
-
-LAUNCHED = bounds.STREAM_SHARE // bounds.ORIGIN_STREAMS
-LARGE_TOO = {**PROGRAMS, b"large": large, b"window_full": window_full}
+LARGE_TOO = {**PROGRAMS, b"large": large}
 CALLS = accountbounds.LEFTOVER_BYTES // LARGE + 10
 
 
@@ -87,34 +81,6 @@ async def test_output_that_nobody_lets_go_is_bounded_and_the_oldest_is_told() ->
         assert kept(world) <= accountbounds.LEFTOVER_BYTES
         async with world.talker(BOB) as bob:
             assert (await bob.call(hello).result())["state"] == "HALTED"
-
-
-async def test_what_launched_programs_wrote_and_nobody_fetched_is_bounded() -> None:
-    async with bus_world(programs=LARGE_TOO) as world, world.talker() as bus:
-        ids = [number.to_bytes(16, "big") for number in range(accountbounds.LEFTOVER_BYTES // LAUNCHED + 10)]
-        for each in ids:
-            await bus.launch(window_full, instance=each)
-            await bus.ask("wait", instance=each)
-        there = [world.host.parts.registry.known(UUID(bytes=each)) for each in ids]
-        waiting = [each.unclaimed for each in there if each is not None and each.unclaimed is not None]
-        held = sum(each.kept for each in waiting if isinstance(each, BusStream))
-        assert LAUNCHED < held <= accountbounds.LEFTOVER_BYTES
-        said = "The instance has ended: nobody can connect to it any more."
-        assert (await bus.io(ids[0]).error()).text == said
-        newest = await bus.io(ids[-1]).until(lambda each: len(each.data) == LAUNCHED)
-        assert newest.data == pattern(0, LAUNCHED)
-
-
-async def test_what_nobody_fetched_in_time_is_nobody_s_burden_any_more(mock_clock: MockClock) -> None:
-    async with bus_world(programs=LARGE_TOO) as world, world.talker() as bus:
-        leftovers, quotas = world.host.parts.registry._leftovers, world.host.parts.quotas
-        await bus.launch(window_full)
-        [account] = quotas._accounts
-        await bus.ask("wait", instance=b"i" * 16)
-        assert leftovers.held(account) > LAUNCHED
-        mock_clock.jump(bounds.LINGER_SECONDS + bounds.SWEEP_SECONDS)
-        await trio.testing.wait_all_tasks_blocked()
-        assert leftovers.held(account) == 0
 
 
 async def test_what_a_program_was_started_with_goes_with_its_end() -> None:
