@@ -24,6 +24,7 @@ from websockets.protocol import Side, State
 from gatebus import bounds
 from gatebus.web import frames
 from gatebus.web.cork import Cork, MaskingCork
+from gatebus.web.endings import forget_parser
 from gatebus.web.floor import let_others
 from gatebus.web.link import ABNORMAL, GOING_AWAY, INTERNAL, NORMAL, UNSUPPORTED, LinkClosed, Peer
 from gatebus.web.outbox import Outbox
@@ -352,11 +353,11 @@ class WebsocketLink:
 
     def abort(self, why: str = "") -> None:
         self._outbox.cut = self._outbox.cut or why
-        self._open = False
+        self._open, self._ended = False, True
         self._cork.drop()
         self._outbox.drop()
         self._transport.close()
-        self._ended = True
+        forget_parser(self._protocol)
         if self._turn is not None:
             self._turn.set()  # of two that close, the other one need not wait
 

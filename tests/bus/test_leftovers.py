@@ -16,6 +16,7 @@ from uuid import UUID
 import pytest
 import trio.testing
 from busworld import BOB, PROGRAMS, BusWorld, Streams, Talker, bus_world, busy, echo, hello, pattern
+from websockets.protocol import Protocol
 
 from gatebus import accountbounds, bounds
 from gatebus.exchange import Exchange
@@ -25,6 +26,7 @@ from gatebus.host.instances import Instance
 from gatebus.host.operations import Waiting
 from gatebus.services.origin import Origin
 from gatebus.switchboard import Switchboard
+from gatebus.web.websocketlink import WebsocketLink
 from sandbox.program import Program
 
 if TYPE_CHECKING:
@@ -137,6 +139,12 @@ async def say_nonsense(world: BusWorld, _bus: Talker) -> None:
         await bob.until_closed()
 
 
+async def vanish(world: BusWorld, _bus: Talker) -> None:
+    async with world.talker(BOB) as bob:
+        bob.link.abort()
+        await trio.testing.wait_all_tasks_blocked()
+
+
 async def wait_and_vanish(world: BusWorld, bus: Talker) -> None:
     await bus.launch(busy)
     async with world.talker() as other:
@@ -148,7 +156,7 @@ async def wait_and_vanish(world: BusWorld, bus: Talker) -> None:
 
 WAYS = [
     launch, kill, talk, call, call_nothing, call_and_give_up, listen, ask_for_somebody_elses, come_and_go, say_nonsense,
-    wait_and_vanish,
+    vanish, wait_and_vanish,
 ]  # fmt: skip
 
 
@@ -162,14 +170,16 @@ def garbage() -> Iterator[Counter[str]]:
         yield found
         gc.set_debug(gc.DEBUG_SAVEALL)
         gc.collect()
-        found.update(type(each).__name__ for each in gc.garbage if type(each) in OURS)
+        found.update(type(each).__name__ for each in gc.garbage if isinstance(each, OURS))
     finally:
         gc.set_debug(0)
         gc.garbage.clear()
         gc.enable()
 
 
-OURS = (Attendant, BusStream, Exchange, Instance, Line, Origin, Program, Switchboard, Waiting)
+OURS = (
+    Attendant, BusStream, Exchange, Instance, Line, Origin, Program, Protocol, Switchboard, Waiting, WebsocketLink,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
+from weakref import ref
 
 import httpx
 import pytest
+import trio.testing
 from webparts import echo, serving
 
 from gatebus.faults import UsageError
@@ -17,6 +21,7 @@ from gatebus.web.link import CannotConnect, LinkClosed
 from gatebus.web.listening import listen_unix
 from gatebus.web.pages import TEXT, Page, standard_pages
 from gatebus.web.places import Address
+from gatebus.web.websocketlink import WebsocketLink
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +53,29 @@ async def test_the_same_port_serves_pages() -> None:
         refused = await web.post("/", content=b"x" * 1000)
         assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
         assert (await web.get("/bus")).status_code == 426
+
+
+async def test_a_connection_that_was_cut_is_free_without_the_collector() -> None:
+    kept: list[ref[object]] = []
+    gone = trio.Event()
+
+    async def note(link: Link) -> None:
+        assert isinstance(link, WebsocketLink)
+        kept.append(ref(link._protocol))
+        with suppress(LinkClosed):
+            await link.receive_many()
+        gone.set()
+
+    gc.disable()
+    try:
+        async with serving(Front(note)) as address:
+            async with dial(address) as link:
+                link.abort()
+            await gone.wait()
+            await trio.testing.wait_all_tasks_blocked()
+            assert [each() for each in kept] == [None]
+    finally:
+        gc.enable()
 
 
 async def test_a_server_knows_who_connects_through_a_unix_socket(tmp_path: Path) -> None:
