@@ -170,6 +170,9 @@ READY_REFILL_SECONDS = 0.05
 """After a call has taken one, the next one is made when that call has ended, or so much later: not beside the work of a
 short call, which would wait for a processor."""
 
+READY_REST_SECONDS = 0.002
+"""... and so much later still: whoever has just got the answer handles it on the same processors."""
+
 READY_RUN_SECONDS = 0.25
 """A copy runs for so long before it is stopped to wait: to its read it takes 4 ms, on a busy machine some times that.
 One that was not there yet goes the rest of the way in its call."""

@@ -139,11 +139,14 @@ def limits_untrusted(told: object) -> Limits:
 
 # What it cost.
 
+_NOTHING = Usage()
 _SUMS = ("cpu_user", "cpu_system", "bytes_in", "bytes_out", "packets_in", "packets_out", "log_dropped", "wall")
 _PEAKS = ("peak_memory", "max_rss")
 
 
 def usage_sum(before: Usage, now: Usage) -> Usage:
+    if before == _NOTHING:
+        return now
     added = {name: getattr(before, name) + getattr(now, name) for name in _SUMS}
     return Usage(**added, **{name: max(getattr(before, name), getattr(now, name)) for name in _PEAKS})
 

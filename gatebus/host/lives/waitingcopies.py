@@ -23,6 +23,7 @@ from gatebus.accountbounds import (
     READY_EACH,
     READY_HOST,
     READY_REFILL_SECONDS,
+    READY_REST_SECONDS,
     READY_RUN_SECONDS,
     READY_SECONDS,
 )
@@ -118,6 +119,7 @@ class Waiting:
     async def _refill(self, key: Key, over: trio.Event) -> None:
         with trio.move_on_after(READY_REFILL_SECONDS):
             await over.wait()
+        await trio.sleep(READY_REST_SECONDS)
         self._fill(key)
 
     def _fill(self, key: Key) -> None:
