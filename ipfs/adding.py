@@ -37,6 +37,16 @@ async def add(
     return await (work.directory(path, 0) if whole else work.file(path))
 
 
+async def add_stream(store: BlockStore, read: Callable[[int], bytes], profile: Profile) -> Root:
+    """Imports what comes until nothing comes any more. `read` waits for whoever writes: given up, it is left alone."""
+    work = FileImport(profile)
+    with _about(Path("-")):
+        while data := await trio.to_thread.run_sync(read, _PIECE, abandon_on_cancel=True):
+            await trio.to_thread.run_sync(store.keep, work.feed(data))
+        await trio.to_thread.run_sync(store.keep, work.finish())
+    return work.root
+
+
 class _Adding:
     def __init__(self, store: BlockStore, profile: Profile, told: Callable[[str], None]) -> None:
         self._store, self._profile, self._told = store, profile, told

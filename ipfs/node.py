@@ -5,6 +5,7 @@ do it; Unverified when it names a block otherwise than we do.
 """
 
 import json
+import re
 
 import trio
 
@@ -16,6 +17,9 @@ from ipfs.web import Patience, Request, Web
 _CODECS = {RAW: "raw", DAG_PB: "dag-pb", DAG_CBOR: "dag-cbor"}
 _HASHES = {SHA2_256: "sha2-256", SHA2_512: "sha2-512", BLAKE2B_256: "blake2b-256"}
 _ANSWER = 64 * KIB  # an answer is one or two names
+# Kubo's; older ones name blocks otherwise or have no `cid-codec`, and get no repairs any more.
+OLDEST = "0.39"
+_NUMBERS = re.compile(r"(\d{1,6})\.(\d{1,6})")
 
 
 class NodeRpc:
@@ -50,6 +54,16 @@ class NodeRpc:
                 return _object_untrusted(await self._web.read(request, _ANSWER))
         except trio.TooSlowError:
             raise SourceFailed("The node did not answer in time.") from None
+
+
+def is_older(version: str) -> bool:
+    """Than OLDEST. What says no numbers is another program's: not older."""
+    said, oldest = _NUMBERS.match(version), _NUMBERS.match(OLDEST)
+    return said is not None and oldest is not None and _pair(said) < _pair(oldest)
+
+
+def _pair(found: re.Match[str]) -> tuple[int, int]:
+    return int(found[1]), int(found[2])
 
 
 def _object_untrusted(data: bytes) -> dict[str, object]:

@@ -6,6 +6,7 @@ A fault is told with what it is about: the file, the address as it was typed.
 """
 
 import json
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -21,14 +22,14 @@ from gatebus.cli.saying import put, put_bytes, tell
 from gatebus.cli.wording import failed, result_json
 from gatebus.faults import NoContent
 from gatebus.snapshots.takenforfile import read_as_file
-from ipfs.adding import add
+from ipfs.adding import add, add_stream
 from ipfs.addresses import NODE, Address, Source, parse_address_untrusted
 from ipfs.blockstore import BlockStore
 from ipfs.caps import MIB, Budget
 from ipfs.cid import Cid
 from ipfs.content import about, complete, copy, find, listed, read
 from ipfs.fetching import Fetcher, open_fetcher
-from ipfs.importer import Profile, profile_named
+from ipfs.importer import Profile, Root, profile_named
 from ipfs.pins import Pins, collect
 from ipfs.saving import save
 from ipfs.troubles import BadName, IpfsError, Malformed, NoEntry, SourceFailed, TooLarge, Unsupported
@@ -151,13 +152,19 @@ def _nodes(options: IpfsOptions) -> list[Source]:
 async def _add_one(options: IpfsOptions, ways: _Ways, name: str) -> None:
     if not name:
         raise BadName("A name is empty. Name a file or a directory; this one is `.`.")
-    root = await add(ways.store, Path(name), ways.profile, told)
+    root = await (_add_stdin(ways) if name == "-" else add(ways.store, Path(name), ways.profile, told))
     Pins(ways.store).add(root.cid)
     line = f"{root.cid} {name}" if len(options.arguments) > 1 else str(root.cid)
     _say(options, {"file": name, "cid": str(root.cid), "size": root.cumulative}, line)
     for node in ways.nodes:
         with _about(name, SourceFailed):
             await give(ways.store, node, root.cid)
+
+
+async def _add_stdin(ways: _Ways) -> Root:
+    if sys.stdin is None:
+        raise BadName("-: stdin is closed.")
+    return await add_stream(ways.store, sys.stdin.buffer.read, ways.profile)
 
 
 async def _cat(options: IpfsOptions) -> int:

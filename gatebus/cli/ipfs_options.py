@@ -55,7 +55,7 @@ IPFS_COMMANDS: Mapping[str, Command] = MappingProxyType(
             "FILE ...",
             """Import files, and directories with everything below them, into your store, and pin them. A node among the
 sources is given all of it, and pins it, too. A symbolic link that you name is followed; one below a directory is added
-as a link, never followed.""",
+as a link, never followed. `-` is what comes through stdin.""",
             (1, 1000),
             """prints: the CID; of several `CID FILE`, a line each. --json: {"file", "cid", "size"} a line each.
 exit codes: 0 all were added; 125 one was not, or a node did not take it (stderr names each; the others were added);
@@ -163,6 +163,7 @@ def ipfs_options(arguments: Sequence[str]) -> IpfsOptions:
     if not least <= len(named) <= most:
         written = f"gatebus ipfs {name} {IPFS_COMMANDS[name].takes}".rstrip()
         raise UsageError(f"It is written `{written}`; see `gatebus ipfs {name} --help`.")
+    _check_stdin(named)
     if getattr(given, "out", None) == "":
         raise UsageError("--out: the name is empty. Name a new file or directory.")
     return IpfsOptions(
@@ -177,7 +178,13 @@ def ipfs_options(arguments: Sequence[str]) -> IpfsOptions:
 
 def adding_options(arguments: tuple[str, ...], given: argparse.Namespace) -> IpfsOptions:
     """Of another command that does what `add` does. Raises UsageError."""
+    _check_stdin(arguments)
     return IpfsOptions("add", arguments, _chosen(given), given.profile or PROFILE, json=given.json)
+
+
+def _check_stdin(named: tuple[str, ...]) -> None:
+    if named.count("-") > 1:
+        raise UsageError("`-` is stdin, which can be read once.")
 
 
 def _chosen(given: argparse.Namespace) -> tuple[str, ...] | None:

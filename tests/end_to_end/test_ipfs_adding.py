@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -166,3 +167,29 @@ async def test_a_push_by_content_gives_to_the_nodes_that_are_named_and_goes_on_w
         "The source refused the connection: nothing listens at its port."
     }
     assert done.returncode == OURS
+
+
+def test_what_comes_through_stdin_is_added_once(tmp_path: Path) -> None:
+    data = vector(5_000_000)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GATEBUS_IPFS_STORE": str(tmp_path / "store")}
+    line = [sys.executable, "-m", "gatebus", "ipfs", "add", "--offline", "-"]
+    done = subprocess.run(line, input=data, env=environment, capture_output=True, timeout=PATIENCE, check=False)
+    assert (done.returncode, done.stdout.decode(), done.stderr) == (0, f"{cid_of(data)}\n", b"")
+    shell = ["sh", "-c", '"$0" -m gatebus ipfs add --offline - <&-', sys.executable]
+    closed = subprocess.run(shell, env=environment, capture_output=True, timeout=PATIENCE, check=False)
+    assert (closed.returncode, closed.stdout, closed.stderr) == (OURS, b"", b"gatebus: -: stdin is closed.\n")
+
+
+async def test_control_c_ends_an_add_that_waits_for_stdin(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GATEBUS_IPFS_STORE": str(tmp_path / "store")}
+    line = [sys.executable, "-m", "gatebus", "ipfs", "add", "--offline", "-"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    running = await trio.to_thread.run_sync(partial(subprocess.Popen, line, env=environment, **pipes))
+    with trio.fail_after(PATIENCE):
+        assert running.stdin is not None
+        await trio.to_thread.run_sync(running.stdin.write, bytes(5 << 20))
+        await trio.to_thread.run_sync(running.stdin.flush)
+        # No pipe holds a mebibyte: it has taken its first piece, and waits for the rest of the second one.
+    running.send_signal(signal.SIGINT)
+    _, err = await trio.to_thread.run_sync(running.communicate)
+    assert (running.returncode, err) == (130, b"")

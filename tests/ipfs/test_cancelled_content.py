@@ -19,7 +19,7 @@ from ipfs.blockstore import BlockStore
 from ipfs.caps import Budget
 from ipfs.content import complete, listed, read
 from ipfs.fetching import open_fetcher
-from ipfs.importer import Profile, directory
+from ipfs.importer import Profile, directory, symlink
 from ipfs.pins import Pins
 from ipfs.publishing import publish
 from ipfs.saving import save
@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 SMALL = Profile(1, raw_leaves=True, chunk=4096, width=2)
 DATA = vector(8_000)
 FILE, BLOCKS = imported(DATA, SMALL)
-FOLDER, FOLDER_BLOCK = directory({"prog": FILE}, SMALL)
-ALL = {**BLOCKS, FOLDER.cid: FOLDER_BLOCK}
+LINK, LINK_BLOCK = symlink(b"prog", SMALL)
+FOLDER, FOLDER_BLOCK = directory({"prog": FILE, "way": LINK}, SMALL)
+ALL = {**BLOCKS, LINK.cid: LINK_BLOCK, FOLDER.cid: FOLDER_BLOCK}
 ADDRESS = Address(FOLDER.cid, ("prog",))
 
 
@@ -79,7 +80,7 @@ async def test_a_fetch_from_a_node_and_a_listing(tmp_path: Path) -> None:
 
         async def work(place: Path) -> None:
             async with open_fetcher(BlockStore(place), [Source(NODE, server.url)], Budget(), pytest.fail) as fetcher:
-                assert [each.name for each in await listed(fetcher, Address(FOLDER.cid))] == ["prog"]
+                assert [each.name for each in await listed(fetcher, Address(FOLDER.cid))] == ["prog", "way"]
                 assert await complete(fetcher, FOLDER.cid) == len(ALL)
 
         assert await at_every_step(tmp_path, work) > 20
@@ -108,7 +109,7 @@ async def test_saving_a_directory_leaves_all_of_it_or_nothing(tmp_path: Path) ->
                     if not target.exists():
                         await save(fetcher, FOLDER.cid, target, pytest.fail)
                 finally:
-                    assert not target.exists() or (target / "prog").read_bytes() == DATA
+                    assert not target.exists() or (target / "way").read_bytes() == DATA
 
         assert await at_every_step(tmp_path, work) > 20
     assert not list(tmp_path.glob("*.unfinished"))
@@ -117,6 +118,7 @@ async def test_saving_a_directory_leaves_all_of_it_or_nothing(tmp_path: Path) ->
 async def test_adding_a_directory(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "prog").write_bytes(DATA)
+    (tmp_path / "mine" / "way").symlink_to("prog")
 
     async def work(place: Path) -> None:
         store = BlockStore(place)

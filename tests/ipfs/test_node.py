@@ -15,7 +15,7 @@ from ipfs.cid import IDENTITY, RAW, Cid, cid_of
 from ipfs.content import read
 from ipfs.fetching import open_fetcher
 from ipfs.importer import PROFILES
-from ipfs.node import NodeRpc
+from ipfs.node import NodeRpc, is_older
 from ipfs.publishing import publish
 from ipfs.troubles import BadName, SourceFailed, Unavailable, Unsupported, Unverified
 from ipfs.web import Patience, open_web
@@ -110,3 +110,30 @@ async def test_a_block_that_no_node_knows_how_to_name_is_not_sent() -> None:
         with pytest.raises(Unsupported):
             await NodeRpc(web, Patience()).put(Cid(1, RAW, IDENTITY, b"x"), b"x")
         assert node.asked == []
+
+
+async def test_a_node_that_is_too_old_is_told_by_its_version_where_it_fails(tmp_path: Path) -> None:
+    store, root = BlockStore(tmp_path), imported(b"mine")[0].cid
+    store.put(imported(b"mine")[1].items())
+    async with node_running() as node:
+        for said, told in (
+            (b'{"Version": "0.22.0"}', " It is version 0.22.0; Kubo 0.39 or a later one is meant."),
+            (b'{"Version": "0.43.1"}', ""),
+            (b"junk", ""),
+        ):
+            node.lies = {"pin/add": b"{}", "version": said}
+            with pytest.raises(SourceFailed) as fault:
+                await publish(store, node.source, root)
+            assert fault.value.text == "The node does not say that it keeps it." + told
+        node.lies = {"version": b'{"Version": "0.22.0"}'}
+        assert await publish(store, node.source, root) == 1  # one that does it is not judged by its age
+
+
+@pytest.mark.parametrize("version", ["0.38.9", "0.4.23", "0.18.1", "0.38"])
+def test_what_came_before_the_oldest_that_is_meant_is_older(version: str) -> None:
+    assert is_older(version)
+
+
+@pytest.mark.parametrize("version", ["0.39.0", "0.40.1-rc2", "1.0", "10.1", "", "rainbow", "v0.1", "0", ".1"])
+def test_what_is_not_older_or_says_no_version_is_let_be(version: str) -> None:
+    assert not is_older(version)

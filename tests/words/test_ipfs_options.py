@@ -79,6 +79,7 @@ def test_options_stand_anywhere() -> None:
         ("pin a b", "It is written `gatebus ipfs pin [ADDRESS]`; see `gatebus ipfs pin --help`."),
         ("cat --json a", "Unrecognized arguments: --json. `gatebus ipfs cat --help` shows how it is written."),
         ("cat --out x", "Unrecognized arguments: --out. `gatebus ipfs cat --help` shows how it is written."),
+        ("add - a -", "`-` is stdin, which can be read once."),
         ("get --out= a", "--out: the name is empty. Name a new file or directory."),
         ("ls --offline --source x a", "--offline and --source contradict each other."),
         (
