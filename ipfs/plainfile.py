@@ -31,6 +31,18 @@ def open_plain(path: Path) -> BufferedReader:
     return file
 
 
+def open_member(name: str, folder: int) -> BufferedReader:
+    """Of a directory that is open, and no other way there: what has become a link is not followed. Raises as above."""
+    _check(os.stat(name, dir_fd=folder, follow_symlinks=False))
+    file = os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | _AT_ONCE, dir_fd=folder), "rb")
+    try:
+        _check(os.fstat(file.fileno()))
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
 def named(path: Path | str) -> str:
     """As a fault tells it: its end, and room for the reason."""
     text = str(path)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -20,7 +21,7 @@ from ipfs.fetching import Fetcher
 from ipfs.importer import PROFILES, Root, directory, symlink
 from ipfs.saving import save
 from ipfs.symlinks import shown, stays_inside
-from ipfs.troubles import NoEntry, StoreFailed, Unsupported
+from ipfs.troubles import BadName, NoEntry, StoreFailed, Unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -242,3 +243,52 @@ async def test_a_link_alone_is_described_and_not_saved(store: BlockStore, tmp_pa
         await about(Fetcher(store), Address(folder.cid, ("l", "x")))
     with pytest.raises(NoEntry, match=r"^There is no x in the directory\.$"):
         await about(Fetcher(store), Address(folder.cid, ("x",)))
+
+
+@pytest.mark.parametrize(("swapped", "look"), [("file", 1), ("file", 2), ("folder", 1)])
+async def test_what_becomes_a_link_while_it_is_added_is_not_followed(
+    store: BlockStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swapped: str, look: int
+) -> None:
+    """Between a look at it and its opening, by somebody else who may write there."""
+    secret, given = tmp_path / "secret", tmp_path / "given"
+    for place in (secret, given):
+        (place / "folder").mkdir(parents=True)
+        (place / "folder" / "file").write_bytes(b"in " + place.name.encode())
+        (place / "file").write_bytes(b"in " + place.name.encode())
+    looked, looks = os.stat, count(1)
+
+    def swap(name: object, *arguments: Any, **options: Any) -> os.stat_result:
+        found = looked(name, *arguments, **options)  # type: ignore[call-overload]
+        if name == swapped and next(looks) == look:
+            (given / swapped).rename(tmp_path / "away")
+            (given / swapped).symlink_to(secret / swapped)
+        return found  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(os, "stat", swap)
+    with pytest.raises((BadName, StoreFailed), match=f"given/{swapped}: It (is a pipe|cannot be read)"):
+        await add(store, given, KUBO_V1)
+    assert store.get(imported(b"in secret")[0].cid) is None
+
+
+async def test_every_directory_is_closed_again(
+    store: BlockStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tree_with_links(tmp_path)
+    os.mkfifo(folder / "sub" / "zz")
+    closed, opened = list[int](), list[int]()
+    ordinary = os.open, os.close
+
+    def opening(*arguments: Any, **options: Any) -> int:
+        opened.append(ordinary[0](*arguments, **options))
+        return opened[-1]
+
+    def closing(descriptor: int) -> None:
+        closed.append(descriptor)
+        ordinary[1](descriptor)
+
+    monkeypatch.setattr(os, "open", opening)
+    monkeypatch.setattr(os, "close", closing)
+    with pytest.raises(BadName):
+        await add(store, folder, KUBO_V1)
+    assert len(closed) == 2
+    assert set(closed) <= set(opened)
