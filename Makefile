@@ -103,8 +103,10 @@ fuzz: build
 
 # Long runs of what the tests do a few times: a host and a store that are killed at each fail-point, one whose power goes.
 kills: export GATEBUS_KILLS := $(or $(TIMES),50)
+kills: export GATEBUS_HISTORIES := 200
 kills: build
-	$(BIN)/pytest --quiet -o faulthandler_timeout=0 tests/lives/test_killed_hosts.py tests/wires/test_snapshot_crashes.py
+	$(BIN)/pytest --quiet -o faulthandler_timeout=0 tests/lives/test_killed_hosts.py tests/wires/test_snapshot_crashes.py \
+	  tests/lives/test_simulated_lives.py
 
 cuts: export GATEBUS_CUTS := $(or $(TIMES),200)
 cuts: export GATEBUS_REQUIRE_DATA := 1

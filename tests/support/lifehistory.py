@@ -62,9 +62,14 @@ def counted(data: bytes) -> bytes:
     """What COUNT writes for it."""
     said, total = bytearray(), 0
     for number, byte in enumerate(data, 1):
-        total = ((total ^ byte) * _PRIME) & 0xFFFFFFFF
+        total = counted_on(total, byte)
         said += RECORD.pack(number, total)
     return bytes(said)
+
+
+def counted_on(total: int, byte: int) -> int:
+    """The hash of all bytes until then, and of one more."""
+    return ((total ^ byte) * _PRIME) & 0xFFFFFFFF
 
 
 class Broken(AssertionError):  # noqa: N818  # it is no error of the judge
@@ -256,6 +261,14 @@ class History:
         if self.coming is not None:
             self.instances[self.coming].is_woken()
             self.coming = None
+
+    def stopped(self) -> None:
+        """The host has stopped in good order, with nobody's operation under way: what ran is stored, and runs again."""
+        assert not self.asked
+        for seen in self.instances.values():
+            seen.stored = True
+            seen.safe = Mark(seen.safe.heard, seen.safe.fed, seen.safe.stream) if seen.may == STORED else seen.mark()
+        self.coming = None
 
     def found(self, instance: bytes, state: str) -> bool:
         """What it is (GONE: it is not known, or has ended) when the host is there again. Whether it still is."""

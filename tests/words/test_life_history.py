@@ -283,3 +283,17 @@ def test_what_was_refused_has_changed_nothing() -> None:
     history.refused(history.began("drop", snapshot=SHOT))
     assert history.instances.keys() == {ONE}
     history.listed(frozenset({SHOT}))
+
+
+def test_what_ran_when_a_host_stopped_in_good_order_runs_again() -> None:
+    history = begun(History(), b"abc")
+    history.stopped()
+    history.died()
+    with pytest.raises(Broken, match="promised was"):
+        history.found(ONE, GONE)
+    history = begun(History(), b"abc")
+    history.stopped()
+    history.died()
+    assert history.found(ONE, RUNNING)
+    with pytest.raises(Broken, match="of which everything was stored"):
+        history.came_back(ONE, accepted=False)
