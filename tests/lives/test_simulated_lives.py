@@ -56,8 +56,6 @@ async def history_of(dice: random.Random, folder: Path) -> Driver:
 
     async def stops(world: BusWorld, bus: Talker) -> None:
         await works(world, bus)
-        for instance in tuple(driver.history.instances):
-            await driver.settle(instance)
         world.host.parts.stopping = True
         await put_away(world.host.parts)
         driver.hear()

@@ -267,7 +267,8 @@ class History:
         assert not self.asked
         for seen in self.instances.values():
             seen.stored = True
-            seen.safe = Mark(seen.safe.heard, seen.safe.fed, seen.safe.stream) if seen.may == STORED else seen.mark()
+            if seen.may != STORED and seen.owed() == 0:  # else what it was fed may not have come
+                seen.safe = seen.mark()
         self.coming = None
 
     def found(self, instance: bytes, state: str) -> bool:
