@@ -9,6 +9,7 @@ it cost: where even that cannot be written there is nobody to tell, and the exit
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import TextIO
 
 from gatebus.faults import UsageError
 
@@ -17,8 +18,18 @@ def put(text: str) -> None:
     """Raises UsageError, BrokenPipeError."""
     if sys.stdout is not None:
         with _written():
-            sys.stdout.write(text)
+            sys.stdout.write(_writable(text, sys.stdout))
             sys.stdout.flush()
+
+
+def _writable(text: str, stream: TextIO) -> str:
+    """A name that was typed, or that a file has, need not have letters that a terminal has: others stand for them."""
+    encoding = stream.encoding or "utf-8"
+    try:
+        text.encode(encoding, stream.errors or "strict")
+    except UnicodeEncodeError:
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+    return text
 
 
 def put_bytes(data: bytes) -> None:

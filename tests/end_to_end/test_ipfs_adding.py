@@ -193,3 +193,20 @@ async def test_control_c_ends_an_add_that_waits_for_stdin(tmp_path: Path) -> Non
     running.send_signal(signal.SIGINT)
     _, err = await trio.to_thread.run_sync(running.communicate)
     assert (running.returncode, err) == (130, b"")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"), [("utf-8:strict", "\\udcff\N{GREEK SMALL LETTER MU}"), ("ascii:strict", "\\udcff\\u03bc")]
+)
+def test_a_name_that_the_terminal_cannot_show_is_shown_by_others_letters(
+    tmp_path: Path, encoding: str, shown: str
+) -> None:
+    name = b"\xff\xce\xbc"
+    (tmp_path / os.fsdecode(name)).write_bytes(b"1")
+    (tmp_path / "two").write_bytes(b"2")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GATEBUS_IPFS_STORE": str(tmp_path / "store")}
+    line = [sys.executable, "-m", "gatebus", "ipfs", "add", "--offline", name, "two"]
+    more = {"env": {**environment, "PYTHONIOENCODING": encoding}, "cwd": tmp_path, "timeout": PATIENCE}
+    done = subprocess.run(line, capture_output=True, check=False, **more)  # type: ignore[call-overload]
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode().splitlines() == [f"{cid_of(b'1')} {shown}", f"{cid_of(b'2')} two"]

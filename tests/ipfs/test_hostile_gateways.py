@@ -143,6 +143,20 @@ async def test_a_block_that_no_source_has_is_named(tmp_path: Path) -> None:
             await read(fetcher, Address(ROOT.cid), LIMIT)
 
 
+async def test_where_whoever_was_asked_has_lied_that_is_the_reason(tmp_path: Path) -> None:
+    wanted = [cid_of(RAW, DATA[at : at + 4096]) for at in (4096, 8192)]
+    async with fetching(tmp_path, Hostile(BLOCKS, "flip")) as (fetcher, told):
+        with pytest.raises(Unavailable) as first:
+            await fetcher.get(wanted[0])
+        with pytest.raises(Unavailable) as second:
+            await fetcher.get(wanted[1])
+    assert len(told) == 1
+    assert first.value.answers == ()  # it was told already
+    assert first.value.short == f"No source has the block {wanted[0]}."
+    assert first.value.text == f"{first.value.short} The last one: The bytes are not what the CID says."
+    assert second.value.text == f"The block {wanted[1]} is not here, and whoever was asked has sent wrong bytes."
+
+
 async def test_without_sources_the_answer_says_so(tmp_path: Path) -> None:
     async with fetching(tmp_path) as (fetcher, _):
         with pytest.raises(Unavailable, match="nobody is asked for it"):
