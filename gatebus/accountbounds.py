@@ -136,6 +136,29 @@ RANGES_TOLD = 256
 IMPORT_BYTES = 256 * 1024**2
 """Of a file with a snapshot: two minutes of a line of 2 MiB/s."""
 
+SERVICE_PART = 128 * 1024
+"""Of what one service of ours keeps of a program: the longest is a scope of 255 texts, 66 KiB; then the connections of
+`peer`, 17 KiB. Unanswered calls are 1 KiB of each."""
+
+OWN_SERVICE_PART = 4 << 20
+"""Of what a service of an embedder keeps of a program."""
+
+SERVICES_PART = 16 << 20
+"""Of all services of one program together: what a state file has room for (sandbox.limits.STATE_SERVICES_MAX)."""
+
+ROUTE_PART = 2 * 1024
+"""What is kept of a service that is not there: the tickets of 256 calls."""
+
+UNSENT_PART = 40 << 20
+"""Packets that a stopped program had not read: a window of each of its 32 connections (STREAM_WINDOW_MOST) and of its
+32 peers, its mailbox and the queue towards it (35 MiB), and the heads of these packets."""
+
+HELD_FREE = 1 << 20
+"""So much of what is read of a snapshot is not counted: a process has twice that of its own, which is not, either."""
+
+LOADED_AT_ONCE = 16 << 20
+"""From this size on one snapshot of an account is read at a time: each takes a thread for seconds, and there are 40."""
+
 CARRIED_AT_ONCE, CARRIED_EACH = 8, 2
 """Such files on their way in or out, of all and of each account: each has at most 32 files open, a piece of 1 MiB, its
 program, and the names of its chunks."""

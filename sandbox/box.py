@@ -299,10 +299,10 @@ def check_state(image: Image, suspended: Suspended, limits: Limits) -> None:
         raise BadState("state-other-program", "The state is of another program.")
     if not image.suspendable:
         raise BadState("state-form", "The program must be compiled in the suspendable form to go on from a state.")
-    if suspended.memory_bytes > limits.memory:
+    memory = max(suspended.memory_bytes, suspended.memory.size)  # what it says that it has, and what is there
+    if memory > limits.memory:
         raise BadState(
-            "state-memory",
-            f"The program has {suspended.memory_bytes} bytes of memory; the limit `memory` is {limits.memory}.",
+            "state-memory", f"The program has {memory} bytes of memory; the limit `memory` is {limits.memory}."
         )
     if len(suspended.state) > state_max(limits):
         raise BadState(

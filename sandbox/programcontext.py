@@ -56,7 +56,8 @@ class Running:
 
     async def ahead(self) -> Program:
         """Begins before the body does. Whoever asks for it enters this afterwards, or calls `aclose`."""
-        self._program = await self._begin()
+        begin, self._begin = self._begin, _begun_already
+        self._program = await begin()  # what it goes on from is nobody's here any more: it may be large
         return self._program
 
     async def aclose(self) -> None:
@@ -74,3 +75,7 @@ class Running:
         except StartFailed:
             if error is None or isinstance(error, BrokenProgram):
                 raise  # it is the reason; any other error of the body says more
+
+
+async def _begun_already() -> Program:
+    raise RuntimeError("a program begins once")

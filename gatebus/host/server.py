@@ -170,6 +170,7 @@ class Host:
         loop = runner.loop = LifeLoop(box, turn, programs, Boards(runner.make_world, lambda: runner.services), keeping)
         runner.is_greedy = loop.is_greedy = self._parts.contest.appetites.is_greedy
         loop.pulse, runner.on_rest = self.lookout.pulse, lives.rest
+        loop.load = lives.loading.load
         loop.on_loaded, loop.on_parked, loop.on_stored = lives.loaded, lives.park_again, lives.preparing.stored
         nursery.start_soon(keeping.write_records)
         nursery.start_soon(lives.tidying.run)

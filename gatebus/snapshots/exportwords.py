@@ -35,7 +35,7 @@ from gatebus.snapshots.snapshotbounds import MANIFEST_MAX, MEMORY_MAX, PROGRAM_M
 from sandbox.limits import STATE_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from gatebus.snapshots.chunking import Chunks
 
@@ -150,15 +150,22 @@ class _Held:
         return self.blocks[digest]
 
 
-def take_file_untrusted(head: FileHead, sink: Sink) -> Generator[int, bytes, Imported]:
+def no_check(_manifest: Manifest) -> None:
+    """Whatever has the form of a snapshot is one."""
+
+
+def take_file_untrusted(
+    head: FileHead, sink: Sink, check: Callable[[Manifest], None] = no_check
+) -> Generator[int, bytes, Imported]:
     """What follows the header: yields how many bytes it wants and is sent exactly those; chunks go into the sink.
-    Raises BadSnapshot, and whatever the sink raises.
+    Raises BadSnapshot, and whatever the sink and `check` raise.
     """
     key = signer_untrusted(head)
     data = yield head.manifest
     if sha256(data).digest() != head.id:
         raise _damaged()
     manifest = decode_untrusted(data)
+    check(manifest)
     program = yield head.program
     if sha256(program).hexdigest() != manifest.module:
         raise BadSnapshot("The program in the file is not the one that the snapshot is of.")

@@ -11,13 +11,14 @@ import sys
 import tempfile
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
+from gatebus.failpoints import UNWATCHED
 from gatebus.snapshots.chunking import Difference, Digests, bytes_from, chunk_from, difference, digests_from
 from gatebus.snapshots.manifestwords import decode_untrusted
 from gatebus.snapshots.packset import PackSet, as_broken
 from gatebus.snapshots.savedwords import Saved
-from gatebus.snapshots.snapshotbounds import CHUNK
+from gatebus.snapshots.snapshotbounds import CHUNK, PIECE
 from sandbox.snapshotfile import SnapshotFile
 
 if TYPE_CHECKING:
@@ -25,30 +26,75 @@ if TYPE_CHECKING:
 
     from gatebus.failpoints import Failpoints
     from gatebus.snapshots.chunking import Chunks
-    from gatebus.snapshots.manifestwords import Section
+    from gatebus.snapshots.manifestwords import Manifest, Section
     from gatebus.snapshots.packfolder import Pack, PackFolder
     from gatebus.snapshots.savedwords import Memory
 
 
 class Source(NamedTuple):
+    """`size`: of what is not zeros."""
+
     folder: PackFolder
     packs: Sequence[Pack]
+    size: int
 
 
-def read_snapshot(source: Source, snapshot: bytes, points: Failpoints) -> Saved:
+class Opened(NamedTuple):
+    """Its files are open; nothing was read but what it consists of. `size` as of its source."""
+
+    packs: PackSet
+    manifest: Manifest
+    size: int
+
+
+def open_snapshot(source: Source, snapshot: bytes) -> Opened:
+    with as_broken():
+        packs = PackSet(source.folder, source.packs)
+        try:
+            return Opened(packs, packs.manifest(snapshot), source.size)
+        except BaseException:
+            packs.close()
+            raise
+
+
+def read_snapshot(opened: Opened, points: Failpoints) -> Saved:
     points.reached("load-begun")
-    with as_broken(), closing(PackSet(source.folder, source.packs)) as packs:
-        manifest = packs.manifest(snapshot)
+    packs, manifest, _ = opened
+    with as_broken():
         memory, state, *parts = manifest.sections
         saved = Saved(
             manifest.module,
             manifest.described(),
-            bytes_from(state, packs),
-            tuple((each.name, bytes_from(each, packs)) for each in parts),
+            section_bytes(state, packs),
+            tuple((each.name, section_bytes(each, packs)) for each in parts),
             memory_from(memory, packs, points),
         )
         points.reached("load-whole")
         return saved
+
+
+def section_bytes(section: Section, chunks: Chunks) -> bytes:
+    """All of a section that is no memory. A large one goes through a file without a name: one read gives all of it, and
+    the interpreter is everybody's meanwhile. Raises BadSnapshot.
+    """
+    if section.length <= PIECE:
+        return bytes_from(section, chunks)
+    digests = digests_from(section, chunks)
+    with _nameless() as file:
+        os.truncate(file.fileno(), section.length)
+        _fill(file.fileno(), digests, chunks)
+        whole = os.pread(file.fileno(), section.length, 0)
+    if len(whole) != section.length:
+        raise OSError("a file gave less than it was given")
+    return whole
+
+
+def _nameless() -> IO[bytes]:
+    if not sys.platform.startswith("linux"):
+        return tempfile.TemporaryFile()
+    from sandbox.memfd import empty_memfd  # of Linux only
+
+    return os.fdopen(empty_memfd("section"), "w+b", buffering=0)
 
 
 def read_difference(before: Source, after: Source) -> Difference:
@@ -81,7 +127,7 @@ def _memory_file(digests: Digests, chunks: Chunks, points: Failpoints) -> Memory
     return memory
 
 
-def _fill(fd: int, digests: Digests, chunks: Chunks, points: Failpoints) -> None:
+def _fill(fd: int, digests: Digests, chunks: Chunks, points: Failpoints = UNWATCHED) -> None:
     for number, digest in digests.meant():
         data = chunk_from(digests, number, digest, chunks)
         if os.pwrite(fd, data, number * CHUNK) != len(data):

@@ -70,6 +70,11 @@ class Manifest:
     def described(self) -> Mapping[str, object]:
         return about_untrusted(self.about)
 
+    @property
+    def lengths(self) -> tuple[tuple[str, int], ...]:
+        """(name, bytes) of each section: the memory, the state, the parts."""
+        return tuple((each.name, each.length) for each in self.sections)
+
 
 def chunks_in(length: int) -> int:
     return -(-length // CHUNK)

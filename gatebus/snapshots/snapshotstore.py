@@ -31,13 +31,15 @@ from gatebus.faults import GatebusError, StoreBroken
 from gatebus.host.quotas import Amounts
 from gatebus.host.refusals import Refusal
 from gatebus.host.storedisk import alone, told
-from gatebus.snapshots.loadingwork import Source, read_difference, read_snapshot
+from gatebus.snapshots.exportwords import no_check
+from gatebus.snapshots.instancerecords import InstanceRecords
+from gatebus.snapshots.loadingwork import Source, open_snapshot, read_difference, read_snapshot
 from gatebus.snapshots.manifestwords import decode_untrusted
 from gatebus.snapshots.packfolder import PackFolder
 from gatebus.snapshots.packset import SharedGone
 from gatebus.snapshots.packwords import UNSIGNED, statement
 from gatebus.snapshots.retention import Living, expired
-from gatebus.snapshots.savedwords import IMPORTED, Change, Kept, Record, Saved, SnapshotLine
+from gatebus.snapshots.savedwords import IMPORTED, Change, Kept, Saved, SnapshotLine
 from gatebus.snapshots.savingwork import Before, Order, Written, write_snapshot
 from gatebus.snapshots.snapshotbounds import ANSWERED_SECONDS, SNAPSHOT_COST
 from gatebus.snapshots.snapshotdisk import SnapshotDisk
@@ -53,6 +55,8 @@ if TYPE_CHECKING:
     from gatebus.host.quotas import Quotas, Ticket
     from gatebus.snapshots.chunking import Difference, Ranges
     from gatebus.snapshots.exportwords import Imported
+    from gatebus.snapshots.loadingwork import Opened
+    from gatebus.snapshots.manifestwords import Manifest
     from gatebus.snapshots.packfolder import Pack
 
 Retell = Callable[[bytes], bytes]
@@ -103,32 +107,6 @@ class Contents(NamedTuple):
 
     module: str
     about: Mapping[str, object]
-
-
-class InstanceRecords:
-    """Compare and set, on the disk when it returns."""
-
-    def __init__(self, disk: SnapshotDisk) -> None:
-        self._disk = disk
-
-    async def put(self, record: Record, seen: int) -> Record:
-        """`seen`: the revision that was read, 0 for a new one. As it is kept. Raises Refusal (conflict)."""
-        return await self._disk.record(self._disk.database.put, Change(record, seen))
-
-    async def put_all(self, changes: Sequence[Change]) -> Sequence[Record | None]:
-        """In one transaction; None of those that were changed meanwhile."""
-        return await self._disk.record(self._disk.database.put_all, changes)
-
-    async def get(self, instance: bytes) -> Record | None:
-        return await self._disk.record(self._disk.database.instance, instance)
-
-    async def list(self, owner: str | None = None) -> list[Record]:
-        """Of one owner; None: all, at the start of the host."""
-        return await self._disk.record(self._disk.database.instances, owner)
-
-    async def delete(self, instance: bytes, seen: int) -> None:
-        """Raises Refusal (conflict)."""
-        await self._disk.record(self._disk.database.delete, instance, seen)
 
 
 class SnapshotStore:
@@ -221,8 +199,22 @@ class SnapshotStore:
 
     async def load(self, snapshot: bytes) -> Saved:
         """Every byte verified. Whoever asks: the caller knows whose it is. Raises Refusal, StoreBroken."""
+        async with self.opened(snapshot) as opened:
+            return await self.read(opened)
+
+    @asynccontextmanager
+    async def opened(self, snapshot: bytes) -> AsyncIterator[Opened]:
+        """Before any of it is read, how large it is can be seen. Raises Refusal, StoreBroken."""
         async with self._reading(snapshot) as source:
-            return await self.disk.file(read_snapshot, source, snapshot, self._settings.points)
+            opened = await self.disk.file(open_snapshot, source, snapshot)
+            try:
+                yield opened
+            finally:
+                opened.packs.close()
+
+    async def read(self, opened: Opened) -> Saved:
+        """All of it. Raises StoreBroken."""
+        return await self.disk.file(read_snapshot, opened, self._settings.points)
 
     @asynccontextmanager
     async def _reading(self, snapshot: bytes, account: str | None = None) -> AsyncIterator[Source]:
@@ -230,10 +222,10 @@ class SnapshotStore:
         found = await self.disk.record(self.disk.database.whole, snapshot, account)
         if found is None:
             raise Refusal("not-found", _ABSENT)
-        _, packs = found
+        stored, packs = found
         with self._holding(packs):
             try:
-                yield Source(self.disk.folder, packs)
+                yield Source(self.disk.folder, packs, stored.line.size)
             except SharedGone:
                 await self._stored(snapshot, account)  # it was dropped meanwhile, or else
                 raise StoreBroken("A file of this snapshot is missing. `gatebus fsck` names it.") from None
@@ -260,13 +252,18 @@ class SnapshotStore:
         return made, self._signed(sha256(made).digest())
 
     async def import_untrusted(
-        self, read: Callable[[int], Awaitable[bytes]], account: str, own: Own | None = None
+        self,
+        read: Callable[[int], Awaitable[bytes]],
+        account: str,
+        own: Own | None = None,
+        check: Callable[[Manifest], None] = no_check,
     ) -> Imported:
         """A file that anybody may have made; `read`: so many bytes at most, b"" at the end. Its program is in the
         answer: `own`, or the caller, puts it into the module store. Whose it is there says nothing here. `own` gives
-        the manifest under which it is kept and signed by this host; else it stays as it came. Raises Refusal.
+        the manifest under which it is kept and signed by this host; else it stays as it came. `check`: of what it says
+        that it consists of, before any of it has come. Raises Refusal, and what `check` raises.
         """
-        place = Place(self.disk.folder, account, self._room(account), self._settings.points)
+        place = Place(self.disk.folder, account, self._room(account), self._settings.points, check)
         policy = ImportPolicy(self._settings.accept, self._settings.key)
         owning = None if own is None else partial(self._owned, own)
         written, imported = await take_in_untrusted(self.disk, place, policy, read, owning)

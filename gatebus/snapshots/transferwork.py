@@ -12,7 +12,14 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from gatebus.host.refusals import Refusal
-from gatebus.snapshots.exportwords import HEAD_SIZE, Imported, file_pieces, head_untrusted, take_file_untrusted
+from gatebus.snapshots.exportwords import (
+    HEAD_SIZE,
+    Imported,
+    file_pieces,
+    head_untrusted,
+    no_check,
+    take_file_untrusted,
+)
 from gatebus.snapshots.packset import PackSet, as_broken
 from gatebus.snapshots.packwords import UNSIGNED
 from gatebus.snapshots.savedwords import BadSnapshot
@@ -25,6 +32,7 @@ if TYPE_CHECKING:
     from gatebus.failpoints import Failpoints
     from gatebus.snapshots.exportwords import FileHead
     from gatebus.snapshots.loadingwork import Source
+    from gatebus.snapshots.manifestwords import Manifest
     from gatebus.snapshots.packfolder import PackFolder
 
 
@@ -73,12 +81,13 @@ def _joined(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 class Place(NamedTuple):
-    """Where an import goes, and how large it may be."""
+    """Where an import goes, and how large it may be; `check`: and what it may be of."""
 
     folder: PackFolder
     account: str
     room: int
     points: Failpoints
+    check: Callable[[Manifest], None] = no_check
 
 
 class Importer:
@@ -116,7 +125,7 @@ class Importer:
         try:
             if self._reading is None:
                 self._head = head_untrusted(piece)
-                self._reading = take_file_untrusted(self._head, self)
+                self._reading = take_file_untrusted(self._head, self, self._place.check)
                 self._wants = next(self._reading)
             else:
                 self._wants = self._reading.send(piece)

@@ -22,6 +22,7 @@ import trio
 from gatebus.accountbounds import CARRIED_AT_ONCE, CARRIED_EACH, IMPORT_BYTES, TRANSFER_PIECE
 from gatebus.bounds import STREAM_WINDOW
 from gatebus.faults import StateRefused
+from gatebus.host.lives.heldsizes import check_lengths_untrusted, check_services_untrusted, lengths_of
 from gatebus.host.lives.remains import limits_map, limits_untrusted, packets_untrusted
 from gatebus.host.lives.signedfiles import is_signed_file, take_signed_file
 from gatebus.host.refusals import Refusal, as_refusal
@@ -55,7 +56,7 @@ async def state_of(parts: HostParts, line: SnapshotLine) -> AsyncIterator[Made]:
     """Never whole in memory. Raises GatebusError, SandboxError."""
 
     async def make() -> Iterable[bytes | memoryview]:
-        left = await parts.lives.keeping.fetch(line.id)
+        left = await parts.lives.loading.fetch(line.id, line.account)
         program = await parts.programs.bytes_of(line.module)
         about = {name: line.about.get(name) for name in ("limits", "personality", "window")}
         return encoded(left.suspended, program, about, _services(left, line.about))
@@ -69,7 +70,7 @@ async def wasm_of(parts: HostParts, line: SnapshotLine) -> AsyncIterator[Made]:
     """The stopped program as one ordinary module; likewise. Raises GatebusError, SandboxError."""
 
     async def make() -> Iterable[bytes]:
-        left = await parts.lives.keeping.fetch(line.id)
+        left = await parts.lives.loading.fetch(line.id, line.account)
         made = await parts.box.exported(left.suspended, await parts.programs.bytes_of(line.module))
         return made.pieces()
 
@@ -182,6 +183,7 @@ class Importing:
         """In a thread. Raises BadState, StateRefused."""
         stored = decode_untrusted(data)
         parts, personality = _parts_untrusted(stored.services)
+        limits = limits_untrusted(stored.description.get("limits"))
         about = {
             "instance": uuid4().bytes,
             "owner": principal.id,
@@ -189,12 +191,14 @@ class Importing:
             "taken": round(self._parts.clock() * 1000),
             "kind": SNAPSHOT,
             "tags": ["imported"],
-            "limits": limits_map(limits_untrusted(stored.description.get("limits"))),
+            "limits": limits_map(limits),
             "personality": personality,
             "window": STREAM_WINDOW,
         }
-        memory = PieceMemory(stored)
-        return stored, Saved(program_of_untrusted(stored.state), about, bytes(stored.state), parts, memory)
+        saved = Saved(program_of_untrusted(stored.state), about, stored.state, parts, PieceMemory(stored))
+        check_lengths_untrusted(lengths_of(saved), limits)
+        check_services_untrusted(lengths_of(saved), self._parts.runner.services)
+        return stored, saved
 
 
 def _parts_untrusted(services: bytes) -> tuple[Parts, str]:

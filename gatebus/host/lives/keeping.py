@@ -22,13 +22,13 @@ from gatebus.accountbounds import RECORD_SECONDS
 from gatebus.failpoints import UNWATCHED, Failpoints
 from gatebus.faults import GatebusError
 from gatebus.host.lives.forgetting import forget
+from gatebus.host.lives.heldsizes import check_lengths_untrusted, lengths_of
 from gatebus.host.lives.lifetable import Life, Step
 from gatebus.host.lives.recordsof import record_of
-from gatebus.host.lives.remains import SavedAs, leftover_untrusted, limits_map, usage_told
+from gatebus.host.lives.remains import limits_map, usage_told
 from gatebus.host.refusals import Refusal, as_refusal
 from gatebus.snapshots.savedwords import CHECKPOINT, RUNNING, SNAPSHOT, STORED, SUSPENDED, Change, Saved
 from sandbox.outcome import Cause
-from sandbox.suspended import Suspended
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -163,6 +163,7 @@ class Keeping:
         if base is None:
             base, changed = live.snapshot, None
         saved = Saved(suspended.sha256, about, suspended.state, left.parts, suspended.memory)
+        check_lengths_untrusted(lengths_of(saved), instance.order.limits)  # what could not be read is not written
         account = instance.order.principal.account
         kept = await self.store.save(saved, account=account, base=base, changed=changed, change=change)
         left.saved.id = kept.id
@@ -189,21 +190,6 @@ class Keeping:
             "personality": instance.personality,
             "parent": left.base.id or live.snapshot,
         }
-
-    async def load(self, instance: Instance) -> Leftover:
-        """What a stored one goes on from. Raises GatebusError."""
-        snapshot = _live(instance).snapshot
-        if snapshot is None:
-            raise Refusal("conflict", "Nothing of the instance is stored.")
-        left = await self.fetch(snapshot)
-        self.points.reached("life-loaded")
-        return left
-
-    async def fetch(self, snapshot: bytes) -> Leftover:
-        """Raises GatebusError."""
-        saved = await self.store.load(snapshot)
-        suspended = Suspended(saved.module, saved.state, saved.memory)
-        return leftover_untrusted(suspended, saved.parts, saved.about, SavedAs(snapshot))
 
     async def forget(self, instance: Instance, snapshot: bytes) -> None:
         """One that it goes on from no more. What cannot be forgotten stays."""

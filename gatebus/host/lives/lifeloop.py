@@ -12,8 +12,8 @@ process could not be had: then it is stored.
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NoReturn
 
 import trio
 
@@ -34,7 +34,7 @@ from sandbox.setup import Setup
 from sandbox.tree import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from gatebus.host.instances import Instance
     from gatebus.host.lives.keeping import Keeping
@@ -50,7 +50,8 @@ if TYPE_CHECKING:
     from sandbox.programcontext import Running
 
 
-class Beginning(NamedTuple):
+@dataclass(slots=True)
+class Beginning:
     """Of one life. `open` gets the program's bytes when they are needed. `owed`: packets that come first. `copied`: it
     was stopped only for a copy.
     """
@@ -60,6 +61,10 @@ class Beginning(NamedTuple):
     owed: bytes = b""
     copied: bool = False
 
+    def over(self) -> None:
+        """It has begun: nobody keeps what it began with as long as it lasts."""
+        self.open, self.board, self.owed = _gone, _gone, b""
+
 
 class LifeLoop:
     """One for all instances of a host. `first_board`: of a program that begins."""
@@ -67,6 +72,7 @@ class LifeLoop:
     def __init__(self, box: Sandbox, turn: Turn, programs: Programs, boards: Boards, keeping: Keeping) -> None:
         self._box, self._turn, self._programs, self._boards = box, turn, programs, boards
         self.keeping = keeping
+        self.load: Callable[[Instance, int], Awaitable[Leftover]]  # gatebus.host.lives.loading
         self.pulse: Callable[[], None] = lambda: None
         self.is_greedy: Callable[[str, float], bool] = lambda account, now: False  # gatebus.host.appetites
         self.on_parked: Callable[[Instance], None] = lambda instance: None
@@ -90,7 +96,7 @@ class LifeLoop:
         live = _live(instance)
         prepare_door(instance)
         try:
-            left = live.left or await self.keeping.load(instance)
+            left = live.left or await self.load(instance, instance.order.limits.memory)
             if live.inherited is not None and live.inherited.id == left.saved.id:
                 left = replace(left, before=Usage())
             live.before = left.before if live.halted is None else Usage()
@@ -103,6 +109,7 @@ class LifeLoop:
         except (SandboxError, GatebusError) as fault:
             return await self._stay(instance, fault)
         live.left = left
+        del left  # its state may be large, and its process has a copy
         return await self._lives(instance, image, beginning)
 
     async def _lives(self, instance: Instance, image: Image, beginning: Beginning) -> bool:
@@ -128,9 +135,11 @@ class LifeLoop:
                 return False
             live.step(Step.GO_ON)
             try:
-                beginning = self._beginning(instance, image, left)._replace(copied=True)
+                beginning = self._beginning(instance, image, left)
             except (SandboxError, GatebusError) as fault:
                 return await self._stay(instance, fault)
+            beginning.copied = True
+            del left
 
     async def failed(self, instance: Instance) -> None:
         """It ends because of an error that begin or go_on has raised: on record before anybody is told."""
@@ -149,6 +158,7 @@ class LifeLoop:
                 if beginning.owed:
                     exchange.owes(beginning.owed)
                 self._began(instance, program, exchange)
+            beginning.over()
             await exchange.run()
             outcome = await program.wait()
             live.lose_process()
@@ -258,6 +268,10 @@ class LifeLoop:
         live.failure = refusal
         live.refuse_all(refusal)
         return True
+
+
+def _gone(*_arguments: object) -> NoReturn:
+    raise AssertionError("a life begins once")
 
 
 def _live(instance: Instance) -> Live:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from gatebus.host.instances import Instance
     from gatebus.host.lives.keeping import Keeping
+    from gatebus.host.lives.loading import Loading
     from gatebus.host.lives.remains import Leftover
 
 
@@ -20,6 +21,7 @@ class LifeWork(Protocol):
     """Each raises Refusal, unless it says that nobody waits for it."""
 
     keeping: Keeping
+    loading: Loading
 
     async def store(self, instance: Instance, *, again: bool = False) -> None: ...
 

@@ -20,6 +20,7 @@ from gatebus.host.lives.folding import Folding
 from gatebus.host.lives.halting import why_not
 from gatebus.host.lives.lifetable import ON_ITS_WAY, Life, Step
 from gatebus.host.lives.live import Wish, in_use, let_go, live_of, stoppable, use
+from gatebus.host.lives.loading import Loading
 from gatebus.host.lives.manners import Wake
 from gatebus.host.lives.minding import Minding
 from gatebus.host.lives.offspring import Offspring
@@ -50,7 +51,7 @@ class Lives:
     """One for a host."""
 
     def __init__(self, parts: HostParts, keeping: Keeping, neighbourhood: Neighbourhood) -> None:
-        self._parts, self.keeping = parts, keeping
+        self._parts, self.keeping, self.loading = parts, keeping, Loading(keeping, parts.quotas)
         self.warming, self.importing, self.preparing = Warming(parts), Importing(parts), Preparing(parts)
         self.peers = PeerWaking(parts.registry, neighbourhood)
         self.tidying = Tidying(keeping, parts.registry, parts.clock)
@@ -80,7 +81,7 @@ class Lives:
         while live.life in ON_ITS_WAY - {Life.STOPPING}:
             await live.changed()
         if live.life is Life.STORED:
-            return await self.keeping.load(instance)
+            return await self.loading.load(instance)
         left = await self._wish(instance, Wish(store=False))
         assert left is not None
         return left
@@ -194,6 +195,8 @@ class Lives:
     def wake(self, instance: Instance) -> None:
         """A stored one wants a process. Raises Refusal."""
         live = live_of(instance)
+        if live.left is not None and live.left.held is not None:
+            live.left.held.cover(instance.order.limits.memory)
         try:
             self._parts.take_again(instance)
         except Refusal as full:
@@ -250,7 +253,7 @@ class Lives:
         """Its streams are in the store alone: now they are here. Raises GatebusError."""
         live = live_of(instance)
         if live.dormant:
-            left = await self.keeping.load(instance)
+            left = await self.loading.load(instance)
             with self._parts.turn:
                 self._rouse(instance, left)
 

@@ -24,7 +24,7 @@ PIECE = 4_096
 
 async def shown(parts: HostParts, line: SnapshotLine) -> Map:
     """Raises GatebusError, SandboxError."""
-    left = await parts.lives.keeping.fetch(line.id)
+    left = await parts.lives.loading.fetch(line.id, line.account)
     inner = look_untrusted(left.suspended.state)
     touched = sum(length for _, length in left.suspended.memory.data())
     return {
@@ -40,8 +40,9 @@ async def shown(parts: HostParts, line: SnapshotLine) -> Map:
 
 async def difference(parts: HostParts, first: SnapshotLine, second: SnapshotLine) -> Map:
     """Raises GatebusError, SandboxError."""
-    fetch = parts.lives.keeping.fetch
-    one, two = (await fetch(first.id)).suspended, (await fetch(second.id)).suspended
+    fetch = parts.lives.loading.fetch
+    before, after = await fetch(first.id, first.account), await fetch(second.id, second.account)
+    one, two = before.suspended, after.suspended
     ranges = await trio.to_thread.run_sync(changed_ranges, one.memory, two.memory)
     return {
         "changed": sum(length for _, length in ranges) // PIECE,

@@ -70,7 +70,7 @@ class Offspring:
             return instance
 
     async def _made(self, principal: Principal, wanted: UUID, snapshot: bytes, given: Parameters) -> Instance:
-        left = await self._keeping.fetch(snapshot)
+        left = await self._parts.lives.loading.fetch(snapshot, principal.account)
         described = described_untrusted(await self._keeping.store.about(snapshot))
         manner = Manner(
             suspendable=True,

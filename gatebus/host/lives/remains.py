@@ -23,6 +23,7 @@ from sandbox.packets import PacketCounter
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gatebus.host.lives.heldsizes import Held
     from gatebus.host.lives.manners import Policy
     from sandbox.suspended import Suspended
 
@@ -45,7 +46,7 @@ class SavedAs:
 class Leftover:
     """`services`: (name, state) by number. `unsent`: packets for the program. `streams`: see streamwords. `before`:
     what it cost until then, in all its lives. `base`: what its process had gone on from. `number`: how often its
-    instance had stopped by then, 0 when it was in the store.
+    instance had stopped by then, 0 when it was in the store. `held`: who pays for what was read of the store.
     """
 
     suspended: Suspended
@@ -56,6 +57,10 @@ class Leftover:
     saved: SavedAs = field(default_factory=SavedAs, compare=False)
     base: SavedAs = field(default_factory=SavedAs, compare=False)
     number: int = 0
+    held: Held | None = field(default=None, repr=False, compare=False)
+
+    def held_by(self, held: Held) -> Leftover:
+        return replace(self, held=held)
 
     @property
     def parts(self) -> Parts:

@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from gatebus.accountbounds import IMPORT_BYTES
 from gatebus.bounds import STREAM_WINDOW
+from gatebus.host.lives.heldsizes import check_lengths_untrusted, check_services_untrusted
 from gatebus.host.lives.remains import STREAMS, limits_map, limits_untrusted
 from gatebus.host.refusals import Refusal
 from gatebus.snapshots.exportwords import MAGIC
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from gatebus.host.hostparts import HostParts
     from gatebus.host.principals import Principal
     from gatebus.snapshots.exportwords import Imported
+    from gatebus.snapshots.manifestwords import Manifest
     from gatebus.snapshots.savedwords import SnapshotLine
     from gatebus.snapshots.transfer import Export
 
@@ -69,8 +71,14 @@ async def take_signed_file(
         told = decode_untrusted(imported.manifest).described()
         return retold(imported.manifest, _described(parts, told, principal), STREAMS)
 
-    kept = await parts.lives.keeping.store.import_untrusted(read, principal.account, own)
+    kept = await parts.lives.keeping.store.import_untrusted(read, principal.account, own, partial(_check, parts))
     return kept.id, sha256(kept.program).digest()
+
+
+def _check(parts: HostParts, manifest: Manifest) -> None:
+    """By its list of contents alone, before any of them comes. Raises StateRefused."""
+    check_lengths_untrusted(manifest.lengths, limits_untrusted(manifest.described().get("limits")))
+    check_services_untrusted(manifest.lengths, parts.runner.services)
 
 
 def _described(parts: HostParts, told: Mapping[str, object], principal: Principal) -> dict[str, object]:

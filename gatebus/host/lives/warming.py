@@ -193,7 +193,8 @@ class Warming:
             if found is not None:
                 output, personality = found.about.get("output"), found.about.get("personality")
                 if isinstance(output, bytes) and isinstance(personality, str):
-                    await self._remember(order, Warmed(key, await keeping.fetch(found.id), output, personality))
+                    left = replace(await self._parts.lives.loading.fetch(found.id, key[0]), held=None)
+                    await self._remember(order, Warmed(key, left, output, personality))
         except GatebusError as trouble:
             keeping.on_trouble(trouble)
         except SandboxError as fault:

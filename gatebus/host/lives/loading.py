@@ -1,0 +1,81 @@
+"""What is in the store, into memory; a wire.
+
+Where it stands: between the snapshot store and whoever goes on from a snapshot, copies it or carries it away. In: an id
+that an operation has checked; what a snapshot has (untrusted: it may have come as a file). Out: a Leftover, or a
+Refusal, StateRefused before anything of it is read.
+
+Order: what it consists of, by lengths alone; whether a program of its limits can have so much; its account pays for it;
+then it is read, in a thread. It is paid for as long as anybody has it, or an instance pays in its place.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import trio
+
+from gatebus.accountbounds import LOADED_AT_ONCE
+from gatebus.host.lives.heldsizes import Held, check_lengths_untrusted
+from gatebus.host.lives.remains import SavedAs, leftover_untrusted, limits_untrusted
+from gatebus.host.refusals import Refusal
+from sandbox.suspended import Suspended
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from gatebus.host.instances import Instance
+    from gatebus.host.lives.keeping import Keeping
+    from gatebus.host.lives.remains import Leftover
+    from gatebus.host.quotas import Quotas
+    from gatebus.snapshots.loadingwork import Opened
+
+
+class Loading:
+    """One for a host."""
+
+    def __init__(self, keeping: Keeping, quotas: Quotas) -> None:
+        self._keeping, self._quotas = keeping, quotas
+        self._large: dict[str, trio.Lock] = {}  # by account: one large one at a time
+
+    async def load(self, instance: Instance, covered: int = 0) -> Leftover:
+        """What a stored one goes on from. `covered`: what its own ticket stands for. Raises GatebusError."""
+        live = instance.live
+        if live is None or live.snapshot is None:
+            raise Refusal("conflict", "Nothing of the instance is stored.")
+        left = await self.fetch(live.snapshot, instance.order.principal.account, covered)
+        self._keeping.points.reached("life-loaded")
+        return left
+
+    async def fetch(self, snapshot: bytes, account: str, covered: int = 0) -> Leftover:
+        """On this account. Raises GatebusError."""
+        store = self._keeping.store
+        async with store.opened(snapshot) as opened:
+            size = sizes_untrusted(opened)
+            held = Held(self._quotas, account, size, covered)
+            async with self._one_of(account, size):
+                saved = await store.read(opened)
+        suspended = Suspended(saved.module, saved.state, saved.memory)
+        left = leftover_untrusted(suspended, saved.parts, saved.about, SavedAs(snapshot))
+        return left.held_by(held)
+
+    @asynccontextmanager
+    async def _one_of(self, account: str, size: int) -> AsyncIterator[None]:
+        if size < LOADED_AT_ONCE:
+            yield
+            return
+        lock = self._large.setdefault(account, trio.Lock())
+        try:
+            async with lock:
+                yield
+        finally:
+            if not lock.locked():
+                self._large.pop(account, None)
+
+
+def sizes_untrusted(opened: Opened) -> int:
+    """Bytes of this host's memory that it takes when it is read. Raises StateRefused: no program can have them."""
+    lengths = opened.manifest.lengths
+    check_lengths_untrusted(lengths, limits_untrusted(opened.manifest.described().get("limits")))
+    memory, *rest = (length for _, length in lengths)
+    return min(memory, opened.size) + sum(rest)

@@ -1,0 +1,153 @@
+"""Small files that name gigabytes, and states that are none: refused before a byte is read, and nothing is left."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import pytest
+from busworld import ALICE
+from forgedfiles import Taken, taken_apart
+from liveworld import CHAIN, chained, digest, live_world, put
+from test_live_instances import ONE, TWO, connect, ended, launch
+from test_snapshots_as_files import exported, taken
+
+from gatebus.bounds import MAX_SERVICES
+from gatebus.host.hostconfig import HostConfig
+from gatebus.host.principals import by_key
+from gatebus.host.quotas import Amounts, QuotaBounds
+from gatebus.protocol.proofs import public_key
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from busworld import BusWorld, Talker
+
+    from gatebus.snapshots.manifestwords import Section
+
+pytestmark = pytest.mark.usefixtures("native")
+MIB = 1 << 20
+OWNER = by_key(public_key(ALICE), "alice")
+NO_SUCH_SERVICE = "The snapshot has something of a service that this host does not have."
+
+
+async def file_of_a_chain(bus: Talker) -> Taken:
+    await launch(bus)
+    own = taken_apart(await exported(bus, await taken(bus)))
+    await bus.ask("kill", instance=ONE)
+    return own
+
+
+async def refused(bus: Talker, data: bytes) -> tuple[str, str]:
+    """Why it is not let in. Its sender may hear of it before all of it is sent."""
+    given = {"size": len(data), "sha256": sha256(data).digest()}
+    channel = await bus.open("import", given).until(lambda each: each.accepted)
+    for at in range(0, len(data), 60_000):
+        channel.write(data[at : at + 60_000])
+    channel.end()
+    error = await channel.error()
+    return error.code, error.text
+
+
+def services(own: Taken, count: int) -> list[Section]:
+    return [own.held.of(f"service:n{number}", b"calls") for number in range(count)]
+
+
+async def test_a_small_file_that_names_more_than_any_program_has_does_not_come_in(image_directory: Path) -> None:
+    async with live_world(image_directory) as world, world.talker() as bus:
+        own = await file_of_a_chain(bus)
+        held, before = own.held, (await bus.ask("snapshots"))["snapshots"]
+        cases = {
+            "The snapshot has 16777216 bytes of services' state; a program of its limits has at most 131072.": (
+                held.repeated("service:origin", 16 * MIB),
+            ),
+            NO_SUCH_SERVICE: (held.of("service:nowhere", b"x" * 3_000),),
+            "The snapshot has 67108864 bytes of input; a program of its limits has at most 41943040.": (
+                held.repeated("unsent", 64 * MIB),
+            ),
+            "The snapshot has 1073741824 bytes of state; a program of its limits has at most 164626432.": (
+                held.repeated("state", 1024 * MIB),
+            ),
+            "The snapshot has 4294967296 bytes of memory; a program of its limits has at most 67108864.": (
+                held.repeated("memory", 4096 * MIB),
+            ),
+            f"The snapshot is of 258 services; a program has at most {MAX_SERVICES}.": services(own, 257),
+        }
+        for text, sections in cases.items():
+            data = own.made(*sections)
+            assert len(data) < MIB
+            assert await refused(bus, data) == ("bad-state", text)
+        assert (await bus.ask("snapshots"))["snapshots"] == before
+        assert world.host.parts.quotas.used(OWNER.account).memory == 0
+
+
+async def put_in_the_store(world: BusWorld, data: bytes) -> bytes:
+    """As a version of gatebus that let everything in."""
+    rest = memoryview(data)
+
+    async def read(size: int) -> bytes:
+        nonlocal rest
+        piece, rest = rest[:size], rest[size:]
+        return bytes(piece)
+
+    return (await world.host.parts.lives.keeping.store.import_untrusted(read, OWNER.account)).id
+
+
+async def asked_in_all_ways(bus: Talker, snapshot: bytes) -> AsyncIterator[tuple[str, str]]:
+    for operation, given in {
+        "show": {"snapshot": snapshot},
+        "restore": {"snapshot": snapshot, "instance": TWO},
+        "export": {"snapshot": snapshot, "form": "state"},
+    }.items():
+        error = await bus.open(operation, given).error()
+        yield error.code, error.text
+
+
+async def test_one_that_came_in_earlier_is_never_read(image_directory: Path) -> None:
+    async with live_world(image_directory) as world, world.talker() as bus:
+        own = await file_of_a_chain(bus)
+        mine = own.about(owner=OWNER.id, kind="snapshot")
+        for each in (own.held.repeated("service:random", 64 * MIB), own.held.zeros("state", 1024 * MIB)):
+            snapshot = await put_in_the_store(world, own.made(each, about=mine))
+            async for code, text in asked_in_all_ways(bus, snapshot):
+                assert code == "bad-state"
+                assert "a program of its limits has at most" in text
+        assert [each["instance"] for each in (await bus.ask("list"))["instances"]] == [ONE]
+
+
+async def test_what_is_read_is_paid_for_before_and_given_back_after(image_directory: Path) -> None:
+    quotas = QuotaBounds(principal=Amounts(10, 20 * MIB, 64 * MIB, 4, 10))
+    async with (
+        live_world(image_directory, config=HostConfig(quotas=quotas)) as world,
+        world.talker() as bus,
+    ):
+        await launch(bus, limits={"memory": 2 * 65_536})
+        own = taken_apart(await exported(bus, await taken(bus)))
+        large = own.made(own.held.repeated("state", 32 * MIB), about=own.about(owner=OWNER.id, kind="snapshot"))
+        snapshot = await put_in_the_store(world, large)
+        async for code, _text in asked_in_all_ways(bus, snapshot):
+            assert code == "quota-memory"
+        assert world.host.parts.quotas.used(OWNER.account).memory == 2 * 65_536
+
+
+async def test_what_a_program_went_on_from_is_not_kept_while_it_runs(image_directory: Path) -> None:
+    """Its state has a file of 4 MiB, and its memory is small: so its account would pay for the rest."""
+    large = bytes(range(256)) * (4 * MIB // 256)
+    async with live_world(image_directory) as world, world.talker() as bus:
+        await put(world.host, large)
+        used = world.host.parts.quotas.used
+        limits = {"memory": 2 * 65_536}
+        await launch(bus, limits=limits, files={"a": {"sha256": digest(large)}})
+        assert used(OWNER.account).memory == 2 * 65_536
+        restored = await bus.ask("restore", snapshot=await taken(bus), instance=TWO)
+        assert restored["state"] == "RUNNING"
+        assert used(OWNER.account).memory == 4 * 65_536
+        for instance in (ONE, TWO):
+            await bus.ask("suspend", instance=instance)
+        assert used(OWNER.account).memory == 0
+        await bus.ask("resume", instance=TWO)
+        two = await connect(bus, TWO, b" there")
+        assert used(OWNER.account).memory == 2 * 65_536
+        assert await ended(two) == chained(b"hello there")[5:]
+        assert CHAIN not in large
