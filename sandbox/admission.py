@@ -30,6 +30,7 @@ from sandbox.image import (
     parse_frames_untrusted,
     unsuspendable_facts,
 )
+from sandbox.inthread import in_thread
 from sandbox.statewords import (
     continuation_order,
     export_order,
@@ -255,7 +256,7 @@ class Admission:
         digest = await _sha256(program)
         if program_of_untrusted(state) != digest:
             raise BadState("state-other-program", "The state is of another program.")
-        count = await trio.to_thread.run_sync(_counted, pieces, EXPORT_MAX - len(state))
+        count = await in_thread(_counted, pieces, EXPORT_MAX - len(state))
         async with self._workers:
             order = partial(_export_order, state, count, pieces, program)
             made = await self._backend.compile_job(order, self._limits, CompileJob.EXPORT)
@@ -289,4 +290,4 @@ async def _sha256(data: bytes) -> str:
     if len(data) <= HASH_INLINE_MAX:
         await trio.lowlevel.checkpoint()
         return sha256(data).hexdigest()
-    return await trio.to_thread.run_sync(lambda: sha256(data).hexdigest())
+    return await in_thread(lambda: sha256(data).hexdigest())

@@ -20,6 +20,7 @@ from sandbox.errors import BackendUnavailable, BadState, SandboxBroken, SandboxC
 from sandbox.form import Form
 from sandbox.imagecache import ImageStore, default_directory
 from sandbox.inlet import Inlet
+from sandbox.inthread import in_thread
 from sandbox.lifecycle import Lifecycle
 from sandbox.limits import Limits
 from sandbox.program import Program
@@ -182,7 +183,7 @@ class Sandbox:
         """The stopped program as one ordinary module, which any engine finishes; its files, what it had not read and
         its clock are not in it (exportfile.with_state puts them beside). Raises BadState, CompileLimit, SandboxBroken.
         """
-        return await trio.to_thread.run_sync((await self.exported(suspended, program)).read)
+        return await in_thread((await self.exported(suspended, program)).read)
 
     async def exported(self, suspended: Suspended, program: bytes) -> Blob:
         """The same, to be read in pieces: neither the memory nor the module is whole in this process."""

@@ -18,8 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import trio
-
 from sandbox.cachefile import HEAD_SIZE, DamagedEntry, decode_entry_untrusted, encode_entry
 from sandbox.errors import SandboxError
 from sandbox.image import (
@@ -30,6 +28,7 @@ from sandbox.image import (
     parse_continuation_untrusted,
     parse_facts_untrusted,
 )
+from sandbox.inthread import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -210,7 +209,7 @@ class ImageStore:
         if kept is not None or self._disk is None:
             return kept
         try:
-            kept = await trio.to_thread.run_sync(partial(self._load_untrusted, self._disk, key, read))
+            kept = await in_thread(partial(self._load_untrusted, self._disk, key, read))
         except OSError:
             return None
         if kept is not None:
@@ -232,7 +231,7 @@ class ImageStore:
         if self._disk is None:
             return
         try:
-            await trio.to_thread.run_sync(self._store, self._disk, image.key, blob, facts)
+            await in_thread(self._store, self._disk, image.key, blob, facts)
         except OSError:
             return
 

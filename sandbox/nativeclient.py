@@ -25,6 +25,7 @@ from sandbox.compilefailure import compile_failure
 from sandbox.errors import BackendUnavailable, SandboxBroken
 from sandbox.form import CompileJob
 from sandbox.image import FACTS_MAX
+from sandbox.inthread import in_thread
 from sandbox.keeper import Keeper, KeeperGone
 from sandbox.keeperprocess import KeeperProcess, find_executable, keeper_arguments
 from sandbox.keeperwire import Failed
@@ -143,12 +144,12 @@ class NativeBackend:
 async def _compile(keeper: Keeper, wasm: bytes | Pieces, limits: CompileLimits, job: CompileJob) -> Compiled:
     fds: list[int] = []
     try:
-        fds.append(await trio.to_thread.run_sync(_given, wasm))
+        fds.append(await in_thread(_given, wasm))
         fds += [empty_memfd("image"), empty_memfd("facts")]
         asked = keeper.new_job()
         await keeper.send(asked, keeperwire.compile_request(asked.identity, limits, job), fds)
         await _compiled(keeper, asked, limits)
-        return await trio.to_thread.run_sync(_harvest, fds)
+        return await in_thread(_harvest, fds)
     except OSError as error:
         raise SandboxBroken("compiler-files", "The machine has no memory or descriptors for a compilation.") from error
     finally:

@@ -19,11 +19,10 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import trio
-
 from sandbox import keeperwire
 from sandbox.control import take_packet
 from sandbox.errors import StartFailed
+from sandbox.inthread import in_thread
 from sandbox.keeper import LOST
 from sandbox.keeperwire import CONTROL_BYTES, FRAMES_AT, REQUEST_BYTES, SPAWNER_LOST, Failed, Special, control_offset
 from sandbox.layeredmemory import Files, LayeredMemory, shareable
@@ -214,7 +213,7 @@ async def _begin_memory(process: NativeProcess, memory: int, beginning: Beginnin
 
 async def _shareable(source: MemfdSnapshot | LayeredMemory) -> Files | None:
     if isinstance(source, LayeredMemory) and source.to_merge > MERGE_INLINE_MAX:
-        return await trio.to_thread.run_sync(shareable, source)
+        return await in_thread(shareable, source)
     return shareable(source)
 
 
@@ -223,9 +222,9 @@ async def _copy(source: Snapshot, memory: int) -> None:
     if isinstance(source, MemfdSnapshot) and total(source.data()) <= COPY_MAX:
         source.copy_to(memory)
     elif isinstance(source, MemfdSnapshot):
-        await trio.to_thread.run_sync(source.copy_to, memory)
+        await in_thread(source.copy_to, memory)
     else:
-        await trio.to_thread.run_sync(copy_snapshot, source, memory)
+        await in_thread(copy_snapshot, source, memory)
 
 
 def _start_files(limits: Limits, control: int) -> tuple[socket.socket, socket.socket, int]:

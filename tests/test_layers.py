@@ -268,3 +268,10 @@ def test_a_constant_that_is_changed_is_found(line: str) -> None:
 @pytest.mark.parametrize("line", ["x = TABLE[0]", "TABLE.get('a')", "def f(TABLE): return [*TABLE]"])
 def test_a_constant_that_is_read_is_left_alone(line: str) -> None:
     assert changed_names(ast.parse(line)) == set()
+
+
+def test_threads_are_entered_by_one_door() -> None:
+    """Of an error that comes through trio's own, everything stays that its frames had in hand (sandbox.inthread)."""
+    places = ("gatebus/host/", "gatebus/snapshots/", "sandbox/")
+    found = [path.relative_to(ROOT) for path in product().values() if "to_thread.run_sync(" in path.read_text()]
+    assert [str(path) for path in found if str(path).startswith(places)] == ["sandbox/inthread.py"]

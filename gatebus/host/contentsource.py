@@ -28,6 +28,7 @@ from ipfs.content import complete, find, read
 from ipfs.fetching import Fetcher, open_fetcher
 from ipfs.pins import Pins, collect
 from ipfs.troubles import BadName, Damaged, IpfsError, Malformed, StoreFailed, TooLarge, Unsupported
+from sandbox.inthread import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -85,7 +86,7 @@ class ContentSource:
             async with self._space(), open_fetcher(self._store, (), Budget(), self._told) as fetcher:
                 cid = await find(fetcher, parse_address_untrusted(address))
                 await complete(fetcher, cid)
-                await trio.to_thread.run_sync(self._pin, cid, digest.hex().encode())
+                await in_thread(self._pin, cid, digest.hex().encode())
                 return str(Address(cid))
 
     def _pin(self, cid: Cid, note: bytes) -> None:
@@ -96,7 +97,7 @@ class ContentSource:
 
     async def let_go(self, digest: bytes) -> None:
         with _refused():
-            await trio.to_thread.run_sync(self._unpin, digest.hex().encode())
+            await in_thread(self._unpin, digest.hex().encode())
 
     def _unpin(self, note: bytes) -> None:
         pins = Pins(self._store)
@@ -130,7 +131,7 @@ class ContentSource:
             while self._grown > FETCH_KEPT and self._active:
                 await self._left.park()
             if self._grown > FETCH_KEPT:
-                await trio.to_thread.run_sync(collect, self._store, Pins(self._store))
+                await in_thread(collect, self._store, Pins(self._store))
                 self._grown = 0
             self._active += 1
         try:

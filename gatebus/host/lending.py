@@ -28,6 +28,7 @@ from ipfs.offer import BLOCK, Declined, has_it_already, head, wanted_untrusted
 from ipfs.pins import Pins
 from ipfs.shelf import Shelf
 from ipfs.troubles import IpfsError
+from sandbox.inthread import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
@@ -112,11 +113,11 @@ class Lending:
         async with self._looking:
             now = trio.current_time()
             if now - self._looked >= SHELF_LOOK_SECONDS:
-                await trio.to_thread.run_sync(self._shelf.look, trio.from_thread.check_cancelled)
+                await in_thread(self._shelf.look, trio.from_thread.check_cancelled)
                 self._looked = now
 
     async def _block(self, cid: Cid) -> bytes | None:
-        return await trio.to_thread.run_sync(self._shelf.store.get, cid)
+        return await in_thread(self._shelf.store.get, cid)
 
     async def _counted(self, pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
         """What is written counts, whoever takes it."""
@@ -132,7 +133,7 @@ class Lending:
         try:
             blocks = blocks_of(wanted.address, wanted.scope, wanted.span)
             writer = CarWriter(self._shelf.store, wanted.address.cid, blocks)
-            while piece := await trio.to_thread.run_sync(writer.more, LENT_PIECE, trio.from_thread.check_cancelled):
+            while piece := await in_thread(writer.more, LENT_PIECE, trio.from_thread.check_cancelled):
                 yield piece
         except IpfsError as fault:
             self._told(fault.text)

@@ -41,6 +41,7 @@ from gatebus.host.principals import Principal
 from gatebus.host.quotas import Amounts, Quotas, Ticket
 from gatebus.host.refusals import Refusal
 from gatebus.host.storedisk import StoreDisk, alone, told
+from sandbox.inthread import in_thread
 
 _ABSENT = "This host does not have the module. Upload it first."
 _DIGEST = hashlib.sha256().digest_size
@@ -62,9 +63,9 @@ async def open_module_store(
     """Raises StoreBroken: another host uses the folder, it cannot be read, its records are damaged."""
     with alone(folder):
         with told():
-            files = await trio.to_thread.run_sync(ModuleFiles, folder / "modules")
+            files = await in_thread(ModuleFiles, folder / "modules")
         one = trio.CapacityLimiter(1)
-        records = await trio.to_thread.run_sync(ModuleRecords, folder / "records.sqlite", limiter=one)
+        records = await in_thread(ModuleRecords, folder / "records.sqlite", limiter=one)
         store = ModuleStore(StoreDisk(one, files, records), bounds, quotas, clock)
         try:
             await store.count()

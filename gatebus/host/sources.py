@@ -10,10 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import trio
-
 from gatebus.host.programs import Keeper
 from gatebus.host.refusals import Refusal
+from sandbox.inthread import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +67,7 @@ class HostModules:
         if line is None:
             raise Refusal("not-found", "This host has no such interpreter. `features` lists those that there are.")
         try:
-            return await trio.to_thread.run_sync(_read, line.path, size)
+            return await in_thread(_read, line.path, size)
         except OSError:
             raise Refusal(
                 "not-found", "This host's interpreter cannot be read any more. Tell whoever runs it."

@@ -20,6 +20,7 @@ from gatebus.faults import StoreBroken
 from gatebus.host.modulefiles import ModuleFiles
 from gatebus.host.modulerecords import ModuleRecords
 from gatebus.host.refusals import disk_full
+from sandbox.inthread import in_thread
 
 T = TypeVar("T")
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -33,11 +34,11 @@ class Disk:
     one: trio.CapacityLimiter
 
     async def record(self, function: Callable[..., T], *arguments: object) -> T:
-        return await trio.to_thread.run_sync(partial(function, *arguments), limiter=self.one)
+        return await in_thread(partial(function, *arguments), limiter=self.one)
 
     async def file(self, function: Callable[..., T], *arguments: object) -> T:
         with told():
-            return await trio.to_thread.run_sync(partial(function, *arguments))
+            return await in_thread(partial(function, *arguments))
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ from gatebus.snapshots.snapshotrecords import SnapshotRecords, Stored
 from gatebus.snapshots.spool import Spool
 from gatebus.snapshots.transfer import ANY, Export, ImportPolicy, exporting, take_in_untrusted
 from gatebus.snapshots.transferwork import Place
+from sandbox.inthread import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
@@ -89,10 +90,10 @@ async def open_snapshot_store(
     with alone(folder):
         one = trio.CapacityLimiter(1)
         with told():
-            await trio.to_thread.run_sync(sync_folder, folder.parent)
-            packs = await trio.to_thread.run_sync(PackFolder, folder / "packs", settings.points)
+            await in_thread(sync_folder, folder.parent)
+            packs = await in_thread(PackFolder, folder / "packs", settings.points)
         path = folder / "snapshots.sqlite"
-        database = await trio.to_thread.run_sync(SnapshotRecords, path, settings.points, limiter=one)
+        database = await in_thread(SnapshotRecords, path, settings.points, limiter=one)
         store = SnapshotStore(SnapshotDisk(one, packs, database), quotas, settings)
         try:
             await store.count()
@@ -186,7 +187,7 @@ class SnapshotStore:
     async def _remove(self, name: bytes) -> None:
         """A disk that does not answer, or not well, is not waited for: what stays is nobody's."""
         with suppress(OSError), trio.move_on_after(ANSWERED_SECONDS, shield=True):
-            await trio.to_thread.run_sync(self.disk.folder.remove, name, abandon_on_cancel=True)
+            await in_thread(self.disk.folder.remove, name, abandon_on_cancel=True)
 
     def _signed(self, snapshot: bytes) -> tuple[bytes, bytes]:
         return self._settings.key, self._settings.sign(statement(snapshot))

@@ -11,7 +11,7 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Self
 
-import trio
+from sandbox.inthread import in_thread
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,7 @@ class Spool:
         return self._file.read(size)
 
     async def read(self, start: int, size: int) -> bytes:
-        return await trio.to_thread.run_sync(self.read_at, start, size)
+        return await in_thread(self.read_at, start, size)
 
     def view(self) -> memoryview:
         """All of it, in the machine's cache of files and not in our memory."""

@@ -17,6 +17,7 @@ from gatebus.host.refusals import Refusal
 from gatebus.snapshots.savedwords import BadSnapshot
 from gatebus.snapshots.snapshotbounds import ANSWERED_SECONDS, IMPORT_SECONDS, PIECE
 from gatebus.snapshots.transferwork import Anew, Exporter, Importer, Place
+from sandbox.inthread import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -99,7 +100,7 @@ async def take_in_untrusted(
         written = await disk.file(importer.finish, manifest, signed)
     except BaseException:
         with trio.move_on_after(ANSWERED_SECONDS, shield=True):
-            await trio.to_thread.run_sync(importer.discard, abandon_on_cancel=True)
+            await in_thread(importer.discard, abandon_on_cancel=True)
         raise
     return written, imported._replace(id=written.id, manifest=manifest)
 

@@ -30,6 +30,7 @@ from sandbox.compilefailure import compile_failure
 from sandbox.errors import BackendUnavailable, SandboxBroken, StartFailed
 from sandbox.form import CompileJob
 from sandbox.image import FACTS_MAX
+from sandbox.inthread import in_thread
 from sandbox.limits import stack_of_suspendable
 from sandbox.outcome import EndRecord, Why
 from sandbox.portable.child_orders import CompileOrders, ProgramOrders, encode_orders
@@ -186,11 +187,11 @@ class PortableBackend:
     async def compile_job(
         self, wasm: bytes | Pieces, limits: CompileLimits, job: CompileJob = CompileJob.PLAIN
     ) -> Compiled:
-        place = Path(await trio.to_thread.run_sync(partial(tempfile.mkdtemp, dir=self._directory)))
+        place = Path(await in_thread(partial(tempfile.mkdtemp, dir=self._directory)))
         try:
-            await trio.to_thread.run_sync(write_given, place / "wasm", wasm)
+            await in_thread(write_given, place / "wasm", wasm)
             await self._run_compiler(place, limits, job)
-            facts, image = await trio.to_thread.run_sync(self._take_result, place)
+            facts, image = await in_thread(self._take_result, place)
             # made here: a thread of trio's holds on to its last result
             return Compiled(ImageFile(*image) if image is not None else None, facts)
         finally:
@@ -216,7 +217,7 @@ class PortableBackend:
         with theirs:
             try:
                 stop = None if stopping is None else stopping.theirs
-                process = await trio.to_thread.run_sync(start_child, arguments, theirs.fileno(), stop)
+                process = await in_thread(start_child, arguments, theirs.fileno(), stop)
             except BaseException as error:
                 ours.close()
                 if stopping is not None:
@@ -233,7 +234,7 @@ class PortableBackend:
     async def _stopping(self, limits: Limits, beginning: Beginning) -> Stopping:
         path = self._directory / f"memory-{os.urandom(8).hex()}"
         try:
-            await trio.to_thread.run_sync(make_memory_file, path, limits.memory, beginning.memory)
+            await in_thread(make_memory_file, path, limits.memory, beginning.memory)
             return Stopping(SnapshotFile(path, limits.memory))
         except OSError as error:
             path.unlink(missing_ok=True)
@@ -252,7 +253,7 @@ class PortableBackend:
         )
         arguments = command("compile", self._site, encode_orders(orders))
         try:
-            process = await trio.to_thread.run_sync(start_child, arguments, None)
+            process = await in_thread(start_child, arguments, None)
         except OSError as error:
             raise SandboxBroken("no-process", "No process could be made for the compiler; try again later.") from error
         _judge_compiler(await _wait_or_kill(ChildEnd(process), limits.wall_time), limits)
@@ -359,7 +360,7 @@ async def open_backend(settings: Settings) -> AsyncIterator[PortableBackend]:
     site = find_engine()
     from sandbox.portable.leftovers import PREFIX, held, remove_leftovers  # locks of POSIX; this function needs it
 
-    await trio.to_thread.run_sync(remove_leftovers)
+    await in_thread(remove_leftovers)
     with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as directory, held(Path(directory)):
         async with background_tasks() as nursery:
             yield PortableBackend(nursery, Path(directory), site)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from gatebus.host.hostconfig import HostConfig
 from gatebus.host.principals import by_key
 from gatebus.host.quotas import Amounts, QuotaBounds
 from gatebus.protocol.proofs import public_key
+from sandbox.suspended import Suspended
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -151,3 +153,26 @@ async def test_what_a_program_went_on_from_is_not_kept_while_it_runs(image_direc
         assert used(OWNER.account).memory == 2 * 65_536
         assert await ended(two) == chained(b"hello there")[5:]
         assert CHAIN not in large
+
+
+def in_hand() -> int:
+    """Stopped programs that this process has, without a look of the collector."""
+    return sum(isinstance(each, Suspended) for each in gc.get_objects())
+
+
+@pytest.mark.parametrize("form", ["state", "wasm"])
+async def test_nothing_stays_of_a_state_that_cannot_be_carried_away(form: str, image_directory: Path) -> None:
+    async with live_world(image_directory) as world, world.talker() as bus:
+        own = await file_of_a_chain(bus)
+        mine = own.about(owner=OWNER.id, kind="snapshot")
+        snapshot = await put_in_the_store(world, own.made(own.held.repeated("state", 16 * MIB), about=mine))
+        used = world.host.parts.quotas.used
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(2):
+                error = await bus.open("export", {"snapshot": snapshot, "form": form}).error()
+                assert error.text == "The state is of version 2021161080; this program knows version 1."
+            assert (in_hand(), used(OWNER.account).memory) == (0, 0)
+        finally:
+            gc.enable()

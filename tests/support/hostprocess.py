@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-
 def surroundings(home: Path, **more: str) -> dict[str, str]:
     """A person of their own: nothing of this machine's user is read or written."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "XDG_CACHE_HOME") if name in os.environ}

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import cbor2
-import trio
 
 from gatebus.accountbounds import CARRIED_AT_ONCE, CARRIED_EACH, IMPORT_BYTES, TRANSFER_PIECE
 from gatebus.bounds import STREAM_WINDOW
@@ -32,6 +31,7 @@ from gatebus.protocol.strictcbor import decode_untrusted as cbor_untrusted
 from gatebus.route import service_state
 from gatebus.snapshots.savedwords import SNAPSHOT, Saved
 from sandbox.errors import BadState
+from sandbox.inthread import in_thread
 from sandbox.statefile import Stored, decode_untrusted, encoded, places_untrusted
 from sandbox.statewords import PAGE, PIECE, look_untrusted, program_of_untrusted
 
@@ -85,7 +85,7 @@ async def _made(parts: HostParts, make: Callable[[], Awaitable[Iterable[bytes | 
         async with parts.whole:
             pieces = await make()
             with told():
-                await trio.to_thread.run_sync(_add_all, spool, pieces)
+                await in_thread(_add_all, spool, pieces)
             del pieces
         yield Made(spool)
 
@@ -169,10 +169,10 @@ class Importing:
         with _spool(self._parts) as spool:
             while piece := await read(TRANSFER_PIECE):
                 with told():
-                    await trio.to_thread.run_sync(spool.add, piece)
+                    await in_thread(spool.add, piece)
             async with self._parts.whole:
                 try:
-                    stored, saved = await trio.to_thread.run_sync(self._read_untrusted, spool.view(), principal)
+                    stored, saved = await in_thread(self._read_untrusted, spool.view(), principal)
                 except (BadState, StateRefused) as bad:
                     raise as_refusal(bad) from None
                 module = await self._parts.programs.keep(principal, stored.program)

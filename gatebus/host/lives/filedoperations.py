@@ -10,8 +10,6 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
-import trio
-
 from gatebus.bounds import STREAM_WINDOW
 from gatebus.host import requests
 from gatebus.host.lives.carrying import state_of, wasm_of
@@ -20,6 +18,7 @@ from gatebus.host.lives.looking import difference, shown
 from gatebus.host.lives.signedfiles import signed_file_of
 from gatebus.host.refusals import Refusal
 from gatebus.host.storeoperations import Transfer, send
+from sandbox.inthread import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -160,7 +159,7 @@ class _Arriving:
         self._came += len(piece)
         if self._came > self._size:
             self._end()
-        await trio.to_thread.run_sync(self._hashed.update, piece)
+        await in_thread(self._hashed.update, piece)
         if not _is_open(self._line):
             raise _Gone
         self._line.flows.into.consume(len(piece))

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import trio
-
 from gatebus.accountbounds import FRAMES_TOLD, RANGES_TOLD
+from sandbox.inthread import in_thread
 from sandbox.statewords import look_untrusted
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ async def difference(parts: HostParts, first: SnapshotLine, second: SnapshotLine
     fetch = parts.lives.loading.fetch
     before, after = await fetch(first.id, first.account), await fetch(second.id, second.account)
     one, two = before.suspended, after.suspended
-    ranges = await trio.to_thread.run_sync(changed_ranges, one.memory, two.memory)
+    ranges = await in_thread(changed_ranges, one.memory, two.memory)
     return {
         "changed": sum(length for _, length in ranges) // PIECE,
         "ranges": [list(each) for each in ranges[:RANGES_TOLD]],
