@@ -5,11 +5,13 @@ PYTHON ?= python3
 VENV ?= .venv
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/gatebus
 export CARGO_TARGET_DIR ?= $(CACHE)/target
+# It goes by what files hold, wherever they are: a fresh checkout is checked in a third of the time.
+export MYPY_CACHE_DIR ?= $(CACHE)/mypy
 BIN := $(VENV)/bin
 CARGO := cd sandbox/native && cargo
 # Clippy as the compiler of an ordinary build, of programs and tests: `cargo clippy` would check the engine's 100 crates a
-# second time.
-CLIPPY := RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/sandbox/native/clippy.sh CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__
+# second time. By its name alone: what cargo keeps would be another for each checkout.
+CLIPPY := PATH="$(CURDIR)/sandbox/native:$$PATH" RUSTC_WORKSPACE_WRAPPER=clippy.sh CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__
 RUST_TESTS := tests/quietly.sh 'Rust tests' \
   cargo test --manifest-path sandbox/native/Cargo.toml --quiet --release --workspace --locked
 PYTHON_TESTS = tests/quietly.sh 'Python tests' \
@@ -33,7 +35,10 @@ help:
 	@echo "make cuts    200 power cuts under the snapshot store (root, loop devices); make cuts TIMES=1000"
 	@echo "make clean   remove what was built here (the caches in $(CACHE) stay)"
 
-build: python engine
+# pip keeps one processor busy, cargo the other one.
+build:
+	@$(MAKE) --no-print-directory engine & engine=$$!; $(MAKE) --no-print-directory python; python=$$?; \
+	wait $$engine && exit $$python
 
 python: $(VENV)/.installed
 
@@ -44,9 +49,9 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/pip install --quiet --editable '.[test]'
 	@touch $@
 
-engine: python
+engine:
 	@command -v cargo >/dev/null || { echo "gatebus needs cargo (Rust 1.95 or newer): https://rustup.rs"; exit 1; }
-	@$(BIN)/python sandbox/native/build.py
+	@$(PYTHON) sandbox/native/build.py
 
 guests: python
 	@$(MAKE) --no-print-directory --silent -C examples
