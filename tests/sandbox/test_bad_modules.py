@@ -151,7 +151,7 @@ async def test_a_compile_bomb_is_refused_for_its_counts(name: str) -> None:
 
 
 # What one stranger may cost in these tests: less than by default, so that they are short.
-TIGHT = sandbox.CompileLimits(cpu_time=1, wall_time=6, memory=1 << 30)
+TIGHT = sandbox.CompileLimits(cpu_time=2, wall_time=6, memory=1 << 30)
 
 
 @pytest.mark.timeout(120)
