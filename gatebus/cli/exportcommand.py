@@ -13,13 +13,13 @@ from functools import partial
 import trio
 
 from gatebus.cli.groundwork import SETTINGS
-from gatebus.cli.keptservices import kept_untrusted
 from gatebus.cli.options import ExportOptions
 from gatebus.cli.saying import put_bytes, tell
 from gatebus.cli.statecommand import check_module, read_state, say, suspended_untrusted, write_whole
 from gatebus.cli.surroundings import STDIN
 from gatebus.cli.wording import failed, state_refused
 from gatebus.faults import UsageError
+from gatebus.keptservices import kept_untrusted
 from sandbox.box import open_sandbox
 from sandbox.errors import BadState, SandboxError, public_text_untrusted
 from sandbox.exportfile import with_state

@@ -16,13 +16,13 @@ import trio
 
 from gatebus.cli.groundwork import SETTINGS
 from gatebus.cli.guesses import begins_as_module_untrusted, module_for_state
-from gatebus.cli.keptservices import kept_untrusted
 from gatebus.cli.moduleshown import look_at, module_described, module_lines
 from gatebus.cli.options import ShowOptions
 from gatebus.cli.saying import put, tell
 from gatebus.cli.surroundings import STDIN, check_plain, module_from, opened
 from gatebus.cli.wording import Result, failed, refused, state_refused
 from gatebus.faults import UsageError
+from gatebus.keptservices import kept_untrusted
 from sandbox.box import open_sandbox
 from sandbox.errors import BadState, Refused, SandboxError, public_text_untrusted
 from sandbox.exportfile import is_exported_untrusted, state_of_untrusted

@@ -19,7 +19,6 @@ import trio
 
 from gatebus.bounds import STOP_OUTPUT_SECONDS, TERMINAL_WINDOW
 from gatebus.cli.attending import Ends, Run, attend_with, board_of, instance_of, offering
-from gatebus.cli.keptservices import Kept, encode_kept, kept_untrusted
 from gatebus.cli.options import RunOptions, range_of, with_defaults
 from gatebus.cli.runplan import Plan, check_entry
 from gatebus.cli.statecommand import check_state, read_state, suspended_untrusted, write_state
@@ -27,6 +26,7 @@ from gatebus.cli.surroundings import check_out, write_out
 from gatebus.cli.terminal import CountingSink, Source, Terminal
 from gatebus.exchange import Exchange
 from gatebus.faults import StateRefused, UsageError
+from gatebus.keptservices import Kept, encode_kept, kept_untrusted
 from gatebus.route import service_state_untrusted
 from gatebus.services.origin import Door
 from gatebus.switchboard import Switchboard
@@ -47,7 +47,7 @@ from sandbox.tree import Tree
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from gatebus.services.origin import Origin
+    from gatebus.services.origin import Client, Origin, Stream
 
 # Linux's longest name; a state from elsewhere may claim any.
 _NAME_MAX = 255
@@ -238,6 +238,7 @@ def board_again(image: Image, instance: "UUID | None", terminal: Terminal, kept:
 def _board_again(image: Image, instance: "UUID | None", terminal: Terminal, kept: Kept) -> Switchboard:
     door = Door()
     door.stay()
+    door.on_return = _goes_on
     board = offering(image, instance, door)
     if kept.accepted:
         door.kept = {0: terminal}
@@ -252,6 +253,12 @@ def _board_again(image: Image, instance: "UUID | None", terminal: Terminal, kept
     if not kept.accepted:
         door.connect(terminal)
     return board
+
+
+def _goes_on(client: "Client", stream: "Stream") -> None:
+    """A host's client kept what it had and had not granted again: the terminal has nothing of that."""
+    stream.hold(0)
+    client.opened(stream)
 
 
 async def suspend_later(program: Program, seconds: float, run: Run) -> None:
@@ -278,7 +285,12 @@ async def _store(plan: Plan, run: Run, suspended: Suspended, services: bytes) ->
     """In a thread: it may be a gigabyte."""
     limits = {name: getattr(plan.options.limits, name) for name in _KEPT}
     file = plan.options.file if plan.stored is None else str(plan.stored.description.get("file", ""))
-    description = {"file": os.path.basename(file)[:_NAME_MAX], "limits": limits}
+    description = {
+        "file": os.path.basename(file)[:_NAME_MAX],
+        "limits": limits,
+        "personality": cast("Image", run.image).personality,
+        "window": TERMINAL_WINDOW,
+    }
     state = cast("str", plan.options.state)
     try:
         await trio.to_thread.run_sync(partial(write_state, state, suspended, plan.wasm, description, services))

@@ -218,7 +218,8 @@ class Origin(Service):
     def _kept(self, number: int, client: Client, kept: list[int]) -> Stream:
         ends, inward, outward = kept
         stream = self._made(number, client)
-        stream.inward.credit, stream.outward.credit = inward, outward
+        stream.inward.credit = inward
+        stream.outward.credit = min(outward, self._windows.window)  # a stranger's word: its client holds no more
         stream.inward.ended, stream.inward.refused = bool(ends & 1), bool(ends & 2)
         stream.outward.ended, stream.outward.stopped = bool(ends & 4), bool(ends & 8)
         return stream
@@ -232,6 +233,11 @@ def _saved(stream: Stream) -> bytes:
     inward, outward = stream.inward, stream.outward
     ends = inward.ended | inward.refused << 1 | outward.ended << 2 | outward.stopped << 3
     return _STREAM.pack(stream.number, ends, inward.credit, outward.credit)
+
+
+def streams_untrusted(state: bytes) -> list[int]:
+    """Numbers of those that a saved origin has. Raises StateRefused."""
+    return [number for number, *_kept in _read_untrusted(state)[1]] if state else []
 
 
 def _read_untrusted(state: bytes) -> tuple[list[int], list[tuple[int, int, int, int]]]:

@@ -10,7 +10,7 @@ from commands import ROOT, command, native_is_missing
 from stoppedruns import WAITS, run, stop
 
 from gatebus.cli.exportcommand import how_it_goes_on, left_behind
-from gatebus.cli.keptservices import encode_kept, kept_untrusted
+from gatebus.keptservices import encode_kept, kept_untrusted
 from sandbox.packets import encode_data
 from sandbox.statefile import decode_untrusted
 

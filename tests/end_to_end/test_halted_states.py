@@ -7,8 +7,8 @@ import pytest
 from commands import command, native_is_missing
 from stoppedruns import run
 
-from gatebus.cli.keptservices import Kept, encode_kept
 from gatebus.cli.statecommand import write_state
+from gatebus.keptservices import Kept, encode_kept
 from sandbox import Form, Setup, open_sandbox
 
 pytestmark = pytest.mark.skipif(native_is_missing(), reason="the native part is not built")

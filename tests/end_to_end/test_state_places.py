@@ -21,13 +21,13 @@ from waiting import PATIENCE
 from gatebus.__main__ import main
 from gatebus.cli import stopping_run
 from gatebus.cli.attending import Run, offering
-from gatebus.cli.keptservices import Kept, encode_kept, kept_untrusted
 from gatebus.cli.options import run_options
 from gatebus.cli.statecommand import check_state, read_state
 from gatebus.cli.stopping_run import board_again, limits_untrusted, prepare_to_go_on, suspend_later
 from gatebus.cli.terminal import Sink, Source, Terminal
 from gatebus.discovery import request_content
 from gatebus.faults import UsageError
+from gatebus.keptservices import Kept, encode_kept, kept_untrusted
 from gatebus.services.origin import Door
 from sandbox.errors import BadState, NotSuspended, StartFailed
 from sandbox.image import Image

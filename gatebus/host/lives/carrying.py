@@ -10,25 +10,23 @@ the configuration (`snapshots.accept`) says whether one may come in.
 
 from __future__ import annotations
 
-import struct
 from collections import Counter
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import cbor2
-
 from gatebus.accountbounds import CARRIED_AT_ONCE, CARRIED_EACH, IMPORT_BYTES, TRANSFER_PIECE
-from gatebus.bounds import STREAM_WINDOW
+from gatebus.bounds import STREAM_WINDOW, STREAM_WINDOW_MOST
 from gatebus.faults import StateRefused
 from gatebus.host.lives.heldsizes import check_lengths_untrusted, check_services_untrusted, lengths_of
-from gatebus.host.lives.remains import limits_map, limits_untrusted, packets_untrusted
+from gatebus.host.lives.remains import limits_map, limits_untrusted, parts_of
 from gatebus.host.lives.signedfiles import is_signed_file, take_signed_file
+from gatebus.host.lives.streamwords import streams_untrusted
 from gatebus.host.refusals import Refusal, as_refusal
 from gatebus.host.storedisk import told
-from gatebus.protocol.breaches import RemoteFault
-from gatebus.protocol.strictcbor import decode_untrusted as cbor_untrusted
-from gatebus.route import service_state
+from gatebus.keptservices import Kept, encode_kept, kept_untrusted
+from gatebus.route import service_state_untrusted
+from gatebus.services.origin import streams_untrusted as streams_of_origin_untrusted
 from gatebus.snapshots.savedwords import SNAPSHOT, Saved
 from sandbox.errors import BadState
 from sandbox.inthread import in_thread
@@ -36,7 +34,7 @@ from sandbox.statefile import Stored, decode_untrusted, encoded, places_untruste
 from sandbox.statewords import PAGE, PIECE, look_untrusted, program_of_untrusted
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 
     from gatebus.host.hostparts import HostParts
     from gatebus.host.lives.remains import Leftover, Parts
@@ -45,10 +43,6 @@ if TYPE_CHECKING:
     from gatebus.snapshots.spool import Spool
 
 _MAGIC = 8  # bytes that say what a file is
-_LENGTH = struct.Struct("<I")
-_ROUTE = struct.Struct("<IH")
-# What services keep of a program that speaks with services; one with one connection has a shorter form (`gatebus run`).
-_PARTS = b"GBPARTS1"
 
 
 @asynccontextmanager
@@ -59,7 +53,7 @@ async def state_of(parts: HostParts, line: SnapshotLine) -> AsyncIterator[Made]:
         left = await parts.lives.loading.fetch(line.id, line.account)
         program = await parts.programs.bytes_of(line.module)
         about = {name: line.about.get(name) for name in ("limits", "personality", "window")}
-        return encoded(left.suspended, program, about, _services(left, line.about))
+        return encoded(left.suspended, program, about, _services(left, about["personality"]))
 
     async with _made(parts, make) as made:
         yield made
@@ -114,11 +108,12 @@ class Made:
         return piece
 
 
-def _services(left: Leftover, about: Mapping[str, object]) -> bytes:
-    if about.get("personality") == "wasi":
-        origin = next((service_state(saved) for name, saved in left.services if name == "origin"), b"")
-        return _LENGTH.pack(len(origin)) + origin + left.unsent
-    return _PARTS + cbor2.dumps([[name, state] for name, state in left.parts if name != "streams"])
+def _services(left: Leftover, personality: object) -> bytes:
+    """As a process of `gatebus run` keeps them: whoever goes on writes first what was never sent to a client."""
+    states = [service_state_untrusted(saved) for name, saved in left.services if name == "origin"]
+    first = personality == "wasi" or any(0 in streams_of_origin_untrusted(state) for state in states)
+    owed = [each.kept[each.sent - each.taken :] for each in streams_untrusted(left.streams) if each.number == 0]
+    return encode_kept(Kept(first, left.services, b"".join(owed), left.unsent))
 
 
 class Importing:
@@ -182,7 +177,7 @@ class Importing:
     def _read_untrusted(self, data: memoryview, principal: Principal) -> tuple[Stored, Saved]:
         """In a thread. Raises BadState, StateRefused."""
         stored = decode_untrusted(data)
-        parts, personality = _parts_untrusted(stored.services)
+        parts, personality = _parts_untrusted(stored)
         limits = limits_untrusted(stored.description.get("limits"))
         about = {
             "instance": uuid4().bytes,
@@ -193,7 +188,7 @@ class Importing:
             "tags": ["imported"],
             "limits": limits_map(limits),
             "personality": personality,
-            "window": STREAM_WINDOW,
+            "window": _window_untrusted(stored.description.get("window")),
         }
         saved = Saved(program_of_untrusted(stored.state), about, stored.state, parts, PieceMemory(stored))
         check_lengths_untrusted(lengths_of(saved), limits)
@@ -201,30 +196,22 @@ class Importing:
         return stored, saved
 
 
-def _parts_untrusted(services: bytes) -> tuple[Parts, str]:
-    """And its personality. Raises StateRefused."""
-    if services.startswith(_PARTS):
-        return _named_untrusted(services[len(_PARTS) :]), "gate"
-    try:
-        (length,) = _LENGTH.unpack_from(services)
-    except struct.error:
-        raise StateRefused("The file does not say what its streams were doing.") from None
-    origin, unsent = services[_LENGTH.size :][:length], services[_LENGTH.size + length :]
-    return (("service:origin", _ROUTE.pack(0, 0) + origin), ("unsent", packets_untrusted(unsent))), "wasi"
+def _parts_untrusted(stored: Stored) -> tuple[Parts, str]:
+    """And its personality. Raises BadState, StateRefused."""
+    kept, personality = kept_untrusted(stored.services), stored.description.get("personality")
+    if personality not in ("wasi", "gate"):
+        raise StateRefused("The state does not say how its program speaks. Make it again with this version of gatebus.")
+    if kept.output:
+        raise StateRefused(
+            f"{len(kept.output)} bytes of the program's output have not been read, and a host has nobody to read them. "
+            "Let it go on with `gatebus run --resume FILE` and stop it again."
+        )
+    return parts_of(kept.services, kept.unsent), personality
 
 
-def _named_untrusted(data: bytes) -> Parts:
-    try:
-        rows = cbor_untrusted(data)
-    except (RemoteFault, RecursionError):
-        rows = None
-    if not isinstance(rows, list) or not all(_is_named(row) for row in rows):
-        raise StateRefused("What the file says of its services is malformed.")
-    return tuple((name, state) for name, state in rows)
-
-
-def _is_named(row: object) -> bool:
-    return isinstance(row, list) and [type(each) for each in row] == [str, bytes]
+def _window_untrusted(told: object) -> int:
+    """The program may have credit for so much already."""
+    return min(max(told, STREAM_WINDOW), STREAM_WINDOW_MOST) if type(told) is int else STREAM_WINDOW
 
 
 class PieceMemory:

@@ -64,8 +64,11 @@ class Leftover:
 
     @property
     def parts(self) -> Parts:
-        named = tuple((_SERVICE + name, state) for name, state in self.services)
-        return (*named, (_UNSENT, self.unsent), (STREAMS, self.streams))
+        return (*parts_of(self.services, self.unsent), (STREAMS, self.streams))
+
+
+def parts_of(services: Parts, unsent: bytes) -> Parts:
+    return (*((_SERVICE + name, state) for name, state in services), (_UNSENT, unsent))
 
 
 def leftover_untrusted(suspended: Suspended, parts: Parts, about: Mapping[str, object], saved: SavedAs) -> Leftover:

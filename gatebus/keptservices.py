@@ -1,9 +1,10 @@
-"""Words: what a state file keeps besides the program's own state: its services, its one connection, what was under way.
+"""Words: what a state file keeps besides the program's own state: its services, its first connection, what was owed.
 
-In:  what was there when the program stopped; or the part `v` of a state file (untrusted: it may come from anyone).
+In:  what was there when the program stopped, in a process of `gatebus run` or at a host; or the part `v` of a state
+     file (untrusted: it may come from anyone).
 Out: the other. What a service's own bytes mean is judged by the service, when it is restored.
 
-    u8 1: the program has had its connection (else it is still to be accepted)      u8[3] 0
+    u8 1: the program has had its first connection (else it is still to be accepted)      u8[3] 0
     u32 n, n x { u8 length, name, u32 length, state }    services by their numbers (Route.save)
     u32 length, output of the program that nobody has taken
     ...  whole packets that were still to be sent to it
