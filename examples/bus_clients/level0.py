@@ -15,6 +15,7 @@ import trio_websocket
 
 HELLO, OPEN, ACCEPT, DATA, CREDIT, END, STOP, RESULT, ERROR = 0, 4, 5, 6, 7, 8, 9, 11, 12
 WINDOW, PIECE = 256 * 1024, 65_536
+STEP = 4_096  # a quarter of the least that a host keeps of a stream until it hears that we have it
 
 
 class Refused(Exception):  # noqa: N818
@@ -43,7 +44,7 @@ async def converse(link, say, stdin):
             edge = items[1] + items[2]
         elif kind == DATA:
             output += items[1]
-            if len(output) - taken >= WINDOW // 4:
+            if len(output) - taken >= STEP:
                 taken = len(output)
                 await say(CREDIT, 1, taken, WINDOW)
         elif kind == STOP:

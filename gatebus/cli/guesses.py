@@ -90,6 +90,14 @@ def module_for_state(name: str, *, exported: bool) -> str:
     return f"It is a module, not a state: `gatebus run {quote(name)}` runs it from its beginning."
 
 
+def signed_for_state(name: str) -> str:
+    """Of what `gatebus export` wrote, where a state should be."""
+    return (
+        f"It is a snapshot that a host has signed: `gatebus import {quote(name)}` brings it to a host, where "
+        "`gatebus show SNAPSHOT` and `restore` take it. For a file without a host: `gatebus export --form state`."
+    )
+
+
 def _is_text_untrusted(head: bytes) -> bool:
     """A character may have been cut at the end."""
     try:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import trio
 
 from gatebus.cli.groundwork import SETTINGS
-from gatebus.cli.guesses import begins_as_module_untrusted, module_for_state
+from gatebus.cli.guesses import begins_as_module_untrusted, module_for_state, signed_for_state
 from gatebus.cli.moduleshown import look_at, module_described, module_lines
 from gatebus.cli.options import ShowOptions
 from gatebus.cli.saying import put, tell
@@ -23,6 +23,7 @@ from gatebus.cli.surroundings import STDIN, check_plain, module_from, opened
 from gatebus.cli.wording import Result, failed, refused, state_refused
 from gatebus.faults import UsageError
 from gatebus.keptservices import kept_untrusted
+from gatebus.snapshots.exportwords import MAGIC as SIGNED
 from sandbox.box import open_sandbox
 from sandbox.errors import BadState, Refused, SandboxError, public_text_untrusted
 from sandbox.exportfile import is_exported_untrusted, state_of_untrusted
@@ -101,6 +102,7 @@ def read_state(path: str) -> Stored:
         head = file.read(HEAD_SIZE)
         if begins_as_module_untrusted(head):
             raise UsageError(module_for_state(path, exported=is_exported_untrusted(head)))
+        _check_not_signed_untrusted(path, head)
         return _state_untrusted(file, head)
 
 
@@ -108,7 +110,14 @@ def _state_or_module(path: str) -> Stored | bytes:
     """Read once: stdin cannot be read again. Raises UsageError, BadState."""
     with _source(path) as file:
         head = file.read(HEAD_SIZE)
+        _check_not_signed_untrusted(path, head)
         return module_from(file, head) if begins_as_module_untrusted(head) else _state_untrusted(file, head)
+
+
+def _check_not_signed_untrusted(path: str, head: bytes) -> None:
+    """Raises UsageError."""
+    if head.startswith(SIGNED):
+        raise UsageError(signed_for_state(path))
 
 
 @contextlib.contextmanager

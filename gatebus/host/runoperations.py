@@ -165,7 +165,7 @@ def _attach(parts: WholeParts, line: Line, given: Parameters) -> None:
         stream.own(line.principal)
         if stream.instance.call is stream:
             stream.instance.owner = line.principal.id
-    line.resume(stream.flows, taken, {"instance": stream.instance.id})
+    line.resume(stream.flows, taken, _accepted(stream))
     _mount(parts, line, stream)
     parts.lives.touched(stream.instance)
 
@@ -200,14 +200,19 @@ def _mount(parts: WholeParts, line: Line, stream: BusStream) -> None:
 def _begin(line: Line, stream: BusStream) -> None:
     """As `_accept`, of a call, whose first bytes may be here."""
     if stream.carrier is line and stream.instance.refusal is None:
-        line.resume(stream.flows, 0, {"instance": stream.instance.id})
+        line.resume(stream.flows, 0, _accepted(stream))
 
 
 def _accept(line: Line, stream: BusStream) -> None:
     """Unless its link was lost meanwhile, or another one has it; or there is nothing to talk to: a client that sends
     what the host lacks must not hear of a stream before."""
     if stream.carrier is line and stream.instance.refusal is None:
-        line.accept({"instance": stream.instance.id, "taken": 0}, stream.instance.order.window)
+        line.accept({**_accepted(stream), "taken": 0}, stream.instance.order.window)
+
+
+def _accepted(stream: BusStream) -> dict[str, object]:
+    """`kept`: who says later than after a quarter of it what has come waits for bytes that cannot be sent."""
+    return {"instance": stream.instance.id, "kept": stream.flows.out.bound}
 
 
 def _window(parts: WholeParts, line: Line, connections: int) -> int:

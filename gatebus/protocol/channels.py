@@ -4,7 +4,7 @@ In:  messages that a session found to be for this channel (parsed), and what we 
 against the tables and counted. A channel lives as long as its operation on this link; its Flows may live longer.
 """
 
-from gatebus.bounds import COUNT_MAX
+from gatebus.bounds import COUNT_MAX, STREAM_WINDOW_LEAST, WINDOW_MAX
 from gatebus.protocol.breaches import LocalProtocolError, RemoteFault
 from gatebus.protocol.messages import (
     Accept,
@@ -66,6 +66,7 @@ class Channel:
                 return not doubled
             case Accept(_, about, window):
                 self.flows.out.begin(taken_untrusted(about), window)
+                self.flows.into.kept = kept_untrusted(about)
         return True
 
     def said(self, sender: Role, message: Message, kind: Kind) -> None:
@@ -122,6 +123,14 @@ def taken_untrusted(about: Parameters) -> int:
     if type(taken) is not int or not 0 <= taken <= COUNT_MAX:
         raise RemoteFault("An accept says `taken`, which is not a count of bytes.")
     return taken
+
+
+def kept_untrusted(about: Parameters) -> int:
+    """Bytes of its stream that the host keeps until we say that we have them."""
+    kept = about.get("kept", STREAM_WINDOW_LEAST)
+    if type(kept) is not int or not 1 <= kept <= WINDOW_MAX:
+        raise RemoteFault("An accept says `kept`, which is no size.")
+    return kept
 
 
 def fresh(window: int, theirs: int) -> Flows:

@@ -15,7 +15,7 @@ from collections import deque
 from typing import NamedTuple, TypeAlias
 
 from gatebus.accountbounds import SMALL_DATA
-from gatebus.bounds import DATA_BYTES, RETAINED_BYTES, STREAM_WINDOW
+from gatebus.bounds import DATA_BYTES, RETAINED_BYTES, STREAM_WINDOW, WINDOW_MAX
 from gatebus.protocol.breaches import LocalProtocolError, RemoteFault
 
 Piece: TypeAlias = bytes | memoryview
@@ -217,12 +217,13 @@ class Outflow:
 class Inflow:
     """The direction in which the other side writes."""
 
-    __slots__ = ("consumed", "edge", "ended", "finished", "received", "stop_sent", "stopped", "window")
+    __slots__ = ("consumed", "edge", "ended", "finished", "kept", "received", "stop_sent", "stopped", "window")
 
     def __init__(self, window: int = STREAM_WINDOW, start: int = 0) -> None:
         self.received = start
         self.consumed = start  # our reader is done with everything before
         self.window = window  # bytes beyond `consumed` that may be under way
+        self.kept = WINDOW_MAX  # bytes that the sender holds until we say that we have them
         self.edge = start + window  # the largest number that we have ever allowed
         self.ended = False  # the end came on the present link
         self.finished: int | None = None  # the note of the first end
@@ -259,9 +260,12 @@ class Inflow:
         self.consumed += size
 
     def credit_is_due(self) -> bool:
-        """The edge would move by a quarter window or more."""
+        """The edge would move by a quarter window or more; or by a quarter of what the sender keeps, when that is less:
+        else both would wait for each other.
+        """
         further = self.consumed + self.window - self.edge
-        return further > 0 and not self.ended and not self.stopped and further << 2 >= self.window
+        most = self.window if self.window < self.kept else self.kept
+        return further > 0 and not self.ended and not self.stopped and further << 2 >= most
 
     def credit(self) -> tuple[int, int]:
         """(taken, window) to say now."""

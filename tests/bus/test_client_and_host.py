@@ -10,10 +10,13 @@ import pytest
 import trio
 from busworld import ALICE, BOB, bus_world, hello, module, pattern
 
+from gatebus.bounds import STREAM_WINDOW
 from gatebus.client import Bus, Denied, Program, ProgramRefused, SeedSigner
 from gatebus.client.connecting import Manner, connected
 from gatebus.client.handshake import Introduction
 from gatebus.client.trustfile import SameMachine
+from gatebus.host.principals import by_key
+from gatebus.protocol.proofs import public_key
 from gatebus.web.memorytransport import Wires
 
 if TYPE_CHECKING:
@@ -35,6 +38,18 @@ async def test_a_call_gives_back_its_output_and_outcome() -> None:
         assert result.output == pattern(0, 3_000_000)
         assert (result.ok, result.outcome.state, result.outcome.cause) == (True, "HALTED", "NORMAL")
         assert result.outcome.usage.bytes_in > 3_000_000
+
+
+@pytest.mark.parametrize("instances", [6, 20])
+async def test_who_has_many_programs_has_little_of_each_under_way_and_loses_nothing(instances: int) -> None:
+    """What a host keeps of one of many streams is less than a step of what its client would let be under way."""
+    async with bus_world() as world, client(world) as bus:
+        for _ in range(instances):
+            await bus.launch(Program(module(b"deaf")))
+        assert world.host.parts.registry.window(by_key(public_key(ALICE)).account, 1) < STREAM_WINDOW // 4
+        with trio.fail_after(60):
+            result = await bus.call(Program(module(b"narrow")), stdin=pattern(0, 600_000))
+        assert result.output == pattern(0, 600_000)
 
 
 async def test_a_strangers_call_needs_a_module_that_is_there() -> None:

@@ -16,6 +16,7 @@ from busworld import module, pattern
 from loopbackhost import host_on_loopback
 from waiting import PATIENCE
 
+from gatebus.bounds import STREAM_WINDOW_LEAST
 from gatebus.client import ExactKey, Manner, NotTrusted, Program, connect, sync
 from gatebus.client.knownhosts import known_host_line
 from gatebus.client.trustfile import SameMachine
@@ -44,6 +45,15 @@ async def test_an_outside_client_speaks_level_0(size: int) -> None:
         output, outcome = await example("level0").call(f"ws://{place}/bus", module(b"echo"), pattern(0, size))
     assert output == pattern(0, size)
     assert (outcome["cause"], outcome["result"]) == ("NORMAL", 0)
+
+
+async def test_an_outside_client_hears_how_little_is_kept_for_it() -> None:
+    """Of strangers, who have many streams together."""
+    async with host_on_loopback() as (world, place):
+        world.host.parts.registry.window = lambda _account, _connections: STREAM_WINDOW_LEAST
+        with trio.fail_after(60):
+            output, _ = await example("level0").call(f"ws://{place}/bus", module(b"narrow"), pattern(0, 300_000))
+    assert output == pattern(0, 300_000)
 
 
 async def test_an_outside_client_hears_why_it_was_refused() -> None:

@@ -127,6 +127,25 @@ async def test_a_room_that_was_begun_without_a_host_takes_people_at_one(image_di
         await talks(await enters(bus, "carol"), await enters(other, "dave"), "carol", "this is a host")
 
 
+async def test_who_names_a_signed_snapshot_as_a_state_hears_where_it_goes(
+    image_directory: Path, tmp_path: Path
+) -> None:
+    async with live_world(image_directory) as world, world.talker() as bus:
+        await launch(bus)
+        (tmp_path / "it.snapshot").write_bytes(await exported(bus, await taken(bus)))
+    for words in (
+        gatebus("show", "it.snapshot"),
+        gatebus("export", "it.snapshot", "-o", "it.wasm"),
+        command("--resume", "it.snapshot"),
+    ):
+        done = run(tmp_path, *words)
+        assert done.code == 125
+        assert (
+            "It is a snapshot that a host has signed: `gatebus import it.snapshot` brings it to a host, where "
+            "`gatebus show SNAPSHOT` and `restore` take it. For a file without a host: `gatebus export --form state`"
+        ) in done.err
+
+
 async def test_a_credit_that_no_host_gave_is_worth_nothing(stopped: bytes, image_directory: Path) -> None:
     def greedy(kept: Kept) -> Kept:
         ((name, origin),) = kept.services

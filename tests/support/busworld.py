@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from gatebus.bounds import STREAM_WINDOW_LEAST
 from gatebus.host.principals import by_key
 from gatebus.host.server import Host
 from gatebus.protocol import Flows, Role, Session, Settings
@@ -102,7 +103,15 @@ async def hello(guest: FakeGuest) -> None:
 
 
 async def echo(guest: FakeGuest) -> None:
-    streams = Streams(guest)
+    await _echo(Streams(guest))
+
+
+async def narrow(guest: FakeGuest) -> None:
+    """As echo, of an account that has many streams."""
+    await _echo(Streams(guest, STREAM_WINDOW_LEAST))
+
+
+async def _echo(streams: Streams) -> None:
     while data := await streams.read():
         await streams.write(data)
     await streams.end()
@@ -161,7 +170,7 @@ def pattern(start: int, size: int) -> bytes:
 
 PROGRAMS: Mapping[bytes, Script] = {
     script.__name__.encode(): script
-    for script in (hello, echo, flood, eight, busy, deaf, trap, seven, nonsense, logs, arguments)
+    for script in (hello, echo, narrow, flood, eight, busy, deaf, trap, seven, nonsense, logs, arguments)
 }
 
 

@@ -270,6 +270,42 @@ def test_credit_is_due_a_quarter_window_after_it_was_last_given() -> None:
         into.arrived(1)
 
 
+def test_credit_is_due_a_quarter_of_what_the_sender_keeps_where_that_is_less() -> None:
+    into = reading(100)
+    into.kept = 40
+    into.arrived(40)
+    into.consume(9)
+    assert not into.credit_is_due()
+    into.consume(1)
+    assert into.credit_is_due()
+    assert into.credit() == (10, 100)
+    assert not into.credit_is_due()
+    into.kept = 1000  # more than a window changes nothing
+    into.consume(24)
+    assert not into.credit_is_due()
+    into.consume(1)
+    assert into.credit_is_due()
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 2_000), st.integers(1, 50))
+def test_whatever_the_window_and_what_is_kept_everything_comes(window: int, kept: int, size: int, bite: int) -> None:
+    out, into, left, come = Outflow(0, kept), reading(window), bytes(size), 0
+    out.begin(0, window)
+    into.kept = kept
+    while come < size:
+        before = (len(left), come, into.edge)
+        piece = left[: min(out.room, bite)]
+        out.append(piece)
+        left = left[len(piece) :]
+        while (sent := out.take()) is not None:
+            into.arrived(len(sent))
+            into.consume(len(sent))
+            come += len(sent)
+        if into.credit_is_due():
+            out.credited(*into.credit())
+        assert (len(left), come, into.edge) != before, "both wait"
+
+
 def test_no_credit_is_due_for_a_stream_that_nobody_writes_or_reads_any_more() -> None:
     for stop in (True, False):
         into = reading(4)
