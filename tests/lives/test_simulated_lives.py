@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from busworld import BusWorld, Talker
 
-EXAMPLES = int(os.environ.get("GATEBUS_HISTORIES", "10"))
+EXAMPLES = int(os.environ.get("GATEBUS_HISTORIES", "8"))
 STEPS, LIVES, ACCESSES = 25, 3, 120
 """Of one history: steps of a life, lives before the last one, accesses to the store until a host dies at the latest."""
 
