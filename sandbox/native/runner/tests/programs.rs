@@ -19,6 +19,7 @@ use gatebus_sandbox::program::{Order, Stage, run};
 use gatebus_wire::control::Report;
 use gatebus_wire::keeper::Job;
 use std::io::{Read, Write};
+use std::ops::{Deref, DerefMut};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -27,11 +28,40 @@ use wasmtime::Engine;
 
 const LIMIT: u64 = 64 << 20;
 
-fn stage() -> Stage {
+/// A process of the sandbox has one for its life. Here are dozens in one, and an emulator keeps a record of every page.
+struct Room(Option<Stage>);
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let Some(Stage { engine, linkers, slots }) = self.0.take() else { return };
+        drop((linkers, engine));
+        let (range, length) = (slots.range(), usize::try_from(slots.range().end - slots.range().start).unwrap_or(0));
+        if Arc::strong_count(&slots) == 1 {
+            // SAFETY: whoever has a memory in this range holds its slots; nobody else does any more.
+            unsafe { libc::munmap(range.start as *mut libc::c_void, length) };
+        }
+    }
+}
+
+impl Deref for Room {
+    type Target = Stage;
+
+    fn deref(&self) -> &Stage {
+        self.0.as_ref().unwrap()
+    }
+}
+
+impl DerefMut for Room {
+    fn deref_mut(&mut self) -> &mut Stage {
+        self.0.as_mut().unwrap()
+    }
+}
+
+fn stage() -> Room {
     let slots = Slots::reserve().unwrap();
     let engine = Engine::new(&config(256 << 10, &slots)).unwrap();
     let linkers = Linkers::new(&engine).unwrap();
-    Stage { engine, linkers, slots }
+    Room(Some(Stage { engine, linkers, slots }))
 }
 
 fn compiled(stage: &Stage, text: &str) -> Vec<u8> {

@@ -14,11 +14,19 @@ use wasmtime::{Config, Engine, OptLevel};
 /// Ticks of the watch until a call is given up: no program of the tests needs a second.
 pub const PATIENCE: u64 = 600;
 
+/// Set where an emulator keeps a record of every page that is reserved (arm64.sh): memories have the addresses that they
+/// use, and their bounds are checked by instructions.
+const SMALL: &str = "GATEBUS_SMALL_RESERVATIONS";
+
 fn config() -> Config {
     let mut config = Config::new();
     config.cranelift_opt_level(OptLevel::Speed).wasm_tail_call(true).wasm_multi_memory(true).wasm_branch_hinting(true);
     config.wasm_exceptions(true).wasm_relaxed_simd(true).relaxed_simd_deterministic(true);
     config.max_wasm_stack(4 << 20).async_stack_size(8 << 20);
+    if std::env::var_os(SMALL).is_some() {
+        config.memory_reservation(0).memory_reservation_for_growth(1 << 20).memory_guard_size(1 << 16);
+        config.gc_heap_reservation(0).gc_heap_reservation_for_growth(1 << 20).gc_heap_guard_size(1 << 16);
+    }
     config
 }
 
