@@ -87,7 +87,7 @@ class Exchange:
         self._turn = turn or Turn()
         self._pulse = pulse
         self._nursery: trio.Nursery | None = None  # while it runs
-        self._helpers: set[trio.CancelScope] = set()
+        self._helpers: list[trio.CancelScope] = []
         self._ended: trio.Event | None = None  # the last helper's end is waited for
         self._bug: Exception | None = None  # of a helper
         self._rest = b""  # taken from the board, not yet by the kernel
@@ -251,7 +251,7 @@ class Exchange:
 
     def _start_helper(self, nursery: trio.Nursery, work: Callable[[], Awaitable[None]]) -> None:
         scope = trio.CancelScope()
-        self._helpers.add(scope)
+        self._helpers.append(scope)
         nursery.start_soon(self._help, work, scope)
 
     async def _help(self, work: Callable[[], Awaitable[None]], scope: trio.CancelScope) -> None:
@@ -265,7 +265,7 @@ class Exchange:
             self._bug = bug
             self._program.kill(Cause.INTERNAL)
         finally:
-            self._helpers.discard(scope)
+            self._helpers.remove(scope)
             if self._ended is not None and not self._helpers:
                 self._ended.set()
 

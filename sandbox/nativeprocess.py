@@ -157,7 +157,7 @@ class NativeProcess:
 
     def close(self) -> None:
         """Of a program that was asked for and has not ended: nobody waits for it any longer, so its keeper is stuck."""
-        if self.asked and not self.job.done.is_set():
+        if self.asked and not self.job.over:
             self._keeper.terminate()
         self.transport.close()
         if self._memory >= 0:

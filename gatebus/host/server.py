@@ -176,6 +176,7 @@ class Host:
         nursery.start_soon(lives.tidying.run)
         nursery.start_soon(lives.minding.run)
         await recover(self._parts)
+        self._settings = Settings(self._parts.agent, self.key, features=FEATURES, limits=self._parts.limits)
         self._desk = FrontDesk(self._parts, self._seed, self._known)
         nursery.start_soon(self._sweep)
         nursery.start_soon(self._keep_fair)
@@ -208,8 +209,7 @@ class Host:
     async def attend(self, link: Link) -> None:
         """One client, until its link is over."""
         parts = self.parts
-        settings = Settings(parts.agent, self.key, features=FEATURES, limits=parts.limits)
-        session = Session(Role.HOST, settings, trio.current_time())
+        session = Session(Role.HOST, self._settings, trio.current_time())
         attendant = Attendant(link, session, self._desk, parts.turn, parts.nursery)
         attendant.on_forgotten, attendant.pulse = parts.registry.drop, self.lookout.pulse
         self._desk.arriving.add(attendant)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from gatebus.protocol import proofs
 from gatebus.protocol.breaches import LocalProtocolError, RemoteFault
-from gatebus.protocol.messages import Auth, ClientHello, Error, HostHello, Kind, Message
+from gatebus.protocol.messages import Auth, ClientHello, Error, HostHello, Kind, Message, Welcome
 from gatebus.protocol.transitions import AFTER, KEYLESS, LINK, Role, State, table
 
 VERSION = 1
@@ -69,6 +69,8 @@ class Greeting:
             self.client = message
         elif isinstance(message, HostHello):
             self.host = message
+        elif isinstance(message, Welcome):
+            self.client = self.host = None  # 0.6 KiB of every idle link; nobody asks for them any more
 
     def choose(self) -> None:
         """The host has read the client's hello."""

@@ -69,13 +69,8 @@ class Reception:
 
     async def receive(self, transport: Transport, peer: Peer, seat: Seat, context: ssl.SSLContext | None) -> None:
         """To the end of the connection. Raises nothing but Cancelled."""
-        until = trio.current_time() + bounds.HTTP_HEAD_SECONDS
-        source = f"user {peer.uid}" if peer.transport == "unix" else seat.source
-        turn = partial(self._turnstile.turn, source, seat.is_open)
         try:
-            if context is not None:
-                transport = await _secured(transport, context, until, turn)
-            link = await self._open(transport, peer, until, turn)
+            link = await self._enter(transport, peer, seat, context)
             if link is not None:
                 seat.settle()
                 await self._attend(link)
@@ -84,8 +79,18 @@ class Reception:
         finally:
             transport.close()
 
-    async def _open(self, transport: Transport, peer: Peer, until: float, turn: Turn) -> WebsocketLink | None:
+    async def _enter(
+        self, transport: Transport, peer: Peer, seat: Seat, context: ssl.SSLContext | None
+    ) -> WebsocketLink | None:
         """What a link does not need is gone when this returns. None: it was pages, or a refusal."""
+        until = trio.current_time() + bounds.HTTP_HEAD_SECONDS
+        source = f"user {peer.uid}" if peer.transport == "unix" else seat.source
+        turn = partial(self._turnstile.turn, source, seat.is_open)
+        if context is not None:
+            transport = await _secured(transport, context, until, turn)
+        return await self._open(transport, peer, until, turn)
+
+    async def _open(self, transport: Transport, peer: Peer, until: float, turn: Turn) -> WebsocketLink | None:
         upgrade = await self._converse(transport, peer, until, turn)
         if upgrade is None:
             return None

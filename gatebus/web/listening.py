@@ -14,7 +14,6 @@ import stat
 import struct
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -28,7 +27,7 @@ from gatebus.web.link import Peer
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from gatebus.web.crowd import Seat
@@ -148,12 +147,14 @@ def _welcome(
             transport.send(FULL)
         transport.close()
         return
-    connections.start_soon(_seated, partial(reception.receive, transport, peer, seat, listener.context), seat)
+    connections.start_soon(_seated, reception, transport, peer, seat, listener.context)
 
 
-async def _seated(conversation: partial[Coroutine[object, object, None]], seat: Seat) -> None:
+async def _seated(
+    reception: Reception, transport: SocketTransport, peer: Peer, seat: Seat, context: ssl.SSLContext | None
+) -> None:
     try:
-        await conversation()
+        await reception.receive(transport, peer, seat, context)
     finally:
         seat.leave()
 
