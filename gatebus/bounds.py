@@ -351,7 +351,7 @@ ANSWERED_STREAMS = 1_024
 """Streams of one link whose answer went out and may be lost with the link: half a second of the fastest client's."""
 
 ENDED_INSTANCES = 4_096
-"""Launched instances whose end is remembered, as many as may run; about 1 KiB each."""
+"""Launched instances whose end is remembered, as many as may run; about 5 KiB each (5 MiB of one account)."""
 
 LISTED_INSTANCES = 1_000
 """Lines of one answer of `list` at most; the next ones are asked for by the last one's id."""
@@ -391,7 +391,8 @@ FAREWELL_SECONDS = 5.0
 """After that what is left of a stopping host's programs and links ends without being waited for."""
 
 GC_THRESHOLD = 50_000
-"""New objects between two looks of the garbage collector: a host makes few cycles. The default, 700, costs 8 %."""
+"""New objects between two looks of the garbage collector, a hundred times as many between two at old ones: what comes
+and goes must leave no cycles (tests/bus/test_nothing_stays.py). The default, 700, costs 8 %."""
 
 FREED_KEPT = 16 * 1024 * 1024
 """Freed bytes that the C library may keep instead of giving them back: sixteen full windows of streams."""

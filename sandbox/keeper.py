@@ -61,7 +61,8 @@ class Job:
         if self.over:
             await trio.lowlevel.checkpoint()
         else:
-            self._ended = self._ended or trio.Event()
+            if self._ended is None:
+                self._ended = trio.Event()
             await self._ended.wait()
         if isinstance(self.answer, Ended):
             return self.answer.record
