@@ -391,7 +391,7 @@ FAREWELL_SECONDS = 5.0
 """After that what is left of a stopping host's programs and links ends without being waited for."""
 
 GC_THRESHOLD = 50_000
-"""New objects between two looks of the collector (default 700: 8 %); at old ones after 100 times as many, so: no cycles."""
+"""New objects between two looks of the collector (default 700: 8 %); at old ones after 100 times as many: no cycles."""
 
 FREED_KEPT = 16 * 1024 * 1024
 """Freed bytes that the C library may keep instead of giving them back: sixteen full windows of streams."""
