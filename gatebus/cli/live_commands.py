@@ -85,7 +85,8 @@ async def _snapshot_by_content(connection: Connection) -> Result:
 async def _restore(connection: Connection) -> Result:
     options = connection.options
     name = await _named(connection, options.arguments[0])
-    instance = await connection.bus.restore(name, tags=options.tags, limits=options.live.limits)
+    live = options.live
+    instance = await connection.bus.restore(name, tags=options.tags, limits=live.limits, function=live.function)
     return _made(connection, {"instance": instance}, str(instance))
 
 

@@ -130,11 +130,11 @@ LIVE_COMMANDS: Mapping[str, Command] = MappingProxyType(
             add=(add_tags, _add_content),
         ),
         "restore": Command(
-            "[--tag TAG] SNAPSHOT | [ipfs://]CID",
+            "[--tag TAG] [--function NAME] SNAPSHOT | [ipfs://]CID",
             "A new instance goes on from a snapshot; prints its id.",
             (1, 1),
             RESTORE_NOTES,
-            add=(add_tags, _add_limits),
+            add=(add_tags, _add_limits, _add_function),
         ),
         "clone": Command(
             "[-n COUNT] INSTANCE",

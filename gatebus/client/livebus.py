@@ -53,12 +53,19 @@ class LiveBus(Asking):
         return taken_untrusted(await self._ask("snapshot", instance=instance.bytes, **_tagged(tags)))
 
     async def restore(
-        self, snapshot: bytes, *, tags: Sequence[str] = (), limits: Mapping[str, float | None] | None = None
+        self,
+        snapshot: bytes,
+        *,
+        tags: Sequence[str] = (),
+        limits: Mapping[str, float | None] | None = None,
+        function: str | None = None,
     ) -> UUID:
-        """A new instance that goes on from there; its id."""
+        """A new instance that goes on from there; its id. `function`: of a program that had halted, which runs now."""
         given = {"snapshot": snapshot, "instance": self._name(), **_tagged(tags)}
         if limits:
             given["limits"] = dict(limits)
+        if function is not None:
+            given["function"] = function
         return instance_untrusted(await self._ask("restore", **given))
 
     async def clone(self, instance: UUID, count: int = 1, *, durable: bool = False) -> list[Status | Mapping[str, Any]]:

@@ -134,9 +134,14 @@ class SyncBus:
         return self._portal.run(self._bus.snapshot, instance, tags)
 
     def restore(
-        self, snapshot: bytes, *, tags: Sequence[str] = (), limits: Mapping[str, float | None] | None = None
+        self,
+        snapshot: bytes,
+        *,
+        tags: Sequence[str] = (),
+        limits: Mapping[str, float | None] | None = None,
+        function: str | None = None,
     ) -> UUID:
-        return self._portal.run(self._bus.restore, snapshot, tags=tags, limits=limits)
+        return self._portal.run(partial(self._bus.restore, snapshot, tags=tags, limits=limits, function=function))
 
     def clone(self, instance: UUID, count: int = 1, *, durable: bool = False) -> Sequence[Status | Mapping[str, Any]]:
         return self._portal.run(partial(self._bus.clone, instance, count, durable=durable))

@@ -109,7 +109,8 @@ class Waiting(Nobody):
 def delete(parts: WholeParts, line: Line, given: Parameters) -> None:
     instance = _own(parts, line, given)
     if instance.ended_at is None:
-        raise Refusal("conflict", "The instance runs. Kill it first.")
+        what = "is suspended, and can go on" if instance.state == "SUSPENDED" else "runs"
+        raise Refusal("conflict", f"The instance {what}. Kill it first.")
     if instance.live is None or instance.live.halted is None:
         parts.registry.forget(instance)
         line.result(instance.status())

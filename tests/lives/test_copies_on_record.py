@@ -25,7 +25,7 @@ from gatebus.snapshots.snapshotrecords import SnapshotRecords
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from busworld import Talker
+    from busworld import BusWorld, Talker
 
     from gatebus.snapshots.savedwords import Change, Record
 
@@ -101,17 +101,41 @@ async def test_copies_that_are_transient_are_not_stored(image_directory: Path, t
         assert (await bus.open("status", {"instance": TWO}).error()).code == "not-found"
 
 
-async def test_where_the_disk_is_full_the_copies_run_and_nobody_is_told_that_they_are_durable(
+@pytest.mark.parametrize("stored", [True, False])
+async def test_where_the_disk_is_full_there_are_no_durable_copies(
+    stored: bool, image_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with live_world(image_directory) as world, world.talker() as bus:
+        await launch(bus)
+        if stored:
+            await bus.ask("suspend", instance=ONE)
+        monkeypatch.setattr(SnapshotRecords, "put_all", full)
+        error = await bus.open("clone", {"instance": ONE, "instances": [TWO, THREE], "durable": True}).error()
+        assert error.code == "disk-full"
+        assert await there(world, bus) == [ONE]
+        assert world.host.parts.box.statistics().running == (not stored)
+
+
+async def test_where_the_disk_is_full_copies_of_a_running_program_run_and_are_not_called_durable(
     image_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with live_world(image_directory) as world, world.talker() as bus:
         await launch(bus)
         monkeypatch.setattr(SnapshotRecords, "put_all", full)
-        error = await bus.open("clone", {"instance": ONE, "instances": [TWO], "durable": True}).error()
-        assert error.code == "disk-full"
-        told = await bus.ask("status", instance=TWO)
+        (told,) = (await bus.ask("clone", instance=ONE, instances=[TWO]))["instances"]
         assert (told["state"], told["durable"]) == ("RUNNING", False)
         assert await ended(await connect(bus, TWO, b"!")) == chained(b"hello!")[5:]
+
+
+async def test_where_the_disk_is_full_nothing_is_restored(
+    image_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with live_world(image_directory) as world, world.talker() as bus:
+        await launch(bus)
+        taken = (await bus.ask("snapshot", instance=ONE))["snapshot"]
+        monkeypatch.setattr(SnapshotRecords, "put", full)
+        assert (await bus.open("restore", {"snapshot": taken, "instance": TWO}).error()).code == "disk-full"
+        assert await there(world, bus) == [ONE]
 
 
 def full(_records: SnapshotRecords, _changes: Sequence[Change]) -> list[Record | None]:
@@ -147,33 +171,55 @@ async def test_two_who_restore_one_id_at_once_get_one_instance(image_directory: 
         assert [each["instance"] for each in (await bus.ask("list"))["instances"]] == [ONE, TWO]
 
 
-async def test_a_restore_that_has_no_room_to_run_is_stored_and_says_so(image_directory: Path, tmp_path: Path) -> None:
+def at_most(instances: int) -> HostConfig:
     config = HostConfig()
-    one = replace(config, quotas=replace(config.quotas, principal=replace(config.quotas.principal, instances=1)))
-    async with live_world(image_directory, tmp_path, config=one) as world, world.talker() as bus:
+    quotas = replace(config.quotas, principal=replace(config.quotas.principal, instances=instances))
+    return replace(config, quotas=quotas)
+
+
+async def there(world: BusWorld, bus: Talker) -> list[bytes]:
+    """Instances that are told of, which are those that are on record."""
+    told = [each["instance"] for each in (await bus.ask("list"))["instances"]]
+    kept = [each.instance for each in await world.host.parts.lives.keeping.store.records.list()]
+    assert set(kept) <= set(told)
+    return told
+
+
+async def test_a_restore_that_has_no_room_to_run_makes_nothing(image_directory: Path, tmp_path: Path) -> None:
+    async with live_world(image_directory, tmp_path, config=at_most(1)) as world, world.talker() as bus:
         await launch(bus)
         taken = (await bus.ask("snapshot", instance=ONE))["snapshot"]
         error = await bus.open("restore", {"snapshot": taken, "instance": TWO}).error()
         assert error.code == "quota-instances"
-        records = world.host.parts.lives.keeping.store.records
-        record = await records.get(TWO)
-        assert record is not None
-        assert record.state == "stored"  # what was to run is set back: after a crash nobody runs it unasked
+        assert await there(world, bus) == [ONE]
         await bus.ask("kill", instance=ONE)
-        assert (await bus.ask("resume", instance=TWO))["state"] == "RUNNING"
-        record = await records.get(TWO)
+        assert (await bus.ask("restore", snapshot=taken, instance=TWO))["state"] == "RUNNING"
+        record = await world.host.parts.lives.keeping.store.records.get(TWO)
         assert record is not None
         assert record.state == "running"
 
 
-async def test_a_copy_that_has_no_room_rests_on_record(image_directory: Path, tmp_path: Path) -> None:
-    config = HostConfig()
-    two = replace(config, quotas=replace(config.quotas, principal=replace(config.quotas.principal, instances=2)))
-    async with live_world(image_directory, tmp_path, config=two) as world, world.talker() as bus:
+async def test_a_copy_that_has_no_room_is_none(image_directory: Path, tmp_path: Path) -> None:
+    async with live_world(image_directory, tmp_path, config=at_most(2)) as world, world.talker() as bus:
         await launch(bus)
         told = (await bus.ask("clone", instance=ONE, instances=[TWO, THREE], durable=True))["instances"]
-        assert sorted(each["state"] for each in told) == ["RUNNING", "SUSPENDED"]
-        rests = next(each for each in told if each["state"] == "SUSPENDED")
-        assert (rests["code"], rests["durable"]) == ("quota-instances", True)
-    async with live_world(image_directory, tmp_path, config=two) as world, world.talker() as bus:
-        assert (await bus.ask("status", instance=rests["instance"]))["state"] == "SUSPENDED"
+        (runs,) = [each for each in told if "code" not in each]
+        (refused,) = [each for each in told if "code" in each]
+        assert (runs["state"], refused["code"]) == ("RUNNING", "quota-instances")
+        assert refused.keys() == {"instance", "code", "text"}
+        assert await there(world, bus) == [ONE, runs["instance"]]
+    async with live_world(image_directory, tmp_path, config=at_most(2)) as world, world.talker() as bus:
+        found = await there(world, bus)
+        assert runs["instance"] in found
+        assert refused["instance"] not in found
+
+
+async def test_copies_for_which_there_is_no_memory_do_not_pile_up(image_directory: Path) -> None:
+    config = HostConfig()
+    quotas = replace(config.quotas, principal=replace(config.quotas.principal, memory=100 << 20))
+    async with live_world(image_directory, config=replace(config, quotas=quotas)) as world, world.talker() as bus:
+        await launch(bus)
+        for _ in range(2):
+            told = (await bus.ask("clone", instance=ONE, instances=[TWO, THREE]))["instances"]
+            assert [each["code"] for each in told] == ["quota-memory"] * 2
+        assert await there(world, bus) == [ONE]

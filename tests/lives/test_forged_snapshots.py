@@ -176,3 +176,36 @@ async def test_nothing_stays_of_a_state_that_cannot_be_carried_away(form: str, i
             assert (in_hand(), used(OWNER.account).memory) == (0, 0)
         finally:
             gc.enable()
+
+
+async def test_a_restore_that_is_refused_makes_nothing(image_directory: Path) -> None:
+    """What its process alone can see is said by its end: this is what is seen before."""
+    async with live_world(image_directory) as world, world.talker() as bus:
+        own = await file_of_a_chain(bus)
+        state = own.held.read_all(own.section("state"))
+        mine = own.about(owner=OWNER.id, kind="snapshot")
+        for number, section in enumerate(
+            [
+                own.held.of("state", b""),
+                own.held.of("state", bytes(range(200))),
+                own.held.of("state", state[:60]),
+                own.held.of("unsent", b"no packet"),
+                own.held.of("service:origin", bytes(6) + b"no state of it"),
+            ]
+        ):
+            snapshot = await put_in_the_store(world, own.made(section, about={**mine, "taken": number}))
+            error = await bus.open("restore", {"snapshot": snapshot, "instance": TWO}).error()
+            assert error.code == "bad-state", error.text
+            assert "bug" not in error.text
+            assert [each["instance"] for each in (await bus.ask("list"))["instances"]] == [ONE]
+            assert await bus.ask("drop", snapshot=snapshot) == {}
+        assert world.host.parts.quotas.used(OWNER.account).memory == 0
+
+
+async def test_a_restore_with_too_little_memory_makes_nothing(image_directory: Path) -> None:
+    async with live_world(image_directory) as world, world.talker() as bus:
+        await launch(bus)
+        given = {"snapshot": await taken(bus), "instance": TWO, "limits": {"memory": 65_536}}
+        error = await bus.open("restore", given).error()
+        assert error.text == "The program has 131072 bytes of memory; the limit `memory` is 65536."
+        assert [each["instance"] for each in (await bus.ask("list"))["instances"]] == [ONE]

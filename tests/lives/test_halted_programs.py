@@ -10,6 +10,7 @@ from busworld import BOB
 from liveworld import digest, live_world
 from test_live_instances import ONE, TWO, launch
 from test_restarts import recorded, until
+from test_snapshots_as_files import brought, exported
 
 from gatebus.discovery import request_content
 from gatebus.host.hostconfig import HostConfig
@@ -274,3 +275,56 @@ async def test_a_program_that_speaks_packets_has_its_services_as_it_left_them(im
         await bus.ask("wait", instance=ONE)
         told = [await call(bus, "who"), await call(bus, "who")]
         assert [(each["state"], each["result"]) for each in told] == [("HALTED", 101), ("HALTED", 102)]
+
+
+async def left_behind(bus: Talker) -> bytes:
+    """The snapshot of what a halted one has left."""
+    await start(bus)
+    (line,) = (await bus.ask("snapshots", instance=ONE))["snapshots"]
+    return bytes(line["snapshot"])
+
+
+async def test_another_instance_goes_on_from_what_a_halted_one_has_left_with_a_function(image_directory: Path) -> None:
+    async with live_world(image_directory, None, COUNTS) as world, world.talker() as bus:
+        left = await left_behind(bus)
+        await bus.ask("restore", snapshot=left, instance=TWO, function="say")
+        stream = await bus.io(TWO).until(lambda each: len(each.data) == 1)
+        assert ((await stream.result())["ended"]["result"], bytes(stream.data)) == (20, b"b")
+        await bus.ask("resume", instance=TWO, function="total")
+        assert (await bus.ask("wait", instance=TWO))["result"] == 20
+        assert (await call(bus, "say"))["result"] == 20, "the first one's is its own"
+
+
+async def test_a_halted_program_goes_on_at_another_host(image_directory: Path, tmp_path: Path) -> None:
+    async with live_world(image_directory, None, COUNTS) as world, world.talker() as bus:
+        data = await exported(bus, await left_behind(bus))
+    async with live_world(image_directory, tmp_path, COUNTS) as world, world.talker(BOB) as bob:
+        came = await brought(bob, data)
+        await bob.ask("restore", snapshot=came["snapshot"], instance=TWO, function="total")
+        assert (await bob.ask("wait", instance=TWO))["result"] == 10
+
+
+async def test_who_restores_a_halted_one_is_told_what_to_say_and_nothing_is_made(image_directory: Path) -> None:
+    async with live_world(image_directory, None, COUNTS) as world, world.talker() as bus:
+        left = await left_behind(bus)
+        error = await bus.open("restore", {"snapshot": left, "instance": TWO}).error()
+        assert (error.code, error.text) == (
+            "conflict",
+            "The program has halted. Say which function is to run on what it has left: `restore` with `function`.",
+        )
+        error = await bus.open("restore", {"snapshot": left, "instance": TWO, "function": "nowhere"}).error()
+        assert error.code == "bad-setup"
+        assert "There is: say, flood, ask, total, leave, trap, _start." in error.text
+        assert [each["instance"] for each in (await bus.ask("list"))["instances"]] == [ONE]
+
+
+async def test_a_function_is_for_halted_ones(image_directory: Path) -> None:
+    async with live_world(image_directory, None, COUNTS) as world, world.talker() as bus:
+        await start(bus)
+        await bus.ask("resume", instance=ONE, function="ask")
+        taken = (await bus.ask("snapshot", instance=ONE))["snapshot"]
+        error = await bus.open("restore", {"snapshot": taken, "instance": TWO, "function": "say"}).error()
+        assert (error.code, error.text) == (
+            "conflict",
+            "The program was stopped on its way: it goes on there, with `restore` without a function.",
+        )

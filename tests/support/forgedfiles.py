@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
-from gatebus.snapshots.chunking import section_of_bytes
+from gatebus.snapshots.chunking import bytes_from, section_of_bytes
 from gatebus.snapshots.exportwords import HEAD_SIZE, file_pieces, head_untrusted, take_file_untrusted
 from gatebus.snapshots.manifestwords import DIGEST, Manifest, Section, blocks_in, decode_untrusted, encode
 from gatebus.snapshots.packwords import UNSIGNED
@@ -38,6 +38,9 @@ class Held(dict[bytes, bytes]):
 
     def zeros(self, name: str, length: int) -> Section:
         return Section(name, length, bytes(DIGEST) * blocks_in(length))
+
+    def read_all(self, section: Section) -> bytes:
+        return bytes_from(section, self)
 
     def of(self, name: str, content: bytes) -> Section:
         return section_of_bytes(name, content, self)[0]

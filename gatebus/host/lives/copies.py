@@ -64,7 +64,7 @@ def copied(parts: HostParts, order: Order, copy: Copy) -> Instance:
     assert live is not None
     left = copy.left
     live.life, live.how, live.origin = Life.STORED, copy.how, left.saved
-    live.inherited = left.saved
+    live.inherited, live.fresh = left.saved, True
     live.left = replace(left, before=Usage())
     instance.personality = copy.personality
     live.peers = peer_names_untrusted(instance, left.services)

@@ -189,7 +189,7 @@ class LifeLoop:
 
     def _began(self, instance: Instance, program: Program, exchange: Exchange) -> None:
         live = _live(instance)
-        live.failure = None
+        live.failure, live.fresh = None, False
         live.step(Step.BEGIN)
         live.again = False
         live.have_process(program, exchange)
@@ -260,7 +260,9 @@ class LifeLoop:
         live, refusal = _live(instance), as_refusal(fault)
         if (ready := live.take_ready()) is not None:
             ready.give_back()
-        if live.left is not None:
+        if live.fresh:  # whoever asked for it hears that there is none
+            pass
+        elif live.left is not None:
             await self.keeping.rescue(instance, live.left)
         elif live.snapshot is None:
             raise refusal

@@ -79,7 +79,6 @@ def restore(parts: WholeParts, line: Line, given: Parameters) -> None:
     async def work() -> None:
         shown = await parts.lives.keeping.own_line(line.principal, digest)
         instance = await parts.lives.offspring.restored(line.principal, wanted, shown.id, given)
-        await parts.lives.resume(instance)
         _answer(parts, line, instance.status())
 
     parts.answer_later(line, work)

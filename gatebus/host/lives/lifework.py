@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gatebus.host.instances import Instance
     from gatebus.host.lives.keeping import Keeping
     from gatebus.host.lives.loading import Loading
+    from gatebus.host.lives.peerwaking import PeerWaking
     from gatebus.host.lives.remains import Leftover
 
 
@@ -22,6 +23,7 @@ class LifeWork(Protocol):
 
     keeping: Keeping
     loading: Loading
+    peers: PeerWaking
 
     async def store(self, instance: Instance, *, again: bool = False) -> None: ...
 

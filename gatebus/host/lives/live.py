@@ -67,10 +67,10 @@ class Live:
 
     __slots__ = (
         "_changed", "active_at", "again", "as_stored", "asleep", "before", "copies", "dormant", "exchange", "failure",
-        "function", "goes_back", "halted", "how", "inherited", "kept", "left", "life", "lives", "manner", "module",
-        "moved", "names", "on_io", "on_kill", "origin", "parked", "parking", "parks", "peers", "policy", "program",
-        "ready", "recovered", "revision", "runs", "snapshot", "stops", "stored", "touched", "unsuspendable", "users",
-        "waking", "wants_files", "wishes",
+        "fresh", "function", "goes_back", "halted", "how", "inherited", "kept", "left", "life", "lives", "manner",
+        "module", "moved", "names", "on_io", "on_kill", "origin", "parked", "parking", "parks", "peers", "policy",
+        "program", "ready", "recovered", "revision", "runs", "snapshot", "stops", "stored", "touched", "unsuspendable",
+        "users", "waking", "wants_files", "wishes",
     )  # fmt: skip
 
     def __init__(self, manner: Manner) -> None:
@@ -78,6 +78,7 @@ class Live:
         self.life = Life.STARTING
         self.how, self.lives = Lifecycle.STARTED, 0  # how often it has gone on in another process,
         self.copies = 0  # ... and how often of these only because a copy of it was wanted
+        self.fresh = False  # a copy that has never begun: if it cannot, there is none
         self.users = 0  # who wait with it in hand: it must stay what it is
         self.waking = self.parking = 0  # how many are about to wake it, or to park it
         self.touched = False  # somebody has connected, or any packet come, since it was told to stand still

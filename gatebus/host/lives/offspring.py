@@ -24,8 +24,10 @@ from gatebus.host.lives.copyrecords import keep_copies
 from gatebus.host.lives.live import in_use, let_go, live_of, stoppable, use
 from gatebus.host.lives.manners import Manner, policy_untrusted
 from gatebus.host.lives.remains import described_untrusted, limits_map
+from gatebus.host.lives.unmaking import unmade
 from gatebus.host.refusals import Refusal, as_refusal
 from gatebus.host.requests import flag_untrusted
+from gatebus.host.runorders import check_function
 from sandbox.lifecycle import Lifecycle
 from sandbox.setup import Setup
 
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     from gatebus.host.statuses import Map
 
 _THERE_IS_ONE = "There is an instance of this id. Choose another one, at random."
+_HALTED = "The program has halted. Say which function is to run on what it has left: `restore` with `function`."
+_NOT_HALTED = "The program was stopped on its way: it goes on there, with `restore` without a function."
 
 
 class Offspring:
@@ -55,7 +59,9 @@ class Offspring:
     # Out of a snapshot.
 
     async def restored(self, principal: Principal, wanted: UUID, snapshot: bytes, given: Parameters) -> Instance:
-        """One that rests; asked twice at once, the one that the first has made. Raises GatebusError."""
+        """One that runs; asked twice at once, the one that the first has made. Raises GatebusError, SandboxError: then
+        there is none.
+        """
         async with self._alone(wanted):
             known = self._parts.registry.known(wanted)
             if known is not None:
@@ -67,6 +73,11 @@ class Offspring:
                 await self._keeping.unrecord(instance)
                 raise Refusal("conflict", _THERE_IS_ONE)
             self._parts.lives.enter(instance)
+            try:
+                await self._parts.lives.resume(instance)
+            except GatebusError as refused:
+                await unmade(self._parts, instance, as_refusal(refused))
+                raise
             return instance
 
     async def _made(self, principal: Principal, wanted: UUID, snapshot: bytes, given: Parameters) -> Instance:
@@ -75,11 +86,25 @@ class Offspring:
         manner = Manner(
             suspendable=True,
             transient=flag_untrusted(given, "transient"),
+            resumable=left.suspended.halted,
             policy=policy_untrusted(given["policy"]) if "policy" in given else described.policy,
         )
         order = order_of(described, principal, wanted, left.suspended.sha256, manner)
         order = self._as_asked(order, given)
-        return copied(self._parts, order, Copy(left, Lifecycle.RESTORED, described.personality))
+        function = requests.function_untrusted(given)
+        await self._check_entry(order, left, function)
+        instance = copied(self._parts, order, Copy(left, Lifecycle.RESTORED, described.personality))
+        live_of(instance).function = function
+        return instance
+
+    async def _check_entry(self, order: Order, left: Leftover, function: str | None) -> None:
+        """Raises Refusal, BadSetup."""
+        if left.suspended.halted:
+            if function is None:
+                raise Refusal("conflict", _HALTED)
+            check_function(await self._parts.programs.image(order.module, order.principal, order.form), function)
+        elif function is not None:
+            raise Refusal("conflict", _NOT_HALTED)
 
     @asynccontextmanager
     async def _alone(self, wanted: UUID) -> AsyncIterator[None]:
@@ -116,16 +141,34 @@ class Offspring:
         with ExitStack() as stack:
             for each in copies:
                 stack.enter_context(in_use(each))
-            if left.saved.id is not None:  # that is quick, and then nothing that they do is forgotten
-                await keep_copies(self._keeping, instance, left, copies)
-            async with trio.open_nursery() as nursery:
+            try:
+                if left.saved.id is not None:  # that is quick, and then nothing that they do is forgotten
+                    await keep_copies(self._keeping, instance, left, copies)
+                await self._begin(copies)
+                begun = [each for each in copies if each.refusal is None]
+                if waits:
+                    await self._keep(instance, left, begun)
+            except GatebusError as refused:
                 for each in copies:
-                    nursery.start_soon(self._parts.lives.try_to, self._parts.lives.resume, each)
-            if waits:
-                await self._keep(instance, left, copies)
-            else:
-                self._keep_soon(instance, left, copies)
+                    await unmade(self._parts, each, as_refusal(refused))
+                raise
+            if not waits:
+                self._keep_soon(instance, left, begun)
             return [each if isinstance(each, dict) else _said(each) for each in made]
+
+    async def _begin(self, copies: list[Instance]) -> None:
+        """One that cannot is gone when this returns, and its refusal says why."""
+        async with trio.open_nursery() as nursery:
+            for each in copies:
+                nursery.start_soon(self._parts.lives.try_to, self._begun, each)
+
+    async def _begun(self, copy: Instance) -> None:
+        """Raises GatebusError."""
+        try:
+            await self._parts.lives.resume(copy)
+        except GatebusError as refused:
+            await unmade(self._parts, copy, as_refusal(refused))
+            raise
 
     def _clone(self, order: Order, copy: Copy) -> Instance | Map:
         try:
@@ -177,7 +220,5 @@ def check_own(instance: Instance, principal: Principal) -> None:
 
 
 def _said(instance: Instance) -> Map:
-    """As it is now; and why it does not run, if it should."""
-    live = stoppable(instance)
-    told = instance.status()
-    return told if live.failure is None else told | {"code": live.failure.code, "text": live.failure.text}
+    """As it is now; or why there is none."""
+    return instance.status() if instance.refusal is None else {"instance": instance.id, **instance.refusal}
