@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from gatebus.snapshots.manifestwords import (
     DIGEST,
@@ -64,26 +64,6 @@ class Digests:
     def size(self) -> int:
         """Bytes of chunks that are not zeros."""
         return sum(chunk_size(self.length, number) for number, _ in self.meant())
-
-
-class Difference(NamedTuple):
-    """`ranges`: (offset, length) in memory 0 that differ, in whole chunks, joined where they touch."""
-
-    sizes: tuple[int, int]
-    chunks: int
-    ranges: tuple[tuple[int, int], ...]
-
-
-def difference(before: Digests, after: Digests) -> Difference:
-    """By names alone: no chunk is read. What is longer differs where the other one has not even zeros."""
-    count = max(len(before.joined), len(after.joined)) // DIGEST
-    changed = [number for number in range(count) if before.of(number) != after.of(number)]
-    ranges: list[tuple[int, int]] = []
-    for number in changed:
-        at = number * CHUNK
-        start = ranges.pop()[0] if ranges and sum(ranges[-1]) == at else at
-        ranges.append((start, min(at + CHUNK, max(before.length, after.length)) - start))
-    return Difference((before.length, after.length), len(changed), tuple(ranges))
 
 
 class Bytes:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from contextlib import closing
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
 from gatebus.failpoints import UNWATCHED
-from gatebus.snapshots.chunking import Difference, Digests, bytes_from, chunk_from, difference, digests_from
-from gatebus.snapshots.manifestwords import decode_untrusted
+from gatebus.snapshots.chunking import Digests, bytes_from, chunk_from, digests_from
+from gatebus.snapshots.comparing import Changes, Side, changes
 from gatebus.snapshots.packset import PackSet, as_broken
 from gatebus.snapshots.savedwords import Saved
 from gatebus.snapshots.snapshotbounds import CHUNK, PIECE
@@ -97,13 +96,23 @@ def _nameless() -> IO[bytes]:
     return os.fdopen(empty_memfd("section"), "w+b", buffering=0)
 
 
-def read_difference(before: Source, after: Source) -> Difference:
-    return difference(_memory_digests(before), _memory_digests(after))
+class Looked(NamedTuple):
+    """`touched`: bytes of memory 0 that are not zeros for sure."""
+
+    state: bytes
+    touched: int
 
 
-def _memory_digests(source: Source) -> Digests:
-    with as_broken(), closing(PackSet(source.folder, source.packs)) as packs:
-        return digests_from(decode_untrusted(packs.packs[0].manifest).sections[0], packs)
+def read_look(opened: Opened) -> Looked:
+    with as_broken():
+        memory, state, *_ = opened.manifest.sections
+        return Looked(section_bytes(state, opened.packs), digests_from(memory, opened.packs).size())
+
+
+def read_changes(before: Opened, after: Opened, told: int) -> Changes:
+    with as_broken():
+        one, two = (Side(each.manifest.sections[0], each.packs) for each in (before, after))
+        return changes(one, two, told)
 
 
 def memory_from(section: Section, chunks: Chunks, points: Failpoints) -> Memory:

@@ -36,6 +36,10 @@ ACCOUNT_MAX = 1_024
 PROGRAM_MAX = 32 << 20
 """As sandbox/statefile.py has it."""
 
+PAIRS_COMPARED = 4_096
+"""Different pairs of chunks that `diff` reads: 512 MiB, a second or two of a thread. A memory that was changed in more
+places than that is told by whole chunks."""
+
 PIECE = 1 << 20
 """Bytes of a file handed over at once on their way out or in: a millisecond of hashing, one change of threads."""
 

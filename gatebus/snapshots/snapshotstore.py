@@ -33,7 +33,7 @@ from gatebus.host.refusals import Refusal
 from gatebus.host.storedisk import alone, told
 from gatebus.snapshots.exportwords import no_check
 from gatebus.snapshots.instancerecords import InstanceRecords
-from gatebus.snapshots.loadingwork import Source, open_snapshot, read_difference, read_snapshot
+from gatebus.snapshots.loadingwork import Source, open_snapshot, read_changes, read_look, read_snapshot
 from gatebus.snapshots.manifestwords import decode_untrusted
 from gatebus.snapshots.packfolder import PackFolder
 from gatebus.snapshots.packset import SharedGone
@@ -54,9 +54,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gatebus.host.quotas import Quotas, Ticket
-    from gatebus.snapshots.chunking import Difference, Ranges
+    from gatebus.snapshots.chunking import Ranges
+    from gatebus.snapshots.comparing import Changes
     from gatebus.snapshots.exportwords import Imported
-    from gatebus.snapshots.loadingwork import Opened
+    from gatebus.snapshots.loadingwork import Looked, Opened
     from gatebus.snapshots.manifestwords import Manifest
     from gatebus.snapshots.packfolder import Pack
 
@@ -277,10 +278,13 @@ class SnapshotStore:
         made = await own(imported)
         return made, self._signed(sha256(made).digest())
 
-    async def diff(self, before: bytes, after: bytes) -> Difference:
-        """What memory 0 has that it had not. Raises Refusal, StoreBroken."""
-        async with self._reading(before) as first, self._reading(after) as second:
-            return await self.disk.file(read_difference, first, second)
+    async def look(self, opened: Opened) -> Looked:
+        """What a person is shown of it: the memory is not read. Raises StoreBroken."""
+        return await self.disk.file(read_look, opened)
+
+    async def changes(self, before: Opened, after: Opened, told: int) -> Changes:
+        """In memory 0. Raises StoreBroken."""
+        return await self.disk.file(read_changes, before, after, told)
 
     async def line(self, snapshot: bytes, account: str | None = None) -> SnapshotLine:
         """Of anybody's, or of this account's only. Raises Refusal."""

@@ -260,7 +260,15 @@ async def test_a_difference_names_what_memory_has_changed(folder: Path) -> None:
             memory.content[page * PAGE] ^= 1
         memory.content.extend(bytes(PAGE))
         second = await store.save(saved(memory, taken=2), account=ADA)
-        found = await store.diff(first.id, second.id)
-        assert found.ranges == ((5 * PAGE, 2 * PAGE), (12 * PAGE, PAGE), (20 * PAGE, PAGE))
-        assert (found.sizes, found.chunks) == ((20 * PAGE, 21 * PAGE), 4)
-        assert (await store.diff(first.id, first.id)).ranges == ()
+        async with store.opened(first.id) as before, store.opened(second.id) as after:
+            found = await store.changes(before, after, 2)
+            assert (found.pages, found.ranges) == (3, [(5 * PAGE, 4096), (6 * PAGE, 4096)])
+            assert (await store.changes(before, before, 2)).ranges == []
+
+
+async def test_who_looks_at_a_snapshot_does_not_read_its_memory(folder: Path) -> None:
+    async with opened_snapshots(folder) as store:
+        kept = await store.save(saved(memory_of(20, 1, 5, 6, 9), b"frames" * 1_000), account=ADA)
+        async with store.opened(kept.id) as opened:
+            looked = await store.look(opened)
+    assert (looked.state, looked.touched) == (b"frames" * 1_000, 4 * PAGE)

@@ -11,7 +11,7 @@ then it is read, in a thread. It is paid for as long as anybody has it, or an in
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
@@ -22,13 +22,39 @@ from gatebus.host.refusals import Refusal
 from sandbox.suspended import Suspended
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from gatebus.host.instances import Instance
     from gatebus.host.lives.keeping import Keeping
     from gatebus.host.lives.remains import Leftover
     from gatebus.host.quotas import Quotas
+    from gatebus.snapshots.comparing import Changes
     from gatebus.snapshots.loadingwork import Opened
+    from gatebus.snapshots.savedwords import SnapshotLine
+
+
+class _NotHere:
+    """A memory that nobody has read."""
+
+    size = 0
+
+    def read(self, offset: int, size: int) -> bytes:
+        raise AssertionError("it has no bytes")
+
+    def data(self) -> Iterator[tuple[int, int]]:
+        return iter(())
+
+
+NOT_HERE = _NotHere()
+
+
+class Shown(NamedTuple):
+    """`suspended`: without its memory. `touched`: bytes of that. `lengths`: of memory, state and parts."""
+
+    suspended: Suspended
+    touched: int
+    lengths: tuple[tuple[str, int], ...]
+    held: Held
 
 
 class Loading:
@@ -58,6 +84,27 @@ class Loading:
         suspended = Suspended(saved.module, saved.state, saved.memory)
         left = leftover_untrusted(suspended, saved.parts, saved.about, SavedAs(snapshot))
         return left.held_by(held)
+
+    @asynccontextmanager
+    async def shown(self, line: SnapshotLine) -> AsyncIterator[Shown]:
+        """What can be told of it without its memory. Raises GatebusError."""
+        store = self._keeping.store
+        async with store.opened(line.id) as opened:
+            size = sizes_untrusted(opened) - min(opened.manifest.lengths[0][1], opened.size)
+            held = Held(self._quotas, line.account, size)
+            async with self._one_of(line.account, size):
+                looked = await store.look(opened)
+        suspended = Suspended(line.module, looked.state, NOT_HERE)
+        yield Shown(suspended, looked.touched, opened.manifest.lengths, held)
+
+    async def changes(self, first: SnapshotLine, second: SnapshotLine, told: int) -> Changes:
+        """In memory 0; one at a time of an account. Raises GatebusError."""
+        store = self._keeping.store
+        async with store.opened(first.id) as before, store.opened(second.id) as after:
+            for each in (before, after):
+                sizes_untrusted(each)
+            async with self._one_of(first.account, LOADED_AT_ONCE):
+                return await store.changes(before, after, told)
 
     @asynccontextmanager
     async def _one_of(self, account: str, size: int) -> AsyncIterator[None]:
