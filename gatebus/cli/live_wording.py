@@ -9,9 +9,11 @@ from typing import Any
 from gatebus.cli.bus_wording import age, pairs, table, text, words
 from gatebus.cli.wording import Result, failed, size_text
 from gatebus.client.liveanswers import Difference, Shown, Snapshot
+from gatebus.sshkeys import fingerprint
 
 _ID_SHOWN, _NAME_SHOWN = 8, 12
 _FRAMES_SHOWN, _RANGES_SHOWN = 64, 16
+_KEY = 32
 _PAGE = 65_536
 _WHY_SHOWN = 200
 
@@ -38,11 +40,17 @@ def shown_lines(shown: Shown) -> str:
         [
             ("snapshot", shown.snapshot.hex()),
             ("module", text(shown.module, 100)),
+            *_signed(shown.about.get("signer")),
             ("memory", f"{size_text(shown.pages * _PAGE)}; {size_text(shown.touched)} of it may not be zero"),
             *((f"{text(name)}", size_text(size)) for name, size in sorted(shown.sizes.items())),
         ]
     )
     return "\n".join((head, "", "frames, innermost first", *_frames(shown.frames)))
+
+
+def _signed(signer: object) -> list[tuple[str, str]]:
+    """Of a file that came in: by which host."""
+    return [("signed by", fingerprint(signer))] if isinstance(signer, bytes) and len(signer) == _KEY else []
 
 
 def _frames(frames: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -49,10 +49,11 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """`module`: the program that came with it."""
+    """`module`: the program that came with it. `signer`: the public key of the host that had signed it."""
 
     snapshot: bytes
     module: bytes
+    signer: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,8 @@ def taken_untrusted(told: Mapping[str, Any]) -> Taken:
 
 
 def imported_untrusted(told: Mapping[str, Any]) -> Imported:
-    return Imported(digest_untrusted(told, "snapshot"), digest_untrusted(told, "module"))
+    signer = digest_untrusted(told, "signer") if "signer" in told else None
+    return Imported(digest_untrusted(told, "snapshot"), digest_untrusted(told, "module"), signer)
 
 
 def shown_untrusted(told: Mapping[str, Any]) -> Shown:

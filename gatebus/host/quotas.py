@@ -62,7 +62,12 @@ _NOTHING = (0,) * _COUNT
 _WORDS = {
     "instances": ("quota-instances", "instances", 1, "Wait for one to end, or kill one."),
     "memory": ("quota-memory", "MiB of memory", 1 << 20, "Ask for less, or wait for an instance to end."),
-    "stored": ("quota-storage", "MiB of stored modules", 1 << 20, "Unpin some, or wait until they expire."),
+    "stored": (
+        "quota-storage",
+        "MiB of stored modules and snapshots",
+        1 << 20,
+        "Unpin modules, drop snapshots, or remove instances.",
+    ),
     "uploads": ("quota-uploads", "uploads at once", 1, "Wait for one to end."),
     "connections": ("quota-connections", "connections", 1, "Close some."),
 }
@@ -178,5 +183,6 @@ def _refusal(who: str, used: Sequence[int], wanted: Sequence[int], bound: Sequen
 
 
 def _in(value: int, factor: int) -> str:
-    """Whole numbers as they are; parts of a MiB with one digit."""
-    return f"{value / factor:.1f}".removesuffix(".0")
+    """Whole numbers as they are; parts of a MiB with one digit, and a few bytes as more than nothing."""
+    shown = f"{value / factor:.1f}".removesuffix(".0")
+    return f"{value / factor:.2g}" if value and shown == "0" else shown

@@ -60,6 +60,8 @@ async def test_a_snapshot_leaves_as_a_file_and_goes_on_at_another_host(image_dir
     async with live_world(image_directory, tmp_path, nothing) as world, world.talker(BOB) as bob:
         came = await brought(bob, data)
         assert came["module"] == digest(CHAIN)
+        signer = head_untrusted(data[:HEAD_SIZE]).key
+        assert came["signer"] == (await bob.ask("show", snapshot=came["snapshot"]))["about"]["signer"] == signer
         assert (await bob.ask("restore", snapshot=came["snapshot"], instance=TWO))["state"] == "RUNNING"
         two = await connect(bob, TWO, b" there")
         assert await ended(two) == chained(b"hello there")[5:]

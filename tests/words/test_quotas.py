@@ -69,7 +69,8 @@ def test_a_ticket_that_was_never_given_out_changes_nothing() -> None:
             Amounts(stored=30 * MIB),
             Amounts(stored=MIB),
             "quota-storage",
-            "You have 30 of 30 MiB of stored modules; 1 more are too many. Unpin some, or wait until they expire.",
+            "You have 30 of 30 MiB of stored modules and snapshots; 1 more are too many. Unpin modules, drop "
+            "snapshots, or remove instances.",
         ),
         (
             "ada",
@@ -181,3 +182,10 @@ def test_whatever_happens_no_total_is_negative_or_above_its_bound(plan: list[tup
         quotas.release(ticket)
     assert codes == {"quota"}
     assert (quotas.total, quotas.accounts) == (Amounts(), 0)
+
+
+def test_a_few_bytes_are_more_than_nothing() -> None:
+    quotas = Quotas(QuotaBounds(principal=Amounts(stored=100_000)))
+    quotas.take("ada", Amounts(stored=99_000))
+    _code, text = refused(quotas, "ada", Amounts(stored=16_384))
+    assert text.startswith("You have 0.1 of 0.1 MiB of stored modules and snapshots; 0.016 more are too many.")

@@ -15,7 +15,7 @@ from gatebus.host import requests
 from gatebus.host.lives.carrying import state_of, wasm_of
 from gatebus.host.lives.lifetable import Life
 from gatebus.host.lives.looking import difference, shown
-from gatebus.host.lives.signedfiles import signed_file_of
+from gatebus.host.lives.signedfiles import SIGNER, signed_file_of
 from gatebus.host.refusals import Refusal
 from gatebus.host.storeoperations import Transfer, send
 from sandbox.inthread import in_thread
@@ -130,7 +130,9 @@ def bring_in(parts: WholeParts, line: Line, given: Parameters) -> None:
                 snapshot, module = await parts.lives.importing.take(read, line.principal)
             except _Gone:
                 return None
-            return {"snapshot": snapshot, "module": module}
+            told = (await parts.lives.keeping.own_line(line.principal, snapshot)).about
+            signed = {SIGNER: told[SIGNER]} if SIGNER in told else {}
+            return {"snapshot": snapshot, "module": module, **signed}
 
     _later(parts, line, work)
 

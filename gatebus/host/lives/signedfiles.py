@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from gatebus.snapshots.savedwords import SnapshotLine
     from gatebus.snapshots.transfer import Export
 
+SIGNER = "signer"
+"""Key of a description: the public key of the host that had signed the file."""
 _ID = 16
 _TOLD = ("taken", "limits", "personality", "window", "usage", "lives")
 
@@ -69,7 +71,8 @@ async def take_signed_file(
     async def own(imported: Imported) -> bytes:
         await parts.programs.keep(principal, imported.program)
         told = decode_untrusted(imported.manifest).described()
-        return retold(imported.manifest, _described(parts, told, principal), STREAMS)
+        signer = {} if imported.key is None else {SIGNER: imported.key}
+        return retold(imported.manifest, _described(parts, told, principal) | signer, STREAMS)
 
     kept = await parts.lives.keeping.store.import_untrusted(read, principal.account, own, partial(_check, parts))
     return kept.id, sha256(kept.program).digest()
