@@ -124,6 +124,9 @@ RECORD_SECONDS = 1.0
 """Until it is written down that an instance runs, or has ended: most of those that end at once are never written, and
 many are written together."""
 
+REWRITE_SECONDS = 5.0
+"""Until an end that could not be written down is tried again: a disk that is full stays so for a while."""
+
 RECOVERED_AT_ONCE = 8
 """Instances that a host stores at its stop, or wakes at its start, at the same time: as many as disks like."""
 

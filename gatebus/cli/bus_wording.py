@@ -143,7 +143,7 @@ def status_lines(status: Status, now: float) -> str:
     if status.state in _OVER:
         result = "-" if status.result is None else str(status.result)
         rows += [("cause", text(status.cause)), ("result", result), ("why", text(status.text, _WHY_SHOWN))]
-    rows += _life_rows(status.live) if status.live is not None else []
+    rows += _life_rows(status.live, now) if status.live is not None else []
     lines = pairs([(name, value) for name, value in rows if value != "-"])
     return f"{lines}\n{usage_lines(status.usage)}" if status.state in _OVER else lines
 
@@ -154,14 +154,19 @@ def _state(status: Status) -> str:
     return f"{text(status.state)}{depth}"
 
 
-def _life_rows(live: Live) -> list[tuple[str, str]]:
+def _life_rows(live: Live, now: float) -> list[tuple[str, str]]:
     why = "; ".join(text(each, _WHY_SHOWN) for each in live.unsuspendable) or "launched as one that cannot"
     return [
         ("stops", "anywhere" if live.suspendable else f"never: {why}"),
         ("went on", f"{live.lives} times" if live.lives else "-"),
         ("snapshot", live.snapshot.hex() if live.snapshot is not None else "-"),
-        ("recovered", "from an older state, after a crash of the host" if live.recovered is not None else "-"),
+        ("recovered", "from an older state: the host had lost what came later" if live.recovered is not None else "-"),
+        ("not kept", "-" if live.unkept_since is None else _unkept(live.unkept_since, live.unkept, now)),
     ]
+
+
+def _unkept(since: int, why: str, now: float) -> str:
+    return f"for {age(since // 1000, now)}: {text(why, _WHY_SHOWN)}"
 
 
 def modules_table(modules: Iterable[Module]) -> str:

@@ -47,7 +47,9 @@ class Live:
     """Of an instance that can be stopped, or was asked to be. `depth`: "parked", "stored", or "" while it runs;
     `lives`: how often it has gone on; `unsuspendable`: why it cannot be stopped; `snapshot`: the last one that was
     stored; `recovered`: milliseconds since 1970 of what the host went back to after a crash; `durable`: after a crash
-    now it would be found again."""
+    now it would be found again; `unkept_since`, `unkept`: since when (ms since 1970) what its policy
+    asks for fails, and why.
+    """
 
     depth: str = ""
     lives: int = 0
@@ -57,6 +59,8 @@ class Live:
     recovered: int | None = None
     policy: Mapping[str, Any] = field(default_factory=dict)
     durable: bool = False
+    unkept_since: int | None = None
+    unkept: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +179,7 @@ def status_untrusted(told: Mapping[str, Any]) -> Status:
 
 
 def live_untrusted(told: Mapping[str, Any]) -> Live:
+    unkept = typed_untrusted(told, "unkept", dict, {})
     return Live(
         typed_untrusted(told, "depth", str, ""),
         typed_untrusted(told, "lives", int, 0),
@@ -184,6 +189,8 @@ def live_untrusted(told: Mapping[str, Any]) -> Live:
         None if told.get("recovered") is None else typed_untrusted(told, "recovered", int),
         typed_untrusted(told, "policy", dict, {}),
         typed_untrusted(told, "durable", bool, default=False),
+        None if not unkept else typed_untrusted(unkept, "since", int),
+        typed_untrusted(unkept, "text", str, ""),
     )
 
 

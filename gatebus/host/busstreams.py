@@ -17,13 +17,14 @@ from gatebus.accountbounds import SMALL_DATA
 from gatebus.bounds import DATA_BYTES
 from gatebus.host.lives.streamwords import StreamKept
 from gatebus.host.principals import Kind, Principal
+from gatebus.protocol.streams import Flows, Outflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gatebus.host.connections import Verdict
     from gatebus.host.instances import Instance
-    from gatebus.protocol.streams import Flows, Outflow
+    from gatebus.protocol.streams import Inflow
     from gatebus.services.origin import Stream
     from gatebus.turn import Turn
 
@@ -59,7 +60,7 @@ class BusStream:
 
     __slots__ = (
         "_pending", "_pending_size", "_seen", "_stream", "_told", "_touched", "_turn", "answered", "carrier", "closing",
-        "flows", "instance", "keeper", "left_at", "name", "on_abandoned", "on_broken", "on_cancelled", "owner",
+        "flows", "instance", "keeper", "lasts", "left_at", "name", "on_abandoned", "on_broken", "on_cancelled", "owner",
         "stranger", "verdict",
     )  # fmt: skip
 
@@ -71,6 +72,7 @@ class BusStream:
         self.verdict: Verdict | None = None
         self.closing: Verdict | None = None  # what both ends of the directions mean; None: nothing, the program goes on
         self.answered = False
+        self.lasts = False  # it comes from the store, and its client has not come back since
         self.left_at: float | None = None  # when its last link was lost, or its verdict handed over
         self.keeper: Keeper = _NOBODY
         self.on_abandoned: Callable[[BusStream], None] = _ignore  # nobody comes back for it, and it had no answer yet
@@ -128,8 +130,28 @@ class BusStream:
         consumed, pending = (into.received, b"") if into.stopped else (into.consumed, b"".join(self._pending))
         return StreamKept(
             number, self.name, self.owner, self.stranger, call, taken, out.sent, out.owed, out.note, out.stopped,
-            into.received, consumed, into.edge, into.finished, into.stopped, pending, self._told, out.bound,
+            into.received, consumed, into.edge, into.finished, into.stopped, pending, max(0, self._told),
+            out.bound,
         )  # fmt: skip
+
+    def begin_anew(self, into: Inflow) -> None:
+        """Its client never comes back, and the next one counts from zero: what nobody has taken is for him, and what
+        had come, stays the program's (`into`).
+        """
+        out = Outflow(0, self.flows.out.bound)
+        out.go_on(0, self.flows.out.owed)
+        out.note, out.stopped = self.flows.out.note, self.flows.out.stopped
+        into.finished, into.stopped = self.flows.into.finished, self.flows.into.stopped
+        self._told -= self.flows.out.taken
+        self.flows = Flows(out, into)
+        self.name, self.closing, self.left_at, self.lasts = b"", None, None, False
+        self.on_abandoned = self.on_cancelled = _ignore
+        self.mark()
+
+    @property
+    def pending(self) -> int:
+        """Bytes of its client that wait for the program."""
+        return self._pending_size
 
     def goes_on(self, pending: bytes, told: int) -> None:
         """Made anew from what was kept: bytes for which the program had no room, and its credit so far."""
@@ -237,7 +259,7 @@ class BusStream:
     def carry(self, carrier: Carrier) -> None:
         """From now on on this channel."""
         self.carrier = carrier
-        self.answered, self.left_at = False, None
+        self.answered, self.left_at, self.lasts = False, None, False
         self.touch()
 
     def dropped(self, carrier: Carrier) -> None:

@@ -14,7 +14,7 @@ from gatebus.host.connections import Verdict
 from gatebus.host.lives.live import Live
 from gatebus.host.lives.remains import usage_sum
 from gatebus.host.refusals import Refusal
-from gatebus.host.statuses import STARTING, error_map, outcome_map
+from gatebus.host.statuses import STARTING, UNDELETED, error_map, outcome_map
 from gatebus.services.origin import Door
 from sandbox.outcome import Cause, Outcome, State, Usage, killed
 from sandbox.setup import Setup
@@ -233,6 +233,8 @@ class Instance:
             self.outcome = killed(Cause.KILLED, "" if self.refusal is None else str(self.refusal["text"]))
         if self._why and self.outcome.cause is Cause.KILLED:
             self.outcome = replace(self.outcome, text=self._why)
+        if self.live is not None and self.live.undeleted:
+            self.outcome = replace(self.outcome, text=f"{self.outcome.text} {UNDELETED}".strip())
         callbacks = (*self.on_start, *self.on_end)
         self.on_start, self.on_end = [], {}
         for callback in callbacks:

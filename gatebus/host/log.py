@@ -45,6 +45,7 @@ EVENTS: Mapping[str, tuple[str, frozenset[str]]] = MappingProxyType(
         "instance-ended": ("info", frozenset({"cause"})),
         "instance-stored": ("info", frozenset()),
         "instance-not-woken": ("warning", frozenset({"code"})),
+        "instance-not-stored": ("warning", frozenset({"code"})),
         "instance-not-kept": ("warning", frozenset({"code"})),
         "instance-recovered": ("info", frozenset({"state"})),
         "instance-not-prepared": ("warning", frozenset({"code"})),

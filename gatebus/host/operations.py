@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from gatebus.bounds import LISTED_INSTANCES
 from gatebus.host import requests, runoperations, storeoperations
 from gatebus.host.lives import filedoperations, lifeoperations
-from gatebus.host.lives.storedends import delete_halted
+from gatebus.host.lives.storedends import delete_recorded
 from gatebus.host.nobody import Nobody
 from gatebus.host.refusals import Refusal
-from gatebus.host.statuses import fitting, sandbox_error_map
+from gatebus.host.statuses import UNDELETED, error_map, fitting, sandbox_error_map
 from sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
@@ -82,9 +82,17 @@ def kill(parts: WholeParts, line: Line, given: Parameters) -> None:
     if instance.live is not None:
         instance.live.goes_back = False
     if instance.ended_at is not None:
-        line.result(instance.status())
+        _killed(line, instance)
     else:
-        Waiting(instance, line)
+        Killing(instance, line)
+
+
+def _killed(line: Line, instance: Instance) -> None:
+    """What was asked for is done when a crash of the host does not undo it."""
+    if instance.live is not None and instance.live.undeleted:
+        line.error(error_map("disk-full", f"It was killed. {UNDELETED}"))
+    else:
+        line.result(instance.status())
 
 
 class Waiting(Nobody):
@@ -106,18 +114,25 @@ class Waiting(Nobody):
         self._instance.on_end.pop(self._answer, None)
 
 
+class Killing(Waiting):
+    """... and it was asked for."""
+
+    def _answer(self, instance: Instance) -> None:
+        _killed(self._line, instance)
+
+
 def delete(parts: WholeParts, line: Line, given: Parameters) -> None:
     instance = _own(parts, line, given)
     if instance.ended_at is None:
         what = "is suspended, and can go on" if instance.state == "SUSPENDED" else "runs"
         raise Refusal("conflict", f"The instance {what}. Kill it first.")
-    if instance.live is None or instance.live.halted is None:
+    if instance.live is None or (instance.live.halted is None and not instance.live.undeleted):
         parts.registry.forget(instance)
         line.result(instance.status())
         return
 
     async def work() -> None:
-        await delete_halted(parts, instance)
+        await delete_recorded(parts, instance)
         with parts.turn:
             if line.open:
                 line.result(instance.status())

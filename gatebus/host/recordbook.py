@@ -70,6 +70,13 @@ class RecordBook:
             raise StoreBroken(f"{self._book.name} are of another version of gatebus, or damaged. Use that version.")
         if self._database.execute("PRAGMA integrity_check").fetchone() != ("ok",):
             raise StoreBroken(self._book.damaged)
+        if not _tables(self._database) >= self._wanted():
+            raise StoreBroken(self._book.damaged)
+
+    def _wanted(self) -> set[tuple[str, ...]]:
+        with contextlib.closing(sqlite3.connect(":memory:")) as empty:
+            empty.executescript(self._book.schema)
+            return _tables(empty)
 
     def close(self) -> None:
         with self._told():
@@ -99,6 +106,11 @@ class RecordBook:
             raise StoreBroken(f"{self._book.name} cannot be used ({name}). Look at the disk.") from problem
         except self._faults as problem:
             raise StoreBroken(self._book.damaged) from problem
+
+
+def _tables(database: sqlite3.Connection) -> set[tuple[str, ...]]:
+    """As they were declared: what a flipped bit has renamed is not there."""
+    return set(database.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema"))
 
 
 def _make_private(path: Path) -> None:

@@ -24,6 +24,7 @@ from gatebus.host.connections import Verdict
 from gatebus.host.endedstreams import Leftovers
 from gatebus.host.lives.folded import Folded
 from gatebus.host.lives.lifetable import SUSPENDED, Life
+from gatebus.host.lives.streamkeeping import can_be_freed, free
 from gatebus.host.principals import Kind, Principal
 from gatebus.host.refusals import Refusal
 from gatebus.host.statuses import error_map
@@ -239,11 +240,21 @@ class Registry:
         if stream is stream.instance.unclaimed:
             self._give_up_unclaimed(stream.instance)
             return
+        if stream.lasts and can_be_freed(stream):
+            self.free(stream)
+            return
         self._left.pop(stream.name, None)
         self._leftovers.remove(_account(stream), stream)
         if self._streams.get(stream.name) is stream:
             del self._streams[stream.name]
             stream.abandon()
+
+    def free(self, stream: BusStream) -> None:
+        """Its client never comes back; the next one may have it."""
+        self._left.pop(stream.name, None)
+        if self._streams.get(stream.name) is stream:
+            del self._streams[stream.name]
+        free(stream)
 
     def _left_over(self, stream: BusStream) -> None:
         """Its program has ended. When too much waits of this account, the oldest is given up."""

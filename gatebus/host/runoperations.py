@@ -16,10 +16,10 @@ from uuid import uuid4
 
 from gatebus.bounds import ORIGIN_STREAMS
 from gatebus.host import requests
-from gatebus.host.busstreams import BusStream, claim
+from gatebus.host.busstreams import BusStream, bus_streams, claim
 from gatebus.host.connections import Verdict
 from gatebus.host.lives.manners import PLAIN, call_manner_untrusted, launch_manner_untrusted
-from gatebus.host.lives.streamkeeping import abandon, kill_program, leave
+from gatebus.host.lives.streamkeeping import abandon, can_be_freed, kill_program, leave
 from gatebus.host.lives.warming import has_copy
 from gatebus.host.refusals import Refusal
 from gatebus.host.runorders import Order
@@ -116,6 +116,7 @@ def io(parts: WholeParts, line: Line, given: Parameters) -> None:
 def _connect(parts: WholeParts, line: Line, instance: Instance, given: Parameters) -> None:
     name = requests.id_untrusted(given, "stream")
     parts.registry.check_free(name)
+    _free_lost(parts, line, instance)
     stream = claim(instance)
     claimed = stream is not None
     if stream is None:
@@ -130,6 +131,13 @@ def _connect(parts: WholeParts, line: Line, instance: Instance, given: Parameter
     else:
         _accept(line, stream)
     parts.lives.touched(instance)
+
+
+def _free_lost(parts: WholeParts, line: Line, instance: Instance) -> None:
+    """Whoever has lost his link comes back by `attach`; until then the owner, or he himself, may begin anew."""
+    for stream in bus_streams(instance):
+        if can_be_freed(stream) and line.principal.id in (instance.owner, stream.owner):
+            parts.registry.free(stream)
 
 
 def attach(parts: WholeParts, line: Line, given: Parameters) -> None:
@@ -171,7 +179,9 @@ def _attach(parts: WholeParts, line: Line, given: Parameters) -> None:
 
 
 def _check_went_back(stream: BusStream, taken: int, gone: int) -> None:
-    """Only what is stored can be older than its client. It may have been stored again, and another host run, since."""
+    """Only what is stored can be older than its client. It may have been stored again, and another host run, since.
+    That client never goes on with it; whoever opens another one takes it over (`_free_lost`).
+    """
     live = stream.instance.live
     if live is None or (live.recovered is None and live.snapshot is None):
         return

@@ -273,6 +273,7 @@ class Host:
         with trio.move_on_after(FAREWELL_SECONDS):
             await self._until_idle()
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(parts.lives.keeping.write_due)  # ends that the disk had no room for, perhaps
                 for attendant in tuple(self._desk.arriving):
                     nursery.start_soon(attendant.end)
 

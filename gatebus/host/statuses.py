@@ -16,6 +16,12 @@ from sandbox.outcome import Outcome, State, Usage
 STARTING = "STARTING"
 """The state of an instance whose module is still fetched or compiled; the others are the sandbox's."""
 
+UNDELETED = (
+    "Its end could not be written down (the host's disk is full or fails): "
+    "should the host end before it is, it runs again."
+)
+"""Of an instance that has ended."""
+
 Map = dict[str, object]
 
 _BY_ITSELF = (State.HALTED, State.TERMINATED)

@@ -21,7 +21,7 @@ from gatebus.snapshots.packfolder import PackFolder
 from gatebus.snapshots.packset import PackSet, SharedGone, as_broken
 from gatebus.snapshots.rebuilding import rebuild
 from gatebus.snapshots.savedwords import BadSnapshot
-from gatebus.snapshots.snapshotrecords import SnapshotRecords
+from gatebus.snapshots.snapshotrecords import DATABASE, SnapshotRecords, records_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from gatebus.snapshots.packfolder import Pack
     from gatebus.snapshots.snapshotrecords import Stored
 
-_DATABASE = "snapshots.sqlite"
+
+_END_ACCEPTED = "From here on what is there counts."
 
 
 def check_host(data: Path, *, repair: bool) -> Report:
@@ -62,12 +63,12 @@ def _check_snapshots(folder: Path, report: Report, repair: bool) -> None:  # noq
     packs = PackFolder(folder / "packs")
     whole = _check_files(packs, report)
     try:
-        records = SnapshotRecords(folder / _DATABASE)
-        with closing(records):
+        with closing(records_for(folder, packs)) as records:
+            _check_end(records, report, repair)
             _check_records(records, packs, whole, report, repair)
     except StoreBroken as fault:
         done = _made_again(folder, packs, whole) if repair else ""
-        report.findings.append(Finding(RECORDS, _DATABASE, fault.text, done))
+        report.findings.append(Finding(RECORDS, DATABASE, fault.text, done))
 
 
 def _check_files(packs: PackFolder, report: Report) -> set[str]:
@@ -87,6 +88,21 @@ def _check_files(packs: PackFolder, report: Report) -> set[str]:
     return whole
 
 
+def _check_end(records: SnapshotRecords, report: Report, repair: bool) -> None:  # noqa: FBT001
+    try:
+        records.check_end()
+    except StoreBroken as fault:
+        report.findings.append(Finding(RECORDS, DATABASE, fault.text, _END_ACCEPTED if repair else ""))
+        if repair:
+            records.accept_end()
+
+
+def _recorded_again(records: SnapshotRecords, packs: PackFolder, whole: set[str], strays: set[str]) -> set[str]:
+    """Names of strays that are snapshots: whole, with everything that they share."""
+    again = rebuild(records, packs, sorted(map(bytes.fromhex, whole)), set(map(bytes.fromhex, strays & whole)))
+    return {name.hex() for name in again.packs}
+
+
 def _check_records(
     records: SnapshotRecords,
     packs: PackFolder,
@@ -98,9 +114,12 @@ def _check_records(
     there = {name for name, _ in packs.entries()}
     for name in sorted(known.keys() - there):
         report.findings.append(Finding(MISSING, name, "A file of chunks is on record and not there."))
+    again = _recorded_again(records, packs, whole, there - known.keys()) if repair else set()
     for name in sorted(there - known.keys()):
         text = "It is whole, and no record names it." if name in whole else "Something that was never finished."
-        report.findings.append(Finding(STRAY, name, text, _put_aside(packs, name) if repair else ""))
+        done = _put_aside(packs, name) if repair and name not in again else "A new record was made." * repair
+        report.findings.append(Finding(STRAY, name, text, done))
+    known = {each.name.hex(): each for each in records.packs()}
     for stored in records.snapshots():
         report.snapshots += 1
         _check_snapshot(stored, packs, {bytes.fromhex(name): pack for name, pack in known.items()}, report)
@@ -134,12 +153,17 @@ def _put_aside(packs: PackFolder, name: str) -> str:
 def _made_again(folder: Path, packs: PackFolder, whole: set[str]) -> str:
     """The damaged ones stay beside the new ones. Of instances only the snapshots know."""
     number = 1
-    while (folder / f"{_DATABASE}.damaged-{number}").exists():
+    while (folder / f"{DATABASE}.damaged-{number}").exists():
         number += 1
+    old = (folder / DATABASE).exists()
     for suffix in ("", "-wal", "-shm"):
         with suppress(FileNotFoundError):
-            (folder / f"{_DATABASE}{suffix}").rename(folder / f"{_DATABASE}.damaged-{number}{suffix}")
+            (folder / f"{DATABASE}{suffix}").rename(folder / f"{DATABASE}.damaged-{number}{suffix}")
     sync_folder(folder)
-    with closing(SnapshotRecords(folder / _DATABASE)) as records:
-        count = rebuild(records, packs, sorted(map(bytes.fromhex, whole)))
-    return f"New records were made: {count} snapshots. The old ones are {_DATABASE}.damaged-{number}."
+    with closing(SnapshotRecords(folder / DATABASE)) as records:
+        names = sorted(map(bytes.fromhex, whole))
+        count = rebuild(records, packs, names, set(names)).snapshots
+        records.accept_end()
+    if not old:
+        return f"New records were made: {count} snapshots."
+    return f"New records were made: {count} snapshots. The old ones are {DATABASE}.damaged-{number}."

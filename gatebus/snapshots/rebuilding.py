@@ -1,14 +1,14 @@
 """New records from the files of chunks, where the records were lost; a wire. Every call blocks.
 
-In:  names of files that were found whole. Out: records of every snapshot whose chunks are all there. They count as
+In:  names of files that were found whole. Out: records of every lost snapshot whose chunks are all there. They count as
 imported: nobody knows any more which instance went on from which, so none goes by itself.
 """
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gatebus.snapshots.chunking import digests_in
 from gatebus.snapshots.manifestwords import decode_untrusted
@@ -17,7 +17,7 @@ from gatebus.snapshots.savedwords import IMPORTED, BadSnapshot, SnapshotLine
 from gatebus.snapshots.snapshotrecords import Stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
     from gatebus.snapshots.packfolder import PackFolder, PackReader
     from gatebus.snapshots.snapshotrecords import SnapshotRecords
@@ -41,26 +41,39 @@ class _Account:
         return self.where[digest].read(digest)
 
 
-def rebuild(records: SnapshotRecords, packs: PackFolder, names: Iterable[bytes]) -> int:
-    """How many snapshots there are."""
+class Again(NamedTuple):
+    """What is on record again. `packs`: names of files."""
+
+    snapshots: int
+    packs: frozenset[bytes]
+
+
+def rebuild(
+    records: SnapshotRecords, packs: PackFolder, names: Iterable[bytes], unrecorded: Collection[bytes]
+) -> Again:
+    """`names`: of all whole files; `unrecorded`: those of them whose snapshots are lost."""
     accounts: dict[str, _Account] = {}
     with ExitStack() as stack:
         for name in names:
             reader = stack.enter_context(closing(packs.look(name)))
             accounts.setdefault(reader.account, _Account()).add(reader)
+        found = [each for account in accounts.values() for each in _found(account, unrecorded)]
+        used = frozenset(name for _, stored in found for name in stored.packs).intersection(unrecorded)
         for account in accounts.values():
             for reader in account.readers:
-                records.restore_pack(_pack(reader))
-        return sum(_restored(records, account, reader) for account in accounts.values() for reader in account.readers)
+                if reader.name in used:
+                    records.restore_pack(_pack(reader))
+        for own, stored in found:
+            records.keep(stored, _pack(own), None)
+    return Again(len(found), used)
 
 
-def _restored(records: SnapshotRecords, account: _Account, own: PackReader) -> bool:
-    try:
-        stored = _stored(account, own)
-    except BadSnapshot:
-        return False
-    records.keep(stored, _pack(own), None)
-    return True
+def _found(account: _Account, unrecorded: Collection[bytes]) -> Iterator[tuple[PackReader, Stored]]:
+    """Those whose chunks are all there."""
+    for reader in account.readers:
+        if reader.name in unrecorded:
+            with suppress(BadSnapshot):
+                yield reader, _stored(account, reader)
 
 
 def _stored(account: _Account, own: PackReader) -> Stored:

@@ -5,7 +5,7 @@ In:  what a stopped program has left; maps of CBOR that a file held (untrusted).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 import cbor2
@@ -109,6 +109,11 @@ class Change:
 
     record: Record
     seen: int
+
+
+def pointed(change: Change | None, snapshot: bytes) -> Change | None:
+    """To what is saved with it."""
+    return None if change is None else Change(replace(change.record, snapshot=snapshot), change.seen)
 
 
 def about_bytes(about: Mapping[str, object]) -> bytes:

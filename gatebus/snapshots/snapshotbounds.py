@@ -71,3 +71,7 @@ COMPRESS_LEVEL = 1
 
 TRIED = 4 * 1024
 """Of each chunk are compressed first: where that gains nothing, the rest would not either."""
+
+RESERVE = 256 * 1024
+"""Bytes kept free for ends that must be written down on a full disk: some twenty of them (three pages and their heads
+in the log each) until the log begins anew, and then for as many as come."""

@@ -9,6 +9,8 @@ one transaction: after a crash there is all of it or nothing.
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,13 +20,15 @@ from gatebus.host.recordbook import Book, RecordBook
 from gatebus.host.refusals import Refusal
 from gatebus.snapshots.packfolder import Pack
 from gatebus.snapshots.packset import SharedGone
+from gatebus.snapshots.recordguard import Reserve, Tally
 from gatebus.snapshots.savedwords import STATES, BadSnapshot, Change, Record, SnapshotLine, about_bytes, about_untrusted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from gatebus.failpoints import Failpoints
+    from gatebus.snapshots.packfolder import PackFolder
 
 _VERSION = 1
 _NAME = 16  # of a file of chunks
@@ -39,15 +43,27 @@ CREATE TABLE instance (instance BLOB PRIMARY KEY, owner TEXT, account TEXT, stat
     revision INTEGER, seal BLOB) STRICT, WITHOUT ROWID;
 CREATE INDEX instance_snapshot ON instance (snapshot);
 """
+_COUNT = "CREATE TABLE IF NOT EXISTS changes (number INTEGER) STRICT"  # earlier files have none yet
 _DAMAGED = (
     "The records of snapshots are damaged. Nothing was changed: `gatebus fsck` says what is there, and "
     "`gatebus fsck --repair` makes new records from the files."
+)
+_MISSING = (
+    "The records of snapshots are missing, and there are files of snapshots. Nothing was changed: put the records "
+    "back, or `gatebus fsck --repair` makes new ones from the files."
+)
+_LOST_END = (
+    "The end of the records of snapshots is lost: what was last stored or killed is not on record any more. "
+    "Nothing was changed: `gatebus fsck --repair` goes on from what is there."
 )
 _NEEDED = (
     "An instance goes on from this snapshot, at once or after a crash of the host. Take a newer snapshot of the "
     "instance, or remove it; then drop this one."
 )
 Row = tuple[Any, ...]
+
+
+DATABASE = "snapshots.sqlite"
 
 
 class Stored(NamedTuple):
@@ -61,8 +77,46 @@ class SnapshotRecords(RecordBook):
     """Raises StoreBroken from every method, and Refusal when the disk is full: then nothing was changed."""
 
     def __init__(self, path: Path, points: Failpoints = UNWATCHED) -> None:
+        self._tally = Tally(path.with_name(f"{path.name}.count"))
+        self._reserve = Reserve(path.with_name("reserve"))
         super().__init__(path, Book(_SCHEMA, _VERSION, "The records of snapshots", _DAMAGED, (BadSnapshot,)))
         self._points = points
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        self._database.execute(_COUNT)
+        if self._database.execute("SELECT number FROM changes").fetchone() is None:
+            self._database.execute("INSERT INTO changes VALUES (0)")
+        (self._number,) = self._database.execute("SELECT number FROM changes").fetchone()
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """A change that is counted when it is one."""
+        before = self._database.total_changes
+        with self._change():
+            yield
+            if changed := self._database.total_changes != before:
+                self._database.execute("UPDATE changes SET number=?", (self._number + 1,))
+        if changed:
+            self._number += 1
+            self._tally.write(self._number)
+
+    def check_end(self) -> None:
+        """Before anything is changed. Raises StoreBroken when what was answered is not here any more."""
+        if self._tally.read() > self._number:
+            raise StoreBroken(_LOST_END)
+
+    def accept_end(self) -> None:
+        """What is here is what there is."""
+        self._tally.write(self._number)
+
+    def keep_room(self) -> None:
+        """For ends on a disk that is full by then."""
+        self._reserve.fill()
+
+    def close(self) -> None:
+        self._tally.close()
+        super().close()
 
     def _rows(self, table: str, where: str = "", *values: object) -> list[Row]:
         with self._told():
@@ -120,7 +174,7 @@ class SnapshotRecords(RecordBook):
         """All of it, or nothing. One that is there already stays and is returned. Raises SharedGone, Refusal."""
         line = stored.line
         self._points.reached("save-committing")
-        with self._told(), self._change():
+        with self._told(), self._counted():
             there = self.snapshot(line.id, line.account)
             if there is None:
                 self._insert(stored, pack)
@@ -143,7 +197,7 @@ class SnapshotRecords(RecordBook):
     def drop(self, account: str, snapshot: bytes) -> bool:
         """Whether it was there. Raises Refusal when an instance goes on from it."""
         self._points.reached("drop-committing")
-        with self._told(), self._change():
+        with self._told(), self._counted():
             if self.snapshot(snapshot, account) is None:
                 return False
             if any(each.account == account for each in self.instances_from(snapshot)):
@@ -162,12 +216,12 @@ class SnapshotRecords(RecordBook):
 
     def restore_pack(self, pack: Pack) -> None:
         """Of a file that was found again."""
-        with self._told(), self._change():
+        with self._told(), self._counted():
             self._put("pack", *pack)
 
     def forget_unused(self, held: Callable[[], Iterable[bytes]]) -> list[Pack]:
         """Files that no snapshot needs, and nobody reads or is about to share; theirs alone to remove now."""
-        with self._told(), self._change():
+        with self._told(), self._counted():
             used = {name for stored in self.snapshots() for name in stored.packs}.union(held())
             unused = [each for each in self.packs() if each.name not in used]
             for each in unused:
@@ -190,7 +244,7 @@ class SnapshotRecords(RecordBook):
     def put(self, change: Change) -> Record:
         """Compare and set. Raises Refusal (conflict; not-found: its snapshot is not there)."""
         self._points.reached("record-committing")
-        with self._told(), self._change():
+        with self._told(), self._counted():
             record = self._set(change)
         self._points.reached("record-committed")
         return record
@@ -198,7 +252,7 @@ class SnapshotRecords(RecordBook):
     def put_all(self, changes: Sequence[Change]) -> list[Record | None]:
         """On the disk all at once. None: somebody else has changed that one, and it stays as it is."""
         self._points.reached("record-committing")
-        with self._told(), self._change():
+        with self._told(), self._counted():
             done = [self._set_if_seen(each) for each in changes]
         self._points.reached("record-committed")
         return done
@@ -220,9 +274,30 @@ class SnapshotRecords(RecordBook):
         return Record(*row)
 
     def delete(self, instance: bytes, seen: int) -> None:
-        """Raises Refusal (conflict)."""
+        """On a full disk, too, as far as there is room in the log, or in reserve. Raises Refusal (conflict)."""
+        for make_room in (self._begin_log_anew, self._give_up_reserve):
+            try:
+                self._delete(instance, seen)
+            except Refusal as refused:
+                if refused.code != "disk-full":
+                    raise
+                make_room()
+            else:
+                return
+        self._delete(instance, seen)
+
+    def _begin_log_anew(self) -> None:
+        """What is in it goes into the database, and it is written from its beginning again: that takes no room."""
+        with suppress(sqlite3.Error):
+            self._database.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+
+    def _give_up_reserve(self) -> None:
+        self._reserve.give()
+        self._begin_log_anew()
+
+    def _delete(self, instance: bytes, seen: int) -> None:
         self._points.reached("record-committing")
-        with self._told(), self._change():
+        with self._told(), self._counted():
             self._compare(instance, seen)
             self._database.execute("DELETE FROM instance WHERE instance=?", (instance,))
         self._points.reached("record-committed")
@@ -231,6 +306,13 @@ class SnapshotRecords(RecordBook):
         now = self.instance(instance)
         if (now.revision if now is not None else 0) != seen:
             raise Refusal("conflict", "The instance was changed meanwhile. Look at it again.")
+
+
+def records_for(folder: Path, packs: PackFolder, points: Failpoints = UNWATCHED) -> SnapshotRecords:
+    """Made where nothing is yet. Raises StoreBroken: there are files, and no records of them."""
+    if not (folder / DATABASE).exists() and any(packs.entries()):
+        raise StoreBroken(_MISSING)
+    return SnapshotRecords(folder / DATABASE, points)
 
 
 def _seal(table: str, values: Iterable[object]) -> bytes:

@@ -39,11 +39,11 @@ from gatebus.snapshots.packfolder import PackFolder
 from gatebus.snapshots.packset import SharedGone
 from gatebus.snapshots.packwords import UNSIGNED, statement
 from gatebus.snapshots.retention import Living, expired
-from gatebus.snapshots.savedwords import IMPORTED, Change, Kept, Saved, SnapshotLine
+from gatebus.snapshots.savedwords import IMPORTED, Change, Kept, Saved, SnapshotLine, pointed
 from gatebus.snapshots.savingwork import Before, Order, Written, write_snapshot
 from gatebus.snapshots.snapshotbounds import ANSWERED_SECONDS, SNAPSHOT_COST
 from gatebus.snapshots.snapshotdisk import SnapshotDisk
-from gatebus.snapshots.snapshotrecords import SnapshotRecords, Stored
+from gatebus.snapshots.snapshotrecords import Stored, records_for
 from gatebus.snapshots.spool import Spool
 from gatebus.snapshots.transfer import ANY, Export, ImportPolicy, exporting, take_in_untrusted
 from gatebus.snapshots.transferwork import Place
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from gatebus.snapshots.packfolder import Pack
 
 Retell = Callable[[bytes], bytes]
+Spend = Callable[[str, int], None]
 Own = Callable[["Imported"], Awaitable[bytes]]
 _ABSENT = "There is no such snapshot, or it is not yours."
 
@@ -93,10 +94,11 @@ async def open_snapshot_store(
         with told():
             await in_thread(sync_folder, folder.parent)
             packs = await in_thread(PackFolder, folder / "packs", settings.points)
-        path = folder / "snapshots.sqlite"
-        database = await in_thread(SnapshotRecords, path, settings.points, limiter=one)
+        database = await in_thread(records_for, folder, packs, settings.points, limiter=one)
         store = SnapshotStore(SnapshotDisk(one, packs, database), quotas, settings)
         try:
+            await store.disk.record(database.check_end)
+            await store.disk.record(database.keep_room)
             await store.count()
             yield store
         finally:
@@ -139,15 +141,20 @@ class SnapshotStore:
         base: bytes | None = None,
         changed: Ranges | None = None,
         change: Change | None = None,
+        room: int | None = None,
     ) -> Kept:
         """Durable when it returns, and with it the record of `change` (its `snapshot` is set to this one). `base`: the
         snapshot that the program went on from; `changed`: what of memory 0 may differ from it (None: not known).
-        Raises Refusal: quota-storage, disk-full, conflict; then nothing was changed.
+        `room`: bytes that it may take; None: what its quota leaves. Raises Refusal: quota-storage, disk-full, conflict;
+        then nothing was changed.
         """
+        order = Order(saved, account, self._room(account) if room is None else room, self._signed)
+        spend = self._spend if room is None else self._overspend
         try:
-            return await self._save(saved, account, await self._before(account, saved, base), changed, change)
+            before = await self._before(account, saved, base)
+            return await self._save(replace(order, before=before, changed=changed), change, spend)
         except SharedGone:  # what it would have shared was dropped meanwhile
-            return await self._save(saved, account, None, None, change)
+            return await self._save(order, change, spend)
 
     async def _before(self, account: str, saved: Saved, base: bytes | None) -> Before | None:
         found = await self.disk.record(self.disk.database.alike, base, account, saved.module)
@@ -156,23 +163,20 @@ class SnapshotStore:
         stored, packs = found
         return Before(stored.line.id, packs, direct=stored.line.id == base)
 
-    async def _save(
-        self, saved: Saved, account: str, before: Before | None, changed: Ranges | None, change: Change | None
-    ) -> Kept:
-        order = Order(saved, account, self._room(account), self._signed, before, changed)
-        with self._holding(before.packs if before is not None else ()):
+    async def _save(self, order: Order, change: Change | None, spend: Spend) -> Kept:
+        with self._holding(order.before.packs if order.before is not None else ()):
             written = await self.disk.file(write_snapshot, self.disk.folder, order)
-            return await self._keep(written, Contents(saved.module, saved.about), change)
+            return await self._keep(written, Contents(order.saved.module, order.saved.about), change, spend)
 
-    async def _keep(self, written: Written, contents: Contents, change: Change | None) -> Kept:
+    async def _keep(self, written: Written, contents: Contents, change: Change | None, spend: Spend) -> Kept:
         """The transaction. What is refused takes its file with it."""
         pack = written.pack
         line = SnapshotLine(written.id, pack.account, contents.module, contents.about, written.size, pack.size)
-        stored, pointed = Stored(line, written.packs), _pointed(change, written.id)
+        stored, changed = Stored(line, written.packs), pointed(change, written.id)
         try:
-            self._spend(pack.account, _cost(pack.size))
+            spend(pack.account, _cost(pack.size))
             try:
-                there = await self.disk.record(self.disk.database.keep, stored, pack, pointed)
+                there = await self.disk.record(self.disk.database.keep, stored, pack, changed)
             except BaseException:
                 self._give_back(pack.account, _cost(pack.size))
                 raise
@@ -271,7 +275,7 @@ class SnapshotStore:
         written, imported = await take_in_untrusted(self.disk, place, policy, read, owning)
         manifest = decode_untrusted(imported.manifest)
         about = manifest.described() if own is not None else {**manifest.described(), IMPORTED: True}
-        await self._keep(written, Contents(manifest.module, about), None)
+        await self._keep(written, Contents(manifest.module, about), None, self._spend)
         return imported
 
     async def _owned(self, own: Own, imported: Imported) -> tuple[bytes, tuple[bytes, bytes]]:
@@ -325,6 +329,7 @@ class SnapshotStore:
         gone = [line for line in chosen if await self._goes(line)]
         self._settings.points.reached("collect-committed")
         await self.sweep()
+        await self.disk.record(self.disk.database.keep_room)
         self._settings.points.reached("collect-removed")
         return gone
 
@@ -375,6 +380,9 @@ class SnapshotStore:
         """Raises Refusal."""
         self._merge(account, self._quotas.take(account, Amounts(stored=size)), size)
 
+    def _overspend(self, account: str, size: int) -> None:
+        self._merge(account, None, size)
+
     def _give_back(self, account: str, size: int) -> None:
         self._merge(account, None, -size)
 
@@ -386,10 +394,6 @@ class SnapshotStore:
         size = (had.amounts.stored if had is not None else 0) + more
         if size > 0:
             self._tickets[account] = self._quotas.adopt(account, Amounts(stored=size))
-
-
-def _pointed(change: Change | None, snapshot: bytes) -> Change | None:
-    return None if change is None else Change(replace(change.record, snapshot=snapshot), change.seen)
 
 
 def _cost(size: int) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import cbor2
 import pytest
@@ -16,6 +16,8 @@ from busworld import BusWorld, Streams, Talker, bus_world, module, put
 
 from gatebus.host.hostconfig import HostConfig
 from gatebus.host.quotas import Amounts
+from gatebus.host.refusals import disk_full
+from gatebus.snapshots.snapshotstore import SnapshotStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -118,6 +120,47 @@ async def test_checkpoints_are_taken_and_only_the_last_ones_stay() -> None:
         looks.after(10_000)
         status = await bus.ask("status", instance=ONE)
         assert (status["snapshot"], status["lives"]) == (kept, 0)  # it has gone on, but nobody had suspended it
+
+
+async def test_checkpoints_that_cannot_be_stored_are_seen_and_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else its owner believes that a crash costs him no more than the time between two."""
+    async with world_of_idlers() as (world, bus):
+        looks, log = Looks(world), world.host.parts.events
+        await launch(bus)
+        await bus.ask("keep", instance=ONE, every=100, last=2)
+        with monkeypatch.context() as patch:
+            patch.setattr(SnapshotStore, "save", full)
+            since = []
+            for number in range(1, 4):
+                looks.after(101 * number)
+                while world.host.parts.lives.minding._busy:
+                    await bus.ask("status", instance=ONE)
+                unkept = (await bus.ask("status", instance=ONE))["unkept"]
+                since.append(unkept.pop("since"))
+                assert unkept == {"code": "disk-full", "text": disk_full().text}
+            assert since == [since[0]] * 3
+        events = [cbor2.loads(each.event) for each in log._remembered]
+        (told,) = [each for each in events if each["event"] == "not-kept"]
+        assert told["unkept"]["since"] == since[0]
+        looks.after(505)
+        while "unkept" in await bus.ask("status", instance=ONE):
+            continue
+
+
+async def test_another_wish_for_checkpoints_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world_of_idlers() as (world, bus):
+        await launch(bus)
+        await bus.ask("keep", instance=ONE, every=100)
+        with monkeypatch.context() as patch:
+            patch.setattr(SnapshotStore, "save", full)
+            Looks(world).after(101)
+            while "unkept" not in await bus.ask("status", instance=ONE):
+                continue
+        assert "unkept" not in await bus.ask("keep", instance=ONE, every=0)
+
+
+async def full(*_given: object, **_more: object) -> NoReturn:
+    raise disk_full()
 
 
 async def test_where_memory_is_scarce_what_is_parked_is_stored() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,7 @@ from gatebus.faults import StoreBroken
 from gatebus.snapshots.checking import check_host
 from gatebus.snapshots.findings import Finding
 from gatebus.snapshots.savedwords import Change
+from gatebus.snapshots.snapshotrecords import SnapshotRecords
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,6 +101,67 @@ async def test_lost_records_are_made_again_from_the_files(folder: Path) -> None:
         await store.drop(ADA, one)
         assert same(await store.load(two), saved(memory_of(4, 2, 3), taken=2)), "what it shares was found again, too"
     assert len(packs(folder)) == 3
+
+
+def as_new(database: Path) -> None:
+    """As a host makes it that finds none."""
+    with closing(SnapshotRecords(database)) as records:
+        records.accept_end()
+
+
+@pytest.mark.parametrize("started", [False, True])
+async def test_records_that_are_missing_are_noticed_and_made_again_and_no_snapshot_is_put_aside(
+    folder: Path, started: bool
+) -> None:
+    """Also when an earlier version had made empty ones since."""
+    ids = await filled(folder)
+    database = folder / "snapshots" / "snapshots.sqlite"
+    database.unlink()
+    if started:
+        as_new(database)
+    else:
+        with pytest.raises(
+            StoreBroken, match=r"The records of snapshots are missing, and there are files of snapshots\."
+        ):
+            async with opened_snapshots(folder):
+                pass
+        assert not database.exists(), "nothing was changed"
+    done = {each.done for each in check_host(folder, repair=True).findings}
+    assert done == {"A new record was made."} if started else {"New records were made: 3 snapshots."}
+    assert check_host(folder, repair=False).ok
+    async with opened_snapshots(folder) as store:
+        assert {line.id for account in (ADA, GRACE) for line in await store.list(account)} == {*ids}
+    assert len(packs(folder)) == 3
+
+
+async def test_a_whole_file_that_shares_with_one_that_is_gone_is_put_aside_and_nothing_else(folder: Path) -> None:
+    one, two, other = await filled(folder)
+    async with opened_snapshots(folder) as store:
+        stored = await store.disk.record(store.disk.database.snapshot, one)
+        shares = await store.disk.record(store.disk.database.snapshot, two)
+    assert stored is not None
+    assert shares is not None
+    (folder / "snapshots" / "snapshots.sqlite").unlink()
+    as_new(folder / "snapshots" / "snapshots.sqlite")
+    (folder / "snapshots" / "packs" / stored.packs[0].hex()).unlink()
+    done = {each.name: each.done for each in check_host(folder, repair=True).findings}
+    assert done.pop(shares.packs[0].hex()) == "It was moved to snapshots/aside."
+    assert {*done.values()} == {"A new record was made."}
+    assert check_host(folder, repair=False).ok
+    async with opened_snapshots(folder) as store:
+        assert [line.id for line in await store.list(GRACE)] == [other]
+
+
+async def test_what_was_dropped_does_not_come_again_with_a_repair(folder: Path) -> None:
+    """Its file may still be there: another snapshot shares its chunks."""
+    one, two, _ = await filled(folder)
+    async with opened_snapshots(folder) as store:
+        await store.records.delete(record(1).instance, 1)
+        await store.drop(ADA, one)
+    (folder / "snapshots" / "packs" / ("00" * 16)).write_bytes(b"stray")
+    check_host(folder, repair=True)
+    async with opened_snapshots(folder) as store:
+        assert [line.id for line in await store.list(ADA)] == [two]
 
 
 async def test_a_host_that_runs_is_not_looked_through(folder: Path) -> None:

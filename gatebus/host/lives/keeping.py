@@ -18,17 +18,15 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from gatebus.accountbounds import RECORD_SECONDS
+from gatebus.accountbounds import RECORD_SECONDS, REWRITE_SECONDS
 from gatebus.failpoints import UNWATCHED, Failpoints
 from gatebus.faults import GatebusError
 from gatebus.host.lives.forgetting import forget
 from gatebus.host.lives.heldsizes import check_lengths_untrusted, lengths_of
 from gatebus.host.lives.lifetable import Life, Step
-from gatebus.host.lives.recordsof import record_of
-from gatebus.host.lives.remains import limits_map, usage_told
+from gatebus.host.lives.recordsof import about_of, goes_back, record_of, room_at_stop
 from gatebus.host.refusals import Refusal, as_refusal
 from gatebus.snapshots.savedwords import CHECKPOINT, RUNNING, SNAPSHOT, STORED, SUSPENDED, Change, Saved
-from sandbox.outcome import Cause
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -105,7 +103,7 @@ class Keeping:
             await self._put(instance, STORED, left)
             return
         change = Change(record_of(instance, STORED, left), live.revision) if is_recorded(instance) else None
-        kept = await self._save(instance, left, self.about(instance, left, SUSPENDED), change)
+        kept = await self._save(instance, left, self._about(instance, left, SUSPENDED), change)
         live.snapshot, live.stored, live.runs = kept.id, left.number, False
         live.revision += change is not None
 
@@ -116,7 +114,7 @@ class Keeping:
         async with self.alone(instance):
             if live.life is Life.ENDED or left.number <= live.stored:
                 return
-            kept = await self._go_back_to(instance, left, self.about(instance, left, CHECKPOINT))
+            kept = await self._go_back_to(instance, left, self._about(instance, left, CHECKPOINT))
         if former is not None and former not in live.kept:
             await self.forget(instance, former)
         live.kept.append(kept.id)
@@ -128,7 +126,7 @@ class Keeping:
         GatebusError.
         """
         live = _live(instance)
-        about = self.about(instance, left, SNAPSHOT) | {"tags": list(tags)}
+        about = self._about(instance, left, SNAPSHOT) | {"tags": list(tags)}
         async with self.alone(instance):
             if live.life is Life.ENDED or left.number <= live.stored or not is_recorded(instance):
                 return await self._save(instance, left, about, None)
@@ -154,7 +152,7 @@ class Keeping:
         self, instance: Instance, left: Leftover, kind: str, *, extra: Mapping[str, object] = MappingProxyType({})
     ) -> Kept:
         """As a snapshot of its own, described by something more. Raises GatebusError."""
-        about = self.about(instance, left, kind) | dict(extra)
+        about = self._about(instance, left, kind) | dict(extra)
         return await self._save(instance, left, about, None)
 
     async def _save(self, instance: Instance, left: Leftover, about: dict[str, object], change: Change | None) -> Kept:
@@ -164,32 +162,13 @@ class Keeping:
             base, changed = live.snapshot, None
         saved = Saved(suspended.sha256, about, suspended.state, left.parts, suspended.memory)
         check_lengths_untrusted(lengths_of(saved), instance.order.limits)  # what could not be read is not written
-        account = instance.order.principal.account
-        kept = await self.store.save(saved, account=account, base=base, changed=changed, change=change)
+        account, room = instance.order.principal.account, room_at_stop(instance)
+        kept = await self.store.save(saved, account=account, base=base, changed=changed, change=change, room=room)
         left.saved.id = kept.id
         return kept
 
-    def about(self, instance: Instance, left: Leftover, kind: str) -> dict[str, object]:
-        live, order = _live(instance), instance.order
-        return {
-            "instance": instance.id,
-            "owner": instance.owner,
-            "account": order.principal.account,
-            "created": round(instance.created * 1000),
-            "taken": round(self._clock() * 1000),
-            "kind": kind,
-            "tags": list(order.tags),
-            "limits": limits_map(order.limits),
-            "open": order.open,
-            "window": order.window,
-            "policy": live.policy.told(),
-            "usage": usage_told(left.before),
-            "lives": live.lives,
-            "copies": live.copies,
-            "files": live.wants_files,
-            "personality": instance.personality,
-            "parent": left.base.id or live.snapshot,
-        }
+    def _about(self, instance: Instance, left: Leftover, kind: str) -> dict[str, object]:
+        return about_of(instance, left, kind, round(self._clock() * 1000))
 
     async def forget(self, instance: Instance, snapshot: bytes) -> None:
         """One that it goes on from no more. What cannot be forgotten stays."""
@@ -261,6 +240,7 @@ class Keeping:
             try:
                 await self._unrecord(instance)
             except GatebusError as trouble:
+                live.undeleted = True
                 self.on_trouble(trouble)
         return True
 
@@ -317,8 +297,16 @@ class Keeping:
             await self._something.wait()
             self._something = trio.Event()
             await trio.sleep(RECORD_SECONDS)
-            async with self._writing:
-                await self._write_due()
+            await self.write_due()
+            if self._due:  # what could not be written
+                with trio.move_on_after(REWRITE_SECONDS):
+                    await self._something.wait()
+                self._something.set()
+
+    async def write_due(self) -> None:
+        """What is behind, now."""
+        async with self._writing:
+            await self._write_due()
 
     async def _write_due(self) -> None:
         due, gone, self._gone = tuple(self._due), self._gone, []
@@ -332,7 +320,16 @@ class Keeping:
                 async with self.alone(instance):
                     await self._catch_up(instance)
             except GatebusError as trouble:
-                self.on_trouble(trouble)
+                self._comes_again(instance, trouble)
+
+    def _comes_again(self, instance: Instance, trouble: GatebusError) -> None:
+        """An end that could not be written down. Of one that runs nothing is lost: it was not answered."""
+        live = _live(instance)
+        if not live.undeleted:
+            self.on_trouble(trouble)
+        if live.life is Life.ENDED and live.revision and trouble.code != "conflict":
+            live.undeleted = True
+            self._due[instance.id] = instance
 
     async def _catch_up(self, instance: Instance) -> None:
         live = _live(instance)
@@ -345,9 +342,10 @@ class Keeping:
 
     async def _unrecord(self, instance: Instance) -> None:
         live = _live(instance)
-        if live.revision and not _goes_back(instance):
+        if live.revision and not goes_back(instance):
             await self.store.records.delete(instance.id, live.revision)
             live.revision = 0
+        live.undeleted = False
 
     async def _put(self, instance: Instance, state: str, left: Leftover | None = None) -> None:
         live = _live(instance)
@@ -369,11 +367,6 @@ class Keeping:
             lock.release()
             if not lock.locked():
                 self._busy.pop(instance.id, None)
-
-
-def _goes_back(instance: Instance) -> bool:
-    """Unless it has ended by itself just then."""
-    return _live(instance).goes_back and (instance.outcome is None or instance.outcome.cause is Cause.KILLED)
 
 
 def is_recorded(instance: Instance) -> bool:

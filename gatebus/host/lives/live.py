@@ -8,7 +8,7 @@ alone.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import trio
 
@@ -62,6 +62,14 @@ class Wish:
         return self.left
 
 
+class Unkept(NamedTuple):
+    """What its policy asks for fails since then (ms since 1970), last for this reason."""
+
+    since: int
+    code: str
+    text: str
+
+
 class Live:
     """See the page of the folder."""
 
@@ -69,8 +77,8 @@ class Live:
         "_changed", "active_at", "again", "as_stored", "asleep", "before", "copies", "dormant", "exchange", "failure",
         "fresh", "function", "goes_back", "halted", "how", "inherited", "kept", "left", "life", "lives", "manner",
         "module", "moved", "names", "on_io", "on_kill", "origin", "parked", "parking", "parks", "peers", "policy",
-        "program", "ready", "recovered", "revision", "runs", "snapshot", "stops", "stored", "touched", "unsuspendable",
-        "users", "waking", "wants_files", "wishes",
+        "program", "ready", "recovered", "revision", "runs", "snapshot", "stops", "stored", "touched", "undeleted",
+        "unkept", "unsuspendable", "users", "waking", "wants_files", "wishes",
     )  # fmt: skip
 
     def __init__(self, manner: Manner) -> None:
@@ -103,7 +111,9 @@ class Live:
         self.peers: list[tuple[bytes, bytes]] = []  # its groups when it last stopped, and its name in each
         self.runs = False  # so its record says
         self.goes_back = False  # its host stops while it runs: what is stored of it stays on record
-        self.again = False  # it was stored because the host stops
+        self.unkept: Unkept | None = None
+        # stored because the host stops; it has ended, and its record does not say so: it could not be written
+        self.again = self.undeleted = False
         self.kept: list[bytes] = []  # its checkpoints, the oldest first
         self.dormant = False  # its streams are in the store alone
         self.asleep: list[bytes] = []  # ... by these names
@@ -191,6 +201,8 @@ class Live:
             found["depth"] = _DEPTH[self.life]
         if self.snapshot is not None:
             found["snapshot"] = self.snapshot
+        if self.unkept is not None:
+            found["unkept"] = self.unkept._asdict()
         if self.recovered is not None:
             found["recovered"] = self.recovered
         return found

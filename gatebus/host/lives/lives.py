@@ -63,7 +63,7 @@ class Lives:
     # Stopping.
 
     async def store(self, instance: Instance, *, again: bool = False) -> None:
-        """Durable when it returns. `again`: it is to run when the host is there again. Raises Refusal."""
+        """Durable when it returns. `again`: what runs is to run when the host is there again. Raises Refusal."""
         live = stoppable(instance)
         _ = self.keeping.store
         self._check_stored(instance)
@@ -71,7 +71,7 @@ class Lives:
             await live.changed()
         if live.life is Life.STORED:
             return
-        live.again, live.parks = again, False
+        live.again, live.parks = again and not (live.parks or live.life is Life.PARKED), False
         _mark(instance)
         await self._wish(instance, Wish(store=True))
 
@@ -362,7 +362,7 @@ class Lives:
 
     def keep(self, instance: Instance, every: float, last: int) -> None:
         live = stoppable(instance)
-        live.policy = replace(live.policy, keep_every=every, keep_last=last)
+        live.policy, live.unkept = replace(live.policy, keep_every=every, keep_last=last), None
         self.minding.mind(instance)
 
     async def checkpoint(self, instance: Instance) -> None:

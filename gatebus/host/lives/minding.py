@@ -15,7 +15,7 @@ import trio
 from gatebus.accountbounds import CHECKPOINTS_AT_ONCE, IDLE_SWEEP_SECONDS, MEMORY_NEAR
 from gatebus.faults import GatebusError
 from gatebus.host.lives.lifetable import Life
-from gatebus.host.lives.live import in_use
+from gatebus.host.lives.live import Unkept, in_use
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -93,10 +93,25 @@ class Minding:
             with in_use(instance):
                 async with self._room:
                     await what(instance)
+            self._is_kept(instance)
         except GatebusError as fault:
-            self._parts.note("instance-not-kept", instance=instance.id, code=fault.code)
+            self._is_not_kept(instance, fault)
         finally:
             self._busy.discard(instance)
+
+    def _is_kept(self, instance: Instance) -> None:
+        if instance.live is not None:
+            instance.live.unkept = None
+
+    def _is_not_kept(self, instance: Instance, fault: GatebusError) -> None:
+        """Its owner is told once, and sees since when; each failure is in the log."""
+        self._parts.note("instance-not-kept", instance=instance.id, code=fault.code)
+        live = instance.live
+        if live is not None and instance.ended_at is None:
+            before, since = live.unkept, round(self._parts.clock() * 1000)
+            live.unkept = Unkept(since if before is None else before.since, fault.code, fault.text)
+            if before is None:
+                self._parts.events.note("not-kept", instance)
 
     def _make_room(self) -> None:
         parked = [each for each in self._minded if each.live is not None and each.live.life is Life.PARKED]

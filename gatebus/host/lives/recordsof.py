@@ -1,4 +1,4 @@
-"""What the record of an instance says, from which a host that crashed finds it again; words.
+"""What a snapshot and the record of an instance say, from which a host that crashed finds it again; words.
 
 In:  an instance, what it has left when that is stored just now. Out: the record. It says itself what its snapshot may
      say differently: that has tags of its own, or is another instance's.
@@ -11,14 +11,41 @@ from typing import TYPE_CHECKING
 import cbor2
 
 from gatebus.host.lives.manners import Wake
-from gatebus.host.lives.remains import limits_map
+from gatebus.host.lives.remains import limits_map, usage_told
 from gatebus.host.lives.streamwords import streams_untrusted
 from gatebus.snapshots.savedwords import RUNNING, STORED, Record
+from sandbox.limits import STATE_MAX
+from sandbox.outcome import Cause
 
 if TYPE_CHECKING:
     from gatebus.host.instances import Instance
     from gatebus.host.lives.live import Live
     from gatebus.host.lives.remains import Leftover
+
+
+def about_of(instance: Instance, left: Leftover, kind: str, taken: int) -> dict[str, object]:
+    """What a snapshot says of its instance. `taken`: milliseconds since 1970."""
+    live, order = instance.live, instance.order
+    assert live is not None
+    return {
+        "instance": instance.id,
+        "owner": instance.owner,
+        "account": order.principal.account,
+        "created": round(instance.created * 1000),
+        "taken": taken,
+        "kind": kind,
+        "tags": list(order.tags),
+        "limits": limits_map(order.limits),
+        "open": order.open,
+        "window": order.window,
+        "policy": live.policy.told(),
+        "usage": usage_told(left.before),
+        "lives": live.lives,
+        "copies": live.copies,
+        "files": live.wants_files,
+        "personality": instance.personality,
+        "parent": left.base.id or live.snapshot,
+    }
 
 
 def record_of(instance: Instance, state: str, left: Leftover | None) -> Record:
@@ -46,6 +73,20 @@ def record_of(instance: Instance, state: str, left: Leftover | None) -> Record:
     if live.again and state == STORED:
         about["stopped"], state = True, RUNNING
     return Record(instance.id, instance.owner, account, state, live.snapshot, cbor2.dumps(about))
+
+
+def room_at_stop(instance: Instance) -> int | None:
+    """Bytes on the disk. At its host's stop what had its memory may have as much there, whatever its owner's quota
+    says: else it would be lost with its process.
+    """
+    live = instance.live
+    return instance.order.limits.memory + STATE_MAX if live is not None and live.again else None
+
+
+def goes_back(instance: Instance) -> bool:
+    """Its record stays, though its host ends it: unless it has ended by itself just then."""
+    by_host = instance.outcome is None or instance.outcome.cause is Cause.KILLED
+    return by_host and instance.live is not None and instance.live.goes_back
 
 
 def _is_inherited(live: Live, left: Leftover | None) -> bool:

@@ -10,7 +10,6 @@ instances that rest cost a start nothing but their lines.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -21,7 +20,7 @@ from gatebus.accountbounds import RECOVERED_AT_ONCE
 from gatebus.faults import GatebusError
 from gatebus.host.lives.copies import order_of
 from gatebus.host.lives.lifetable import Life
-from gatebus.host.lives.live import let_go, live_of, use
+from gatebus.host.lives.live import in_use, let_go, live_of, use
 from gatebus.host.lives.manners import Manner
 from gatebus.host.lives.peerwaking import names_told_untrusted
 from gatebus.host.lives.remains import SavedAs, described_untrusted, usage_untrusted
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 _OWN = ("tags", "limits", "open", "policy")  # what a record says goes before what the snapshot says
 _STOPPED = "The host stopped before the program had ended."
 _GOES_BACK = f"{_STOPPED} It goes on from what was last stored of it when the host is there again."
-_LOST = "The host ended unexpectedly while the program ran, and nothing of it had been stored."
+_LOST = "The host ended while the program ran, and nothing of it had been stored."
 
 
 async def recover(parts: WholeParts) -> None:
@@ -144,12 +143,18 @@ async def _run_again(parts: WholeParts, instances: list[Instance]) -> None:
 
 
 async def put_away(parts: WholeParts) -> None:
-    """At a graceful stop: what runs and is not transient is stored, and runs again after the start."""
+    """At a graceful stop: what is not transient is stored, whatever its owner's quota says; what runs runs again after
+    the start.
+    """
     room = trio.CapacityLimiter(RECOVERED_AT_ONCE)
 
     async def one(instance: Instance) -> None:
         async with room:
-            await parts.lives.try_to(partial(parts.lives.store, again=True), instance)
+            try:
+                with in_use(instance):
+                    await parts.lives.store(instance, again=True)
+            except GatebusError as fault:
+                parts.note("instance-not-stored", instance=instance.id, code=fault.code)
 
     async with trio.open_nursery() as nursery:
         for each in parts.registry.running():
@@ -158,12 +163,14 @@ async def put_away(parts: WholeParts) -> None:
 
 
 def left_behind(instance: Instance) -> str:
-    """At a graceful stop: one that could not be put away. Why it ends; what is stored of it stays on record."""
+    """At a graceful stop: one that could not be put away. Why it ends; what is stored of it stays on record, and else
+    that it is lost.
+    """
     live = instance.live
-    if live is None or instance.killed or not live.revision or live.snapshot is None:
+    if live is None or instance.killed or not live.revision:
         return _STOPPED
     live.goes_back = True
-    return _GOES_BACK
+    return _GOES_BACK if live.snapshot is not None else _STOPPED
 
 
 def _principal(record: Record) -> Principal:

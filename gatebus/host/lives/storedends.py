@@ -30,8 +30,17 @@ async def end_stored(parts: HostParts, instance: Instance) -> None:
             instance.over(trio.current_time())
 
 
-async def delete_halted(parts: HostParts, instance: Instance) -> None:
-    """One whose function has returned, with what it has left. Raises GatebusError."""
+async def delete_recorded(parts: HostParts, instance: Instance) -> None:
+    """One that has ended, and of which there is a record. Raises GatebusError."""
+    if live_of(instance).undeleted:
+        await parts.lives.keeping.unrecord(instance)
+        parts.registry.forget(instance)
+    else:
+        await _delete_halted(parts, instance)
+
+
+async def _delete_halted(parts: HostParts, instance: Instance) -> None:
+    """One whose function has returned, with what it has left."""
     live, keeping = live_of(instance), parts.lives.keeping
     if (halted := live.halted) is None:
         raise Refusal("conflict", "Somebody else has resumed or deleted it meanwhile.")

@@ -55,9 +55,26 @@ def connect_again_untrusted(instance: Instance, data: bytes, turn: Turn, on_brok
             instance.call = stream
             stream.on_cancelled = stream.on_abandoned = kill_program
         else:
-            stream.closing = Verdict({})
+            stream.closing, stream.lasts = Verdict({}), True
             stream.on_abandoned, stream.on_cancelled = abandon, leave
     return streams
+
+
+def can_be_freed(stream: BusStream) -> bool:
+    """It is a launched WASI program's one connection, and nobody is on it."""
+    instance = stream.instance
+    only = instance.order.kept and instance.personality == "wasi" and instance.call is not stream
+    return only and stream.carrier is None and instance.ended_at is None and stream in instance.connections
+
+
+def free(stream: BusStream) -> None:
+    """The next `io` gets it."""
+    instance = stream.instance
+    into = _inflow(stream.pending)
+    into.begin(0, instance.order.window)
+    stream.begin_anew(into)
+    instance.connections.remove(stream)
+    instance.unclaimed = stream
 
 
 def kill_program(stream: BusStream) -> None:
