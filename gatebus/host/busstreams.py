@@ -149,6 +149,12 @@ class BusStream:
         self.mark()
 
     @property
+    def is_over(self) -> bool:
+        """Nothing comes any more, in either direction."""
+        out, into = self.flows
+        return (out.stopped or out.note is not None) and (into.stopped or into.finished is not None)
+
+    @property
     def pending(self) -> int:
         """Bytes of its client that wait for the program."""
         return self._pending_size

@@ -194,6 +194,7 @@ async def test_one_whose_client_has_let_go_is_stored_again(sent: bytes) -> None:
 
 
 async def test_its_one_connection_is_not_given_away_twice() -> None:
+    """Its client has had the answer: that is no lost link."""
     async with world_of_stored() as (world, bus):
         stream = await connected(bus, b" world")
         stream.end()

@@ -132,6 +132,7 @@ async def test_checkpoints_that_cannot_be_stored_are_seen_and_told_once(monkeypa
             patch.setattr(SnapshotStore, "save", full)
             since = []
             for number in range(1, 4):
+                await becomes(bus, state="RUNNING")  # its next process, after the copy
                 looks.after(101 * number)
                 while world.host.parts.lives.minding._busy:
                     await bus.ask("status", instance=ONE)
@@ -142,9 +143,8 @@ async def test_checkpoints_that_cannot_be_stored_are_seen_and_told_once(monkeypa
         events = [cbor2.loads(each.event) for each in log._remembered]
         (told,) = [each for each in events if each["event"] == "not-kept"]
         assert told["unkept"]["since"] == since[0]
-        looks.after(505)
         while "unkept" in await bus.ask("status", instance=ONE):
-            continue
+            looks.after(505)
 
 
 async def test_another_wish_for_checkpoints_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,10 +61,11 @@ def connect_again_untrusted(instance: Instance, data: bytes, turn: Turn, on_brok
 
 
 def can_be_freed(stream: BusStream) -> bool:
-    """It is a launched WASI program's one connection, and nobody is on it."""
+    """It is a launched WASI program's one connection, and its client is not there, and had not done with it."""
     instance = stream.instance
     only = instance.order.kept and instance.personality == "wasi" and instance.call is not stream
-    return only and stream.carrier is None and instance.ended_at is None and stream in instance.connections
+    there = stream.carrier is not None or stream.is_over or instance.ended_at is not None
+    return only and not there and stream in instance.connections
 
 
 def free(stream: BusStream) -> None:
