@@ -141,7 +141,7 @@ async def test_checkpoints_that_cannot_be_stored_are_seen_and_told_once(monkeypa
                 assert unkept == {"code": "disk-full", "text": disk_full().text}
             assert since == [since[0]] * 3
         events = [cbor2.loads(each.event) for each in log._remembered]
-        (told,) = [each for each in events if each["event"] == "not-kept"]
+        (told,) = [each for each in events if each["event"] == "unkept"]
         assert told["unkept"]["since"] == since[0]
         while "unkept" in await bus.ask("status", instance=ONE):
             looks.after(505)

@@ -70,6 +70,9 @@ class Unkept(NamedTuple):
     text: str
 
 
+_NEITHER: tuple[int | None, Unkept | None] = (None, None)
+
+
 class Live:
     """See the page of the folder."""
 
@@ -105,13 +108,12 @@ class Live:
         self.origin = SavedAs()  # what its present process went on from
         self.inherited: SavedAs | None = None  # what a copy began with: its streams and usage are the original's
         self.before = Usage()  # what its earlier lives have cost
-        self.recovered: int | None = None
         self.revision = 0  # of its record
         self.names: list[bytes] = []  # of the streams in `snapshot`
         self.peers: list[tuple[bytes, bytes]] = []  # its groups when it last stopped, and its name in each
         self.runs = False  # so its record says
         self.goes_back = False  # its host stops while it runs: what is stored of it stays on record
-        self.unkept: Unkept | None = None
+        self.recovered, self.unkept = _NEITHER  # what it went back to; what its policy asks for and fails
         # stored because the host stops; it has ended, and its record does not say so: it could not be written
         self.again = self.undeleted = False
         self.kept: list[bytes] = []  # its checkpoints, the oldest first

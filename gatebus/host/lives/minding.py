@@ -111,7 +111,7 @@ class Minding:
             before, since = live.unkept, round(self._parts.clock() * 1000)
             live.unkept = Unkept(since if before is None else before.since, fault.code, fault.text)
             if before is None:
-                self._parts.events.note("not-kept", instance)
+                self._parts.events.note("unkept", instance)
 
     def _make_room(self) -> None:
         parked = [each for each in self._minded if each.live is not None and each.live.life is Life.PARKED]
