@@ -55,6 +55,8 @@ def call(parts: WholeParts, line: Line, given: Parameters) -> None:
     data, end = requests.first_untrusted(given)
     order = _order(line, request, uuid4())
     manner = call_manner_untrusted(given)
+    for operation in manner.operations:
+        parts.config.policy.check(line.principal, operation)
     instance = parts.ordered(order if manner is PLAIN else replace(order, manner=manner))
     if request.want_files:
         instance.on_tree = partial(parts.programs.keep_files, line.principal)
@@ -127,7 +129,7 @@ def _connect(parts: WholeParts, line: Line, instance: Instance, given: Parameter
     stream.on_abandoned, stream.on_cancelled = abandon, leave
     _mount(parts, line, stream)
     if claimed:
-        line.resume(stream.flows, 0, {"instance": instance.id})
+        line.resume(stream.flows, 0, _accepted(stream))
     else:
         _accept(line, stream)
     parts.lives.touched(instance)

@@ -54,6 +54,29 @@ async def test_another_s_instance_is_answered_exactly_like_one_that_does_not_exi
         assert (await bus.ask("status", instance=INSTANCE))["state"] == "RUNNING"
 
 
+@pytest.mark.parametrize(
+    ("manner", "amounts_to"),
+    [
+        ({"policy": {"keep_every": 1, "keep_last": 100}}, "have snapshots taken again and again (keep)"),
+        ({"policy": {"idle_store": 1}}, "suspend an instance (suspend)"),
+        ({"policy": {"idle_park": 1}}, "suspend an instance (suspend)"),
+        ({"transient": False}, "start a program that goes on without its caller (launch)"),
+        ({"resumable": True}, "start a program that goes on without its caller (launch)"),
+    ],
+)
+async def test_a_stranger_s_call_leaves_nothing_that_a_stranger_may_not_ask_for(
+    manner: dict[str, object], amounts_to: str
+) -> None:
+    async with bus_world() as world, world.talker(None) as stranger, world.talker() as alice:
+        error = await stranger.call(hello, **manner).error()
+        assert (error.code, error.text) == (
+            "forbidden",
+            f"Whoever has not shown a key may not {amounts_to} at this host. Connect with a key that it knows.",
+        )
+        assert (await stranger.call(hello, suspendable=False, policy={"wake": "any"}).result())["cause"] == "NORMAL"
+        assert (await alice.call(hello, **manner).result())["cause"] == "NORMAL"
+
+
 ON_SNAPSHOTS: Mapping[str, Callable[[bytes], dict[str, object]]] = {
     name: lambda snapshot: {"snapshot": snapshot} for name in ("drop", "show", "export")
 } | {

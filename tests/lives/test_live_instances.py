@@ -71,6 +71,17 @@ async def test_a_stored_program_of_a_greedy_account_goes_on_as_low_as_its_new_on
     assert lows == [False, True]
 
 
+async def test_who_connects_hears_how_much_the_host_keeps_of_the_stream(image_directory: Path) -> None:
+    async with live_world(image_directory) as world, world.talker() as bus:
+        stream = await launch(bus)
+        instance = next(world.host.parts.registry.running())
+        await bus.ask("suspend", instance=ONE)
+        again = await bus.attach(stream).until(lambda each: each.accepted)
+        for each in (stream, again):
+            assert each.accepted is not None
+            assert each.accepted.about["kept"] == instance.order.window
+
+
 async def test_what_is_asked_twice_is_so_already(image_directory: Path) -> None:
     async with live_world(image_directory) as world, world.talker() as bus:
         await launch(bus)

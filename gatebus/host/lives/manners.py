@@ -15,7 +15,7 @@ from gatebus.host.refusals import Refusal
 from gatebus.host.requests import flag_untrusted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from gatebus.host.requests import Parameters
 
@@ -58,6 +58,16 @@ class Manner:
     resumable: bool = False
     warm: bool = False
     policy: Policy = field(default_factory=Policy)
+
+    @property
+    def operations(self) -> Iterator[str]:
+        """What a call in this manner amounts to besides: who may not ask for that may not have it so, either."""
+        if self.resumable or not self.transient:
+            yield "launch"
+        if self.policy.idle_park or self.policy.idle_store:
+            yield "suspend"
+        if self.policy.keep_every:
+            yield "keep"
 
 
 PLAIN = Manner()
