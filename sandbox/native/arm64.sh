@@ -120,16 +120,16 @@ main() {
     cd "$here"
     cargo build --release --locked --target aarch64-unknown-linux-gnu -p gatebus-sandbox
     say "running the engine-side tests under qemu-user"
-    # Without doc tests: cargo would run them with the machine's own rustdoc, which has no arm64 library.
-    tested="cargo test --release --locked --target aarch64-unknown-linux-gnu --lib --bins"
-    $tested --tests -p gatebus-wire -p gatebus-files -p gatebus-abi
+    # Never doc tests: cargo would run them with the machine's own rustdoc, which has no arm64 library.
+    tested="cargo test --release --locked --target aarch64-unknown-linux-gnu"
+    $tested --lib --bins --tests -p gatebus-wire -p gatebus-files -p gatebus-abi
     # Not `chain` and `text`: they start the keeper, and qemu-user has no namespaces.
     # Not the one that asks `mincore` about closed memory: qemu-user answers for its own pages, with an error.
-    $tested --test admission --test huge -p gatebus-sandbox -- --skip a_closed_range_is_neither
+    $tested --lib --bins --test admission --test huge -p gatebus-sandbox -- --skip a_closed_range_is_neither
     # Its dozens of stages keep their addresses, 42 GiB each: more than 256 GiB hold, and few enough for the emulator's records.
     CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L $sysroot" $tested --test moves -p gatebus-sandbox
     # What is made of a stopped program, by the engine's code for arm64. The rest of that crate's tests say nothing of a processor.
-    $tested --test hot_loops --test state -p gatebus-module
+    $tested --lib --bins --test hot_loops --test state -p gatebus-module
     # Each case makes engines and instances. With small reservations the emulator has little to record (256 GiB of addresses hold no
     # more than five stages of `programs` at once, so: one after the other).
     $tested --test programs -p gatebus-sandbox -- --test-threads=1
