@@ -17,6 +17,7 @@ from gatebus.host.instances import Instance
 from gatebus.host.lives.folded import Folded
 from gatebus.host.lives.lifetable import WrongStep
 from gatebus.host.lives.live import use
+from gatebus.host.lives.recovering import put_away
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -319,6 +320,13 @@ async def test_whoever_has_one_in_hand_that_is_folded_cannot_do_anything_with_it
                 await each(held)
         with pytest.raises(WrongStep):
             use(held)
+
+
+async def test_a_host_that_stops_has_in_hand_what_it_puts_away_whenever_that_may_be_folded() -> None:
+    async with world_of_stored() as (world, _bus):
+        with folded_at_every_step(world):
+            await put_away(world.host.parts)
+        await folds(world)
 
 
 async def test_one_whose_record_is_behind_stays_as_it_is_until_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:

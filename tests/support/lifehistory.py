@@ -98,7 +98,8 @@ class Mark:
 @dataclass(slots=True)
 class Seen:
     """An instance. `may`: what it may be found as. `stored`: whether anything of it is in the store; None: perhaps.
-    `safe`: what that knows at least. `lost`: its stream is not to be had any more.
+    `safe`: what that knows at least. `lost`: its stream is not to be had any more. `parks`: what a good stop makes of
+    it while it runs: who was parked is suspended after that.
     """
 
     pasts: frozenset[Past] = frozenset({Past()})
@@ -106,6 +107,7 @@ class Seen:
     heard: int = 0
     stream: bool = False
     may: frozenset[str] = RUNS
+    parks: frozenset[str] = RUNS
     stored: bool | None = False
     safe: Mark = Mark()
     lost: bool = False
@@ -130,6 +132,8 @@ class Seen:
 
     def is_woken(self) -> None:
         """Perhaps."""
+        if self.parks == STORED:
+            self.parks = EITHER
         if self.may == STORED:
             self.may = EITHER
             if not self.lost:
@@ -238,8 +242,10 @@ class History:
             if seen.may != STORED:
                 seen.safe = asked.mark
             seen.may, seen.stored = STORED if asked.quiet else EITHER, True
+        elif asked.what == "park":
+            seen.parks = STORED if asked.quiet else EITHER
         elif asked.what == "resume":
-            seen.may = RUNS
+            seen.may = seen.parks = RUNS
         elif asked.what == "snapshot" and snapshot is not None:
             seen.safe = seen.safe if seen.may == STORED else asked.mark
             seen.stored = True
@@ -269,6 +275,7 @@ class History:
             seen.stored = True
             if seen.may != STORED and seen.owed() == 0:  # else what it was fed may not have come
                 seen.safe = seen.mark()
+            seen.may = seen.parks if seen.may == RUNS else seen.may | (seen.parks & STORED)
         self.coming = None
 
     def found(self, instance: bytes, state: str) -> bool:
@@ -285,6 +292,7 @@ class History:
             del self.instances[instance]
             return False
         seen.may, seen.stored = frozenset({state}) | (OVER if seen.ending else frozenset()), True
+        seen.parks = RUNS
         return True
 
     def came_back(self, instance: bytes, *, accepted: bool) -> None:
@@ -318,6 +326,8 @@ def _goes(what: str, seen: Seen) -> None:
         seen.stored = seen.stored or None
     if what == "suspend":
         seen.may |= STORED
+    elif what == "park":
+        seen.parks |= STORED
     elif what == "resume":
         seen.is_woken()
     elif what in ("end", "kill"):

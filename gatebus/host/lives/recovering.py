@@ -20,7 +20,7 @@ from gatebus.accountbounds import RECOVERED_AT_ONCE
 from gatebus.faults import GatebusError
 from gatebus.host.lives.copies import order_of
 from gatebus.host.lives.lifetable import Life
-from gatebus.host.lives.live import in_use, let_go, live_of, use
+from gatebus.host.lives.live import let_go, live_of, use
 from gatebus.host.lives.manners import Manner
 from gatebus.host.lives.peerwaking import names_told_untrusted
 from gatebus.host.lives.remains import SavedAs, described_untrusted, usage_untrusted
@@ -151,14 +151,15 @@ async def put_away(parts: WholeParts) -> None:
     async def one(instance: Instance) -> None:
         async with room:
             try:
-                with in_use(instance):
-                    await parts.lives.store(instance, again=True)
+                await parts.lives.store(instance, again=True)
             except GatebusError as fault:
                 parts.note("instance-not-stored", instance=instance.id, code=fault.code)
+        let_go(instance)
 
     async with trio.open_nursery() as nursery:
         for each in parts.registry.running():
             if each.live is not None and not each.live.unsuspendable and not each.order.manner.transient:
+                use(each)  # from now on: while it waits for room it may come to rest
                 nursery.start_soon(one, each)
 
 
