@@ -151,7 +151,7 @@ KEY_COMMENT = 100
 CONFIG_BYTES = 256 * 1024
 """A configuration that a person writes; more is the wrong file."""
 
-CONFIG_DOTS = 100
+CONFIG_DOTS = CONFIG_NESTED = 100
 """In one of its lines: Python's reader takes the square of each key's dots in memory. Long lists have several lines."""
 
 STOP_SECONDS = 10.0

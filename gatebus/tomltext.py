@@ -5,9 +5,12 @@ person. tomllib alone raises three kinds of errors, and takes the square of a ke
 dots ended the process.
 """
 
-from gatebus.bounds import CONFIG_BYTES, CONFIG_DOTS
+from itertools import accumulate
+
+from gatebus.bounds import CONFIG_BYTES, CONFIG_DOTS, CONFIG_NESTED
 
 _SHOWN = 100
+_BRACKETS = {"[": 1, "{": 1, "]": -1, "}": -1}
 _AT_END = "at end of document"  # as tomllib says it
 
 
@@ -29,12 +32,12 @@ def toml_untrusted(text: str) -> dict[str, object]:
     for number, line in enumerate(text.splitlines(), 1):
         if line.count(".") > CONFIG_DOTS:
             raise NoToml(f"has more than {CONFIG_DOTS} dots in line {number}")
+    if max(accumulate(_BRACKETS.get(each, 0) for each in text), default=0) > CONFIG_NESTED:
+        raise NoToml("has tables that are nested too deeply")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as problem:
         reason = str(problem).replace(_AT_END, f"at the end, line {len(text.splitlines())}")
         raise NoToml(f"is no TOML: {reason[:1].lower()}{reason[1:_SHOWN]}") from None
-    except RecursionError:
-        raise NoToml("has tables that are nested too deeply") from None
     except ValueError:
         raise NoToml("has a number that is too long") from None

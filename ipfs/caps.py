@@ -21,6 +21,9 @@ LINKS_MAX = 8_192
 # Values in a block of dag-cbor, and links among them. Decoding takes a microsecond for each value, but 200 for a link:
 # a list of a snapshot's chunks has 4,096, and nobody else's has more.
 VALUES_MAX, CBOR_LINKS_MAX = 32_768, 4_096
+# Levels of lists and maps in one block or header, and brackets of a node's answer: the decoders go down to Python's
+# limit of recursion, where the finalizers of somebody else's objects fail, too, when the collector comes by.
+NESTED_MAX = 64
 # Blocks larger than this are decoded in a thread: 16 KiB are about 350 links, 7 ms in which nobody else is served.
 ASIDE = 16 * KIB
 # One name of a path, as on most file systems; a whole path as PATH_MAX on Linux.

@@ -14,6 +14,7 @@ from multiformats import CID
 
 from ipfs import uvarint
 from ipfs.caps import BLOCK_MAX, CAR_HEADER_MAX, CID_BYTES_MAX
+from ipfs.cborvalues import decode_cbor_untrusted
 from ipfs.cid import Cid, decode_cid_untrusted, verify_untrusted
 from ipfs.troubles import Malformed, Unsupported
 
@@ -79,9 +80,9 @@ def _length_untrusted(data: bytes) -> int:
 
 def _decode_header_untrusted(data: bytes) -> tuple[Cid, ...]:
     try:
-        header = dag_cbor.decode(data)
-    except Exception as problem:  # several classes, RecursionError among them
-        raise Malformed("It is no CAR.") from problem
+        header = decode_cbor_untrusted(data)
+    except Malformed:
+        raise Malformed("It is no CAR.") from None
     if not isinstance(header, dict):
         raise Malformed("It is no CAR.")
     if header.get("version") != 1:

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import dag_cbor
 from ipld_dag_pb.decode import decode_node
 from ipld_dag_pb.encode import encode_node
 from ipld_dag_pb.node import RawPBLink, RawPBNode
 from multiformats import CID
 
 from ipfs import uvarint
-from ipfs.caps import BLOCK_MAX, CBOR_LINKS_MAX, LINKS_MAX, NAME_MAX, VALUES_MAX
+from ipfs.caps import BLOCK_MAX, LINKS_MAX, NAME_MAX
+from ipfs.cborvalues import NoCbor, decode_cbor_untrusted
 from ipfs.cid import DAG_CBOR, DAG_PB, RAW, Cid, decode_cid_untrusted
 from ipfs.troubles import Malformed, Unsupported
 
@@ -29,9 +29,6 @@ _LINK = 0x12  # in a dag-pb block: field 2, bytes
 _VARINT, _FIXED64, _BLOB, _FIXED32 = 0, 1, 2, 5
 # Fields that are no part's size: the five below and the content, and room for what comes later.
 _OTHERS = 64
-# CBOR: how many bytes of a length follow its first byte; what has that many bytes of its own: bytes and text.
-_CBOR_WIDTHS = {24: 1, 25: 2, 26: 4, 27: 8}
-_CBOR_STRINGS, _CBOR_TAG = (2, 3), 6
 _NUMBERS = {1: "kind", 3: "size", 5: "hash", 6: "fanout"}
 
 
@@ -212,11 +209,10 @@ def _check(node: Node) -> None:
 
 
 def _linked_cbor_untrusted(block: bytes) -> tuple[Cid, ...]:
-    _count_values_untrusted(block)
     try:
-        value = dag_cbor.decode(block)
-    except Exception as problem:  # several classes, RecursionError among them
-        raise Malformed("A block is no dag-cbor.") from problem
+        value = decode_cbor_untrusted(block)
+    except NoCbor:
+        raise Malformed("A block is no dag-cbor.") from None
     found: list[Cid] = []
     waiting: list[Any] = [value]
     while waiting:
@@ -228,21 +224,6 @@ def _linked_cbor_untrusted(block: bytes) -> tuple[Cid, ...]:
         elif isinstance(each, list):
             waiting += each
     return tuple(found)
-
-
-def _count_values_untrusted(block: bytes) -> None:
-    """Before an object is made for any of them: 2 MiB can say two million. What else is wrong, the decoder says."""
-    at = values = links = 0
-    while at < len(block):
-        kind, more = block[at] >> 5, block[at] & 31
-        wide = _CBOR_WIDTHS.get(more, 0)
-        size = int.from_bytes(block[at + 1 : at + 1 + wide]) if wide else more
-        at += 1 + wide + (size if kind in _CBOR_STRINGS else 0)
-        values, links = values + 1, links + (kind == _CBOR_TAG)
-        if values > VALUES_MAX:
-            raise Malformed("A block has too many values.")
-        if links > CBOR_LINKS_MAX:
-            raise Malformed("A block has too many links.")
 
 
 def encode_file(size: int, parts: Sequence[int], data: bytes = b"") -> bytes:

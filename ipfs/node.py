@@ -9,7 +9,7 @@ import re
 
 import trio
 
-from ipfs.caps import KIB, TEXT_MAX_VERSION
+from ipfs.caps import KIB, NESTED_MAX, TEXT_MAX_VERSION
 from ipfs.cid import BLAKE2B_256, DAG_CBOR, DAG_PB, RAW, SHA2_256, SHA2_512, Cid, parse_cid_untrusted
 from ipfs.troubles import BadName, SourceFailed, Unsupported, Unverified
 from ipfs.web import Patience, Request, Web
@@ -68,8 +68,8 @@ def _pair(found: re.Match[str]) -> tuple[int, int]:
 
 def _object_untrusted(data: bytes) -> dict[str, object]:
     try:
-        found = json.loads(data)
-    except (ValueError, RecursionError):
+        found = json.loads(data) if data.count(b"[") + data.count(b"{") <= NESTED_MAX else None
+    except ValueError:
         found = None
     if not isinstance(found, dict):
         raise SourceFailed("The node's answer cannot be read.")

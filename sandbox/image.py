@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, NoReturn, cast
 
 from sandbox.errors import BadState, CompileLimit, Refused, SandboxBroken, public_text_untrusted
 from sandbox.form import Form
+from sandbox.jsonwords import json_untrusted
 from sandbox.limits import GUIDE_MAX
 from sandbox.statewords import FrameSizes
 
@@ -186,8 +187,8 @@ def parse_facts_untrusted(data: bytes) -> Facts:
 def _answer_untrusted(data: bytes) -> dict[str, Any]:
     """What a worker says when it did its work. Raises what it says when it did not."""
     try:
-        said = _object(json.loads(data[: FACTS_MAX + 1].decode()))
-    except (ValueError, RecursionError, UnicodeDecodeError):
+        said = _object(json_untrusted(data[: FACTS_MAX + 1]))
+    except ValueError:
         _nonsense()
     if said.get("ok") is True:
         return said

@@ -5,11 +5,11 @@ In:  bits (READY) or JSON (`gatebus-sandbox probe`). Out: Layers, for `gatebus d
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from sandbox.errors import SandboxBroken, public_text_untrusted
+from sandbox.jsonwords import json_untrusted
 
 # PROTOCOL.md section A; the position is the bit.
 LAYER_NAMES = (
@@ -107,12 +107,12 @@ def parse_probe_untrusted(data: bytes, required: tuple[str, ...] = REQUIRED) -> 
     Raises SandboxBroken. Untrusted: the file at that place may be any program.
     """
     try:
-        said: dict[str, Any] = json.loads(data.decode())
+        said: Any = json_untrusted(data)
         rows: list[dict[str, Any]] = list(said["layers"])
         on = tuple(str(row["name"]) for row in rows if row["on"] is True)
         missing = tuple(_missing_untrusted(row) for row in rows if row["on"] is not True)
         cgroups = str(said["cgroups"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         raise SandboxBroken("probe-answer", "The native part's list of layers is not understood.") from None
     if not set(on) | {each.name for each in missing} >= set(LAYER_NAMES) or cgroups not in CGROUP_MODES.values():
         raise SandboxBroken("probe-answer", "The native part's list of layers is not understood.")

@@ -27,6 +27,8 @@ STACK_SMALL, STACK_LARGE = 256 * KIB, 8 * MIB
 STATE_MAX = 1 * GIB
 # A continuation's guide stands in its facts (image.py), which have this bound.
 GUIDE_MAX = 4 * MIB
+# Levels of lists and objects in JSON that workers say and files hold: what is written here has 5.
+JSON_DEPTH_MAX = 16
 # What RESTORE packets bring: u32, guide, state. The runtimes refuse more (native: bounds.rs of the runner).
 RESTORE_MAX = 4 + GUIDE_MAX + STATE_MAX
 # Besides state and program (CompileLimits.program_size) in a state file: a few names and numbers; memory 0 in pieces of

@@ -26,6 +26,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sandbox.errors import BadState
+from sandbox.jsonwords import json_untrusted
 from sandbox.limits import STATE_DESCRIPTION_MAX, STATE_MAX, STATE_PIECES_MAX, STATE_SERVICES_MAX, CompileLimits
 from sandbox.statewords import PAGE, PIECE, look_untrusted, program_of_untrusted
 
@@ -145,8 +146,8 @@ def places_untrusted(stored: Stored) -> Iterator[tuple[int, memoryview]]:
 
 def _object(data: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(data.decode())
-    except (ValueError, RecursionError):
+        value = json_untrusted(data)
+    except ValueError:
         raise _damaged() from None
     if not isinstance(value, dict):
         raise _damaged()

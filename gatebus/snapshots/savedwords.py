@@ -129,7 +129,7 @@ def about_untrusted(data: bytes) -> Mapping[str, object]:
         raise BadSnapshot(f"What describes a snapshot has at most {ABOUT_MAX} bytes.")
     try:
         about = decode_untrusted(data)
-    except (RemoteFault, RecursionError):
+    except RemoteFault:
         raise _wrong() from None
     if not isinstance(about, dict):
         raise _wrong()

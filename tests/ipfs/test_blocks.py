@@ -177,7 +177,7 @@ def test_links_of_dag_cbor_are_found_and_those_of_raw_blocks_are_none() -> None:
     assert linked_untrusted(LEAF, b"leaf") == ()
 
 
-@pytest.mark.parametrize("block", [b"\xa1", b"\x81" * 5000, b"\xd8\x2a\x40"])
+@pytest.mark.parametrize("block", [b"\xa1", b"\x82\x60", b"\xd8\x2a\x40", b"\x5f\x40\xff"])
 def test_what_is_no_dag_cbor_is_refused(block: bytes) -> None:
     with pytest.raises(Malformed, match="no dag-cbor"):
         linked_untrusted(cid_of(DAG_CBOR, block), block)

@@ -67,7 +67,7 @@ def streams_untrusted(data: bytes) -> list[StreamKept]:
         return []
     try:
         rows = decode_untrusted(data)
-    except (RemoteFault, RecursionError):
+    except RemoteFault:
         raise _malformed() from None
     if not isinstance(rows, list) or len(rows) > ORIGIN_STREAMS + ORIGIN_WAITING:
         raise _malformed()
