@@ -200,11 +200,15 @@ async def test_after_a_crash_one_of_which_nothing_was_stored_is_said_to_be_gone(
     image_directory: Path, tmp_path: Path
 ) -> None:
     async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
-        await launch(bus)
+        await launch(bus, tags=["mine"])
+        before = await bus.ask("status", instance=ONE)
         await recorded(world, ONE, "running")
     async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        world.host.parts.clock = lambda: 4e9
         status = await bus.ask("status", instance=ONE)
         assert (status["state"], status["cause"]) == ("KILLED", "KILLED")
+        for name in ("module", "tags", "created"):
+            assert status[name] == before[name], "who launched it knows which one it was"
         assert status["text"].startswith("The host ended while the program ran")
 
 

@@ -282,6 +282,6 @@ async def state_of(bus: Talker, instance: bytes) -> str:
             return GONE
         assert channel.answer is not None
         told = channel.answer.value
-        if told["state"] != SUSPENDED or "recovered" not in told:
+        if told["state"] != SUSPENDED or "due" not in told:
             return str(told["state"]) if told["state"] in (SUSPENDED, RUNNING) else GONE
         await trio.sleep(0.005)

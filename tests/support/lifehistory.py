@@ -99,7 +99,8 @@ class Mark:
 class Seen:
     """An instance. `may`: what it may be found as. `stored`: whether anything of it is in the store; None: perhaps.
     `safe`: what that knows at least. `lost`: its stream is not to be had any more. `parks`: what a good stop makes of
-    it while it runs: who was parked is suspended after that.
+    it while it runs: who was parked is suspended after that, and perhaps after a crash; then it may be `back` at what
+    was stored before.
     """
 
     pasts: frozenset[Past] = frozenset({Past()})
@@ -108,6 +109,7 @@ class Seen:
     stream: bool = False
     may: frozenset[str] = RUNS
     parks: frozenset[str] = RUNS
+    back: bool = False
     stored: bool | None = False
     safe: Mark = Mark()
     lost: bool = False
@@ -136,7 +138,7 @@ class Seen:
             self.parks = EITHER
         if self.may == STORED:
             self.may = EITHER
-            if not self.lost:
+            if not (self.lost or self.back):
                 self.safe = Mark(self.heard, len(self.fed), self.safe.stream)
 
 
@@ -241,7 +243,7 @@ class History:
         if asked.what == "suspend":  # what had come and was not read may wake it at once
             if seen.may != STORED:
                 seen.safe = asked.mark
-            seen.may, seen.stored = STORED if asked.quiet else EITHER, True
+            seen.may, seen.stored, seen.back = STORED if asked.quiet else EITHER, True, False
         elif asked.what == "park":
             seen.parks = STORED if asked.quiet else EITHER
         elif asked.what == "resume":
@@ -264,6 +266,9 @@ class History:
     def died(self) -> None:
         self.unknown += sum(each.what in ("snapshot", "import") for each in self.asked)
         self.asked.clear()
+        for seen in self.instances.values():
+            if RUNNING in seen.may and seen.parks & STORED:  # that it is parked is written down a little later
+                seen.may, seen.back = seen.may | STORED, True
         if self.coming is not None:
             self.instances[self.coming].is_woken()
             self.coming = None
@@ -276,6 +281,7 @@ class History:
             if seen.may != STORED and seen.owed() == 0:  # else what it was fed may not have come
                 seen.safe = seen.mark()
             seen.may = seen.parks if seen.may == RUNS else seen.may | (seen.parks & STORED)
+            seen.parks = RUNS  # and that is on record
         self.coming = None
 
     def found(self, instance: bytes, state: str) -> bool:
@@ -300,10 +306,11 @@ class History:
         seen, self.coming = self.instances[instance], None
         if not accepted and seen.safe == Mark(seen.heard, len(seen.fed), stream=True):
             raise Broken(f"a stream of which everything was stored was refused: {seen}")
-        if not accepted and seen.safe.stream and seen.may == STORED:
+        if not accepted and seen.safe.stream and seen.may == STORED and not seen.back:
             raise Broken(f"a stored program went back behind what was promised: {seen}")
         seen.lost = seen.lost or not accepted
         seen.is_woken()
+        seen.back = False
 
     def listed(self, snapshots: frozenset[bytes]) -> None:
         """All that are there that somebody asked for (not those which go by themselves)."""

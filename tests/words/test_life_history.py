@@ -297,3 +297,55 @@ def test_what_ran_when_a_host_stopped_in_good_order_runs_again() -> None:
     assert history.found(ONE, RUNNING)
     with pytest.raises(Broken, match="of which everything was stored"):
         history.came_back(ONE, accepted=False)
+
+
+def parked(then: str = "") -> History:
+    """With a snapshot to go back to, and six more records."""
+    history = begun(History(), b"ab")
+    did(history, "snapshot", SHOT)
+    feed(history, b"cdefgh")
+    did(history, "park")
+    if then:
+        did(history, then)
+    history.died()
+    return history
+
+
+def test_what_was_parked_is_suspended_after_a_crash_or_runs_if_that_was_not_yet_written_down() -> None:
+    for state in (SUSPENDED, RUNNING):
+        history = parked()
+        assert history.found(ONE, state)
+        history.came_back(ONE, accepted=False)  # it went back to its snapshot
+    with pytest.raises(Broken, match="promised was"):
+        parked().found(ONE, GONE)
+
+
+def test_what_was_parked_and_resumed_runs_after_a_crash() -> None:
+    with pytest.raises(Broken, match="promised was"):
+        parked("resume").found(ONE, SUSPENDED)
+
+
+def test_what_was_parked_and_then_stored_does_not_go_back() -> None:
+    history = parked("suspend")
+    assert history.found(ONE, SUSPENDED)
+    with pytest.raises(Broken, match="was refused"):
+        history.came_back(ONE, accepted=False)
+
+
+def test_what_was_parked_when_its_host_stopped_in_good_order_does_not_go_back() -> None:
+    history = begun(History(), b"ab")
+    did(history, "park")
+    history.stopped()
+    history.died()
+    with pytest.raises(Broken, match="promised was"):
+        history.found(ONE, RUNNING)
+    assert history.found(ONE, SUSPENDED)
+    with pytest.raises(Broken, match="was refused"):
+        history.came_back(ONE, accepted=False)
+
+
+def test_one_that_went_back_while_it_was_parked_has_no_more_than_that_when_it_is_woken() -> None:
+    history = parked()
+    history.found(ONE, SUSPENDED)
+    history.fed(ONE, b"!")
+    assert history.instances[ONE].safe.heard == 2

@@ -97,6 +97,7 @@ class Keeping:
 
     async def _save_and_record(self, instance: Instance, left: Leftover) -> None:
         live = _live(instance)
+        live.at_rest = False  # or it is stored, which is more
         self._due.pop(instance.id, None)
         if left.saved.id is not None:  # it is in the store already: as a snapshot, or as what it went on from
             live.snapshot, live.stored = left.saved.id, left.number
@@ -140,10 +141,12 @@ class Keeping:
     async def _go_back_to(self, instance: Instance, left: Leftover, about: dict[str, object]) -> Kept:
         """Saved while it runs on, and what its record points to."""
         live = _live(instance)
+        rests = live.at_rest
         change = Change(record_of(instance, RUNNING, left), live.revision) if is_recorded(instance) else None
         kept = await self._save(instance, left, about, change)
         live.snapshot, live.stored = kept.id, left.number
-        live.revision += change is not None
+        if change is not None:
+            live.revision, live.runs = live.revision + 1, not rests
         if live.life is Life.ENDED:  # meanwhile: its record is newer than that
             self.over(instance)
         return kept
@@ -229,6 +232,28 @@ class Keeping:
         if self._store is not None and is_recorded(instance):
             self._due[instance.id] = instance
             self._something.set()
+
+    def rests(self, instance: Instance) -> None:
+        """Somebody has parked it, and waits for no disk; of which nothing is stored, a crash ends it anyway."""
+        live = _live(instance)
+        live.at_rest = True
+        if live.revision and live.snapshot is not None:
+            self._due[instance.id] = instance
+            self._something.set()
+
+    async def awake(self, instance: Instance) -> None:
+        """It goes on after somebody had parked it. What cannot be written now is written later."""
+        live = _live(instance)
+        live.at_rest = False
+        if not live.revision or live.runs:
+            return
+        try:
+            async with self.alone(instance):
+                if live.life is Life.RUNNING and not live.runs:
+                    await self._put(instance, RUNNING)
+        except GatebusError as trouble:
+            self.on_trouble(trouble)
+            self.began(instance)
 
     async def ended(self, instance: Instance, *among: Life) -> bool:
         """Before anybody is told: so it does not run again after a crash. False: it is none `among` these any more."""
@@ -337,7 +362,7 @@ class Keeping:
             await self._unrecord(instance)
             if live.revision == 0 and live.snapshot is not None and live.snapshot not in live.kept:
                 await self.forget(instance, live.snapshot)
-        elif live.life not in (Life.STORED, Life.FOLDED) and not live.runs:
+        elif live.life not in (Life.STORED, Life.FOLDED) and (live.runs is live.at_rest or not live.revision):
             await self._put(instance, RUNNING)
 
     async def _unrecord(self, instance: Instance) -> None:
@@ -350,8 +375,9 @@ class Keeping:
     async def _put(self, instance: Instance, state: str, left: Leftover | None = None) -> None:
         live = _live(instance)
         if is_recorded(instance):
+            rests = live.at_rest
             put = await self.store.records.put(record_of(instance, state, left), live.revision)
-            live.revision, live.runs = put.revision, state == RUNNING
+            live.revision, live.runs = put.revision, state == RUNNING and not rests
 
     @asynccontextmanager
     async def alone(self, instance: Instance) -> AsyncIterator[None]:

@@ -13,6 +13,8 @@ from gatebus.accountbounds import CLONES
 from gatebus.bounds import MODULES_LISTED
 from gatebus.host import requests
 from gatebus.host.lives.halting import call_again
+from gatebus.host.lives.lifetable import Life
+from gatebus.host.lives.live import live_of
 from gatebus.host.lives.manners import Manner, last_untrusted, seconds_untrusted
 from gatebus.host.lives.offspring import check_own
 from gatebus.host.refusals import Refusal
@@ -35,6 +37,8 @@ def suspend(parts: WholeParts, line: Line, given: Parameters) -> None:
     async def work() -> None:
         if depth == "parked":
             await parts.lives.park(instance)
+            if live_of(instance).life is Life.PARKED:  # it may be awake again
+                parts.lives.keeping.rests(instance)
         else:
             await parts.lives.store(instance)
         _answer(parts, line, instance.status())

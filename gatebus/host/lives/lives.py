@@ -174,6 +174,7 @@ class Lives:
                     await self._go_on(instance)
                 else:
                     await live.changed()
+            await self.keeping.awake(instance)
 
     async def _go_on(self, instance: Instance) -> None:
         live = live_of(instance)

@@ -70,6 +70,10 @@ def record_of(instance: Instance, state: str, left: Leftover | None) -> Record:
         about["peers"] = [list(each) for each in live.peers]
     if live.halted is not None:
         about["halted"] = live.halted
+    if live.snapshot is None:  # it is all that can be told of it after a crash
+        about["module"] = order.module
+    if live.at_rest and state == RUNNING:
+        about["parked"] = True
     if live.again and state == STORED:
         about["stopped"], state = True, RUNNING
     return Record(instance.id, instance.owner, account, state, live.snapshot, cbor2.dumps(about))

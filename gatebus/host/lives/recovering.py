@@ -18,6 +18,7 @@ import trio
 
 from gatebus.accountbounds import RECOVERED_AT_ONCE
 from gatebus.faults import GatebusError
+from gatebus.host import requests
 from gatebus.host.lives.copies import order_of
 from gatebus.host.lives.lifetable import Life
 from gatebus.host.lives.live import let_go, live_of, use
@@ -54,7 +55,7 @@ async def recover(parts: WholeParts) -> None:
             keeping.on_trouble(trouble)
             continue
         keeping.points.reached("life-recovered")
-        if instance is not None and record.state == RUNNING:
+        if instance is not None and _is_to_run(record):
             use(instance)
             live_of(instance).waking += 1
             again.append(instance)
@@ -94,7 +95,7 @@ def _resting(parts: WholeParts, record: Record, line: SnapshotLine) -> Instance:
     live.wants_files, live.module = described.files, line.module
     instance.created = _count(about.get("created", line.about.get("created"))) / 1000
     if record.state == RUNNING and about.get("stopped") is not True:
-        live.recovered, live.runs = line.taken, True
+        live.recovered, live.runs = line.taken, _is_to_run(record)
     if (how := about.get("copied")) in (Lifecycle.RESTORED, Lifecycle.CLONED):
         live.inherited, live.how, live.lives, live.before = live.origin, Lifecycle(_count(how)), 0, Usage()
         live.copies = 0
@@ -110,10 +111,19 @@ def _resting(parts: WholeParts, record: Record, line: SnapshotLine) -> Instance:
     return instance
 
 
+def _is_to_run(record: Record) -> bool:
+    """It ran, and nobody had parked it."""
+    return record.state == RUNNING and _about(record).get("parked") is not True
+
+
 def _lost(parts: WholeParts, record: Record) -> None:
-    """As if it had just been killed."""
-    order = Order(UUID(bytes=record.instance), _principal(record), "", Setup(), Limits(), kept=True)
+    """As if it had just been killed. Raises Refusal."""
+    about = _about(record)
+    module, tags = about.get("module"), requests.tags_untrusted(about)
+    named = module if isinstance(module, str) else ""
+    order = Order(UUID(bytes=record.instance), _principal(record), named, Setup(), Limits(), tags=tags, kept=True)
     instance = parts.resting(order)
+    instance.created = _count(about.get("created")) / 1000
     parts.registry.add(instance)
     instance.outcome = killed(Cause.KILLED, _LOST)
     instance.over(trio.current_time())
