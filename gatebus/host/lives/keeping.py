@@ -230,30 +230,18 @@ class Keeping:
         if _live(instance).halted is not None:
             return  # after a crash it has halted as before: its function has not run to its end
         if self._store is not None and is_recorded(instance):
-            self._due[instance.id] = instance
-            self._something.set()
+            self.behind(instance)
 
-    def rests(self, instance: Instance) -> None:
-        """Somebody has parked it, and waits for no disk; of which nothing is stored, a crash ends it anyway."""
-        live = _live(instance)
-        live.at_rest = True
-        if live.revision and live.snapshot is not None:
-            self._due[instance.id] = instance
-            self._something.set()
+    def behind(self, instance: Instance) -> None:
+        """Its record is, and nobody waits for it."""
+        self._due[instance.id] = instance
+        self._something.set()
 
-    async def awake(self, instance: Instance) -> None:
-        """It goes on after somebody had parked it. What cannot be written now is written later."""
-        live = _live(instance)
-        live.at_rest = False
-        if not live.revision or live.runs:
-            return
-        try:
-            async with self.alone(instance):
-                if live.life is Life.RUNNING and not live.runs:
-                    await self._put(instance, RUNNING)
-        except GatebusError as trouble:
-            self.on_trouble(trouble)
-            self.began(instance)
+    async def runs_on(self, instance: Instance) -> None:
+        """And its record says so. Raises GatebusError."""
+        async with self.alone(instance):
+            if _live(instance).life is Life.RUNNING and not _live(instance).runs:
+                await self._put(instance, RUNNING)
 
     async def ended(self, instance: Instance, *among: Life) -> bool:
         """Before anybody is told: so it does not run again after a crash. False: it is none `among` these any more."""
@@ -275,8 +263,7 @@ class Keeping:
         if live.halted is not None:
             return  # until it is forgotten
         if self._store is not None and (live.revision or live.snapshot is not None):
-            self._due[instance.id] = instance
-            self._something.set()
+            self.behind(instance)
         else:
             self._due.pop(instance.id, None)
 

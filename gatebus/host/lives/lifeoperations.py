@@ -13,10 +13,9 @@ from gatebus.accountbounds import CLONES
 from gatebus.bounds import MODULES_LISTED
 from gatebus.host import requests
 from gatebus.host.lives.halting import call_again
-from gatebus.host.lives.lifetable import Life
-from gatebus.host.lives.live import live_of
 from gatebus.host.lives.manners import Manner, last_untrusted, seconds_untrusted
 from gatebus.host.lives.offspring import check_own
+from gatebus.host.lives.standing import parked
 from gatebus.host.refusals import Refusal
 from gatebus.host.runorders import Order
 from gatebus.host.statuses import Map, fitting
@@ -37,8 +36,7 @@ def suspend(parts: WholeParts, line: Line, given: Parameters) -> None:
     async def work() -> None:
         if depth == "parked":
             await parts.lives.park(instance)
-            if live_of(instance).life is Life.PARKED:  # it may be awake again
-                parts.lives.keeping.rests(instance)
+            parked(parts.lives.keeping, instance)
         else:
             await parts.lives.store(instance)
         _answer(parts, line, instance.status())

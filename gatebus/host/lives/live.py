@@ -77,10 +77,10 @@ class Live:
     """See the page of the folder."""
 
     __slots__ = (
-        "_changed", "active_at", "again", "as_stored", "asleep", "at_rest", "before", "copies", "dormant", "exchange", "failure",
-        "fresh", "function", "goes_back", "halted", "how", "inherited", "kept", "left", "life", "lives", "manner",
-        "module", "moved", "names", "on_io", "on_kill", "origin", "parked", "parking", "parks", "peers", "policy",
-        "program", "ready", "recovered", "revision", "runs", "snapshot", "stops", "stored", "touched", "undeleted",
+        "_changed", "active_at", "again", "as_stored", "asleep", "at_rest", "before", "copies", "dormant", "exchange",
+        "failure", "fresh", "function", "goes_back", "halted", "how", "inherited", "kept", "left", "life", "lives",
+        "manner", "module", "moved", "names", "on_io", "on_kill", "origin", "parked", "parking", "parks", "peers",
+        "policy", "program", "ready", "recovered", "revision", "runs", "snapshot", "stops", "stored", "touched", "undeleted",
         "unkept", "unsuspendable", "users", "waking", "wants_files", "wishes",
     )  # fmt: skip
 
@@ -111,8 +111,8 @@ class Live:
         self.revision = 0  # of its record
         self.names: list[bytes] = []  # of the streams in `snapshot`
         self.peers: list[tuple[bytes, bytes]] = []  # its groups when it last stopped, and its name in each
-        self.runs = False  # so its record says
-        self.at_rest = False  # somebody has parked it: a host that crashes does not run it
+        # so its record says; somebody has parked it: a host that crashes does not run it
+        self.runs = self.at_rest = False
         self.goes_back = False  # its host stops while it runs: what is stored of it stays on record
         self.recovered, self.unkept = _NEITHER  # what it went back to; what its policy asks for and fails
         # stored because the host stops; it has ended, and its record does not say so: it could not be written

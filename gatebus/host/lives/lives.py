@@ -26,6 +26,7 @@ from gatebus.host.lives.minding import Minding
 from gatebus.host.lives.offspring import Offspring
 from gatebus.host.lives.peerwaking import PeerWaking
 from gatebus.host.lives.preparing import Preparing
+from gatebus.host.lives.standing import awake
 from gatebus.host.lives.storedends import end_stored
 from gatebus.host.lives.streamkeeping import connect_again_untrusted, mark_of
 from gatebus.host.lives.tidying import Tidying
@@ -174,7 +175,7 @@ class Lives:
                     await self._go_on(instance)
                 else:
                     await live.changed()
-            await self.keeping.awake(instance)
+            await awake(self.keeping, instance)
 
     async def _go_on(self, instance: Instance) -> None:
         live = live_of(instance)
