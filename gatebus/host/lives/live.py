@@ -80,8 +80,8 @@ class Live:
         "_changed", "active_at", "again", "as_stored", "asleep", "at_rest", "before", "copies", "dormant", "exchange",
         "failure", "fresh", "function", "goes_back", "halted", "how", "inherited", "kept", "left", "life", "lives",
         "manner", "module", "moved", "names", "on_io", "on_kill", "origin", "parked", "parking", "parks", "peers",
-        "policy", "program", "ready", "recovered", "revision", "runs", "snapshot", "stops", "stored", "touched", "undeleted",
-        "unkept", "unsuspendable", "users", "waking", "wants_files", "wishes",
+        "policy", "program", "ready", "recovered", "revision", "runs", "snapshot", "stops", "stored", "touched",
+        "undeleted", "unkept", "unsuspendable", "users", "waking", "wants_files", "wishes",
     )  # fmt: skip
 
     def __init__(self, manner: Manner) -> None:
