@@ -17,7 +17,7 @@ from gatebus.snapshots.chunking import Digests, bytes_from, chunk_from, digests_
 from gatebus.snapshots.comparing import Changes, Side, changes
 from gatebus.snapshots.packset import PackSet, as_broken
 from gatebus.snapshots.savedwords import Saved
-from gatebus.snapshots.snapshotbounds import CHUNK, PIECE
+from gatebus.snapshots.snapshotbounds import AT_ONCE, CHUNK, PIECE
 from sandbox.snapshotfile import SnapshotFile
 
 if TYPE_CHECKING:
@@ -39,11 +39,14 @@ class Source(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """Its files are open; nothing was read but what it consists of. `size` as of its source."""
+    """Its files are open. `size` as of its source. `saved`: all of it, when it is small; else nothing was read yet but
+    what it consists of.
+    """
 
     packs: PackSet
     manifest: Manifest
     size: int
+    saved: Saved | None = None
 
 
 def open_snapshot(source: Source, snapshot: bytes) -> Opened:
@@ -56,9 +59,21 @@ def open_snapshot(source: Source, snapshot: bytes) -> Opened:
             raise
 
 
+def open_to_read(points: Failpoints, source: Source, snapshot: bytes) -> Opened:
+    """What is small is read in the same turn of a thread."""
+    opened = open_snapshot(source, snapshot)
+    if sum(length for _, length in opened.manifest.lengths) > AT_ONCE:
+        return opened
+    try:
+        return opened._replace(saved=read_snapshot(opened, points))
+    except BaseException:
+        opened.packs.close()
+        raise
+
+
 def read_snapshot(opened: Opened, points: Failpoints) -> Saved:
     points.reached("load-begun")
-    packs, manifest, _ = opened
+    packs, manifest, *_ = opened
     with as_broken():
         memory, state, *parts = manifest.sections
         saved = Saved(

@@ -18,7 +18,7 @@ stands for zeros, of a chunk and of a block. The first two sections are "memory"
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from struct import Struct
 from struct import error as StructError  # noqa: N812  # an exception in an except clause
 from typing import TYPE_CHECKING
@@ -61,14 +61,15 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`about` is CBOR, as it stands in the file."""
+    """`about` is CBOR, as it stands in the file; `told` what it says, if it was read."""
 
     module: str
     about: bytes
     sections: tuple[Section, ...]
+    told: Mapping[str, object] | None = field(default=None, repr=False, compare=False)
 
     def described(self) -> Mapping[str, object]:
-        return about_untrusted(self.about)
+        return self.told if self.told is not None else about_untrusted(self.about)
 
     @property
     def lengths(self) -> tuple[tuple[str, int], ...]:
@@ -135,9 +136,9 @@ def decode_untrusted(data: bytes) -> Manifest:
         raise _damaged() from None
     if at != len(data) or [each.name for each in sections[:2]] != [MEMORY, STATE]:
         raise _damaged()
-    about_untrusted(described)
+    told = about_untrusted(described)
     _check_untrusted(sections)
-    return Manifest(module.hex(), described, tuple(sections))
+    return Manifest(module.hex(), described, tuple(sections), told)
 
 
 def _section_untrusted(data: bytes, at: int) -> tuple[Section, int]:

@@ -63,6 +63,14 @@ ENTRIES_MAX = 4 * (MEMORY_MAX + STATE_MAX) // CHUNK
 SNAPSHOT_COST = 16 * 1024
 """Bytes that a snapshot counts at least: its records, its file's block and name."""
 
+RECENT = 1_024
+"""Snapshots whose files are known without asking the records, 0.3 KiB each: what was stored or went on lately is what
+goes on or is stored again next."""
+
+AT_ONCE = 4 << 20
+"""Bytes up to which a snapshot is read with its list of contents, before anybody has paid for it: a turn of a thread
+costs as much as reading one of a MiB, and 40 threads read 160 MiB at most."""
+
 ANSWERED_SECONDS = 30.0
 """For a step that must not be cut in the middle, such as removing what was not finished."""
 

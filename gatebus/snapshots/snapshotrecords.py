@@ -20,11 +20,13 @@ from gatebus.host.recordbook import Book, RecordBook
 from gatebus.host.refusals import Refusal
 from gatebus.snapshots.packfolder import Pack
 from gatebus.snapshots.packset import SharedGone
+from gatebus.snapshots.packuses import PackUses
+from gatebus.snapshots.recentsnapshots import Whole
 from gatebus.snapshots.recordguard import Reserve, Tally
 from gatebus.snapshots.savedwords import STATES, BadSnapshot, Change, Record, SnapshotLine, about_bytes, about_untrusted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from gatebus.failpoints import Failpoints
@@ -61,6 +63,7 @@ _NEEDED = (
     "instance, or remove it; then drop this one."
 )
 Row = tuple[Any, ...]
+_ACCOUNT, _NAMED, _SIZE, _PACKS = 0, 1, 4, 6  # of a row of snapshots
 
 
 DATABASE = "snapshots.sqlite"
@@ -81,6 +84,7 @@ class SnapshotRecords(RecordBook):
         self._reserve = Reserve(path.with_name("reserve"))
         super().__init__(path, Book(_SCHEMA, _VERSION, "The records of snapshots", _DAMAGED, (BadSnapshot,)))
         self._points = points
+        self._uses: PackUses | None = None  # until somebody asks
 
     def _prepare(self) -> None:
         super()._prepare()
@@ -93,10 +97,14 @@ class SnapshotRecords(RecordBook):
     def _counted(self) -> Iterator[None]:
         """A change that is counted when it is one."""
         before = self._database.total_changes
-        with self._change():
-            yield
-            if changed := self._database.total_changes != before:
-                self._database.execute("UPDATE changes SET number=?", (self._number + 1,))
+        try:
+            with self._change():
+                yield
+                if changed := self._database.total_changes != before:
+                    self._database.execute("UPDATE changes SET number=?", (self._number + 1,))
+        except BaseException:
+            self._uses = None  # what the disk has is looked at anew
+            raise
         if changed:
             self._number += 1
             self._tally.write(self._number)
@@ -132,33 +140,33 @@ class SnapshotRecords(RecordBook):
 
     def snapshot(self, snapshot: bytes, account: str | None = None) -> Stored | None:
         """Of this account, or of anybody: the id says everything that is in it."""
-        rows = self._rows("snapshot", "WHERE id=?", snapshot)
-        return next((_stored(row) for row in rows if account in (None, row[0])), None)
+        found = self._row(snapshot, account)
+        return None if found is None else _stored(found)
 
-    def with_packs(self, stored: Stored | None) -> tuple[Stored, list[Pack]] | None:
+    def whole(self, snapshot: bytes, account: str | None = None) -> Whole | None:
         """Its files that are on record."""
-        if stored is None:
-            return None
-        found = map(self.pack, stored.packs)
-        return stored, [each for each in found if each is not None]
+        found = self._row(snapshot, account)
+        return None if found is None else self._whole(found)
 
-    def whole(self, snapshot: bytes, account: str | None = None) -> tuple[Stored, list[Pack]] | None:
-        return self.with_packs(self.snapshot(snapshot, account))
+    def alike(self, base: bytes | None, account: str, module: str) -> Whole | None:
+        """The base, or the latest snapshot of the same program: most of its memory may be the same."""
+        found = self._row(base, account) if base is not None else None
+        where = "WHERE module=? AND account=? ORDER BY taken DESC, id DESC LIMIT 1"
+        found = found or next(iter(self._rows("snapshot", where, module, account)), None)
+        return None if found is None else self._whole(found)
 
-    def alike(self, base: bytes | None, account: str, module: str) -> tuple[Stored, list[Pack]] | None:
-        """The base, or the latest snapshot of the same program."""
-        stored = self.snapshot(base, account) if base is not None else None
-        return self.with_packs(stored or self.latest(account, module))
+    def _whole(self, row: Row) -> Whole:
+        found = map(self.pack, _packs_of(row))
+        return Whole(row[_NAMED], row[_ACCOUNT], row[_SIZE], [each for each in found if each is not None])
+
+    def _row(self, snapshot: bytes, account: str | None) -> Row | None:
+        rows = self._rows("snapshot", "WHERE id=?", snapshot)
+        return next((row for row in rows if account in (None, row[_ACCOUNT])), None)
 
     def snapshots(self, account: str | None = None) -> list[Stored]:
         if account is None:
             return [_stored(row) for row in self._rows("snapshot")]
         return [_stored(row) for row in self._rows("snapshot", "WHERE account=?", account)]
-
-    def latest(self, account: str, module: str) -> Stored | None:
-        """Of the same program: most of its memory may be the same."""
-        where = "WHERE module=? AND account=? ORDER BY taken DESC, id DESC LIMIT 1"
-        return next(map(_stored, self._rows("snapshot", where, module, account)), None)
 
     def modules(self) -> frozenset[str]:
         """Programs that some snapshot needs."""
@@ -180,6 +188,8 @@ class SnapshotRecords(RecordBook):
                 self._insert(stored, pack)
             if change is not None:
                 self._set(change)
+        if there is None and self._uses is not None:
+            self._uses.kept(stored.packs)
         self._points.reached("save-committed")
         return there or stored
 
@@ -198,11 +208,14 @@ class SnapshotRecords(RecordBook):
         """Whether it was there. Raises Refusal when an instance goes on from it."""
         self._points.reached("drop-committing")
         with self._told(), self._counted():
-            if self.snapshot(snapshot, account) is None:
+            found = self._row(snapshot, account)
+            if found is None:
                 return False
             if any(each.account == account for each in self.instances_from(snapshot)):
                 raise Refusal("conflict", _NEEDED)
             self._database.execute("DELETE FROM snapshot WHERE account=? AND id=?", (account, snapshot))
+        if self._uses is not None:
+            self._uses.dropped(_packs_of(found))
         self._points.reached("drop-committed")
         return True
 
@@ -218,15 +231,26 @@ class SnapshotRecords(RecordBook):
         """Of a file that was found again."""
         with self._told(), self._counted():
             self._put("pack", *pack)
+        if self._uses is not None:
+            self._uses.recorded(pack.name)
 
-    def forget_unused(self, held: Callable[[], Iterable[bytes]]) -> list[Pack]:
+    def forget_unused(self, held: Callable[[], Collection[bytes]]) -> list[Pack]:
         """Files that no snapshot needs, and nobody reads or is about to share; theirs alone to remove now."""
+        uses = self._uses_now()
+        found = [pack for pack in map(self.pack, uses.free(held())) if pack is not None]
+        if not found:
+            return []
+        names = [pack.name for pack in found]
         with self._told(), self._counted():
-            used = {name for stored in self.snapshots() for name in stored.packs}.union(held())
-            unused = [each for each in self.packs() if each.name not in used]
-            for each in unused:
-                self._database.execute("DELETE FROM pack WHERE name=?", (each.name,))
-        return unused
+            self._database.executemany("DELETE FROM pack WHERE name=?", [(name,) for name in names])
+        uses.removed(names)
+        return found
+
+    def _uses_now(self) -> PackUses:
+        if self._uses is None:
+            snapshots = map(_packs_of, self._rows("snapshot"))
+            self._uses = PackUses((pack.name for pack in self.packs()), snapshots)
+        return self._uses
 
     # Instances.
 
@@ -267,7 +291,7 @@ class SnapshotRecords(RecordBook):
         new = change.record
         assert new.state in STATES
         self._compare(new.instance, change.seen)
-        if new.snapshot is not None and self.snapshot(new.snapshot, new.account) is None:
+        if new.snapshot is not None and self._row(new.snapshot, new.account) is None:
             raise Refusal("not-found", "There is no such snapshot, or it is not yours.")
         row = (new.instance, new.owner, new.account, new.state, new.snapshot, new.about, change.seen + 1)
         self._put("instance", *row)
@@ -328,9 +352,14 @@ def _sealed(table: str, row: Row) -> Row:
 
 
 def _stored(row: Row) -> Stored:
-    account, name, module, about, size, written, packs, _ = row
+    account, name, module, about, size, written, *_ = row
     line = SnapshotLine(name, account, module, about_untrusted(about), size, written)
-    return Stored(line, tuple(packs[at : at + _NAME] for at in range(0, len(packs), _NAME)))
+    return Stored(line, _packs_of(row))
+
+
+def _packs_of(row: Row) -> tuple[bytes, ...]:
+    packs = row[_PACKS]
+    return tuple(packs[at : at + _NAME] for at in range(0, len(packs), _NAME))
 
 
 def _pack(row: Row) -> Pack:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
@@ -28,23 +28,24 @@ import trio
 from gatebus.durable import sync_folder
 from gatebus.failpoints import UNWATCHED, Failpoints
 from gatebus.faults import GatebusError, StoreBroken
-from gatebus.host.quotas import Amounts
 from gatebus.host.refusals import Refusal
 from gatebus.host.storedisk import alone, told
 from gatebus.snapshots.exportwords import no_check
 from gatebus.snapshots.instancerecords import InstanceRecords
-from gatebus.snapshots.loadingwork import Source, open_snapshot, read_changes, read_look, read_snapshot
+from gatebus.snapshots.loadingwork import Source, open_snapshot, open_to_read, read_changes, read_look, read_snapshot
 from gatebus.snapshots.manifestwords import decode_untrusted
 from gatebus.snapshots.packfolder import PackFolder
 from gatebus.snapshots.packset import SharedGone
 from gatebus.snapshots.packwords import UNSIGNED, statement
+from gatebus.snapshots.recentsnapshots import RecentSnapshots, Whole
 from gatebus.snapshots.retention import Living, expired
 from gatebus.snapshots.savedwords import IMPORTED, Change, Kept, Saved, SnapshotLine, pointed
 from gatebus.snapshots.savingwork import Before, Order, Written, write_snapshot
-from gatebus.snapshots.snapshotbounds import ANSWERED_SECONDS, SNAPSHOT_COST
+from gatebus.snapshots.snapshotbounds import ANSWERED_SECONDS
 from gatebus.snapshots.snapshotdisk import SnapshotDisk
 from gatebus.snapshots.snapshotrecords import Stored, records_for
 from gatebus.snapshots.spool import Spool
+from gatebus.snapshots.storedbytes import StoredBytes
 from gatebus.snapshots.transfer import ANY, Export, ImportPolicy, exporting, take_in_untrusted
 from gatebus.snapshots.transferwork import Place
 from sandbox.inthread import in_thread
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from gatebus.host.quotas import Quotas, Ticket
+    from gatebus.host.quotas import Quotas
     from gatebus.snapshots.chunking import Ranges
     from gatebus.snapshots.comparing import Changes
     from gatebus.snapshots.exportwords import Imported
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
     from gatebus.snapshots.packfolder import Pack
 
 Retell = Callable[[bytes], bytes]
-Spend = Callable[[str, int], None]
+Spend = Callable[["Pack"], None]
 Own = Callable[["Imported"], Awaitable[bytes]]
 _ABSENT = "There is no such snapshot, or it is not yours."
 
@@ -119,17 +120,12 @@ class SnapshotStore:
     def __init__(self, disk: SnapshotDisk, quotas: Quotas, settings: StoreSettings) -> None:
         self.disk = disk
         self.records = InstanceRecords(disk)
-        self._quotas, self._settings = quotas, settings
-        self._tickets: dict[str, Ticket] = {}  # stored bytes, by account
+        self._bytes, self._settings, self._recent = StoredBytes(quotas), settings, RecentSnapshots()
         self._held: Counter[bytes] = Counter()  # files that somebody reads or is about to share
 
     async def count(self) -> None:
         """What is there from earlier runs draws on its owners' quotas."""
-        stored: Counter[str] = Counter()
-        for pack in await self.disk.record(self.disk.database.packs):
-            stored[pack.account] += _cost(pack.size)
-        for account, size in stored.items():
-            self._tickets[account] = self._quotas.adopt(account, Amounts(stored=size))
+        self._bytes.adopt(await self.disk.record(self.disk.database.packs))
 
     # Saving.
 
@@ -148,8 +144,8 @@ class SnapshotStore:
         `room`: bytes that it may take; None: what its quota leaves. Raises Refusal: quota-storage, disk-full, conflict;
         then nothing was changed.
         """
-        order = Order(saved, account, self._room(account) if room is None else room, self._signed)
-        spend = self._spend if room is None else self._overspend
+        order = Order(saved, account, self._bytes.room(account) if room is None else room, self._signed)
+        spend = self._bytes.spend if room is None else self._bytes.overspend
         try:
             before = await self._before(account, saved, base)
             return await self._save(replace(order, before=before, changed=changed), change, spend)
@@ -157,16 +153,20 @@ class SnapshotStore:
             return await self._save(order, change, spend)
 
     async def _before(self, account: str, saved: Saved, base: bytes | None) -> Before | None:
-        found = await self.disk.record(self.disk.database.alike, base, account, saved.module)
+        found = self._recent.get(base, account) if base is not None else None
         if found is None:
-            return None
-        stored, packs = found
-        return Before(stored.line.id, packs, direct=stored.line.id == base)
+            found = await self.disk.record(self.disk.database.alike, base, account, saved.module)
+        return None if found is None else Before(found.id, found.packs, direct=found.id == base)
 
     async def _save(self, order: Order, change: Change | None, spend: Spend) -> Kept:
-        with self._holding(order.before.packs if order.before is not None else ()):
+        shared = order.before.packs if order.before is not None else ()
+        with self._holding(shared):
             written = await self.disk.file(write_snapshot, self.disk.folder, order)
-            return await self._keep(written, Contents(order.saved.module, order.saved.about), change, spend)
+            kept = await self._keep(written, Contents(order.saved.module, order.saved.about), change, spend)
+        if kept.written:
+            packs = [written.pack, *(pack for pack in shared if pack.name in written.packs)]
+            self._recent.note(Whole(kept.id, order.account, kept.size, packs))
+        return kept
 
     async def _keep(self, written: Written, contents: Contents, change: Change | None, spend: Spend) -> Kept:
         """The transaction. What is refused takes its file with it."""
@@ -174,17 +174,17 @@ class SnapshotStore:
         line = SnapshotLine(written.id, pack.account, contents.module, contents.about, written.size, pack.size)
         stored, changed = Stored(line, written.packs), pointed(change, written.id)
         try:
-            spend(pack.account, _cost(pack.size))
+            spend(pack)
             try:
                 there = await self.disk.record(self.disk.database.keep, stored, pack, changed)
             except BaseException:
-                self._give_back(pack.account, _cost(pack.size))
+                self._bytes.give_back(pack)
                 raise
         except (Refusal, SharedGone, trio.Cancelled):  # of anything else it is not known what the disk has
             await self._remove(pack.name)
             raise
         if there is not stored:  # exactly this was saved before
-            self._give_back(pack.account, _cost(pack.size))
+            self._bytes.give_back(pack)
             await self._remove(pack.name)
             return Kept(written.id, written.size, 0)
         return Kept(written.id, written.size, pack.size)
@@ -205,14 +205,21 @@ class SnapshotStore:
 
     async def load(self, snapshot: bytes) -> Saved:
         """Every byte verified. Whoever asks: the caller knows whose it is. Raises Refusal, StoreBroken."""
-        async with self.opened(snapshot) as opened:
+        async with self.opened_to_read(snapshot) as opened:
             return await self.read(opened)
 
+    def opened(self, snapshot: bytes) -> AbstractAsyncContextManager[Opened]:
+        """To be looked at: nothing of it is read yet. Raises Refusal, StoreBroken."""
+        return self._opened(snapshot, open_snapshot)
+
+    def opened_to_read(self, snapshot: bytes) -> AbstractAsyncContextManager[Opened]:
+        """Before what is large is read, how large it is can be seen. Raises Refusal, StoreBroken."""
+        return self._opened(snapshot, partial(open_to_read, self._settings.points))
+
     @asynccontextmanager
-    async def opened(self, snapshot: bytes) -> AsyncIterator[Opened]:
-        """Before any of it is read, how large it is can be seen. Raises Refusal, StoreBroken."""
+    async def _opened(self, snapshot: bytes, how: Callable[[Source, bytes], Opened]) -> AsyncIterator[Opened]:
         async with self._reading(snapshot) as source:
-            opened = await self.disk.file(open_snapshot, source, snapshot)
+            opened = await self.disk.file(how, source, snapshot)
             try:
                 yield opened
             finally:
@@ -220,18 +227,22 @@ class SnapshotStore:
 
     async def read(self, opened: Opened) -> Saved:
         """All of it. Raises StoreBroken."""
+        if opened.saved is not None:
+            return opened.saved
         return await self.disk.file(read_snapshot, opened, self._settings.points)
 
     @asynccontextmanager
     async def _reading(self, snapshot: bytes, account: str | None = None) -> AsyncIterator[Source]:
         """Nobody takes its files away meanwhile. Raises Refusal, StoreBroken."""
-        found = await self.disk.record(self.disk.database.whole, snapshot, account)
+        found = self._recent.get(snapshot, account)
         if found is None:
-            raise Refusal("not-found", _ABSENT)
-        stored, packs = found
-        with self._holding(packs):
+            found = await self.disk.record(self.disk.database.whole, snapshot, account)
+            if found is None:
+                raise Refusal("not-found", _ABSENT)
+            self._recent.note(found)
+        with self._holding(found.packs):
             try:
-                yield Source(self.disk.folder, packs, stored.line.size)
+                yield Source(self.disk.folder, found.packs, found.size)
             except SharedGone:
                 await self._stored(snapshot, account)  # it was dropped meanwhile, or else
                 raise StoreBroken("A file of this snapshot is missing. `gatebus fsck` names it.") from None
@@ -269,13 +280,13 @@ class SnapshotStore:
         the manifest under which it is kept and signed by this host; else it stays as it came. `check`: of what it says
         that it consists of, before any of it has come. Raises Refusal, and what `check` raises.
         """
-        place = Place(self.disk.folder, account, self._room(account), self._settings.points, check)
+        place = Place(self.disk.folder, account, self._bytes.room(account), self._settings.points, check)
         policy = ImportPolicy(self._settings.accept, self._settings.key)
         owning = None if own is None else partial(self._owned, own)
         written, imported = await take_in_untrusted(self.disk, place, policy, read, owning)
         manifest = decode_untrusted(imported.manifest)
         about = manifest.described() if own is not None else {**manifest.described(), IMPORTED: True}
-        await self._keep(written, Contents(manifest.module, about), None, self._spend)
+        await self._keep(written, Contents(manifest.module, about), None, self._bytes.spend)
         return imported
 
     async def _owned(self, own: Own, imported: Imported) -> tuple[bytes, tuple[bytes, bytes]]:
@@ -334,6 +345,7 @@ class SnapshotStore:
         return gone
 
     async def _goes(self, line: SnapshotLine) -> bool:
+        self._recent.forget(line.id)
         try:
             return await self.disk.record(self.disk.database.drop, line.account, line.id)
         except Refusal as refused:
@@ -343,6 +355,7 @@ class SnapshotStore:
 
     async def drop(self, account: str, snapshot: bytes) -> None:
         """Raises Refusal: not-found; conflict when an instance goes on from it; disk-full: it is still there."""
+        self._recent.forget(snapshot)
         if not await self.disk.record(self.disk.database.drop, account, snapshot):
             raise Refusal("not-found", _ABSENT)
         with suppress(GatebusError):  # it is dropped; files that nobody needs go with the next collection, too
@@ -352,7 +365,7 @@ class SnapshotStore:
     async def sweep(self) -> None:
         """Takes away files that no snapshot needs any more."""
         for pack in await self.disk.record(self.disk.database.forget_unused, self._in_use):
-            self._give_back(pack.account, _cost(pack.size))
+            self._bytes.give_back(pack)
             await self._remove(pack.name)
 
     def _in_use(self) -> tuple[bytes, ...]:
@@ -368,33 +381,3 @@ class SnapshotStore:
         finally:
             self._held.subtract(names)
             self._held += Counter()  # keeps what is held
-
-    # Quotas: one ticket for each account.
-
-    def _room(self, account: str) -> int:
-        bounds = self._quotas.bounds
-        mine = bounds.of(account).stored - self._quotas.used(account).stored
-        return max(0, min(mine, bounds.host.stored - self._quotas.total.stored))
-
-    def _spend(self, account: str, size: int) -> None:
-        """Raises Refusal."""
-        self._merge(account, self._quotas.take(account, Amounts(stored=size)), size)
-
-    def _overspend(self, account: str, size: int) -> None:
-        self._merge(account, None, size)
-
-    def _give_back(self, account: str, size: int) -> None:
-        self._merge(account, None, -size)
-
-    def _merge(self, account: str, taken: Ticket | None, more: int) -> None:
-        had = self._tickets.pop(account, None)
-        for ticket in (had, taken):
-            if ticket is not None:
-                self._quotas.release(ticket)
-        size = (had.amounts.stored if had is not None else 0) + more
-        if size > 0:
-            self._tickets[account] = self._quotas.adopt(account, Amounts(stored=size))
-
-
-def _cost(size: int) -> int:
-    return max(size, SNAPSHOT_COST)

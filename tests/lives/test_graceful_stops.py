@@ -11,7 +11,7 @@ from test_restarts import full, graceful, recorded, until
 
 from gatebus.host.hostconfig import HostConfig
 from gatebus.host.refusals import Refusal
-from gatebus.snapshots.snapshotstore import SnapshotStore
+from gatebus.snapshots.storedbytes import StoredBytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,8 +44,8 @@ async def test_what_runs_is_stored_at_a_graceful_stop_whatever_the_quota_of_its_
     async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
         await launch(bus)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(SnapshotStore, "_room", lambda *_: 0)
-            patch.setattr(SnapshotStore, "_spend", no_room)
+            patch.setattr(StoredBytes, "room", lambda *_: 0)
+            patch.setattr(StoredBytes, "spend", no_room)
             assert (await bus.open("snapshot", {"instance": ONE}).error()).code == "quota-storage"
             await graceful(world)
     async with live_world(image_directory, tmp_path) as world, world.talker() as bus:

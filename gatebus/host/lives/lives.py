@@ -178,10 +178,14 @@ class Lives:
             await awake(self.keeping, instance)
 
     async def _go_on(self, instance: Instance) -> None:
+        async with self.loading.ahead(instance) as read:
+            recorded = await self.keeping.goes_on(instance)
+            await read.wait()
+            if live_of(instance).life is Life.STORED:  # or somebody else was first
+                await self._begin(instance, recorded=recorded)
+
+    async def _begin(self, instance: Instance, *, recorded: bool) -> None:
         live = live_of(instance)
-        changed = await self.keeping.goes_on(instance)
-        if live.life is not Life.STORED:
-            return  # somebody else was first
         try:
             if self._parts.stopping:
                 raise Refusal("stopping", "The host is about to stop. Try again later, or at another host.")
@@ -190,15 +194,15 @@ class Lives:
             if live.failure is not None:
                 raise live.failure
         except GatebusError:
-            if changed:
+            if recorded:
                 await self.keeping.stays(instance)
             raise
 
     def wake(self, instance: Instance) -> None:
         """A stored one wants a process. Raises Refusal."""
-        live = live_of(instance)
-        if live.left is not None and live.left.held is not None:
-            live.left.held.cover(instance.order.limits.memory)
+        live, left = live_of(instance), self.loading.at_hand(instance)
+        if left is not None and left.held is not None:
+            left.held.cover(instance.order.limits.memory)
         try:
             self._parts.take_again(instance)
         except Refusal as full:

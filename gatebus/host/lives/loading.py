@@ -5,20 +5,23 @@ that an operation has checked; what a snapshot has (untrusted: it may have come 
 Refusal, StateRefused before anything of it is read.
 
 Order: what it consists of, by lengths alone; whether a program of its limits can have so much; its account pays for it;
-then it is read, in a thread. It is paid for as long as anybody has it, or an instance pays in its place.
+then it is read, in a thread, unless it is so small (AT_ONCE) that it was read together with what it consists of. It is
+paid for as long as anybody has it, or an instance pays in its place.
 """
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
 from gatebus.accountbounds import LOADED_AT_ONCE
+from gatebus.faults import GatebusError
 from gatebus.host.lives.heldsizes import Held, check_lengths_untrusted
 from gatebus.host.lives.remains import SavedAs, leftover_untrusted, limits_untrusted
 from gatebus.host.refusals import Refusal
+from sandbox.background import background_tasks
 from sandbox.suspended import Suspended
 
 if TYPE_CHECKING:
@@ -63,20 +66,47 @@ class Loading:
     def __init__(self, keeping: Keeping, quotas: Quotas) -> None:
         self._keeping, self._quotas = keeping, quotas
         self._large: dict[str, trio.Lock] = {}  # by account: one large one at a time
+        self._ahead: dict[Instance, Leftover] = {}
 
     async def load(self, instance: Instance, covered: int = 0) -> Leftover:
         """What a stored one goes on from. `covered`: what its own ticket stands for. Raises GatebusError."""
         live = instance.live
+        if (ahead := self._ahead.pop(instance, None)) is not None:
+            return ahead
         if live is None or live.snapshot is None:
             raise Refusal("conflict", "Nothing of the instance is stored.")
         left = await self.fetch(live.snapshot, instance.order.principal.account, covered)
         self._keeping.points.reached("life-loaded")
         return left
 
+    @asynccontextmanager
+    async def ahead(self, instance: Instance) -> AsyncIterator[trio.Event]:
+        """It is read while the disk takes down that it goes on: each takes a millisecond, in a thread of its own. The
+        event: it is read, or what hinders that is told by `load`. What nobody has loaded until the end is thrown away.
+        """
+        read = trio.Event()
+        try:
+            async with background_tasks() as nursery:
+                nursery.start_soon(self._read_ahead, instance, read)
+                yield read
+        finally:
+            self._ahead.pop(instance, None)
+
+    async def _read_ahead(self, instance: Instance, read: trio.Event) -> None:
+        if self.at_hand(instance) is None:
+            with suppress(GatebusError):
+                self._ahead[instance] = await self.load(instance)
+        read.set()
+
+    def at_hand(self, instance: Instance) -> Leftover | None:
+        """What it goes on from, if that was read already."""
+        left = instance.live.left if instance.live is not None else None
+        return left or self._ahead.get(instance)
+
     async def fetch(self, snapshot: bytes, account: str, covered: int = 0) -> Leftover:
         """On this account. Raises GatebusError."""
         store = self._keeping.store
-        async with store.opened(snapshot) as opened:
+        async with store.opened_to_read(snapshot) as opened:
             size = sizes_untrusted(opened)
             held = Held(self._quotas, account, size, covered)
             async with self._one_of(account, size):
