@@ -41,6 +41,10 @@ class StoreBroken(GatebusError):
     code = "store-broken"
 
 
+class FileDamaged(StoreBroken):
+    """The disk's fault: what was kept of one thing is damaged or missing. Everything else is as it was."""
+
+
 class UsageError(GatebusError):
     """The fault of whoever typed the command or wrote the configuration."""
 

@@ -15,7 +15,7 @@ from uuid import UUID
 from gatebus.cli.bus_options import digest, instance_id, value_text
 from gatebus.cli.options import flag
 from gatebus.cli.wording import KILLED, LARGEST, OURS, Result, size_text
-from gatebus.client.answers import Event, Live, Module, Outcome, Status, Usage
+from gatebus.client.answers import Clients, Event, Live, Module, Outcome, Status, Usage
 from sandbox.errors import public_text_untrusted
 
 _ID_SHOWN, _DIGEST_SHOWN = 8, 12  # enough to know one again among a thousand
@@ -143,6 +143,7 @@ def status_lines(status: Status, now: float) -> str:
     if status.state in _OVER:
         result = "-" if status.result is None else str(status.result)
         rows += [("cause", text(status.cause)), ("result", result), ("why", text(status.text, _WHY_SHOWN))]
+    rows += [("clients", clients_text(status.clients))] if status.clients is not None else []
     rows += _life_rows(status.live, now) if status.live is not None else []
     lines = pairs([(name, value) for name, value in rows if value != "-"])
     return f"{lines}\n{usage_lines(status.usage)}" if status.state in _OVER else lines
@@ -161,8 +162,20 @@ def _life_rows(live: Live, now: float) -> list[tuple[str, str]]:
         ("went on", f"{live.lives} times" if live.lives else "-"),
         ("snapshot", live.snapshot.hex() if live.snapshot is not None else "-"),
         ("recovered", "from an older state: the host had lost what came later" if live.recovered is not None else "-"),
+        ("due", "it ran when its host ended, and goes on as soon as it can" if live.due else "-"),
+        ("not woken", text(live.failure, _WHY_SHOWN)),
         ("not kept", "-" if live.unkept_since is None else _unkept(live.unkept_since, live.unkept, now)),
     ]
+
+
+def clients_text(clients: Clients) -> str:
+    """Of a program with one connection the owner's next `io` takes a lost one's place."""
+    if clients.over:
+        return "none, and nobody gets another connection"
+    found = [f"{clients.attached} connected"] if clients.attached else []
+    if clients.lost:
+        found.append(f"{clients.lost} whose link is lost: it may come back")
+    return ", ".join(found) or "none"
 
 
 def _unkept(since: int, why: str, now: float) -> str:

@@ -20,7 +20,19 @@ Which module has what:
 """
 
 from gatebus.client.agentsocket import AgentSigner, agent_keys
-from gatebus.client.answers import Event, Live, Module, Outcome, Pinned, Result, Status, Stored, Uploaded, Usage
+from gatebus.client.answers import (
+    Clients,
+    Event,
+    Live,
+    Module,
+    Outcome,
+    Pinned,
+    Result,
+    Status,
+    Stored,
+    Uploaded,
+    Usage,
+)
 from gatebus.client.bus import Bus
 from gatebus.client.clientstream import Running
 from gatebus.client.complaints import (
@@ -51,6 +63,7 @@ __all__ = [
     "AgentSigner",
     "Bus",
     "BusError",
+    "Clients",
     "Denied",
     "Difference",
     "Event",

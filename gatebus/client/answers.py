@@ -48,7 +48,8 @@ class Live:
     `lives`: how often it has gone on; `unsuspendable`: why it cannot be stopped; `snapshot`: the last one that was
     stored; `recovered`: milliseconds since 1970 of what the host went back to after a crash; `durable`: after a crash
     now it would be found again; `unkept_since`, `unkept`: since when (ms since 1970) what its policy
-    asks for fails, and why.
+    asks for fails, and why; `due`: it ran when its host ended, and goes on as soon as it can; `failure`: why it could
+    not go on when it last should.
     """
 
     depth: str = ""
@@ -61,12 +62,26 @@ class Live:
     durable: bool = False
     unkept_since: int | None = None
     unkept: str = ""
+    due: bool = False
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """Who is connected to a program: so many with a link, so many without, who may come back. `over`: its one
+    connection is, and nobody gets another one.
+    """
+
+    attached: int = 0
+    lost: int = 0
+    over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
     """One instance. `cause` is empty until it has ended; `result` is None unless it has by itself. `created`: seconds
-    since 1970."""
+    since 1970. `clients`: of a launched one that has not ended.
+    """
 
     instance: UUID
     state: str
@@ -78,6 +93,7 @@ class Status:
     text: str = ""
     usage: Usage = field(default_factory=Usage)
     live: Live | None = None
+    clients: Clients | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +191,15 @@ def status_untrusted(told: Mapping[str, Any]) -> Status:
         typed_untrusted(told, "text", str, ""),
         usage_untrusted(typed_untrusted(told, "usage", dict, {})),
         live_untrusted(told) if "suspendable" in told else None,
+        clients_untrusted(typed_untrusted(told, "clients", dict)) if "clients" in told else None,
+    )
+
+
+def clients_untrusted(told: Mapping[str, Any]) -> Clients:
+    return Clients(
+        typed_untrusted(told, "attached", int, 0),
+        typed_untrusted(told, "lost", int, 0),
+        typed_untrusted(told, "over", bool, default=False),
     )
 
 
@@ -191,6 +216,8 @@ def live_untrusted(told: Mapping[str, Any]) -> Live:
         typed_untrusted(told, "durable", bool, default=False),
         None if not unkept else typed_untrusted(unkept, "since", int),
         typed_untrusted(unkept, "text", str, ""),
+        typed_untrusted(told, "due", bool, default=False),
+        typed_untrusted(typed_untrusted(told, "failure", dict, {}), "text", str, ""),
     )
 
 

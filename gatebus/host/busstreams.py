@@ -251,6 +251,12 @@ class BusStream:
         self.let_go()
         self.touch()
 
+    @property
+    def attached(self) -> bool | None:
+        if self.carrier is not None:
+            return True
+        return None if self.answered or self.is_over else False
+
     def log(self, source: int, data: bytes) -> bool:
         return self.carrier is not None and self.carrier.log(source, data)
 

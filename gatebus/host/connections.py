@@ -36,6 +36,10 @@ class Connection(Client, Protocol):
     def let_go(self) -> None:
         """Both directions are over."""
 
+    @property
+    def attached(self) -> bool | None:
+        """Whether its client is there, or has lost its link and may come back; None: both are done with it."""
+
 
 class Lasting(Protocol):
     """A connection that outlives a process of its program. While that waits, what comes for it waits here."""

@@ -15,7 +15,7 @@ import trio
 
 from gatebus.accountbounds import STORE_TASKS_EACH
 from gatebus.bounds import STORE_TASKS
-from gatebus.faults import GatebusError, StateRefused
+from gatebus.faults import FileDamaged, GatebusError, StateRefused
 from gatebus.host.instances import Instance
 from gatebus.host.lives.live import let_go, use
 from gatebus.host.quotas import Amounts
@@ -153,6 +153,8 @@ class HostParts:
             await work()
         except StateRefused as fault:
             self._refuse(line, error_map("bad-state", fault.text))
+        except FileDamaged as fault:
+            self._refuse(line, error_map("bad-state", as_refusal(fault).text))
         except GatebusError as fault:
             self._refuse(line, error_map(fault.code if isinstance(fault, Refusal) else "internal", fault.text))
         except (BadSetup, Refused, CompileLimit, TooBusy) as fault:

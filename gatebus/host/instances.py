@@ -120,7 +120,17 @@ class Instance:
             "created": int(self.created),
             "tags": list(self.order.tags),
         }
+        if self.order.kept and self.ended_at is None:
+            told["clients"] = self._clients()
         return told if self.live is None else told | self.live.told()
+
+    def _clients(self) -> Map:
+        """Who is connected: with a link, and without. `over`: its one connection is; nobody gets another one."""
+        links = [each.attached for each in self.connections]
+        lost = links.count(False) + (0 if self.live is None else len(self.live.asleep))
+        told: Map = {"attached": links.count(True), "lost": lost}
+        only = self.personality == "wasi" and self.unclaimed is None and not (lost or any(links))
+        return told | {"over": True} if only and (links or self.running) else told
 
     def _usage(self) -> Usage:
         now = self._program.usage() if self._program else Usage()

@@ -5,7 +5,7 @@ Where it stands: raised by policy, quotas, the module store and the operations; 
 with `error`. `.code` is one of the table in gatebus/protocol/PROTOCOL.md, `.text` is public: what, why, what to do.
 """
 
-from gatebus.faults import GatebusError, StateRefused
+from gatebus.faults import FileDamaged, GatebusError, StateRefused
 from sandbox.errors import BadState, NotSuspendable, NotSuspended, SandboxError, StartFailed, TooBusy
 
 CODES = frozenset(
@@ -46,6 +46,8 @@ def as_refusal(fault: SandboxError | GatebusError) -> Refusal:
     """Whatever kept a program from being stopped or from going on, for whoever asked for it."""
     if isinstance(fault, Refusal):
         return fault
+    if isinstance(fault, FileDamaged):
+        return damaged()
     if isinstance(fault, StateRefused | BadState):
         return Refusal("bad-state", fault.text)
     if isinstance(fault, NotSuspendable):
@@ -58,3 +60,12 @@ def as_refusal(fault: SandboxError | GatebusError) -> Refusal:
 def disk_full() -> Refusal:
     """Nobody's fault who asks, but who sent something should know why it is not here."""
     return Refusal("disk-full", "The host's disk is full and nothing was changed. Its owner must make room.")
+
+
+def damaged() -> Refusal:
+    """A snapshot, for whoever is not at its host."""
+    return Refusal(
+        "bad-state",
+        "This snapshot is damaged on the host's disk. Another one of its instance may be whole: see `snapshots`. "
+        "The host's owner runs `gatebus fsck`.",
+    )

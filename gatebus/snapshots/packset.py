@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from gatebus.faults import StoreBroken
+from gatebus.faults import FileDamaged
 from gatebus.snapshots.manifestwords import Manifest, decode_untrusted
 from gatebus.snapshots.savedwords import BadSnapshot
 
@@ -79,7 +79,7 @@ def as_broken() -> Iterator[None]:
     try:
         yield
     except BadSnapshot as fault:
-        raise StoreBroken(fault.text) from fault
+        raise FileDamaged(fault.text) from fault
     except FileNotFoundError as fault:
         raise SharedGone from fault
 

@@ -27,7 +27,7 @@ import trio
 
 from gatebus.durable import sync_folder
 from gatebus.failpoints import UNWATCHED, Failpoints
-from gatebus.faults import GatebusError, StoreBroken
+from gatebus.faults import FileDamaged, GatebusError, StoreBroken
 from gatebus.host.refusals import Refusal
 from gatebus.host.storedisk import alone, told
 from gatebus.snapshots.exportwords import no_check
@@ -245,7 +245,7 @@ class SnapshotStore:
                 yield Source(self.disk.folder, found.packs, found.size)
             except SharedGone:
                 await self._stored(snapshot, account)  # it was dropped meanwhile, or else
-                raise StoreBroken("A file of this snapshot is missing. `gatebus fsck` names it.") from None
+                raise FileDamaged("A file of this snapshot is missing. `gatebus fsck` names it.") from None
 
     @asynccontextmanager
     async def exporting(

@@ -33,7 +33,7 @@ from gatebus.cli.bus_wording import (
     words,
 )
 from gatebus.cli.wording import OURS, Result
-from gatebus.client.answers import Event, Module, Outcome, Status, Usage
+from gatebus.client.answers import Clients, Event, Live, Module, Outcome, Status, Usage
 
 ID = UUID("7c1f3bd7-e35b-4439-beb3-d1984745ab3f")
 RUDE = "\x1b[2J\x1b]0;owned\x07\r\n\u202erude"
@@ -90,6 +90,28 @@ def test_nothing_that_a_host_says_moves_a_cursor() -> None:
     for line in shown:
         assert line.isprintable(), line
         assert "\u202e" not in line
+
+
+@pytest.mark.parametrize(
+    ("clients", "line"),
+    [
+        (Clients(), "none"),
+        (Clients(1), "1 connected"),
+        (Clients(0, 1), "1 whose link is lost: it may come back"),
+        (Clients(3, 2), "3 connected, 2 whose link is lost: it may come back"),
+        (Clients(over=True), "none, and nobody gets another connection"),
+    ],
+)
+def test_a_status_names_who_is_connected(clients: Clients, line: str) -> None:
+    assert f"clients    {line}" in status_lines(status(clients=clients), 0).splitlines()
+
+
+def test_a_status_says_why_one_could_not_go_on_and_that_one_is_about_to() -> None:
+    lines = status_lines(status("SUSPENDED", live=Live("stored", due=True, failure=f"No room.{RUDE}")), 0).splitlines()
+    assert "due        it ran when its host ended, and goes on as soon as it can" in lines
+    (why,) = [line for line in lines if line.startswith("not woken")]
+    assert why.startswith("not woken  No room.")
+    assert why.isprintable()
 
 
 def test_json_of_a_host_stays_on_one_line_and_holds_no_control_characters() -> None:

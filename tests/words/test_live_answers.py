@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gatebus.cli.live_wording import difference_lines, failed_copy, shown_lines, snapshots_table
 from gatebus.client import liveanswers
-from gatebus.client.answers import Live, live_untrusted, status_untrusted
+from gatebus.client.answers import Clients, Live, clients_untrusted, live_untrusted, status_untrusted
 from gatebus.client.complaints import HostNonsense
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ LIVE = {
     "depth": "stored", "lives": 3, "suspendable": True, "unsuspendable": ["f: why"], "snapshot": NAME,
     "recovered": 5, "policy": {"wake": "io"},
 }  # fmt: skip
+TROUBLED = {"unkept": {"since": 1, "text": "Why."}, "due": True, "failure": {"code": "busy", "text": "No room."}}
+CLIENTS = {"attached": 1, "lost": 2, "over": True}
 READERS: list[tuple[Mapping[str, Any], Callable[[Mapping[str, Any]], object]]] = [
     (LINE, liveanswers.snapshot_untrusted),
     ({"snapshot": NAME, "size": 1, "written": 0}, liveanswers.taken_untrusted),
@@ -45,6 +47,8 @@ READERS: list[tuple[Mapping[str, Any], Callable[[Mapping[str, Any]], object]]] =
     (SHOWN, liveanswers.shown_untrusted),
     (DIFFERENCE, liveanswers.difference_untrusted),
     (LIVE, live_untrusted),
+    ({**LIVE, **TROUBLED}, live_untrusted),
+    (CLIENTS, clients_untrusted),
 ]
 
 
@@ -74,6 +78,19 @@ def test_a_status_tells_of_its_life_only_where_there_is_one() -> None:
     status = {"instance": ID.bytes, "state": "SUSPENDED", "module": b"m" * 32, "created": 1}
     assert status_untrusted(status).live is None
     assert status_untrusted({**status, **LIVE}).live == Live("stored", 3, True, ("f: why",), NAME, 5, {"wake": "io"})
+    assert status_untrusted({**status, **LIVE, **TROUBLED}).live == Live(
+        "stored", 3, True, ("f: why",), NAME, 5, {"wake": "io"},
+        unkept_since=1, unkept="Why.", due=True, failure="No room.",
+    )  # fmt: skip
+
+
+def test_a_status_tells_of_clients_only_where_there_may_be_some() -> None:
+    status = {"instance": ID.bytes, "state": "RUNNING", "module": b"m" * 32, "created": 1}
+    assert status_untrusted(status).clients is None
+    assert status_untrusted({**status, "clients": CLIENTS}).clients == Clients(1, 2, over=True)
+    assert status_untrusted({**status, "clients": {}}).clients == Clients()
+    with pytest.raises(HostNonsense):
+        status_untrusted({**status, "clients": 1})
 
 
 @pytest.mark.parametrize("number", range(len(READERS)))

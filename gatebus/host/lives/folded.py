@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import cbor2
 
 from gatebus.host.lives.remains import usage_told
+from gatebus.host.statuses import error_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +67,7 @@ class Line(NamedTuple):
     names: list[bytes]
     peers: list[tuple[bytes, bytes]]
     runs: bool
+    failure: dict[str, object] | None
     kept: list[bytes]
     asleep: list[bytes]
     files: bool
@@ -104,6 +106,7 @@ def folded(instance: Instance, streams: bytes | None, names: list[bytes], *, spe
         live.names,
         live.peers,
         live.runs,
+        None if live.failure is None else error_map(live.failure.code, live.failure.text),
         live.kept,
         names,
         live.wants_files,

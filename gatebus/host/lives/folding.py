@@ -25,6 +25,7 @@ from gatebus.host.lives.manners import Manner, policy_untrusted
 from gatebus.host.lives.remains import SavedAs, usage_untrusted
 from gatebus.host.lives.streamkeeping import connect_again_untrusted, mark_of, streams_of
 from gatebus.host.principals import Kind, Principal
+from gatebus.host.refusals import Refusal
 from gatebus.host.runorders import Order
 from gatebus.protocol.streams import Flows, Inflow, Outflow
 from sandbox.lifecycle import Lifecycle
@@ -160,6 +161,7 @@ def _fill(live: Live, line: Line) -> None:
     live.revision, live.names, live.runs, live.kept = line.revision, line.names, line.runs, line.kept
     live.peers = [(group, name) for group, name in line.peers]
     live.wants_files = line.files
+    live.failure = None if line.failure is None else Refusal(str(line.failure["code"]), str(line.failure["text"]))
 
 
 def _over(instance: Instance, parts: HostParts) -> BusStream:

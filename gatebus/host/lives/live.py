@@ -15,7 +15,7 @@ import trio
 from gatebus.host.lives.lifetable import ON_ITS_WAY, SUSPENDED, Life, Step, WrongStep, after
 from gatebus.host.lives.remains import SavedAs
 from gatebus.host.refusals import Refusal
-from gatebus.host.statuses import STARTING
+from gatebus.host.statuses import STARTING, error_map
 from sandbox.lifecycle import Lifecycle
 from sandbox.outcome import State, Usage
 
@@ -208,9 +208,14 @@ class Live:
             found["unkept"] = self.unkept._asdict()
         if self.recovered is not None:
             found["recovered"] = self.recovered
-        if self.life is Life.STORED and self.runs:
-            found["due"] = True
+        if self.life is Life.STORED:
+            found |= self._not_woken()
         return found
+
+    def _not_woken(self) -> Map:
+        """That it is about to go on by itself; why it could not when it last should."""
+        found: Map = {"due": True} if self.runs else {}
+        return found if self.failure is None else found | {"failure": error_map(self.failure.code, self.failure.text)}
 
     @property
     def durable(self) -> bool:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import trio
 
 from gatebus.accountbounds import LOADED_AT_ONCE
-from gatebus.faults import GatebusError
+from gatebus.faults import FileDamaged, GatebusError
 from gatebus.host.lives.heldsizes import Held, check_lengths_untrusted
 from gatebus.host.lives.remains import SavedAs, leftover_untrusted, limits_untrusted
 from gatebus.host.refusals import Refusal
@@ -75,7 +75,11 @@ class Loading:
             return ahead
         if live is None or live.snapshot is None:
             raise Refusal("conflict", "Nothing of the instance is stored.")
-        left = await self.fetch(live.snapshot, instance.order.principal.account, covered)
+        try:
+            left = await self.fetch(live.snapshot, instance.order.principal.account, covered)
+        except FileDamaged:
+            live.failure = Refusal("bad-state", damaged_text(await self._older(instance)))
+            raise live.failure from None
         self._keeping.points.reached("life-loaded")
         return left
 
@@ -102,6 +106,15 @@ class Loading:
         """What it goes on from, if that was read already."""
         left = instance.live.left if instance.live is not None else None
         return left or self._ahead.get(instance)
+
+    async def _older(self, instance: Instance) -> int:
+        """How many other snapshots of it there are."""
+        live = instance.live
+        try:
+            lines = await self._keeping.store.list(instance.order.principal.account)
+        except GatebusError:
+            return 0
+        return sum(live is not None and each.instance == instance.id and each.id != live.snapshot for each in lines)
 
     async def fetch(self, snapshot: bytes, account: str, covered: int = 0) -> Leftover:
         """On this account. Raises GatebusError."""
@@ -156,3 +169,14 @@ def sizes_untrusted(opened: Opened) -> int:
     check_lengths_untrusted(lengths, limits_untrusted(opened.manifest.described().get("limits")))
     memory, *rest = (length for _, length in lengths)
     return min(memory, opened.size) + sum(rest)
+
+
+def damaged_text(older: int) -> str:
+    """Of a stored instance, for whoever is not at its host. `older`: snapshots of it."""
+    there = "Nothing else of it is stored."
+    if older:
+        there = f"{older} other snapshots" if older > 1 else "Another snapshot"
+        there += " of it may be whole: `snapshots`, then `restore`."
+    return (
+        f"What is stored of this instance is damaged on the host's disk. {there} The host's owner runs `gatebus fsck`."
+    )
