@@ -226,7 +226,12 @@ class Driver:
         await channel.until(lambda each: each.accepted)
         channel.write(data)
         channel.end()
-        self.history.answered(asked, (await channel.result())["snapshot"])
+        await channel.until(lambda each: each.answer)
+        if isinstance(channel.answer, Error):  # a state has its output in it, and only a person could read that
+            assert (form, "have not been read" in channel.answer.text) == ("state", True), channel.answer
+            self.history.refused(asked)
+        else:
+            self.history.answered(asked, (await channel.result())["snapshot"])
 
     async def end(self, bus: Talker) -> None:
         instance = self.some(self.streams)
