@@ -31,6 +31,7 @@ At a host:
   gatebus push FILE | modules | pin | unpin   keep modules there
   gatebus suspend | resume | snapshot | clone INSTANCE   stop it anywhere, keep it, copy it; `keep`: again and again
   gatebus snapshots | restore | show | diff | drop | export | import   what was kept; `warm`: begin where it is ready
+  gatebus policy INSTANCE             who wakes it when it is suspended, and when it is put away by itself
   gatebus events | usage | features   what happens, what you use, what the host can
   gatebus login NAME ADDRESS          remember a host; `login` alone lists them, `login --forget NAME` forgets one
 
@@ -63,7 +64,7 @@ BUS = {
     ),
     **dict.fromkeys(
         (
-            *("suspend", "resume", "snapshot", "restore", "clone", "keep"),
+            *("suspend", "resume", "snapshot", "restore", "clone", "keep", "policy"),
             *("snapshots", "drop", "show", "diff"),
             "warm",
         ),

@@ -15,16 +15,8 @@ from typing import Any
 
 from gatebus.cli.command_words import CALL_NOTES, INSTANCE_NOTES, Command, add_tags
 from gatebus.cli.ipfs_options import IpfsOptions, add_nodes, adding_options
-from gatebus.cli.live_options import (
-    LIVE_COMMANDS,
-    NO_LIVE_OPTIONS,
-    LiveOptions,
-    add_call_life,
-    add_life,
-    life_of_program,
-    live_options,
-    time_of,
-)
+from gatebus.cli.life_options import add_call_life, add_life, life_of_program, time_of
+from gatebus.cli.live_options import LIVE_COMMANDS, NO_LIVE_OPTIONS, LiveOptions, live_options
 from gatebus.cli.options import Copied, command_parser, directory, flag, limit, range_of
 from gatebus.faults import UsageError
 from sandbox.limits import Limits, written

@@ -16,11 +16,11 @@ from types import MappingProxyType
 from gatebus.cli.bus_wording import as_json, status_map
 from gatebus.cli.busprogram import read_order
 from gatebus.cli.connecting_host import Bar, Connection, about_file, ready
-from gatebus.cli.live_wording import difference_lines, failed_copy, shown_lines, snapshots_table
+from gatebus.cli.live_wording import difference_lines, failed_copy, policy_lines, shown_lines, snapshots_table
 from gatebus.cli.saying import put, put_bytes, put_name
 from gatebus.cli.surroundings import check_plain
 from gatebus.cli.wording import Result, failed
-from gatebus.client import Status, file_source
+from gatebus.client import Life, Status, file_source
 from gatebus.faults import UsageError
 from gatebus.snapshots.spool import Spool
 
@@ -85,8 +85,10 @@ async def _snapshot_by_content(connection: Connection) -> Result:
 async def _restore(connection: Connection) -> Result:
     options = connection.options
     name = await _named(connection, options.arguments[0])
-    live = options.live
-    instance = await connection.bus.restore(name, tags=options.tags, limits=live.limits, function=live.function)
+    live, life = options.live, Life(options.open or None, options.live.transient, options.live.policy)
+    instance = await connection.bus.restore(
+        name, tags=options.tags, limits=live.limits, function=live.function, life=life
+    )
     return _made(connection, {"instance": instance}, str(instance))
 
 
@@ -125,8 +127,9 @@ async def _snapshot_named(connection: Connection, typed: str) -> bytes:
 
 async def _clone(connection: Connection) -> Result:
     """What was refused is said on stderr, by whose fault it is; the others run."""
-    options = connection.options
-    copies = await connection.bus.clone(await connection.instance(options.arguments[0]), options.live.count)
+    live = connection.options.live
+    original = await connection.instance(connection.options.arguments[0])
+    copies = await connection.bus.clone(original, live.count, durable=live.durable, transient=live.transient)
     refused = [each for each in copies if not isinstance(each, Status)]
     for each in copies:
         if isinstance(each, Status):
@@ -139,6 +142,15 @@ async def _keep(connection: Connection) -> Result:
     instance = await connection.instance(options.arguments[0])
     status = await connection.bus.keep(instance, options.live.every or 0, options.live.last)
     return _say(connection, status_map(status), "")
+
+
+async def _policy(connection: Connection) -> Result:
+    instance, asked = await connection.instance(connection.options.arguments[0]), connection.options.live.policy
+    if asked:
+        return _say(connection, status_map(await connection.bus.policy(instance, asked)), "")
+    status = await connection.bus.status(instance)
+    policy = {} if status.live is None else status.live.policy
+    return _say(connection, policy, policy_lines(policy))
 
 
 async def _snapshots(connection: Connection) -> Result:
@@ -229,6 +241,7 @@ WORK: Mapping[str, Work] = MappingProxyType(
         "restore": _restore,
         "clone": _clone,
         "keep": _keep,
+        "policy": _policy,
         "snapshots": _snapshots,
         "drop": _drop,
         "show": _show,

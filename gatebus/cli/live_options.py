@@ -1,4 +1,4 @@
-"""argv of the commands about stopped programs, and of what a program's life shall be; words.
+"""argv of the commands about stopped programs; words.
 
 In:  what argparse found. Out: LiveOptions; UsageError with one line that says what to write. bus_options has the table
 of commands.
@@ -8,13 +8,12 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any
 
 from gatebus.cli.command_words import CALL_NOTES, INSTANCE_NOTES, Command, add_tags
+from gatebus.cli.life_options import add_another_life, add_copies, add_policy, number_of, policy_of, time_of
 from gatebus.cli.options import SHOW_NOTES, flag, limit
 from gatebus.faults import UsageError
-from sandbox.errors import BadSetup
-from sandbox.limits import Limits, parse_time
+from sandbox.limits import Limits
 
 SNAPSHOT_NOTES = """SNAPSHOT is a name as `gatebus snapshot` printed it, its first digits, at least four, or a tag that
 only one of your snapshots has (`gatebus snapshots`)."""
@@ -23,15 +22,15 @@ RESTORE_NOTES = f"""{SNAPSHOT_NOTES}
 ipfs://CID, or CID alone, is what `gatebus snapshot --ipfs` printed, here or elsewhere: its blocks are fetched from
 GATEBUS_IPFS_SOURCES (or the public gateways), verified, and brought to the host as by `gatebus import`."""
 
-_WAKE = ("never", "io", "any")
 _FORMS = ("file", "state", "wasm")
 _COPIES = 100  # of one clone: PROTOCOL.md
-_TIMES = ("idle_park", "idle_store", "keep_every")
 
 
 @dataclass(frozen=True, slots=True)
 class LiveOptions:
-    """`every`: seconds, 0 for no longer. `limits`: of a restored instance, those that were named."""
+    """`every`: seconds, 0 for no longer. `limits`, `policy`: those parts that were named. `transient`: None: as that
+    which it goes on from.
+    """
 
     park: bool = False
     function: str | None = None
@@ -41,6 +40,9 @@ class LiveOptions:
     form: str = "file"
     out: str | None = None
     limits: Mapping[str, float | None] = field(default_factory=dict)
+    policy: Mapping[str, str | float] = field(default_factory=dict)
+    transient: bool | None = None
+    durable: bool = False
 
 
 NO_LIVE_OPTIONS = LiveOptions()
@@ -89,23 +91,6 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         group.add_argument(flag(each.name), metavar="VALUE", help=f"in {each.metadata['range'].unit}")
 
 
-def add_call_life(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--warm", action="store_true", help="begin where `gatebus warm` stopped the same program")
-
-
-def add_life(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("its life (times: 30s, 5m, 2h)")
-    add = group.add_argument
-    add("--transient", action="store_true", help="a host that stops or crashes does not run it again")
-    add("--plain", action="store_true", help="in the form that cannot be stopped: a tenth faster")
-    add("--resumable", action="store_true", help="when its function has returned, `resume --function` can run another")
-    add("--wake", choices=_WAKE, help="who wakes it when it is suspended; default io: whoever connects")
-    add("--idle-park", metavar="TIME", help="stop it when it has been idle for so long")
-    add("--idle-store", metavar="TIME", help="store it when it has been idle for so long")
-    add("--keep-every", metavar="TIME", help="a checkpoint every so often")
-    add("--keep-last", metavar="N", help="how many checkpoints stay; default 1")
-
-
 LIVE_COMMANDS: Mapping[str, Command] = MappingProxyType(
     {
         "suspend": Command(
@@ -130,18 +115,18 @@ LIVE_COMMANDS: Mapping[str, Command] = MappingProxyType(
             add=(add_tags, _add_content),
         ),
         "restore": Command(
-            "[--tag TAG] [--function NAME] SNAPSHOT | [ipfs://]CID",
+            "[OPTION ...] SNAPSHOT | [ipfs://]CID",
             "A new instance goes on from a snapshot; prints its id.",
             (1, 1),
             RESTORE_NOTES,
-            add=(add_tags, _add_limits, _add_function),
+            add=(add_tags, _add_function, add_another_life, _add_limits),
         ),
         "clone": Command(
-            "[-n COUNT] INSTANCE",
+            "[-n COUNT] [--durable] INSTANCE",
             "Copies of a running or suspended program go on from where it is; prints their ids.",
             (1, 1),
             INSTANCE_NOTES,
-            add=(_add_count,),
+            add=(_add_count, add_copies),
         ),
         "keep": Command(
             "--every TIME [--last N] INSTANCE",
@@ -149,6 +134,13 @@ LIVE_COMMANDS: Mapping[str, Command] = MappingProxyType(
             (1, 1),
             INSTANCE_NOTES,
             add=(_add_every,),
+        ),
+        "policy": Command(
+            "[OPTION ...] INSTANCE",
+            "Change who wakes a program when it is suspended, and when it is put away by itself; or say it.",
+            (1, 1),
+            INSTANCE_NOTES,
+            add=(add_policy,),
         ),
         "snapshots": Command("[INSTANCE]", "List your snapshots, or those of an instance.", (0, 1), INSTANCE_NOTES),
         "drop": Command("SNAPSHOT ...", "Forget snapshots.", (1, 100), SNAPSHOT_NOTES),
@@ -186,44 +178,16 @@ def live_options(given: argparse.Namespace) -> LiveOptions:
     return LiveOptions(
         getattr(given, "park", False),
         getattr(given, "function", None),
-        _number("-n", getattr(given, "count", "1"), _COPIES),
+        number_of("-n", getattr(given, "count", "1"), _COPIES),
         None if getattr(given, "every", None) is None else time_of("--every", given.every),
-        _number("--last", getattr(given, "last", "1"), None),
+        number_of("--last", getattr(given, "last", "1"), None),
         getattr(given, "form", "file"),
         getattr(given, "out", None) if hasattr(given, "form") else None,
         _limits(given),
+        {} if hasattr(given, "line") else policy_of(given),
+        None if hasattr(given, "line") else getattr(given, "transient", None),
+        getattr(given, "durable", False),
     )
-
-
-def life_of_program(given: argparse.Namespace) -> Mapping[str, Any]:
-    """Fields of client.Program; only what was said. Raises UsageError."""
-    life: dict[str, Any] = {}
-    if getattr(given, "transient", False):
-        life["transient"] = True
-    if getattr(given, "plain", False):
-        life["suspendable"] = False
-    for name in ("resumable", "warm"):
-        if getattr(given, name, False):
-            life[name] = True
-    if policy := _policy(given):
-        life["policy"] = policy
-    if getattr(given, "plain", False) and (life.keys() & {"resumable", "policy"}):
-        raise UsageError("--plain makes a program that cannot be stopped: leave out the other options of its life.")
-    return MappingProxyType(life)
-
-
-def _policy(given: argparse.Namespace) -> dict[str, str | float]:
-    policy: dict[str, str | float] = {}
-    if getattr(given, "wake", None) is not None:
-        policy["wake"] = given.wake
-    for name in _TIMES:
-        if (text := getattr(given, name, None)) is not None:
-            policy[name] = time_of(flag(name), text)
-    if (last := getattr(given, "keep_last", None)) is not None:
-        policy["keep_last"] = _number("--keep-last", last, None)
-    if "keep_last" in policy and "keep_every" not in policy:
-        raise UsageError("--keep-last says how many checkpoints stay; --keep-every TIME takes them.")
-    return policy
 
 
 def _limits(given: argparse.Namespace) -> Mapping[str, float | None]:
@@ -231,19 +195,3 @@ def _limits(given: argparse.Namespace) -> Mapping[str, float | None]:
         return NO_LIVE_OPTIONS.limits  # a program's own (bus_options)
     asked = {each.name: getattr(given, each.name, None) for each in fields(Limits)}
     return MappingProxyType({name: limit(name, text) for name, text in asked.items() if isinstance(text, str)})
-
-
-def time_of(name: str, text: str) -> float:
-    if text == "0":
-        return 0.0
-    try:
-        return parse_time(text)
-    except BadSetup as fault:
-        raise UsageError(f"{name} {text}: {fault.text}") from None
-
-
-def _number(name: str, text: str, most: int | None) -> int:
-    number = int(text) if text.isascii() and text.isdigit() else 0
-    if number < 1 or (most is not None and number > most):
-        raise UsageError(f"{name} {text}: it must be a number from 1{f' to {most}' if most else ''}.")
-    return number

@@ -84,6 +84,17 @@ def difference_lines(difference: Difference) -> str:
     return "\n".join(lines)
 
 
+def policy_lines(policy: Mapping[str, Any]) -> str:
+    """By the names of the options that change it."""
+    return pairs([(text(name).replace("_", "-"), _said(value)) for name, value in policy.items()])
+
+
+def _said(value: object) -> str:
+    if isinstance(value, float):  # a time; numbers of things are whole
+        return f"{value:g}s" if value else "no"
+    return text(value) if isinstance(value, str) else _number(value)
+
+
 def failed_copy(refused: Sequence[Mapping[str, Any]], asked: int) -> Result:
     """The first one's reason stands for all."""
     why = refused[0].get("text")

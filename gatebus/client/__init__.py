@@ -54,7 +54,7 @@ from gatebus.client.complaints import (
 )
 from gatebus.client.connecting import Manner, connect
 from gatebus.client.liveanswers import Difference, Imported, Shown, Snapshot, Taken
-from gatebus.client.orders import Program
+from gatebus.client.orders import Life, Program
 from gatebus.client.signers import SeedSigner
 from gatebus.client.transfers import file_source
 from gatebus.client.trustfile import ExactKey, KnownHostsFile
@@ -74,6 +74,7 @@ __all__ = [
     "Imported",
     "KeyUnusable",
     "KnownHostsFile",
+    "Life",
     "LinkLost",
     "Live",
     "Manner",

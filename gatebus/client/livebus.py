@@ -26,11 +26,13 @@ from gatebus.client.liveanswers import (
     snapshot_untrusted,
     taken_untrusted,
 )
+from gatebus.client.orders import AS_IT_WAS
 from gatebus.clientbounds import READ_PIECE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from gatebus.client.orders import Life
     from gatebus.client.transfers import Source
 
 
@@ -59,28 +61,39 @@ class LiveBus(Asking):
         tags: Sequence[str] = (),
         limits: Mapping[str, float | None] | None = None,
         function: str | None = None,
+        life: Life = AS_IT_WAS,
     ) -> UUID:
-        """A new instance that goes on from there; its id. `function`: of a program that had halted, which runs now."""
-        given = {"snapshot": snapshot, "instance": self._name(), **_tagged(tags)}
+        """A new instance that goes on from there; its id. `function`: of a program that had halted, which runs now.
+        `life`: who wakes it, and what else may differ from what the snapshot says.
+        """
+        given = {"snapshot": snapshot, "instance": self._name(), **_tagged(tags), **life.said()}
         if limits:
             given["limits"] = dict(limits)
         if function is not None:
             given["function"] = function
         return instance_untrusted(await self._ask("restore", **given))
 
-    async def clone(self, instance: UUID, count: int = 1, *, durable: bool = False) -> list[Status | Mapping[str, Any]]:
+    async def clone(
+        self, instance: UUID, count: int = 1, *, durable: bool = False, transient: bool | None = None
+    ) -> list[Status | Mapping[str, Any]]:
         """Copies that go on from where it is now. What the host refused is a map with its `code` and `text`. `durable`:
-        wait until a crash of the host would not end them.
+        wait until a crash of the host would not end them. `transient`: whether it may; None: as of the original.
         """
-        names = [self._name() for _ in range(count)]
-        rows = ids_untrusted(
-            await self._ask("clone", instance=instance.bytes, instances=names, **({"durable": True} if durable else {}))
-        )
+        given: dict[str, Any] = {"instances": [self._name() for _ in range(count)]}
+        if durable:
+            given["durable"] = True
+        if transient is not None:
+            given["transient"] = transient
+        rows = ids_untrusted(await self._ask("clone", instance=instance.bytes, **given))
         return [row if "code" in row else status_untrusted(row) for row in rows]
 
     async def keep(self, instance: UUID, every: float, last: int = 1) -> Status:
         """A checkpoint every so many seconds, of which the `last` ones stay; 0: no longer."""
         return status_untrusted(await self._ask("keep", instance=instance.bytes, every=every, last=last))
+
+    async def policy(self, instance: UUID, policy: Mapping[str, str | float]) -> Status:
+        """How it lives from now on, such as {"wake": "any", "idle_store": 60}; what is not said stays as it is."""
+        return status_untrusted(await self._ask("policy", instance=instance.bytes, policy=dict(policy)))
 
     async def snapshots(self, instance: UUID | None = None) -> Sequence[Snapshot]:
         """Ours, or those of one instance; the newest first."""

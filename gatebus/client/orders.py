@@ -57,6 +57,25 @@ class Program:
         return self._digest
 
 
+@dataclass(frozen=True, slots=True)
+class Life:
+    """How an instance lives that goes on from a snapshot; what is None or left out is as the snapshot says, and it is
+    not transient. `policy`: such as {"wake": "any", "idle_store": 60}.
+    """
+
+    open: bool | None = None
+    transient: bool | None = None
+    policy: Mapping[str, str | float] = field(default_factory=dict)
+
+    def said(self) -> dict[str, Any]:
+        """As parameters of `restore`."""
+        given = {"open": self.open, "transient": self.transient, "policy": dict(self.policy) or None}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+AS_IT_WAS = Life()
+
+
 def is_content(module: bytes | str) -> bool:
     """Bytes that are a module, in either form, not the hash of one: of 32 bytes the magic decides."""
     return isinstance(module, bytes) and (len(module) != _DIGEST or module[:4] == WASM)

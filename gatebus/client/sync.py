@@ -19,6 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gatebus.client.connecting import connect as connect_async
+from gatebus.client.orders import AS_IT_WAS
 from gatebus.client.threadportal import Portal
 from gatebus.client.transfers import file_source
 from gatebus.clientbounds import CALL_OUTPUT_BYTES
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from gatebus.client.clientstream import Running
     from gatebus.client.connecting import Manner
     from gatebus.client.liveanswers import Difference, Imported, Shown, Snapshot, Taken
-    from gatebus.client.orders import Program
+    from gatebus.client.orders import Life, Program
     from gatebus.client.signers import Signer
     from gatebus.client.watching import Watching
     from gatebus.sshkeys import PrivateKey
@@ -140,14 +141,21 @@ class SyncBus:
         tags: Sequence[str] = (),
         limits: Mapping[str, float | None] | None = None,
         function: str | None = None,
+        life: Life = AS_IT_WAS,
     ) -> UUID:
-        return self._portal.run(partial(self._bus.restore, snapshot, tags=tags, limits=limits, function=function))
+        restore = partial(self._bus.restore, snapshot, limits=limits, function=function)
+        return self._portal.run(partial(restore, tags=tags, life=life))
 
-    def clone(self, instance: UUID, count: int = 1, *, durable: bool = False) -> Sequence[Status | Mapping[str, Any]]:
-        return self._portal.run(partial(self._bus.clone, instance, count, durable=durable))
+    def clone(
+        self, instance: UUID, count: int = 1, *, durable: bool = False, transient: bool | None = None
+    ) -> Sequence[Status | Mapping[str, Any]]:
+        return self._portal.run(partial(self._bus.clone, instance, count, durable=durable, transient=transient))
 
     def keep(self, instance: UUID, every: float, last: int = 1) -> Status:
         return self._portal.run(self._bus.keep, instance, every, last)
+
+    def policy(self, instance: UUID, policy: Mapping[str, str | float]) -> Status:
+        return self._portal.run(self._bus.policy, instance, policy)
 
     def snapshots(self, instance: UUID | None = None) -> Sequence[Snapshot]:
         return self._portal.run(self._bus.snapshots, instance)

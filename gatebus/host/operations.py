@@ -226,6 +226,7 @@ OPERATION: Mapping[str, Operation] = MappingProxyType(
         "restore": Operation(4, lifeoperations.restore, starts=True),
         "clone": Operation(4, lifeoperations.clone, starts=True),
         "keep": Operation(4, lifeoperations.keep),
+        "policy": Operation(4, lifeoperations.policy),
         "snapshots": Operation(4, lifeoperations.snapshots),
         "drop": Operation(4, lifeoperations.drop),
         "warm": Operation(4, lifeoperations.warm, starts=True),

@@ -39,6 +39,7 @@ OPERATIONS: Mapping[str, str] = MappingProxyType(
         "restore": "start an instance from a snapshot",
         "clone": "copy an instance",
         "keep": "have snapshots taken again and again",
+        "policy": "change when an instance is woken and put away",
         "snapshots": "list snapshots",
         "drop": "forget a snapshot",
         "warm": "keep a program warm",

@@ -31,6 +31,7 @@ ON_INSTANCES: Mapping[str, Callable[[bytes], dict[str, object]]] = (
     | {
         "clone": lambda instance: {"instance": instance, "instances": [b"c" * 16]},
         "keep": lambda instance: {"instance": instance, "every": 1},
+        "policy": lambda instance: {"instance": instance, "policy": {"wake": "any"}},
     }
     | {"io": lambda instance: {"instance": instance, "stream": b"x" * 16}}
 )

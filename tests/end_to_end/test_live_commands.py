@@ -71,3 +71,21 @@ def test_a_snapshot_that_nobody_has_taken_is_said_with_the_command_that_lists_th
         125,
         b"gatebus: None of your snapshots begins with abcdef, or has it as a tag. `gatebus snapshots` lists them.\n",
     )
+
+
+def test_the_policy_of_what_is_restored_is_said_and_changed(world: World, instance: str) -> None:
+    name = world.says("snapshot", instance).strip()
+    restored = world.says("restore", "--wake", "never", "--idle-store", "1h", name).strip()
+    assert world.says("policy", restored).splitlines()[:3] == ["wake       never", "idle-park  no", "idle-store 3600s"]
+    assert world.says("policy", "--wake", "any", restored) == ""
+    assert json.loads(world.says("policy", "--json", restored))["wake"] == "any"
+    world.says("kill", restored)
+
+
+def test_copies_are_as_durable_as_one_asks(world: World, instance: str) -> None:
+    for option, durable in (("--durable", True), ("--transient", False)):
+        copy = told(world, "clone", "--json", option, instance)
+        live = copy["live"]
+        assert isinstance(live, dict)
+        assert live["durable"] is durable
+        world.says("kill", str(copy["instance"]))

@@ -150,6 +150,25 @@ async def test_others_are_not_woken_by_their_peers(image_directory: Path, room: 
         assert (await bus.ask("status", instance=ONE))["depth"] == "stored"
 
 
+async def test_a_policy_that_is_changed_while_it_rests_holds_after_a_restart_of_the_host_too(
+    image_directory: Path, tmp_path: Path, room: bytes
+) -> None:
+    async with stored_room(image_directory, room, "never", tmp_path) as world, world.talker() as bus:
+        await bus.ask("policy", instance=ONE, policy={"wake": "any"})
+        assert world.host.parts.lives.peers._asleep
+    async with live_world(image_directory, tmp_path, room) as world, world.talker() as bus:
+        await says_something(bus, room)
+        await runs_again(bus)
+
+
+async def test_one_that_peers_may_wake_no_longer_sleeps_on(image_directory: Path, room: bytes) -> None:
+    async with stored_room(image_directory, room, "any") as world, world.talker() as bus:
+        await bus.ask("policy", instance=ONE, policy={"wake": "io"})
+        assert world.host.parts.lives.peers._asleep == {}
+        await says_something(bus, room)
+        assert (await bus.ask("status", instance=ONE))["depth"] == "stored"
+
+
 async def test_one_that_is_a_line_in_the_host_s_memory_is_woken_too(image_directory: Path, room: bytes) -> None:
     async with stored_room(image_directory, room, "any") as world, world.talker() as bus:
         await folds(world)

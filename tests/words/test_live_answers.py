@@ -12,7 +12,7 @@ from buswords import values
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatebus.cli.live_wording import difference_lines, failed_copy, shown_lines, snapshots_table
+from gatebus.cli.live_wording import difference_lines, failed_copy, policy_lines, shown_lines, snapshots_table
 from gatebus.client import liveanswers
 from gatebus.client.answers import Clients, Live, clients_untrusted, live_untrusted, status_untrusted
 from gatebus.client.complaints import HostNonsense
@@ -164,3 +164,10 @@ def test_nothing_that_a_host_says_moves_the_cursor(shown: dict[str, Any]) -> Non
 
 def test_a_refusal_of_a_copy_does_not_either() -> None:
     assert "\x1b" not in failed_copy([{"code": 5, "text": RUDE}], 1).line
+
+
+def test_a_policy_is_said_by_the_names_of_the_options_that_change_it() -> None:
+    told = {"wake": "never", "idle_park": 0.0, "idle_store": 90.0, "keep_last": 2, RUDE: RUDE, "x": [1]}
+    assert policy_lines(told).splitlines() == [
+        "wake       never", "idle-park  no", "idle-store 90s", "keep-last  2", " [2Jrude    [2Jrude", "x          ",
+    ]  # fmt: skip

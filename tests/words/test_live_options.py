@@ -41,6 +41,21 @@ def life(name: str, *arguments: str) -> dict[str, object]:
         (("export", "-o", "-", "--form", "wasm", ID), "form", "wasm"),
         (("restore", "--memory", "1MiB", ID), "limits", {"memory": 1 << 20}),
         (("restore", ID), "limits", {}),
+        (("restore", ID), "transient", None),
+        (("restore", ID), "policy", {}),
+        (("restore", "--transient", ID), "transient", True),
+        (("restore", "--wake", "any", "--idle-store", "1m", ID), "policy", {"wake": "any", "idle_store": 60.0}),
+        (("restore", "--keep-last", "2", ID), "policy", {"keep_last": 2}),
+        (("restore", "--idle-park", "0", ID), "policy", {"idle_park": 0.0}),
+        (("clone", ID), "transient", None),
+        (("clone", "--transient", ID), "transient", True),
+        (("clone", "--no-transient", ID), "transient", False),
+        (("clone", ID), "durable", False),
+        (("clone", "--durable", ID), "durable", True),
+        (("policy", ID), "policy", {}),
+        (("policy", "--wake", "any", "--keep-every", "0", ID), "policy", {"wake": "any", "keep_every": 0.0}),
+        (("launch", "--wake", "any", "--transient", "m.wasm"), "policy", {}),
+        (("launch", "--wake", "any", "--transient", "m.wasm"), "transient", None),
     ],
 )
 def test_every_option_has_its_place(line: tuple[str, ...], field: str, value: object) -> None:
@@ -64,6 +79,11 @@ def test_what_cannot_be_meant_is_said_with_what_to_write(line: tuple[str, ...], 
     with pytest.raises(UsageError) as caught:
         live(*line)
     assert caught.value.text == text
+
+
+def test_who_may_connect_to_what_is_restored_can_be_said() -> None:
+    assert bus_options("restore", ["--open", ID]).open
+    assert not bus_options("restore", [ID]).open
 
 
 def test_a_time_that_is_none_is_named_with_its_option() -> None:

@@ -1,4 +1,5 @@
-"""Operations on live state: suspend, resume, snapshot, restore, clone, keep, snapshots, drop; a wire.
+"""Operations on live state: suspend, resume, snapshot, restore, clone, keep, policy, snapshots, drop; a
+wire.
 
 Where it stands: see operations. In: ids, numbers, policies of clients (untrusted). Out: what Lives and the store make
 of them. All of them wait for something, so each goes on in a task of its own.
@@ -6,14 +7,24 @@ of them. All of them wait for something, so each goes on in a task of its own.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from gatebus.accountbounds import CLONES
 from gatebus.bounds import MODULES_LISTED
+from gatebus.faults import GatebusError
 from gatebus.host import requests
 from gatebus.host.lives.halting import call_again
-from gatebus.host.lives.manners import Manner, last_untrusted, seconds_untrusted
+from gatebus.host.lives.lifetable import Life
+from gatebus.host.lives.live import stoppable
+from gatebus.host.lives.manners import (
+    Manner,
+    last_untrusted,
+    other_policy_untrusted,
+    policy_untrusted,
+    seconds_untrusted,
+)
 from gatebus.host.lives.offspring import check_own
 from gatebus.host.lives.standing import parked
 from gatebus.host.refusals import Refusal
@@ -21,11 +32,16 @@ from gatebus.host.runorders import Order
 from gatebus.host.statuses import Map, fitting
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gatebus.host.attendant import Line
     from gatebus.host.instances import Instance
+    from gatebus.host.lives.manners import Policy
     from gatebus.host.requests import Parameters
     from gatebus.host.wholeparts import WholeParts
     from gatebus.snapshots.savedwords import SnapshotLine
+
+_ENDED = "The instance has ended: nothing is to be done with it any more."
 
 
 def suspend(parts: WholeParts, line: Line, given: Parameters) -> None:
@@ -71,6 +87,8 @@ def snapshot(parts: WholeParts, line: Line, given: Parameters) -> None:
 
 
 def restore(parts: WholeParts, line: Line, given: Parameters) -> None:
+    if "policy" in given:
+        check_policy(parts, line, policy_untrusted(given["policy"]))
     wanted, digest = requests.instance_untrusted(given), requests.digest_untrusted(given, "snapshot")
     known = parts.registry.known(wanted)
     if known is not None:
@@ -107,8 +125,40 @@ def _ids_untrusted(given: Parameters) -> list[UUID]:
 def keep(parts: WholeParts, line: Line, given: Parameters) -> None:
     instance = _own(parts, line, given)
     every, last = seconds_untrusted(given, "every"), last_untrusted(given, "last")
-    parts.lives.keep(instance, every, last)
-    line.result(instance.status())
+    _live_so(parts, line, instance, lambda now: replace(now, keep_every=every, keep_last=last))
+
+
+def policy(parts: WholeParts, line: Line, given: Parameters) -> None:
+    """What is not said stays as it is."""
+    instance, asked = _own(parts, line, given), given.get("policy")
+    check_policy(parts, line, policy_untrusted(asked))
+    _live_so(parts, line, instance, lambda now: other_policy_untrusted(asked, now))
+
+
+def check_policy(parts: WholeParts, line: Line, asked: Policy) -> None:
+    """Raises Refusal."""
+    for operation in asked.operations:
+        parts.config.policy.check(line.principal, operation)
+
+
+def _live_so(parts: WholeParts, line: Line, instance: Instance, other: Callable[[Policy], Policy]) -> None:
+    """On record when it is answered."""
+
+    async def work() -> None:
+        live = stoppable(instance)
+        if live.life is Life.ENDED:
+            raise Refusal("conflict", _ENDED)
+        former, live.policy = live.policy, other(live.policy)
+        try:
+            await parts.lives.keeping.described(instance)
+        except GatebusError:
+            live.policy = former
+            raise
+        live.unkept = None
+        parts.lives.has_policy(instance)
+        _answer(parts, line, instance.status())
+
+    parts.answer_later(line, work, instance)
 
 
 def snapshots(parts: WholeParts, line: Line, given: Parameters) -> None:

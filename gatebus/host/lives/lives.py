@@ -7,7 +7,6 @@ of lives first and waits for whatever is under way.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,8 @@ from gatebus.host.lives.carrying import Importing
 from gatebus.host.lives.copies import connect_copy_untrusted
 from gatebus.host.lives.folding import Folding
 from gatebus.host.lives.halting import why_not
-from gatebus.host.lives.lifetable import ON_ITS_WAY, Life, Step
+from gatebus.host.lives.hearing import has_news, listen, listen_no_longer, mark, watch
+from gatebus.host.lives.lifetable import ON_ITS_WAY, SUSPENDED, Life, Step
 from gatebus.host.lives.live import Wish, in_use, let_go, live_of, stoppable, use
 from gatebus.host.lives.loading import Loading
 from gatebus.host.lives.manners import Wake
@@ -73,7 +73,7 @@ class Lives:
         if live.life is Life.STORED:
             return
         live.again, live.parks = again and not (live.parks or live.life is Life.PARKED), False
-        _mark(instance)
+        mark(instance)
         await self._wish(instance, Wish(store=True))
 
     async def copy(self, instance: Instance) -> Leftover:
@@ -103,7 +103,7 @@ class Lives:
         live.parks = live.life is Life.PARKED and not any(wish.store for wish in live.wishes)
         self._release(instance)
         if live.parks:
-            _watch(live)
+            watch(live)
         live.step(Step.STOP)
         instance.door.stay()
         live.exchange.keeps_state = True
@@ -142,7 +142,7 @@ class Lives:
             wish.done.set()
         if instance.killed:
             self._end(instance)
-        elif live.failure is None and _has_news(instance):  # after a failure the next bytes call it again
+        elif live.failure is None and has_news(instance):  # after a failure the next bytes call it again
             live.on_io()
 
     def _rests(self, instance: Instance) -> None:
@@ -293,7 +293,7 @@ class Lives:
         while live.waking or live.life in ON_ITS_WAY:
             await live.changed()
         if live.life is Life.RUNNING:
-            _mark(instance)
+            mark(instance)
             await self._park(instance)
         while live.life is Life.RUNNING and live.program is None:  # its process has just ended
             await live.changed()
@@ -303,7 +303,7 @@ class Lives:
     def park_again(self, instance: Instance) -> None:
         """It was parked when somebody wanted a copy (LifeLoop.on_parked). What has come for it since wakes it."""
         live = live_of(instance)
-        if live.waking or (live.policy.wake is not Wake.NEVER and _has_news(instance)):
+        if live.waking or (live.policy.wake is not Wake.NEVER and has_news(instance)):
             self._parts.events.note("resumed", instance)
         else:
             self._soon(self._park, instance)
@@ -313,7 +313,7 @@ class Lives:
         live = live_of(instance)
         with live.being_parked():
             while live.life is Life.RUNNING and not live.waking and live.program is not None:
-                _watch(live)
+                watch(live)
                 try:
                     await live.program.park()
                 except BrokenProgram as ended:
@@ -331,10 +331,9 @@ class Lives:
                 live.parked.append((stream, held))
         self.minding.mind(instance)
         live.on_io = partial(self._called, instance)
-        if live.policy.wake is Wake.ANY and live.exchange is not None:
-            live.exchange.hold(live.on_io)
+        listen(live)
         self._parts.events.note("suspended", instance)
-        if _has_news(instance):
+        if has_news(instance):
             live.on_io()
 
     async def unpark(self, instance: Instance) -> None:
@@ -364,12 +363,20 @@ class Lives:
         self._parts.registry.add(instance)
         self._rests(instance)
 
-    # Keeping.
-
-    def keep(self, instance: Instance, every: float, last: int) -> None:
-        live = stoppable(instance)
-        live.policy, live.unkept = replace(live.policy, keep_every=every, keep_last=last), None
+    def has_policy(self, instance: Instance) -> None:
+        """Another one than before: what rests is woken by others now."""
+        live = live_of(instance)
         self.minding.mind(instance)
+        if live.life is Life.PARKED:
+            listen(live)
+            with self._parts.turn:
+                listen_no_longer(live)
+        elif live.life is Life.STORED:
+            self.peers.rests(instance)
+        if live.life in SUSPENDED and has_news(instance):
+            live.on_io()
+
+    # Keeping.
 
     async def checkpoint(self, instance: Instance) -> None:
         """What it goes back to after a crash; older ones go. Raises GatebusError."""
@@ -377,23 +384,6 @@ class Lives:
         if live.life is Life.RUNNING:
             await self.keeping.checkpoint(instance, await self.copy(instance))
             self._parts.events.note("snapshot", instance)
-
-
-def _mark(instance: Instance) -> None:
-    """Only what comes for it from now on wakes it."""
-    live_of(instance).touched = False
-    for stream in bus_streams(instance):
-        stream.mark()
-
-
-def _watch(live: Live) -> None:
-    """What others than its clients send to a program that any packet wakes."""
-    if live.policy.wake is Wake.ANY and live.exchange is not None:
-        live.exchange.watch(live.is_touched)
-
-
-def _has_news(instance: Instance) -> bool:
-    return live_of(instance).touched or any(stream.has_news for stream in bus_streams(instance))
 
 
 def _already() -> None:

@@ -46,6 +46,14 @@ class Policy:
         """It wants somebody to look at the time."""
         return bool(self.idle_park or self.idle_store or self.keep_every)
 
+    @property
+    def operations(self) -> Iterator[str]:
+        """What it amounts to: who may not ask for that may not have it so, either."""
+        if self.idle_park or self.idle_store:
+            yield "suspend"
+        if self.keep_every:
+            yield "keep"
+
 
 @dataclass(frozen=True, slots=True)
 class Manner:
@@ -61,13 +69,10 @@ class Manner:
 
     @property
     def operations(self) -> Iterator[str]:
-        """What a call in this manner amounts to besides: who may not ask for that may not have it so, either."""
+        """What a call in this manner amounts to besides."""
         if self.resumable or not self.transient:
             yield "launch"
-        if self.policy.idle_park or self.policy.idle_store:
-            yield "suspend"
-        if self.policy.keep_every:
-            yield "keep"
+        yield from self.policy.operations
 
 
 PLAIN = Manner()
@@ -110,6 +115,13 @@ def policy_untrusted(given: object) -> Policy:
         seconds_untrusted(given, "keep_every"),
         last_untrusted(given, "keep_last"),
     )
+
+
+def other_policy_untrusted(given: object, now: Policy) -> Policy:
+    """As it is now, but for what is said. Raises Refusal."""
+    if not isinstance(given, dict):
+        raise _bad("policy", "a map")
+    return policy_untrusted({**now.told(), **given})
 
 
 def _wake_untrusted(given: Mapping[str, object]) -> Wake:

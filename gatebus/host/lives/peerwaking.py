@@ -35,9 +35,12 @@ class PeerWaking:
         self._asleep: dict[bytes, Sleeping] = {}
 
     def rests(self, instance: Instance) -> None:
-        """It is stored; asked again, that changes nothing."""
+        """It is stored; asked again, that changes nothing unless its policy has changed."""
         live = instance.live
-        if live is None or not live.peers or live.policy.wake is not Wake.ANY or instance.id in self._asleep:
+        if live is None or not live.peers or live.policy.wake is not Wake.ANY:
+            self.over(instance)
+            return
+        if instance.id in self._asleep:
             return
         name, call = str(instance.order.instance), partial(self._call, instance.id)
         self._asleep[instance.id] = self._neighbourhood.sleeps(instance.owner, name, live.peers, call)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import cbor2
 
-from gatebus.host.lives.manners import Wake
 from gatebus.host.lives.remains import limits_map, usage_told
 from gatebus.host.lives.streamwords import streams_untrusted
 from gatebus.snapshots.savedwords import RUNNING, STORED, Record
@@ -66,7 +65,7 @@ def record_of(instance: Instance, state: str, left: Leftover | None) -> Record:
         if left is not None:
             live.names = [each.name for each in streams_untrusted(left.streams) if each.name]
         about["streams"] = live.names
-    if live.peers and live.policy.wake is Wake.ANY:
+    if live.peers:  # whatever its policy: that may change
         about["peers"] = [list(each) for each in live.peers]
     if live.halted is not None:
         about["halted"] = live.halted
