@@ -101,32 +101,32 @@ def _hash_of(file: BinaryIO) -> bytes:
 
 
 class PartialFile:
-    """One upload's bytes. `taken`: how many are here; they are trusted only when the hash over all of them is right."""
+    """One upload's bytes. `taken`: how many are here; they are trusted only when the hash over all of them is right.
+    There is a file as soon as there is a byte.
+    """
 
     def __init__(self, path: Path, target: Path) -> None:
         self._path = path
         self._target = target
         self._hash = hashlib.sha256()
-        self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b")
+        self._file: BinaryIO | None = None
         self.taken = 0
-        while data := self._file.read(_READ):
+        with suppress(FileNotFoundError):
+            self._file = _opened(path, os.O_RDWR)
+        while self._file is not None and (data := self._file.read(_READ)):
             self._hash.update(data)
             self.taken += len(data)
 
-    def restart(self) -> None:
-        self._file.seek(0)
-        self._file.truncate()
-        self._hash = hashlib.sha256()
-        self.taken = 0
-
     def append(self, data: bytes) -> None:
+        if self._file is None:
+            self._file = _opened(self._path, os.O_RDWR | os.O_CREAT)
         self._file.write(data)
         self._hash.update(data)
         self.taken += len(data)
 
     def finish(self, sha256: bytes) -> bool:
         """Whether it was right; then it is on the disk under its name. Otherwise it is gone."""
-        if self._hash.digest() != sha256:
+        if self._file is None or self._hash.digest() != sha256:
             self.discard()
             return False
         self._file.flush()
@@ -143,8 +143,15 @@ class PartialFile:
     def close(self) -> None:
         """What is here stays for the next attempt."""
         with suppress(OSError):  # a full disk: fewer bytes stay, and their number is counted again
-            self._file.close()
+            if self._file is not None:
+                self._file.close()
 
     def discard(self) -> None:
+        """As if nobody had begun. What comes now is the first byte."""
         self.close()
         self._path.unlink(missing_ok=True)
+        self._file, self._hash, self.taken = None, hashlib.sha256(), 0
+
+
+def _opened(path: Path, flags: int) -> BinaryIO:
+    return os.fdopen(os.open(path, flags | os.O_CLOEXEC, 0o600), "r+b")

@@ -100,7 +100,10 @@ class ModuleStore:
             self._keep((holding.sha256, holding.account), sizes.get(holding.sha256, 0))
         for part in await self._disk.record(self._disk.records.partials):
             size = await self._disk.file(self._disk.files.partial_size, part.sha256, who(part.account))
-            self._keep((part.sha256, part.account), size)
+            if size:
+                self._keep((part.sha256, part.account), size)
+            else:  # its host was killed before the first byte
+                await self._drop_partial(part.sha256, part.account)
 
     def _keep(self, key: tuple[bytes, str], size: int) -> None:
         self._let_go(key)

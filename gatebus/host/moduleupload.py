@@ -2,6 +2,8 @@
 
 In:  bytes (untrusted: believed when the hash over all of them is right). Out: a Module, or Refusal; what came of a
 broken-off one stays for the next attempt of the same account. A stranger's goes: nobody could be told from another.
+
+What has no byte has no file and no record: an announcement costs its client nothing, so nothing may be left of it.
 """
 
 import hashlib
@@ -60,6 +62,7 @@ class Upload:
         self._disk = disk
         self._add = add
         self._file: PartialFile | None = None
+        self._noted = False
         self._busy = trio.Lock()
         self._ended = ""
 
@@ -68,9 +71,16 @@ class Upload:
         key = self.announced.sha256
         name = who(self.announced.principal.account) if self.announced.resumable else f"stranger-{secrets.token_hex(8)}"
         self._file = await self._disk.file(self._disk.files.begin, key, name)
+        self._noted = self._file.taken > 0
         if self._file.taken > self.announced.size:
-            await self._disk.file(self._file.restart)
+            await self._drop(self._file)
         self.taken = self._file.taken
+        if self.taken:
+            await self._note()
+
+    async def _note(self) -> None:
+        """Before the bytes: what is on the disk without a record would count to nobody."""
+        self._noted = True
         if self.announced.resumable:
             record = Partial(*self.announced.key, self.announced.size, self.announced.at)
             await self._disk.record(self._disk.records.put_partial, record)
@@ -79,10 +89,12 @@ class Upload:
         """Raises Refusal: too much, a full disk, taken away by a newer connection."""
         async with self._busy:
             self._check_open()
-            if self._file is None:
+            if self._file is None or not data:
                 return
             if self.taken + len(data) > self.announced.size:
                 raise Refusal("bad-request", "The upload has more bytes than it announced.")
+            if not self._noted:
+                await self._note()
             await self._disk.file(self._file.append, data)
             self.taken = self._file.taken
 
@@ -98,8 +110,7 @@ class Upload:
 
     async def _settle(self) -> None:
         if self._file is not None and not await self._disk.file(self._file.finish, self.announced.sha256):
-            self.taken = 0
-            self._end("wrong")
+            await self._let_go("wrong")
             raise Refusal("bad-request", "The bytes are not those of the hash; they were dropped. Upload it again.")
 
     async def taken_away(self) -> None:
@@ -113,14 +124,27 @@ class Upload:
     async def _close(self, why: str) -> None:
         with trio.move_on_after(CLOSE_SECONDS, shield=True):
             async with self._busy:
-                if self._ended:
-                    return
-                try:
-                    if self._file is not None:
-                        end = self._file.close if self.announced.resumable else self._file.discard
-                        await self._disk.file(end)
-                finally:
-                    self._end(why)  # also on a disk in trouble: what it took of quotas comes back
+                if not self._ended:
+                    await self._let_go(why)
+
+    async def _let_go(self, why: str) -> None:
+        """Also on a disk in trouble: what it took of quotas comes back."""
+        with trio.move_on_after(CLOSE_SECONDS, shield=True):
+            try:
+                if self._file is not None:
+                    self.taken = self._file.taken
+                    if self.rests:
+                        await self._disk.file(self._file.close)
+                    else:
+                        await self._drop(self._file)
+            finally:
+                self._end(why)
+
+    async def _drop(self, file: "PartialFile") -> None:
+        await self._disk.file(file.discard)
+        if self._noted and self.announced.resumable:
+            await self._disk.record(self._disk.records.drop_partial, *self.announced.key)
+        self._noted = False
 
     def _end(self, why: str) -> None:
         self._ended = why

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from storehelpers import ADA, GRACE, NOT_HERE, WASM, opened, put, refusal, sha
 
+from gatebus.accountbounds import MODULE_COST
 from gatebus.faults import GatebusError, StoreBroken
 from gatebus.host.modulefiles import PartialFile
 from gatebus.host.modulerecords import ModuleRecords
@@ -189,6 +190,7 @@ async def test_an_upload_that_a_full_disk_ended_gives_back_what_it_took(
     quotas = Quotas()
     async with opened(tmp_path, quotas) as store:
         upload = await store.upload(sha(WASM), len(WASM), ADA)
+        await upload.write(WASM[:1])
         monkeypatch.setattr(PartialFile, "close", closed_on_a_full_disk)
         assert (await refusal(upload.aclose()))[0] == "disk-full"
-        assert (quotas.total.uploads, quotas.total.stored) == (0, 0)
+        assert (quotas.total.uploads, quotas.total.stored) == (0, MODULE_COST), "what may be there counts"
