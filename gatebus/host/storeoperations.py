@@ -36,7 +36,9 @@ class Transfer:
         self.came_in: list[bytes] = []
         self._line, self._turn = line, turn
         self._changed = trio.Event()
-        self._over = False
+        self.over = False
+        """Its client is gone, or no longer wants it."""
+        self.unwanted = False
         line.rider = self
 
     def came(self, data: bytes) -> None:
@@ -47,22 +49,23 @@ class Transfer:
         self._changed.set()
 
     def dropped(self, line: Line) -> None:
-        self._over = True
+        self.over = True
         self.touch()
 
     def cancelled(self, line: Line) -> None:
-        line.result({})
+        """Answered when nothing of it is left (carried): what it took of a quota is there for what is asked next."""
+        self.unwanted = True
         self.dropped(line)
 
     async def wait(self) -> bool:
         """False: its client is gone. Raises Refusal."""
-        if not self._over:
+        if not self.over:
             with trio.move_on_after(TRANSFER_SECONDS) as waited:
                 await self._changed.wait()
             if waited.cancelled_caught:
                 raise Refusal("busy", f"Nothing moved for {TRANSFER_SECONDS:.0f} s; others want the place. Ask again.")
         self._changed = trio.Event()
-        return not self._over
+        return not self.over
 
     def take(self) -> bytes:
         data = b"".join(self.came_in)
@@ -74,29 +77,43 @@ class Transfer:
             self._line.pump()
 
 
+def carried(parts: HostParts, line: Line, work: Callable[[Transfer], Awaitable[Map | None]]) -> None:
+    """In a task of its own. `work` makes the answer; None: its client is gone. Raises Refusal."""
+    transfer = Transfer(line, parts.turn)
+
+    async def answered() -> None:
+        told = await work(transfer)
+        if told is None and transfer.unwanted:
+            told = {}
+        if told is not None:
+            _answer(parts, line, told)
+
+    parts.answer_later(line, answered)
+
+
 def upload(parts: HostParts, line: Line, given: Parameters) -> None:
     """Goes on where an earlier attempt stopped; skipped when it is one's own already."""
     digest, size = requests.digest_untrusted(given), requests.count_untrusted(given, "size")
-    transfer = Transfer(line, parts.turn)
 
-    async def work() -> None:
+    async def work(transfer: Transfer) -> Map | None:
         begun = await parts.store.upload(digest, size, line.principal)
         try:
-            if begun.known or await _receive(parts, line, transfer, begun):
-                module = await begun.finish()
-                told = {"module": module.sha256, "size": module.size, "known": begun.known}
-                parts.note("module-uploaded", principal=line.principal.id, **told)
-                _answer(parts, line, told)
+            if not (begun.known or await _receive(parts, line, transfer, begun)):
+                return None
+            module = await begun.finish()
         finally:
             await begun.aclose()
+        told = {"module": module.sha256, "size": module.size, "known": begun.known}
+        parts.note("module-uploaded", principal=line.principal.id, **told)
+        return told
 
-    parts.answer_later(line, work)
+    carried(parts, line, work)
 
 
 async def _receive(parts: HostParts, line: Line, transfer: Transfer, begun: Upload) -> bool:
     """False: its client is gone."""
     with parts.turn:
-        if not line.open:
+        if transfer.over:
             return False
         line.accept({"taken": begun.taken}, STREAM_WINDOW)
     while begun.taken < begun.announced.size:
@@ -107,36 +124,34 @@ async def _receive(parts: HostParts, line: Line, transfer: Transfer, begun: Uplo
                 return False
         data = transfer.take()
         await begun.write(data)
-        if _gone(line):
+        if _over(transfer):
             return False
         line.flows.into.consume(len(data))
         transfer.pump()
     return True
 
 
-def _gone(line: Line) -> bool:
+def _over(transfer: Transfer) -> bool:
     """Its link was lost, or it was cancelled, while a thread worked."""
-    return not line.open
+    return transfer.over
 
 
 def download(parts: HostParts, line: Line, given: Parameters) -> None:
     """One's own module, or one's own file of a result."""
     digest = requests.digest_untrusted(given)
-    transfer = Transfer(line, parts.turn)
 
-    async def work() -> None:
+    async def work(transfer: Transfer) -> Map | None:
         size = await parts.store.own_size(line.principal, digest)
         if size is None:
             raise Refusal("not-found", "There is no such file or module, or it is not yours.")
         async with parts.store.reading(digest) as read:
             with parts.turn:
-                if not line.open:
-                    return
+                if transfer.over:
+                    return None
                 line.accept({"taken": 0}, 0)
-            if await send(line, transfer, read, size):
-                _answer(parts, line, {"size": size})
+            return {"size": size} if await send(line, transfer, read, size) else None
 
-    parts.answer_later(line, work)
+    carried(parts, line, work)
 
 
 async def send(line: Line, transfer: Transfer, read: Callable[[int], Awaitable[bytes]], left: int) -> bool:
@@ -153,7 +168,7 @@ async def send(line: Line, transfer: Transfer, read: Callable[[int], Awaitable[b
             return False
         if not left:
             out.end()
-        if _gone(line):
+        if _over(transfer):
             return False
         transfer.pump()
         if not left and not (out.end_sent or out.stopped) and not await transfer.wait():

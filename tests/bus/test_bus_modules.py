@@ -8,6 +8,7 @@ import pytest
 import trio.testing
 from busworld import BOB, PROGRAMS, Channel, Talker, bus_world, hello, module, pattern
 
+from gatebus.bounds import PRINCIPAL_UPLOADS
 from gatebus.host.hostconfig import HostConfig
 from gatebus.host.quotas import Amounts, QuotaBounds
 from gatebus.host.server import Host
@@ -81,14 +82,32 @@ async def test_an_upload_with_other_bytes_than_its_hash_is_refused() -> None:
         assert (error.code, "/" in error.text) == ("bad-request", False)
 
 
-async def test_a_cancelled_upload_gives_its_quota_back() -> None:
+async def test_whoever_hears_that_an_upload_is_cancelled_has_its_place_again() -> None:
+    """As many as the account may have, time and again, with bytes and without, before the accept and after it."""
     async with bus_world() as world, world.talker() as bus:
-        channel = bus.open("upload", {"sha256": sha256(LARGE).digest(), "size": len(LARGE)})
-        await channel.until(lambda each: each.accepted)
-        channel.cancel()
-        assert await channel.result() == {}
-        while (await bus.ask("usage"))["uploads"]["used"]:
-            await trio.testing.wait_all_tasks_blocked()
+        for turn in range(6):
+            given = [{"sha256": sha256(b"%d" % each).digest(), "size": 1000} for each in range(PRINCIPAL_UPLOADS)]
+            channels = [bus.open("upload", each) for each in given]
+            if turn % 3:
+                for each in channels:
+                    await each.until(lambda each: each.accepted)
+            if turn % 3 == 2:
+                channels[0].write(b"some")
+            for each in channels:
+                each.cancel()
+            assert [await each.result() for each in channels] == [{}] * PRINCIPAL_UPLOADS
+        assert (await bus.ask("usage"))["uploads"]["used"] == 0
+
+
+async def test_a_cancelled_download_is_answered_and_the_link_goes_on() -> None:
+    async with bus_world() as world, world.talker() as bus:
+        await upload(bus, LARGE)
+        download = bus.open("download", {"sha256": sha256(LARGE).digest()})
+        await download.until(lambda each: each.accepted)
+        download.cancel()
+        assert await download.result() in ({}, {"size": len(LARGE)})
+        again = bus.open("download", {"sha256": sha256(LARGE).digest()})
+        assert await again.result() == {"size": len(LARGE)}
 
 
 async def test_more_stored_bytes_than_the_quota_are_refused_with_the_number() -> None:

@@ -17,7 +17,7 @@ from gatebus.host.lives.lifetable import Life
 from gatebus.host.lives.looking import difference, shown
 from gatebus.host.lives.signedfiles import SIGNER, signed_file_of
 from gatebus.host.refusals import Refusal
-from gatebus.host.storeoperations import Transfer, send
+from gatebus.host.storeoperations import Transfer, carried, send
 from sandbox.inthread import in_thread
 
 if TYPE_CHECKING:
@@ -80,16 +80,15 @@ def export(parts: WholeParts, line: Line, given: Parameters) -> None:
     digest, form = requests.digest_untrusted(given, "snapshot"), given.get("form", "file")
     if form not in FORMS:
         raise Refusal("bad-request", f"The parameter `form` must be {' or '.join(map(str, FORMS))}.")
-    transfer = Transfer(line, parts.turn)
 
-    async def work() -> Map | None:
+    async def work(transfer: Transfer) -> Map | None:
         own = await parts.lives.keeping.own_line(line.principal, digest)
         await _check_program(parts, line.principal, own)
         with parts.lives.importing.place(line.principal):
             async with FORMS[form](parts, own) as leaving:
                 return await _sent(parts, line, transfer, leaving)
 
-    _later(parts, line, work)
+    carried(parts, line, work)
 
 
 async def _check_program(parts: WholeParts, principal: Principal, own: SnapshotLine) -> None:
@@ -100,7 +99,7 @@ async def _check_program(parts: WholeParts, principal: Principal, own: SnapshotL
 
 async def _sent(parts: WholeParts, line: Line, transfer: Transfer, leaving: Leaving) -> Map | None:
     with parts.turn:
-        if not line.open:
+        if transfer.over:
             return None
         line.accept({"taken": 0}, 0)
     hashed = sha256()
@@ -117,12 +116,11 @@ async def _sent(parts: WholeParts, line: Line, transfer: Transfer, leaving: Leav
 def bring_in(parts: WholeParts, line: Line, given: Parameters) -> None:
     digest, size = requests.digest_untrusted(given), requests.count_untrusted(given, "size")
     parts.lives.importing.check(size)
-    transfer = Transfer(line, parts.turn)
 
-    async def work() -> Map | None:
+    async def work(transfer: Transfer) -> Map | None:
         with parts.lives.importing.place(line.principal):
             with parts.turn:
-                if not line.open:
+                if transfer.over:
                     return None
                 line.accept({"taken": 0}, STREAM_WINDOW)
             try:
@@ -134,7 +132,7 @@ def bring_in(parts: WholeParts, line: Line, given: Parameters) -> None:
             signed = {SIGNER: told[SIGNER]} if SIGNER in told else {}
             return {"snapshot": snapshot, "module": module, **signed}
 
-    _later(parts, line, work)
+    carried(parts, line, work)
 
 
 class _Gone(Exception):  # noqa: N818  # nobody's fault
@@ -155,14 +153,14 @@ class _Arriving:
                 return self._end()
             if not await self._transfer.wait():
                 raise _Gone
-        if not self._line.open:
+        if self._transfer.over:
             raise _Gone
         piece = self._transfer.take()
         self._came += len(piece)
         if self._came > self._size:
             self._end()
         await in_thread(self._hashed.update, piece)
-        if not _is_open(self._line):
+        if _is_over(self._transfer):
             raise _Gone
         self._line.flows.into.consume(len(piece))
         self._transfer.pump()
@@ -176,18 +174,16 @@ class _Arriving:
         return b""
 
 
-def _is_open(line: Line) -> bool:
+def _is_over(transfer: Transfer) -> bool:
     """Its link may have been lost, or it was cancelled, meanwhile."""
-    return line.open
+    return transfer.over
 
 
-def _later(parts: WholeParts, line: Line, work: Callable[[], Awaitable[Map | None]]) -> None:
-    """None: its client is gone."""
-
+def _later(parts: WholeParts, line: Line, work: Callable[[], Awaitable[Map]]) -> None:
     async def answered() -> None:
         told = await work()
         with parts.turn:
-            if told is not None and line.open:
+            if line.open:
                 line.result(told)
 
     parts.answer_later(line, answered)
