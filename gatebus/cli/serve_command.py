@@ -3,8 +3,9 @@
 In:  options. Out: a host that runs until a signal; an exit code. What prevents the start is one line on stderr; what
 happens later is in the log.
 
-Order: configuration and keys first, because their faults are the owner's and are told at once; signals before the host
-opens, so that a Ctrl-C during the start leaves nothing behind. The first signal asks, the second one insists.
+Order: configuration, the places that it names, and keys first, because their faults are the owner's and are told at
+once; signals before the host opens, so that a Ctrl-C during the start leaves nothing behind. The first signal asks,
+the second one insists.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import trio
 from gatebus.cli.ending import alone
 from gatebus.cli.hostfile import IDENTITY, read_host_config
 from gatebus.cli.saying import put, tell
+from gatebus.cli.startchecks import check_places
 from gatebus.cli.surroundings import module_path, read_interpreters
 from gatebus.faults import GatebusError
 from gatebus.host.configtext import config_text
@@ -74,6 +76,7 @@ def serve(options: ServeOptions) -> int:
         if options.print_config:
             put(config_text(found.config, found.sources))
             return 0
+        check_places(found)
         assert found.config.data is not None
         identity = own_private_key(Path(found.config.data) / IDENTITY, "gatebus host")
         service = Service(found.config, standard_log(found.config.log, found.config.log_level), identity)

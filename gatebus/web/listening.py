@@ -24,6 +24,7 @@ from gatebus.web.bytetransport import SocketTransport, immediate
 from gatebus.web.crowd import Crowd
 from gatebus.web.front import Front, Reception
 from gatebus.web.link import Peer
+from gatebus.web.places import check_socket_path
 
 if TYPE_CHECKING:
     import ssl
@@ -76,6 +77,7 @@ async def listen_tcp(host: str, port: int, context: ssl.SSLContext | None = None
 
 def listen_unix(path: Path, mode: int = 0o600) -> Listener:
     """Replaces a socket that nobody serves any more. UsageError. `mode`: who may connect; by default this user."""
+    check_socket_path(str(path))
     sock = socket.socket(socket.AF_UNIX)
     try:
         _remove_stale(path)

@@ -14,6 +14,7 @@ from gatebus.faults import UsageError
 
 DEFAULT_PORT = 6473
 PATH = "/bus"
+SOCKET_PATH_BYTES = 107  # of Linux: sockaddr_un has 108, and a zero at its end
 _STANDARD = {"ws": 80, "wss": 443}
 # Of the page that the host serves there: people copy its address from their browser.
 _PAGE = {"http": "ws", "https": "wss"}
@@ -67,9 +68,17 @@ def parse_address(text: str) -> Address:
 
 
 def _unix(place: str) -> Address:
-    if not place.startswith("/") or len(place.encode()) > 107 or "\0" in place:
-        raise UsageError("unix: needs the absolute path of a socket, at most 107 bytes.")
+    if not place.startswith("/") or "\0" in place:
+        raise UsageError("unix: needs the absolute path of a socket.")
+    check_socket_path(place)
     return Address("unix", place)
+
+
+def check_socket_path(place: str) -> None:
+    """Raises UsageError."""
+    size = len(place.encode(errors="surrogateescape"))
+    if size > SOCKET_PATH_BYTES:
+        raise UsageError(f"The path of the unix socket has {size} bytes; the system takes at most {SOCKET_PATH_BYTES}.")
 
 
 def _split(authority: str, standard: int) -> tuple[str, int]:

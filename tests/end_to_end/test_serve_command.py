@@ -98,14 +98,17 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
         (("--listen", "", "--socket", ""), "There is nothing to listen on. Set `listen` or `socket`."),
         (
             ("--tls-certificate", "no.pem", "--tls-key", "no.key"),
-            "`tls.certificate`: there is no file no.pem.",
+            "--tls-certificate: `tls.certificate`: there is no file no.pem.",
         ),
     ],
 )
-def test_what_prevents_the_start_is_one_line(arguments: tuple[str, ...], told: str, tmp_path: Path) -> None:
+def test_what_prevents_the_start_is_one_line_and_nothing_was_begun(
+    arguments: tuple[str, ...], told: str, tmp_path: Path
+) -> None:
     done = gatebus(tmp_path, "serve", "--sandbox-pool", "1", "--listen", "127.0.0.1:0", *arguments)
     assert (done.returncode, done.stdout) == (125, b"")
-    assert done.stderr.decode().splitlines()[-1] == f"gatebus: {told}"
+    assert done.stderr.decode() == f"gatebus: {told}\n"
+    assert not (tmp_path / ".local").exists()
 
 
 def test_with_a_certificate_the_port_speaks_tls(tmp_path: Path) -> None:

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
+from gatebus.cli.hostfile import read_host_config
+from gatebus.cli.serve_options import serve_options
+from gatebus.cli.startchecks import check_places
 from gatebus.faults import UsageError
 from gatebus.host.certificates import server_context
 from gatebus.host.hostconfig import Tls
 from gatebus.host.serving import tell_missing
-from gatebus.web.listening import listen_tcp
+from gatebus.web.listening import listen_tcp, listen_unix
 from sandbox.layers import Missing
 
 if TYPE_CHECKING:
@@ -73,6 +76,44 @@ def test_what_is_wrong_with_a_certificate_is_told_by_setting_and_file(
     with pytest.raises(UsageError) as caught:
         context(pems, certificate, key)
     assert caught.value.text.replace(str(pems), "PEMS").startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (['listen = ["[::1]:0"]', "[tls]", 'certificate = "PEMS/no.pem"', 'key = "PEMS/key.pem"'],
+         "file.toml, line 3: `tls.certificate`: there is no file PEMS/no.pem."),
+        (["[tls]", 'certificate = "PEMS/cert.pem"', 'key = "PEMS/other.pem"'],
+         "file.toml, line 3: `tls.key`: PEMS/other.pem does not belong to PEMS/cert.pem."),
+        (["[gateway]", "serve = true", 'store = "PEMS/blocks"'],
+         "file.toml, line 3: `gateway.store` names no block store. `gatebus ipfs add` or `pin` makes one, in "
+         "GATEBUS_IPFS_STORE."),
+        (['socket = ""', "listen = []"], "There is nothing to listen on. Set `listen` or `socket`."),
+        ([f'socket = "/{"a" * 107}"'],
+         "file.toml, line 1: The path of the unix socket has 108 bytes; the system takes at most 107."),
+    ],
+)  # fmt: skip
+def test_places_that_cannot_be_used_are_told_by_file_and_line_before_anything_starts(
+    pems: Path, tmp_path: Path, lines: list[str], told: str
+) -> None:
+    (tmp_path / "file.toml").write_text("\n".join(lines).replace("PEMS", str(pems)))
+    found = read_host_config(serve_options(["--config", str(tmp_path / "file.toml")]))
+    with pytest.raises(UsageError) as caught:
+        check_places(found)
+    assert caught.value.text.replace(str(pems), "PEMS") == told
+
+
+def test_places_that_can_be_used_are_no_reason_to_say_anything(pems: Path) -> None:
+    files = ["--tls-certificate", str(pems / "cert.pem"), "--tls-key", str(pems / "key.pem")]
+    check_places(read_host_config(serve_options([*files, "--socket", f"/{'a' * 106}"])))
+
+
+def test_a_socket_whose_path_is_too_long_is_told_with_the_number(tmp_path: Path) -> None:
+    path = tmp_path / ("a" * 108)
+    with pytest.raises(UsageError) as caught:
+        listen_unix(path)
+    told = f"The path of the unix socket has {len(str(path))} bytes; the system takes at most 107."
+    assert caught.value.text == told
 
 
 def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked_for_it(pems: Path, tmp_path: Path) -> None:

@@ -60,7 +60,8 @@ def test_an_address_is_read_and_written(text: str, address: Address, url: str) -
         ("ws://example.org/a\r\nHost: y", "path of the address"),
         ("ws://exa\r\nmple.org", "needs a host"),
         ("unix:relative", "absolute path"),
-        ("unix:/" + "a" * 200, "at most 107 bytes"),
+        ("unix:/" + "a" * 107, "has 108 bytes; the system takes at most 107"),
+        ("unix:/" + "\udc80" * 107, "has 108 bytes; the system takes at most 107"),
     ],
 )
 def test_a_wrong_address_is_refused_with_the_reason(text: str, why: str) -> None:
