@@ -241,8 +241,9 @@ def bus_options(name: str, arguments: Sequence[str]) -> BusOptions:
     """Raises UsageError; HelpAsked."""
     command = COMMANDS[name]
     parser = bus_parser(name)
-    given = parser.parse_args(arguments) if command.program else parser.parse_intermixed_args(arguments)
-    rest: tuple[str, ...] = () if command.program else tuple(given.arguments)
+    end = arguments.index("--") if "--" in arguments and not command.program else len(arguments)
+    given = parser.parse_args(arguments) if command.program else parser.parse_intermixed_args(arguments[:end])
+    rest: tuple[str, ...] = () if command.program else (*given.arguments, *arguments[end + 1 :])  # `--`: names follow
     least, most = command.count
     if not command.program and not least <= len(rest) <= most:
         raise UsageError(

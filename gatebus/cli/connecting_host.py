@@ -140,8 +140,13 @@ def note(line: str) -> None:
 
 def with_host(options: BusOptions, chosen: Target, work: Callable[[Connection], Awaitable[T]]) -> T:
     """What the work gives back. Raises what `told` understands."""
+    return in_trio(partial(_connected, options, chosen, work))
+
+
+def in_trio(work: Callable[[], Awaitable[T]]) -> T:
+    """Ctrl-C comes out as one, whatever was under way."""
     try:
-        return trio.run(partial(_connected, options, chosen, work), restrict_keyboard_interrupt_to_checkpoints=True)
+        return trio.run(work, restrict_keyboard_interrupt_to_checkpoints=True)
     except BaseExceptionGroup as group:
         if group.subgroup(KeyboardInterrupt) is not None:
             raise KeyboardInterrupt from None

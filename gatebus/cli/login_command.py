@@ -5,14 +5,14 @@ exit code. Nothing is written before the host was reached, has proved its key, a
 """
 
 import os
-import sys
 from dataclasses import dataclass, replace
+from functools import partial
 
 import trio
 
 from gatebus.cli.bus_options import BusOptions
 from gatebus.cli.bus_wording import as_json, table
-from gatebus.cli.connecting_host import known_hosts, note, told
+from gatebus.cli.connecting_host import in_trio, known_hosts, note, told
 from gatebus.cli.hostbook import ANONYMOUS, HostBook, KnownHost, Target, check_name, is_name, unknown_host
 from gatebus.cli.hostbookfile import read_book, write_book
 from gatebus.cli.key_command import default_comment
@@ -27,8 +27,10 @@ from gatebus.sshkeys import fingerprint, public_line
 from gatebus.web.link import CannotConnect
 from gatebus.web.places import parse_address
 from gatebus.xdg import user_key_path
+from sandbox.inthread import in_thread
 
 _YES = ("y", "yes")
+_LINE = 4096  # a terminal's longest
 
 
 def login(options: BusOptions) -> int:
@@ -52,7 +54,7 @@ def login(options: BusOptions) -> int:
 
 
 def _line_for_owner(options: BusOptions) -> str:
-    key = trio.run(signer, replace(options, key=_key_file(options)), Target(""))
+    key = in_trio(partial(signer, replace(options, key=_key_file(options)), Target("")))
     return f" Your line is: {public_line(key.public, getattr(key, 'comment', ''))}" if key else ""
 
 
@@ -98,9 +100,9 @@ def _forget(options: BusOptions) -> None:
 def _remember(options: BusOptions) -> None:
     name, address = check_name(options.arguments[0]), str(parse_address(options.arguments[1]))
     key = _key_file(options)
-    met = trio.run(_meet, options, address, key)
+    met = in_trio(partial(_meet, options, address, key))
     if met.key is not None and not address.startswith("unix:"):
-        trio.run(KnownHostsFile(known_hosts(), address).check, met.key)
+        in_trio(partial(KnownHostsFile(known_hosts(), address).check, met.key))
     book = read_book().with_host(name, KnownHost(address, key))
     if options.default or book.default is None:
         book = replace(book, default=name)
@@ -130,11 +132,14 @@ class Meeting:
     key: bytes | None = None
 
     async def check(self, key: bytes) -> None:
+        """Asked once, also where the host did not wait for the answer and was reached again."""
         shown = fingerprint(key)
+        if key == self.key:
+            return
         if self.expected is not None and self.expected != shown:
             raise NotTrusted(f"The host's key is {shown}, and not the one that you named. Do not go on.")
         if self.expected is None and not await self._known(key):
-            await trio.to_thread.run_sync(_ask, self.address, shown)
+            await _ask(self.address, shown)
         self.key = key
 
     async def _known(self, key: bytes) -> bool:
@@ -147,11 +152,19 @@ class Meeting:
         return True
 
 
-def _ask(address: str, shown: str) -> None:
+async def _ask(address: str, shown: str) -> None:
+    """What is typed is read past `sys.stdin`: a thread that were left waiting inside of it would keep the process from
+    ending. Raises NotTrusted.
+    """
     if not (os.isatty(0) and os.isatty(2)):
         raise NotTrusted(f"The host's key is {shown}. Compare it with `gatebus key` there, and name it: --host-key.")
     tell(f"The key of {address} is {shown}.\nIs it what `gatebus key` shows there? [y/N] ")
-    if sys.stdin.readline().strip().lower() not in _YES:
+    try:
+        typed = await in_thread(os.read, 0, _LINE, abandon_on_cancel=True)
+    except trio.Cancelled:  # by Ctrl-C, or the connection was lost: the next line begins on the left
+        tell("\n")
+        raise
+    if typed.decode(errors="replace").strip().lower() not in _YES:
         raise NotTrusted("Nothing was remembered.")
 
 

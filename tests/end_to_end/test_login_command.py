@@ -11,7 +11,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
-from commandworld import HELLO, World, at_a_terminal, command_world
+from commandworld import HELLO, World, at_a_terminal, at_ones_own_terminal, command_world
 from hostprocess import PATIENCE, gatebus
 from required import require
 
@@ -131,6 +131,14 @@ def test_a_login_at_a_terminal_asks_and_a_no_remembers_nothing(world: World, tmp
     assert (code, "lab is remembered" in screen) == (0, True)
     assert json.loads(gatebus(tmp_path, "login", "--json").stdout)[0]["key"] is None
     assert gatebus(tmp_path, "call", "--host", "lab", str(HELLO)).stdout == b"hello, world\n"
+
+
+def test_control_c_at_the_question_of_a_login_ends_it_at_once(world: World, tmp_path: Path) -> None:
+    login = ("login", "lab", world.host.address(), "--key", "anonymous")
+    code, screen = at_ones_own_terminal(tmp_path, *login, when=b"[y/N]", types=b"\x03")
+    assert code == 130
+    assert screen.endswith("[y/N] ^C\r\n")
+    assert not (tmp_path / ".config").exists()
 
 
 def test_a_key_that_the_host_does_not_know_is_shown_to_be_sent_to_its_owner(world: World, tmp_path: Path) -> None:

@@ -85,6 +85,21 @@ def at_a_terminal(home: Path, *arguments: str, types: bytes = b"") -> tuple[int,
     return process.wait(PATIENCE), screen.decode()
 
 
+def at_ones_own_terminal(home: Path, *arguments: str, when: bytes, types: bytes) -> tuple[int, str]:
+    """The same where Ctrl-C is a signal. It is typed when the screen shows `when`."""
+    child, ours = pty.fork()
+    if child == 0:
+        os.execve(sys.executable, [sys.executable, "-m", "gatebus", *arguments], surroundings(home))
+    screen = b""
+    with contextlib.suppress(OSError):
+        while piece := os.read(ours, 65536):
+            if when not in screen and when in screen + piece:
+                os.write(ours, types)
+            screen += piece
+    os.close(ours)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), screen.decode()
+
+
 @contextlib.contextmanager
 def command_world(home: Path) -> Iterator[World]:
     with serving(home, "--listen", "127.0.0.1:0", "--stop-seconds", "0") as host:
