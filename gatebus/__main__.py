@@ -191,9 +191,12 @@ WITH_VALUES = ("-o", "--out", *HOSTS_OWN)
 
 def at_host(rest: list[str]) -> bool:
     """`show`, `export`: of something that is no file here, a host is asked; and where a host or a key is named."""
-    if any(each.partition("=")[0] in HOSTS_OWN for each in rest):
+    end = rest.index("--") if "--" in rest else len(rest)
+    line, meant = rest[:end], rest[end + 1 :]  # behind `--` everything is a name
+    if any(each.partition("=")[0] in HOSTS_OWN for each in line):
         return True
-    named = [each for before, each in pairwise(("", *rest)) if not each.startswith("-") and before not in WITH_VALUES]
+    named = [each for before, each in pairwise(("", *line)) if not each.startswith("-") and before not in WITH_VALUES]
+    named += meant
     return bool(named) and not any(map(os.path.exists, named))
 
 

@@ -1,4 +1,4 @@
-"""What `gatebus serve` looks at before anything of it starts: the places that its configuration names; a wire.
+"""What `gatebus serve` looks at before anything of it starts: the places that its configuration names; assembly.
 
 Where it stands: between the configuration, whose values are right each by itself, and the host. In: places that the
 owner of the machine wrote, and where. Out: nothing, or UsageError with file and line, variable or flag.

@@ -40,6 +40,25 @@ def test_every_command_of_the_table_is_a_command_of_gatebus_and_none_is_there_tw
     assert set(BUS) & set(OWN) == {"show", "export"}  # of a file here, or of something at a host
 
 
+@pytest.mark.parametrize(
+    "name", sorted(each for each, command in COMMANDS.items() if command.count[1] and not command.program)
+)
+def test_behind_two_dashes_everything_is_a_name(name: str) -> None:
+    least = COMMANDS[name].count[0]
+    needed = {"export": ["--out", "file"], "keep": ["--every", "1"]}.get(name, [])
+    names = ("-rf", "--", "--json")[: max(least, 1)]
+    given = bus_options(name, ["--json", *needed, "--", *names])
+    assert (given.json, given.arguments) == (True, names)
+    if COMMANDS[name].count[1] > len(names):
+        assert bus_options(name, ["first", *needed, "--", *names]).arguments == ("first", *names)
+
+
+def test_behind_two_dashes_a_name_is_no_option_that_would_choose_a_host() -> None:
+    assert at_host(["--", "--host"])
+    assert at_host(["--", "-x"])
+    assert not at_host(["--json", "--", str(__file__)])
+
+
 def test_a_call_keeps_everything_behind_the_module_for_the_program() -> None:
     given = bus_options("call", ["--host", "lab", "--json", "m.wasm", "--host", "other", "-x", "--", "y"])
     assert (given.host, given.json) == ("lab", True)
