@@ -151,6 +151,8 @@ class Inlet:
         if self.at_end:
             raise PacketViolation("packet-control", "The program's runtime went on after its last packet.")
         said = decode_untrusted(packet)
+        if not isinstance(said, Log | LeftNode | LeftContent):
+            self.bytes -= len(packet)  # its runtime says that for itself: of it is only what the program has made
         if isinstance(said, Log):
             self._log_left -= len(said.data)
             if self._log_left < 0:

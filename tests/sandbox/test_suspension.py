@@ -63,9 +63,11 @@ async def test_a_busy_loop_is_stopped_again_and_again_and_gives_what_it_gives_wi
     for _ in range(5):
         async with box.resume(image, suspended, program=COUNTS) as program:
             suspended = await program.suspend()
+            assert program.usage().bytes_out == 0, "it has written nothing: its state is not its own word"
     async with box.resume(image, suspended, program=COUNTS) as program:
         assert await rest_of(program) == b""
-        assert (await program.wait()).result == expected
+        outcome = await program.wait()
+        assert (outcome.result, outcome.usage.bytes_out) == (expected, 0)
 
 
 async def test_a_program_that_waits_is_stopped_and_its_call_is_made_again(box: sandbox.Sandbox) -> None:
