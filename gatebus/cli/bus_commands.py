@@ -31,6 +31,7 @@ from gatebus.cli.bus_wording import (
 )
 from gatebus.cli.busprogram import Order, read_order
 from gatebus.cli.connecting_host import Connection, about_file, ready, told, upload_with_bar, with_host
+from gatebus.cli.eachnamed import each_named
 from gatebus.cli.hostbookfile import target
 from gatebus.cli.live_commands import WORK as LIVE_WORK
 from gatebus.cli.saying import put, put_name, tell
@@ -135,20 +136,21 @@ async def _wait(connection: Connection) -> Result:
 
 
 async def _kill(connection: Connection) -> Result:
-    for each in connection.options.arguments:
-        status = await connection.bus.kill(await connection.instance(each))
+    async def kill(instance: UUID) -> None:
+        status = await connection.bus.kill(instance)
         if connection.options.json:
             _say(as_json(status_map(status)))
-    return Result(0)
+
+    return await each_named(connection.options.arguments, connection.instance, kill)
 
 
 async def _rm(connection: Connection) -> Result:
-    for each in connection.options.arguments:
-        instance = await connection.instance(each)
+    async def remove(instance: UUID) -> None:
         await connection.bus.delete(instance)
         if connection.options.json:
             _say(as_json({"instance": instance}))
-    return Result(0)
+
+    return await each_named(connection.options.arguments, connection.instance, remove)
 
 
 def _pushing(options: BusOptions) -> Work:

@@ -21,7 +21,7 @@ from gatebus.cli.bus_wording import progress_line, text
 from gatebus.cli.busprogram import Order
 from gatebus.cli.ending import alone
 from gatebus.cli.hostbook import Target
-from gatebus.cli.naming import INSTANCES, MODULES, SNAPSHOTS, Named, meant, none_is_meant
+from gatebus.cli.naming import INSTANCES, MODULES, SNAPSHOTS, Named, both_are_meant, meant, none_is_meant
 from gatebus.cli.saying import tell
 from gatebus.cli.signing import signer
 from gatebus.cli.surroundings import FileNotFound
@@ -57,11 +57,15 @@ class Connection:
         whole = instance_id(typed)
         if whole is not None:
             return UUID(bytes=whole)
-        there = [Named(each.instance.hex, each.tags) for each in await self.bus.list()]
-        found = meant(typed, INSTANCES, there)
+        found = await self._instance_or_none(typed)
         if found is None:
             raise UsageError(none_is_meant(typed, INSTANCES))
-        return UUID(found)
+        return found
+
+    async def _instance_or_none(self, typed: str) -> UUID | None:
+        there = [Named(each.instance.hex, each.tags) for each in await self.bus.list()]
+        found = meant(typed, INSTANCES, there)
+        return UUID(found) if found else None
 
     async def snapshot(self, typed: str) -> bytes:
         """By its name, the beginning of it, or a tag. Raises UsageError."""
@@ -71,10 +75,16 @@ class Connection:
         return found
 
     async def snapshot_or_instance(self, typed: str) -> bytes | UUID:
-        """Raises UsageError."""
-        whole = instance_id(typed)
-        found = UUID(bytes=whole) if whole is not None else await self._snapshot_or_none(typed)
-        return found if found is not None else await self.instance(typed)
+        """Raises UsageError. What both have as a tag is neither."""
+        whole = instance_id(typed) or digest(typed)
+        if whole is not None:
+            return UUID(bytes=whole) if instance_id(typed) else whole
+        snapshot, instance = await self._snapshot_or_none(typed), await self._instance_or_none(typed)
+        if snapshot is not None and instance is not None:
+            raise UsageError(both_are_meant(typed, snapshot.hex(), instance.hex))
+        if (found := snapshot or instance) is None:
+            raise UsageError(none_is_meant(typed, INSTANCES))
+        return found
 
     async def _snapshot_or_none(self, typed: str) -> bytes | None:
         whole = digest(typed)

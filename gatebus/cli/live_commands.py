@@ -12,10 +12,12 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import asdict
 from types import MappingProxyType
+from uuid import UUID
 
 from gatebus.cli.bus_wording import as_json, status_map
 from gatebus.cli.busprogram import read_order
 from gatebus.cli.connecting_host import Bar, Connection, about_file, ready
+from gatebus.cli.eachnamed import each_named
 from gatebus.cli.live_wording import difference_lines, failed_copy, policy_lines, shown_lines, snapshots_table
 from gatebus.cli.saying import put, put_bytes, put_name
 from gatebus.cli.surroundings import check_plain
@@ -46,17 +48,19 @@ def _made(connection: Connection, value: object, name: str) -> Result:
 
 async def _suspend(connection: Connection) -> Result:
     depth = "parked" if connection.options.live.park else "stored"
-    for each in connection.options.arguments:
-        status = await connection.bus.suspend(await connection.instance(each), depth)
-        _say(connection, status_map(status), "")
-    return Result(0)
+
+    async def suspend(instance: UUID) -> None:
+        _say(connection, status_map(await connection.bus.suspend(instance, depth)), "")
+
+    return await each_named(connection.options.arguments, connection.instance, suspend)
 
 
 async def _resume(connection: Connection) -> Result:
-    for each in connection.options.arguments:
-        status = await connection.bus.resume(await connection.instance(each), connection.options.live.function)
+    async def resume(instance: UUID) -> None:
+        status = await connection.bus.resume(instance, connection.options.live.function)
         _say(connection, status_map(status), "")
-    return Result(0)
+
+    return await each_named(connection.options.arguments, connection.instance, resume)
 
 
 async def _snapshot(connection: Connection) -> Result:
@@ -160,11 +164,11 @@ async def _snapshots(connection: Connection) -> Result:
 
 
 async def _drop(connection: Connection) -> Result:
-    for each in connection.options.arguments:
-        name = await connection.snapshot(each)
+    async def drop(name: bytes) -> None:
         await connection.bus.drop(name)
         _say(connection, {"snapshot": name}, "")
-    return Result(0)
+
+    return await each_named(connection.options.arguments, connection.snapshot, drop)
 
 
 async def _show(connection: Connection) -> Result:

@@ -6,7 +6,7 @@ In:  frozen answers (gatebus.client.liveanswers; their texts are untrusted). Out
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from gatebus.cli.bus_wording import age, pairs, table, text, words
+from gatebus.cli.bus_wording import age, id_text, pairs, table, text, words
 from gatebus.cli.wording import Result, failed, size_text
 from gatebus.client.liveanswers import Difference, Shown, Snapshot
 from gatebus.sshkeys import fingerprint
@@ -28,17 +28,23 @@ def snapshots_table(snapshots: Iterable[Snapshot], now: float) -> str:
             size_text(each.size),
             age(each.taken / 1000, now),
             text(each.module)[:_NAME_SHOWN],
-            words(each.tags),
+            _tags(each),
         )
         for each in snapshots
     ]
     return table(heads, rows)
 
 
+def _tags(snapshot: Snapshot) -> str:
+    """In brackets those of its instance: no name of its own."""
+    return f"({words(snapshot.instance_tags)})" if snapshot.instance_tags else words(snapshot.tags)
+
+
 def shown_lines(shown: Shown) -> str:
     head = pairs(
         [
             ("snapshot", shown.snapshot.hex()),
+            *_origin(shown.about.get("kind"), shown.about.get("instance")),
             ("module", text(shown.module, 100)),
             *_signed(shown.about.get("signer")),
             ("memory", f"{size_text(shown.pages * _PAGE)}; {size_text(shown.touched)} of it may not be zero"),
@@ -46,6 +52,12 @@ def shown_lines(shown: Shown) -> str:
         ]
     )
     return "\n".join((head, "", "frames, innermost first", *_frames(shown.frames)))
+
+
+def _origin(kind: object, instance: object) -> list[tuple[str, str]]:
+    """What was asked for by a name may be older than whoever asks thinks."""
+    of = f" of {id_text(instance)[:_ID_SHOWN]}" if isinstance(instance, bytes) else ""
+    return [("kind", f"{text(kind)}{of}")]
 
 
 def _signed(signer: object) -> list[tuple[str, str]]:

@@ -68,6 +68,13 @@ def none_is_meant(typed: str, kind: Kind) -> str:
     return f"None of your {kind.many} begins with {typed[:_TYPED]}, or has it as a tag. `{kind.lists}` lists them."
 
 
+def both_are_meant(typed: str, snapshot: str, instance: str) -> str:
+    return (
+        f"{typed[:_TYPED]} is a snapshot of yours ({snapshot[:_SHOWN]}) and an instance ({instance[:_SHOWN]}). "
+        "Write the digits of one."
+    )
+
+
 def _several(typed: str, kind: Kind, found: Sequence[str]) -> str:
     shown = ", ".join(each[:_SHOWN] for each in found[:_CANDIDATES])
     more = ", ..." if len(found) > _CANDIDATES else ""

@@ -26,7 +26,9 @@ _RANGE = 2  # offset, length
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A line of the host's list. `taken`: ms since 1970; `size`: bytes, whole; `parent`: the one before it."""
+    """A line of the host's list. `taken`: ms since 1970; `size`: bytes, whole; `parent`: the one before it. `tags`:
+    that somebody has given it; `instance_tags`: of one without a name of its own, what its instance was called then.
+    """
 
     snapshot: bytes
     instance: UUID
@@ -36,6 +38,7 @@ class Snapshot:
     kind: str
     tags: tuple[str, ...] = ()
     parent: bytes | None = None
+    instance_tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,7 @@ def snapshot_untrusted(told: Mapping[str, Any]) -> Snapshot:
         typed_untrusted(told, "kind", str),
         texts_untrusted(told, "tags"),
         None if told.get("parent") is None else digest_untrusted(told, "parent"),
+        texts_untrusted(told, "instance_tags"),
     )
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gatebus.bounds import LISTED_INSTANCES
 from gatebus.host import requests, runoperations, storeoperations
 from gatebus.host.lives import filedoperations, lifeoperations
-from gatebus.host.lives.storedends import delete_recorded
+from gatebus.host.lives.storedends import delete_ended
 from gatebus.host.nobody import Nobody
 from gatebus.host.refusals import Refusal
 from gatebus.host.statuses import UNDELETED, error_map, fitting, sandbox_error_map
@@ -126,13 +126,13 @@ def delete(parts: WholeParts, line: Line, given: Parameters) -> None:
     if instance.ended_at is None:
         what = "is suspended, and can go on" if instance.state == "SUSPENDED" else "runs"
         raise Refusal("conflict", f"The instance {what}. Kill it first.")
-    if instance.live is None or (instance.live.halted is None and not instance.live.undeleted):
+    if instance.live is None or not instance.live.stored_once:
         parts.registry.forget(instance)
         line.result(instance.status())
         return
 
     async def work() -> None:
-        await delete_recorded(parts, instance)
+        await delete_ended(parts, instance)
         with parts.turn:
             if line.open:
                 line.result(instance.status())

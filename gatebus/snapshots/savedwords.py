@@ -22,6 +22,9 @@ SUSPENDED, SNAPSHOT, CHECKPOINT, WARM, CLONE = KINDS = ("suspended", "snapshot",
 RUNNING, STORED, ENDED = STATES = ("running", "stored", "ended")
 IMPORTED = "imported"
 """Key of a line's description: it came as a file, or was found again. It stays until it is dropped."""
+UNNAMED = "unnamed"
+"""Likewise: a person has asked for it, and given it no tags; it has those of its instance."""
+NAMEABLE = frozenset({SNAPSHOT, WARM})
 _INSTANCE, _ID = 16, 32
 
 
@@ -83,6 +86,11 @@ class SnapshotLine:
     @property
     def kind(self) -> str:
         return str(self.about["kind"])
+
+    @property
+    def named(self) -> bool:
+        """Its tags are its own: somebody has given them to it."""
+        return self.kind in NAMEABLE and not self.about.get(UNNAMED)
 
     @property
     def taken(self) -> int:

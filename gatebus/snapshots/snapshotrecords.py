@@ -59,9 +59,10 @@ _LOST_END = (
     "Nothing was changed: `gatebus fsck --repair` goes on from what is there."
 )
 _NEEDED = (
-    "An instance goes on from this snapshot, at once or after a crash of the host. Take a newer snapshot of the "
-    "instance, or remove it; then drop this one."
+    "Instance {} goes on from this snapshot, at once or after a crash of the host. Take a newer snapshot of it, or "
+    "remove it; then drop this one."
 )
+_SHOWN = 8  # digits of an id
 Row = tuple[Any, ...]
 _ACCOUNT, _NAMED, _SIZE, _PACKS = 0, 1, 4, 6  # of a row of snapshots
 
@@ -211,8 +212,9 @@ class SnapshotRecords(RecordBook):
             found = self._row(snapshot, account)
             if found is None:
                 return False
-            if any(each.account == account for each in self.instances_from(snapshot)):
-                raise Refusal("conflict", _NEEDED)
+            for each in self.instances_from(snapshot):
+                if each.account == account:
+                    raise Refusal("conflict", _NEEDED.format(each.instance.hex()[:_SHOWN]))
             self._database.execute("DELETE FROM snapshot WHERE account=? AND id=?", (account, snapshot))
         if self._uses is not None:
             self._uses.dropped(_packs_of(found))

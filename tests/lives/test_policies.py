@@ -198,7 +198,7 @@ async def test_events_tell_what_happens_to_a_life() -> None:
     [
         ({"policy": 1}, "The parameter `policy` must be a map."),
         ({"policy": {"wake": "often"}}, "The parameter `wake` must be one of never, io, any."),
-        ({"policy": {"idle_park": 0.1}}, "The parameter `idle_park` must be 0 or 1 to 2.592e+06 seconds."),
+        ({"policy": {"idle_park": 0.1}}, "The parameter `idle_park` must be 0 or 1 to 2592000 seconds (30 days)."),
         ({"policy": {"keep_last": 0}}, "The parameter `keep_last` must be a whole number from 1 to 100."),
         ({"suspendable": 1}, "The parameter `suspendable` must be true or false."),
     ],

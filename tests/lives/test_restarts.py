@@ -297,7 +297,7 @@ async def test_the_newest_snapshot_of_one_that_runs_is_dropped_when_there_is_a_n
         first = (await bus.ask("snapshot", instance=ONE))["snapshot"]
         refused = await bus.open("drop", {"snapshot": first}).error()
         assert refused.code == "conflict"
-        assert refused.text.endswith("Take a newer snapshot of the instance, or remove it; then drop this one.")
+        assert refused.text.endswith("Take a newer snapshot of it, or remove it; then drop this one.")
         await bus.ask("snapshot", instance=ONE)
         assert await bus.ask("drop", snapshot=first) == {}
 

@@ -251,8 +251,8 @@ async def test_a_snapshot_that_an_instance_goes_on_from_is_not_dropped(folder: P
         kept = await store.save(saved(), account=ADA, change=Change(record(state="stored"), 0))
         assert await refusal(store.drop(ADA, kept.id)) == (
             "conflict",
-            "An instance goes on from this snapshot, at once or after a crash of the host. Take a newer snapshot of "
-            "the instance, or remove it; then drop this one.",
+            "Instance 01010101 goes on from this snapshot, at once or after a crash of the host. Take a newer snapshot "
+            "of it, or remove it; then drop this one.",
         )
         await store.records.delete(record().instance, 1)
         await store.drop(ADA, kept.id)

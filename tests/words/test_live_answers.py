@@ -31,7 +31,7 @@ LINE = {
 }  # fmt: skip
 SHOWN = {
     "snapshot": NAME, "module": b"m" * 32, "frames": [FRAME], "memory": {"pages": 2, "touched": 4096},
-    "sizes": {"state": 100, "services": 7}, "about": {"kind": "snapshot"},
+    "sizes": {"state": 100, "services": 7}, "about": {"kind": "snapshot", "instance": ID.bytes},
 }  # fmt: skip
 DIFFERENCE = {"changed": 2, "ranges": [[0, 4096], [65536, 4096]], "sizes": [1, 2], "frames": [[FRAME], []]}
 LIVE = {
@@ -64,7 +64,7 @@ def test_a_first_snapshot_has_no_parent() -> None:
 
 def test_what_is_shown_has_its_types() -> None:
     assert liveanswers.shown_untrusted(SHOWN) == liveanswers.Shown(
-        NAME, (b"m" * 32).hex(), (FRAME,), 2, 4096, {"state": 100, "services": 7}, {"kind": "snapshot"}
+        NAME, (b"m" * 32).hex(), (FRAME,), 2, 4096, {"state": 100, "services": 7}, SHOWN["about"]
     )
 
 
@@ -122,9 +122,15 @@ def test_snapshots_are_a_table() -> None:
     ]
 
 
+def test_a_snapshot_without_a_name_is_listed_with_its_instance_s_in_brackets() -> None:
+    unnamed = {**LINE, "tags": [], "instance_tags": ["a", "b"]}
+    assert snapshots_table([liveanswers.snapshot_untrusted(unnamed)], 1060.0).endswith(" (a b)")
+
+
 def test_a_stopped_program_is_shown_with_its_frames() -> None:
     lines = shown_lines(liveanswers.shown_untrusted(SHOWN)).splitlines()
-    assert lines[2:5] == ["memory     128.0 KiB; 4.0 KiB of it may not be zero", "services   7 B", "state      100 B"]
+    assert lines[1] == "kind       snapshot of 7c1f3bd7"
+    assert lines[3:6] == ["memory     128.0 KiB; 4.0 KiB of it may not be zero", "services   7 B", "state      100 B"]
     assert lines[-1].split() == ["0", "7", "fib", "loop", "2"]
 
 

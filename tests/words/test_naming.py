@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatebus.cli.naming import INSTANCES, MODULES, SHORTEST, Named, as_content, meant, none_is_meant
+from gatebus.cli.naming import (
+    INSTANCES,
+    MODULES,
+    SHORTEST,
+    Named,
+    as_content,
+    both_are_meant,
+    meant,
+    none_is_meant,
+)
 from gatebus.faults import UsageError
 
 HELLO, ECHO, BEEF = "aaaa" + "1" * 60, "aaab" + "2" * 60, "beef" + "3" * 60
@@ -43,6 +52,12 @@ def test_a_name_that_two_things_have_means_none_and_both_are_told() -> None:
     )
     with pytest.raises(UsageError, match="2 of your modules begin with aaaa, or have it as a tag: aaaa11111111, beef3"):
         meant("aaaa", MODULES, THERE)
+
+
+def test_what_a_snapshot_and_an_instance_have_means_neither() -> None:
+    assert both_are_meant("mine", "ab" * 32, "cd" * 16) == (
+        "mine is a snapshot of yours (abababababab) and an instance (cdcdcdcdcdcd). Write the digits of one."
+    )
 
 
 def test_of_many_candidates_some_are_shown() -> None:

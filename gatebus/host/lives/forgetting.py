@@ -14,7 +14,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gatebus.faults import GatebusError
-from gatebus.snapshots.savedwords import CLONE, SNAPSHOT, WARM
+from gatebus.snapshots.retention import AUTOMATIC
+from gatebus.snapshots.savedwords import CLONE, IMPORTED, SNAPSHOT, WARM
 
 if TYPE_CHECKING:
     from gatebus.host.instances import Instance
@@ -35,6 +36,13 @@ async def forget(store: SnapshotStore, instance: Instance, snapshot: bytes) -> N
     except GatebusError as trouble:
         if trouble.code not in _NEEDLESS:
             raise
+
+
+async def forget_all(store: SnapshotStore, instance: Instance) -> None:
+    """Of one that somebody has removed: all that nobody has asked for. Raises GatebusError."""
+    for line in await store.list(instance.order.principal.account):
+        if line.instance == instance.id and line.kind in AUTOMATIC and not line.about.get(IMPORTED):
+            await forget(store, instance, line.id)
 
 
 async def _is_another_s(store: SnapshotStore, instance: Instance, line: SnapshotLine) -> bool:

@@ -26,7 +26,7 @@ from gatebus.host.lives.heldsizes import check_lengths_untrusted, lengths_of
 from gatebus.host.lives.lifetable import Life, Step
 from gatebus.host.lives.recordsof import about_of, goes_back, record_of, room_at_stop
 from gatebus.host.refusals import Refusal, as_refusal
-from gatebus.snapshots.savedwords import CHECKPOINT, RUNNING, SNAPSHOT, STORED, SUSPENDED, Change, Saved
+from gatebus.snapshots.savedwords import CHECKPOINT, RUNNING, SNAPSHOT, STORED, SUSPENDED, UNNAMED, Change, Saved
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -127,7 +127,7 @@ class Keeping:
         GatebusError.
         """
         live = _live(instance)
-        about = self._about(instance, left, SNAPSHOT) | {"tags": list(tags)}
+        about = self._about(instance, left, SNAPSHOT) | ({"tags": list(tags)} if tags else {UNNAMED: True})
         async with self.alone(instance):
             if live.life is Life.ENDED or left.number <= live.stored or not is_recorded(instance):
                 return await self._save(instance, left, about, None)

@@ -79,7 +79,7 @@ def snapshot(parts: WholeParts, line: Line, given: Parameters) -> None:
 
     async def work() -> None:
         left = await parts.lives.copy(instance)
-        kept = await parts.lives.keeping.snapshot(instance, left, tags or instance.order.tags)
+        kept = await parts.lives.keeping.snapshot(instance, left, tags)
         parts.events.note("snapshot", instance)
         _answer(parts, line, {"snapshot": kept.id, "size": kept.size, "written": kept.written})
 
@@ -105,6 +105,8 @@ def restore(parts: WholeParts, line: Line, given: Parameters) -> None:
 
 
 def clone(parts: WholeParts, line: Line, given: Parameters) -> None:
+    if "policy" in given:
+        check_policy(parts, line, policy_untrusted(given["policy"]))
     instance, wanted = _own(parts, line, given), _ids_untrusted(given)
 
     async def work() -> None:
@@ -185,7 +187,8 @@ def _told(line: SnapshotLine) -> Map:
         "size": line.size,
         "taken": line.taken,
         "kind": line.kind,
-        "tags": line.about.get("tags", []),
+        "tags": [],
+        "tags" if line.named else "instance_tags": line.about.get("tags", []),
     }
     parent = line.about.get("parent")
     return told if parent is None else told | {"parent": parent}

@@ -222,6 +222,11 @@ class Live:
         """A host that has crashed finds it again, and something that it goes on from."""
         return bool(self.revision) and self.snapshot is not None
 
+    @property
+    def stored_once(self) -> bool:
+        """Something of it may be in the store, or on record."""
+        return self.snapshot is not None or self.halted is not None or self.undeleted
+
     def take_wishes(self, *, store: bool) -> list[Wish]:
         found = [each for each in self.wishes if each.store is store]
         self.wishes = [each for each in self.wishes if each.store is not store]
@@ -280,6 +285,13 @@ def stoppable(instance: Living) -> Live:
     live = live_of(instance)
     if live.unsuspendable:
         raise Refusal("not-suspendable", f"It cannot be stopped: {'; '.join(live.unsuspendable[:3])}.")
+    return live
+
+
+def not_ended(live: Live) -> Live:
+    """Raises Refusal."""
+    if live.life is Life.ENDED:
+        raise Refusal("conflict", "The instance has ended.")
     return live
 
 

@@ -19,7 +19,7 @@ from gatebus.host.lives.folding import Folding
 from gatebus.host.lives.halting import why_not
 from gatebus.host.lives.hearing import has_news, listen, listen_no_longer, mark, watch
 from gatebus.host.lives.lifetable import ON_ITS_WAY, SUSPENDED, Life, Step
-from gatebus.host.lives.live import Wish, in_use, let_go, live_of, stoppable, use
+from gatebus.host.lives.live import Wish, in_use, let_go, live_of, not_ended, stoppable, use
 from gatebus.host.lives.loading import Loading
 from gatebus.host.lives.manners import Wake
 from gatebus.host.lives.minding import Minding
@@ -88,9 +88,7 @@ class Lives:
         return left
 
     async def _wish(self, instance: Instance, wish: Wish) -> Leftover | None:
-        live = stoppable(instance)
-        if live.life is Life.ENDED:
-            raise Refusal("conflict", "The instance has ended.")
+        live = not_ended(stoppable(instance))
         live.wishes.append(wish)
         self._order_stop(instance)
         return await wish.granted()
@@ -297,8 +295,7 @@ class Lives:
             await self._park(instance)
         while live.life is Life.RUNNING and live.program is None:  # its process has just ended
             await live.changed()
-        if live.life is Life.ENDED:
-            raise Refusal("conflict", "The instance has ended.")
+        not_ended(live)
 
     def park_again(self, instance: Instance) -> None:
         """It was parked when somebody wanted a copy (LifeLoop.on_parked). What has come for it since wakes it."""

@@ -75,6 +75,7 @@ class Manner:
         yield from self.policy.operations
 
 
+_DAY = 86_400
 PLAIN = Manner()
 """Of a call that says nothing."""
 
@@ -137,7 +138,7 @@ def seconds_untrusted(given: Mapping[str, object], name: str) -> float:
     least, most = POLICY_SECONDS
     if isinstance(value, int | float) and not isinstance(value, bool) and (value == 0 or least <= value <= most):
         return float(value)
-    raise _bad(name, f"0 or {least:g} to {most:g} seconds")
+    raise _bad(name, f"0 or {least:g} to {most:.0f} seconds ({most / _DAY:.0f} days)")
 
 
 def last_untrusted(given: Mapping[str, object], name: str) -> int:

@@ -209,7 +209,8 @@ class Offspring:
 def _as_manner(instance: Instance, given: Parameters) -> Manner:
     """As its original, but for what the request says."""
     live = stoppable(instance)
-    manner = replace(live.manner, policy=live.policy)
+    policy = policy_untrusted(given["policy"]) if "policy" in given else live.policy
+    manner = replace(live.manner, policy=policy)
     return replace(manner, transient=flag_untrusted(given, "transient")) if "transient" in given else manner
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from gatebus.faults import GatebusError
+from gatebus.host.lives.forgetting import forget_all
 from gatebus.host.lives.lifetable import Life
 from gatebus.host.lives.live import live_of
 from gatebus.host.refusals import Refusal
@@ -30,13 +31,21 @@ async def end_stored(parts: HostParts, instance: Instance) -> None:
             instance.over(trio.current_time())
 
 
-async def delete_recorded(parts: HostParts, instance: Instance) -> None:
-    """One that has ended, and of which there is a record. Raises GatebusError."""
-    if live_of(instance).undeleted:
-        await parts.lives.keeping.unrecord(instance)
+async def delete_ended(parts: HostParts, instance: Instance) -> None:
+    """One that has ended, and of which something may be stored. Raises GatebusError: then nothing has changed."""
+    live, keeping = live_of(instance), parts.lives.keeping
+    if live.undeleted:
+        await keeping.unrecord(instance)
         parts.registry.forget(instance)
-    else:
+    elif live.halted is not None:
         await _delete_halted(parts, instance)
+    else:
+        parts.registry.forget(instance)
+    if keeping.keeps:
+        try:
+            await forget_all(keeping.store, instance)
+        except GatebusError as trouble:  # it goes with the collections
+            keeping.on_trouble(trouble)
 
 
 async def _delete_halted(parts: HostParts, instance: Instance) -> None:
