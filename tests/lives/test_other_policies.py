@@ -23,7 +23,7 @@ from gatebus.snapshots.instancerecords import InstanceRecords
 if TYPE_CHECKING:
     from busworld import BusWorld, Talker
 
-ENDED = "The instance has ended: nothing is to be done with it any more."
+ENDED = "The instance has ended."
 
 
 async def policy(bus: Talker, instance: bytes = ONE, **said: object) -> dict[str, Any]:

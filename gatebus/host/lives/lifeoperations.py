@@ -16,8 +16,7 @@ from gatebus.bounds import MODULES_LISTED
 from gatebus.faults import GatebusError
 from gatebus.host import requests
 from gatebus.host.lives.halting import call_again
-from gatebus.host.lives.lifetable import Life
-from gatebus.host.lives.live import stoppable
+from gatebus.host.lives.live import not_ended, stoppable
 from gatebus.host.lives.manners import (
     Manner,
     last_untrusted,
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
     from gatebus.host.requests import Parameters
     from gatebus.host.wholeparts import WholeParts
     from gatebus.snapshots.savedwords import SnapshotLine
-
-_ENDED = "The instance has ended: nothing is to be done with it any more."
 
 
 def suspend(parts: WholeParts, line: Line, given: Parameters) -> None:
@@ -147,9 +144,7 @@ def _live_so(parts: WholeParts, line: Line, instance: Instance, other: Callable[
     """On record when it is answered."""
 
     async def work() -> None:
-        live = stoppable(instance)
-        if live.life is Life.ENDED:
-            raise Refusal("conflict", _ENDED)
+        live = not_ended(stoppable(instance))
         former, live.policy = live.policy, other(live.policy)
         try:
             await parts.lives.keeping.described(instance)
