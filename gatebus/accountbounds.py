@@ -166,6 +166,19 @@ CARRIED_AT_ONCE, CARRIED_EACH = 8, 2
 """Such files on their way in or out, of all and of each account: each has at most 32 files open, a piece of 1 MiB, its
 program, and the names of its chunks."""
 
+CARRIED_SECONDS = 30.0
+"""Without a byte, and such a file lets go of what it holds, also where nobody waits."""
+
+CARRIED_RATE = 64 * 1024
+"""Bytes a second. Where all places are taken, who is slower gives way to an account that has none: 256 MiB would take
+more than an hour."""
+
+CARRIED_GRACE = 10.0
+"""Seconds in which nobody has to give way: by then it is known how fast a line is."""
+
+CARRIED_WAIT, CARRIED_LOOK = 20.0, 1.0
+"""Seconds for a place: the grace of whoever has just taken the last one, and some more. Looked after so often."""
+
 WARM_SECONDS = 60.0
 """A program that is warmed wants input by then: an interpreter's start-up with a large library."""
 

@@ -30,11 +30,13 @@ if TYPE_CHECKING:
 
 
 class Transfer:
-    """The bytes of one line, for a task. `wait` until something changes; the client's own words end it."""
+    """The bytes of one line, for a task. `wait` until something changes; the client's own words end it. `patience`:
+    seconds in which nothing need move.
+    """
 
-    def __init__(self, line: Line, turn: Turn) -> None:
+    def __init__(self, line: Line, turn: Turn, patience: float) -> None:
         self.came_in: list[bytes] = []
-        self._line, self._turn = line, turn
+        self._line, self._turn, self._patience = line, turn, patience
         self._changed = trio.Event()
         self.over = False
         """Its client is gone, or no longer wants it."""
@@ -60,10 +62,10 @@ class Transfer:
     async def wait(self) -> bool:
         """False: its client is gone. Raises Refusal."""
         if not self.over:
-            with trio.move_on_after(TRANSFER_SECONDS) as waited:
+            with trio.move_on_after(self._patience) as waited:
                 await self._changed.wait()
             if waited.cancelled_caught:
-                raise Refusal("busy", f"Nothing moved for {TRANSFER_SECONDS:.0f} s; others want the place. Ask again.")
+                raise Refusal("busy", f"Nothing moved for {self._patience:.0f} s; others want the place. Ask again.")
         self._changed = trio.Event()
         return not self.over
 
@@ -77,9 +79,14 @@ class Transfer:
             self._line.pump()
 
 
-def carried(parts: HostParts, line: Line, work: Callable[[Transfer], Awaitable[Map | None]]) -> None:
+def carried(
+    parts: HostParts,
+    line: Line,
+    work: Callable[[Transfer], Awaitable[Map | None]],
+    patience: float = TRANSFER_SECONDS,
+) -> None:
     """In a task of its own. `work` makes the answer; None: its client is gone. Raises Refusal."""
-    transfer = Transfer(line, parts.turn)
+    transfer = Transfer(line, parts.turn, patience)
 
     async def answered() -> None:
         told = await work(transfer)

@@ -156,7 +156,7 @@ async def test_two_files_of_an_account_are_on_their_way_at_most(image_directory:
         refused = await bus.open("import", given).error()
         assert (refused.code, refused.text) == (
             "busy",
-            "Other snapshots are being brought in or taken out. Try again later.",
+            "2 files of yours are on their way already. Wait for the end of one.",
         )
         await bob.open("import", given).until(lambda each: each.accepted)
         first.cancel()

@@ -10,14 +10,14 @@ the configuration (`snapshots.accept`) says whether one may come in.
 
 from __future__ import annotations
 
-from collections import Counter
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from gatebus.accountbounds import CARRIED_AT_ONCE, CARRIED_EACH, IMPORT_BYTES, TRANSFER_PIECE
+from gatebus.accountbounds import IMPORT_BYTES, TRANSFER_PIECE
 from gatebus.bounds import STREAM_WINDOW, STREAM_WINDOW_MOST
 from gatebus.faults import StateRefused
+from gatebus.host.lives.carriage import Carriage
 from gatebus.host.lives.heldsizes import check_lengths_untrusted, check_services_untrusted, lengths_of
 from gatebus.host.lives.remains import limits_map, limits_untrusted, parts_of
 from gatebus.host.lives.signedfiles import is_signed_file, take_signed_file
@@ -117,11 +117,10 @@ def _services(left: Leftover, personality: object) -> bytes:
 
 
 class Importing:
-    """How many files come in and go out at once is bounded: each holds files open and a piece of memory."""
+    """Of a host. Files on their way, in and out, are bounded: each holds files open and a piece of memory."""
 
     def __init__(self, parts: HostParts) -> None:
-        self._parts = parts
-        self._under_way: Counter[str] = Counter()
+        self._parts, self.carriage = parts, Carriage()
 
     def check(self, size: int) -> None:
         """Raises Refusal."""
@@ -129,19 +128,6 @@ class Importing:
             raise Refusal("bad-state", "The file is empty. A snapshot's file is what `export` writes.")
         if size > IMPORT_BYTES:
             raise Refusal("quota-uploads", f"A file of a snapshot has at most {IMPORT_BYTES >> 20} MiB here.")
-
-    @contextmanager
-    def place(self, principal: Principal) -> Iterator[None]:
-        """Raises Refusal."""
-        account = principal.account
-        if self._under_way.total() >= CARRIED_AT_ONCE or self._under_way[account] >= CARRIED_EACH:
-            raise Refusal("busy", "Other snapshots are being brought in or taken out. Try again later.")
-        self._under_way[account] += 1
-        try:
-            yield
-        finally:
-            self._under_way[account] -= 1
-            self._under_way += Counter()  # keeps what is under way
 
     async def take(self, read: Callable[[int], Awaitable[bytes]], principal: Principal) -> tuple[bytes, bytes]:
         """(snapshot, module). Raises GatebusError, SandboxError, and what `read` raises."""

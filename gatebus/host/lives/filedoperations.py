@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from hashlib import sha256
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from gatebus.accountbounds import CARRIED_SECONDS
 from gatebus.bounds import STREAM_WINDOW
 from gatebus.host import requests
 from gatebus.host.lives.carrying import state_of, wasm_of
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from gatebus.host.attendant import Line
+    from gatebus.host.lives.carriage import Carried
     from gatebus.host.principals import Principal
     from gatebus.host.requests import Parameters
     from gatebus.host.statuses import Map
@@ -84,11 +86,10 @@ def export(parts: WholeParts, line: Line, given: Parameters) -> None:
     async def work(transfer: Transfer) -> Map | None:
         own = await parts.lives.keeping.own_line(line.principal, digest)
         await _check_program(parts, line.principal, own)
-        with parts.lives.importing.place(line.principal):
-            async with FORMS[form](parts, own) as leaving:
-                return await _sent(parts, line, transfer, leaving)
+        async with _place(parts, line, transfer) as file, FORMS[form](parts, own) as leaving:
+            return await _sent(_Way(parts, line, transfer, file), leaving)
 
-    carried(parts, line, work)
+    carried(parts, line, work, CARRIED_SECONDS)
 
 
 async def _check_program(parts: WholeParts, principal: Principal, own: SnapshotLine) -> None:
@@ -97,19 +98,41 @@ async def _check_program(parts: WholeParts, principal: Principal, own: SnapshotL
         raise Refusal("not-found", _NOT_YOURS)
 
 
-async def _sent(parts: WholeParts, line: Line, transfer: Transfer, leaving: Leaving) -> Map | None:
-    with parts.turn:
-        if transfer.over:
-            return None
-        line.accept({"taken": 0}, 0)
+def _place(parts: WholeParts, line: Line, transfer: Transfer) -> AbstractAsyncContextManager[Carried]:
+    """Raises Refusal, also in the middle."""
+    return parts.lives.importing.carriage.place(line.principal.account, lambda: transfer.over)
+
+
+class _Way(NamedTuple):
+    """Of one file."""
+
+    parts: WholeParts
+    line: Line
+    transfer: Transfer
+    file: Carried
+
+    def begin(self, window: int) -> bool:
+        """False: its client is gone."""
+        with self.parts.turn:
+            if not self.transfer.over:
+                self.line.accept({"taken": 0}, window)
+                self.file.begins()
+            return not self.transfer.over
+
+
+async def _sent(way: _Way, leaving: Leaving) -> Map | None:
+    if not way.begin(0):
+        return None
     hashed = sha256()
 
     async def read(size: int) -> bytes:
         piece = await leaving.read(size)
         hashed.update(piece)
+        way.file.moved(len(piece))
         return piece
 
-    sent = await send(line, transfer, read, leaving.size)
+    sent = await send(way.line, way.transfer, read, leaving.size)
+    way.file.whole()
     return {"size": leaving.size, "sha256": hashed.digest()} if sent else None
 
 
@@ -118,13 +141,12 @@ def bring_in(parts: WholeParts, line: Line, given: Parameters) -> None:
     parts.lives.importing.check(size)
 
     async def work(transfer: Transfer) -> Map | None:
-        with parts.lives.importing.place(line.principal):
-            with parts.turn:
-                if transfer.over:
-                    return None
-                line.accept({"taken": 0}, STREAM_WINDOW)
+        async with _place(parts, line, transfer) as file:
+            way = _Way(parts, line, transfer, file)
+            if not way.begin(STREAM_WINDOW):
+                return None
             try:
-                read = _Arriving(line, transfer, size, digest).read
+                read = _Arriving(way, size, digest).read
                 snapshot, module = await parts.lives.importing.take(read, line.principal)
             except _Gone:
                 return None
@@ -132,7 +154,7 @@ def bring_in(parts: WholeParts, line: Line, given: Parameters) -> None:
             signed = {SIGNER: told[SIGNER]} if SIGNER in told else {}
             return {"snapshot": snapshot, "module": module, **signed}
 
-    carried(parts, line, work)
+    carried(parts, line, work, CARRIED_SECONDS)
 
 
 class _Gone(Exception):  # noqa: N818  # nobody's fault
@@ -142,8 +164,9 @@ class _Gone(Exception):  # noqa: N818  # nobody's fault
 class _Arriving:
     """The bytes of a file as they come, not more of them than a window at a time."""
 
-    def __init__(self, line: Line, transfer: Transfer, size: int, digest: bytes) -> None:
-        self._line, self._transfer, self._size, self._digest = line, transfer, size, digest
+    def __init__(self, way: _Way, size: int, digest: bytes) -> None:
+        self._line, self._transfer, self._file = way.line, way.transfer, way.file
+        self._size, self._digest = size, digest
         self._came, self._hashed = 0, sha256()
 
     async def read(self, _size: int) -> bytes:
@@ -157,6 +180,7 @@ class _Arriving:
             raise _Gone
         piece = self._transfer.take()
         self._came += len(piece)
+        self._file.moved(len(piece))
         if self._came > self._size:
             self._end()
         await in_thread(self._hashed.update, piece)
@@ -171,6 +195,7 @@ class _Arriving:
             raise Refusal("bad-request", f"{self._came} bytes came; {self._size} were announced.")
         if self._hashed.digest() != self._digest:
             raise Refusal("bad-request", "What came has another SHA-256 than was announced.")
+        self._file.whole()
         return b""
 
 
