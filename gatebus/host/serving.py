@@ -3,6 +3,9 @@
 In:  a HostConfig; connections of strangers. Out: every link at `Host.attend`, pages for everything else, until the host
 was stopped and what ran had its time.
 
+Links that have not said who they are have places beyond the quota, as many as connections that are no links: whoever
+is refused for the quota hears it from the host itself.
+
 Order: everything that can fail (certificate, addresses) before the first connection is taken. At the end nobody new is
 let in, then what runs gets the configured time, then the links end.
 """
@@ -17,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
+from gatebus.bounds import HALF_OPEN_CONNECTIONS
 from gatebus.browser.assets import read_assets
 from gatebus.faults import UsageError
 from gatebus.host.certificates import server_context
@@ -68,7 +72,7 @@ async def serve_host(host: Served, task_status: trio.TaskStatus[tuple[str, ...]]
             host.attend,
             _pages(host),
             Terms(origins=allowed_origins(host.config, [each.port for each in listeners if each.port])),
-            Capacity(connections=host.config.quotas.host.connections),
+            Capacity(connections=host.config.quotas.host.connections + HALF_OPEN_CONNECTIONS),
             lambda peer, error: _report(host, peer, error),
             lender=_lender(host),
             watch=host.lookout.readable,

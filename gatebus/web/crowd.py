@@ -1,8 +1,8 @@
-"""How many connections there may be, in total, from one address, and without having said anything; words, no I/O.
+"""How many links there may be, in total and from one address, and how many connections that are none; words, no I/O.
 
-In:  numeric addresses of who connects. Out: a Seat, or None. A connection that has become a link is settled. Those that
-have not (slowloris, idle browsers) make room when a new one comes, the oldest first: so who speaks always gets through,
-however many keep silent.
+In:  numeric addresses of who connects. Out: a Seat for everybody, and for a link a place or the reason why there is
+none. Connections that are no links (slowloris, idle browsers) have places of their own, and make room when a new one
+comes, the oldest first: so who speaks always gets through, however many keep silent and however few links are allowed.
 """
 
 from __future__ import annotations
@@ -20,9 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
+    """`connections`, `per_address`: of links."""
+
     connections: int = CONNECTIONS
     per_address: int = CONNECTIONS_PER_ADDRESS
     half_open: int = HALF_OPEN_CONNECTIONS
+
+
+FULL = "This host has as many connections as it takes. Try again later."
+FULL_OF_ONE = "Your address has as many connections as one may have here. Close some."
 
 
 class Crowd:
@@ -30,23 +36,16 @@ class Crowd:
 
     def __init__(self, capacity: Capacity) -> None:
         self._capacity = capacity
-        self._by_source: Counter[str] = Counter()
+        self._by_source: Counter[str] = Counter()  # links
         self._half_open: dict[Seat, Callable[[], None]] = {}
-        self._total = 0
+        self._links = 0
 
     def __len__(self) -> int:
-        return self._total
+        return self._links + len(self._half_open)
 
-    def enter(self, address: str, evict: Callable[[], None]) -> Seat | None:
-        """`evict` ends the connection; it may be called until the seat settles. None: there is no place."""
-        source = source_of(address)
-        if self._total >= self._capacity.connections or (
-            source and self._by_source[source] >= self._capacity.per_address
-        ):
-            return None
-        seat = Seat(self, source)
-        self._total += 1
-        self._by_source[source] += 1
+    def enter(self, address: str, evict: Callable[[], None]) -> Seat:
+        """`evict` ends the connection; it may be called until the seat settles."""
+        seat = Seat(self, source_of(address))
         self._half_open[seat] = evict
         while len(self._half_open) > self._capacity.half_open:
             self.evict_oldest()
@@ -60,30 +59,41 @@ class Crowd:
     def is_half_open(self, seat: Seat) -> bool:
         return seat in self._half_open
 
-    def settle(self, seat: Seat) -> None:
+    def settle(self, seat: Seat) -> str:
+        if self._links >= self._capacity.connections:
+            return FULL
+        if seat.source and self._by_source[seat.source] >= self._capacity.per_address:
+            return FULL_OF_ONE
         self._half_open.pop(seat, None)
+        self._links += 1
+        self._by_source[seat.source] += 1
+        seat.settled = True
+        return ""
 
     def leave(self, seat: Seat) -> None:
         self._half_open.pop(seat, None)
-        self._total -= 1
-        self._by_source[seat.source] -= 1
-        if not self._by_source[seat.source]:
-            del self._by_source[seat.source]
+        if seat.settled:
+            self._links -= 1
+            self._by_source[seat.source] -= 1
+            if not self._by_source[seat.source]:
+                del self._by_source[seat.source]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Seat:
     """One connection's place."""
 
     crowd: Crowd
     source: str
+    settled: bool = False
 
     def is_open(self) -> bool:
         """It is not a link yet, and was not evicted."""
         return self.crowd.is_half_open(self)
 
-    def settle(self) -> None:
-        self.crowd.settle(self)
+    def settle(self) -> str:
+        """Once: it is a link. Nothing, or the reason why not; then it stays what it was."""
+        return self.crowd.settle(self)
 
     def leave(self) -> None:
         """Once."""

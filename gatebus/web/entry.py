@@ -75,6 +75,13 @@ def enter_untrusted(head: bytes, terms: Terms) -> Entry:
     return Entry(answer, protocol, protocol.origin, printable(agents[0] if agents else ""))
 
 
+def turned_away(why: str) -> Entry:
+    """There is no place for one more link."""
+    body = f"{why}\n".encode()
+    head = f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}"
+    return Entry(f"{head}\r\nConnection: close\r\nRetry-After: 5\r\n\r\n".encode() + body)
+
+
 def refuse(protocol: ServerProtocol, status: int) -> Response:
     response = protocol.reject(status, REFUSALS.get(status, REFUSALS[400]) + "\n")
     if status == 426:

@@ -16,7 +16,7 @@ import trio
 from gatebus import bounds
 from gatebus.web.bytetransport import linger, send_all
 from gatebus.web.crowd import Capacity
-from gatebus.web.entry import Terms, enter_untrusted
+from gatebus.web.entry import Terms, enter_untrusted, turned_away
 from gatebus.web.floor import SharedScratch, Turnstile
 from gatebus.web.httploop import HttpLoop, Upgrade
 from gatebus.web.keepalive import Keepalive
@@ -72,7 +72,6 @@ class Reception:
         try:
             link = await self._enter(transport, peer, seat, context)
             if link is not None:
-                seat.settle()
                 await self._attend(link)
         except (OSError, trio.ClosedResourceError, trio.TooSlowError):
             pass  # it broke, was too slow, or was evicted
@@ -88,13 +87,17 @@ class Reception:
         turn = partial(self._turnstile.turn, source, seat.is_open)
         if context is not None:
             transport = await _secured(transport, context, until, turn)
-        return await self._open(transport, peer, until, turn)
+        return await self._open(transport, peer, seat, until, turn)
 
-    async def _open(self, transport: Transport, peer: Peer, until: float, turn: Turn) -> WebsocketLink | None:
+    async def _open(
+        self, transport: Transport, peer: Peer, seat: Seat, until: float, turn: Turn
+    ) -> WebsocketLink | None:
         upgrade = await self._converse(transport, peer, until, turn)
         if upgrade is None:
             return None
         entry = enter_untrusted(upgrade.head, self.front.terms)
+        if entry.protocol is not None and (why := seat.settle()):
+            entry = turned_away(why)
         with trio.fail_after(bounds.HTTP_HEAD_SECONDS):
             await send_all(transport, entry.answer)
         if entry.protocol is None:

@@ -40,7 +40,6 @@ _REASONS = {
     errno.ENOENT: "no such folder",
 }
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
-FULL = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\nRetry-After: 5\r\n\r\n"
 ACCEPTED_AT_ONCE = 4  # before others get their turn
 BREATH_SECONDS = 0.1  # when the machine has no descriptor left
 
@@ -144,11 +143,6 @@ def _welcome(
         sock.close()
         return
     seat = crowd.enter(peer.address, transport.close)
-    if seat is None:
-        with suppress(OSError):
-            transport.send(FULL)
-        transport.close()
-        return
     connections.start_soon(_seated, reception, transport, peer, seat, listener.context)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from websockets.protocol import State
 
 from gatebus.faults import UsageError
-from gatebus.web.crowd import Capacity, Crowd, source_of
+from gatebus.web.crowd import FULL, FULL_OF_ONE, Capacity, Crowd, Seat, source_of
 from gatebus.web.entry import Terms, enter_untrusted, printable
 from gatebus.web.link import CannotConnect, LinkClosed
 from gatebus.web.pages import HTML, POLICY, WORDS, Page, answer_untrusted, json_page, plain, standard_pages
@@ -213,26 +213,36 @@ def nothing() -> None:
 
 def test_one_address_does_not_take_all_places() -> None:
     crowd = Crowd(Capacity(connections=4, per_address=2))
-    seats = [crowd.enter("192.0.2.1", nothing) for _ in range(2)]
-    assert all(seats)
-    assert crowd.enter("192.0.2.1", nothing) is None
-    assert crowd.enter("192.0.2.2", nothing) is not None
-    assert seats[0] is not None
+    seats = [crowd.enter("192.0.2.1", nothing) for _ in range(3)]
+    assert [each.settle() for each in seats] == ["", "", FULL_OF_ONE]
+    assert crowd.enter("192.0.2.2", nothing).settle() == ""
     seats[0].leave()
-    assert crowd.enter("192.0.2.1", nothing) is not None
+    assert seats[2].settle() == ""
     assert len(crowd) == 3
 
 
 def test_this_machine_s_own_programs_share_only_the_total() -> None:
     crowd = Crowd(Capacity(connections=3, per_address=1))
-    assert [crowd.enter("127.0.0.1", nothing) is not None for _ in range(4)] == [True, True, True, False]
+    assert [crowd.enter("127.0.0.1", nothing).settle() for _ in range(4)] == ["", "", "", FULL]
+
+
+def test_the_silent_take_no_links_place_and_keep_nobody_out() -> None:
+    crowd = Crowd(Capacity(connections=1, per_address=1, half_open=5))
+    silent = [crowd.enter("192.0.2.1", nothing) for _ in range(20)]
+    assert [each.is_open() for each in silent] == [False] * 15 + [True] * 5
+    speaks = crowd.enter("192.0.2.1", nothing)
+    assert speaks.settle() == ""
+    assert silent[-1].settle() == FULL
+    assert silent[-1].is_open(), "it hears why, and can still be evicted"
+    for each in (*silent, speaks):
+        each.leave()
+    assert len(crowd) == 0
 
 
 def test_the_silent_make_room_the_oldest_first_and_the_settled_stay() -> None:
     evicted: list[int] = []
     crowd = Crowd(Capacity(half_open=2))
     seats = [crowd.enter("", lambda number=number: evicted.append(number)) for number in range(2)]  # type: ignore[misc]
-    assert seats[0] is not None
     seats[0].settle()
     for number in range(2, 5):
         crowd.enter("", lambda number=number: evicted.append(number))  # type: ignore[misc]
@@ -245,18 +255,24 @@ def test_the_silent_make_room_the_oldest_first_and_the_settled_stay() -> None:
     st.lists(st.tuples(st.sampled_from(("192.0.2.1", "192.0.2.2", "")), st.sampled_from(("enter", "leave", "settle"))))
 )
 def test_a_crowd_is_never_larger_than_its_capacity(steps: list[tuple[str, str]]) -> None:
-    crowd, seats = Crowd(Capacity(connections=4, per_address=2, half_open=2)), []
+    crowd = Crowd(Capacity(connections=4, per_address=2, half_open=2))
+    waiting: list[Seat] = []
+    links: list[Seat] = []
     for address, step in steps:
         if step == "enter":
-            seat = crowd.enter(address, nothing)
-            seats += [seat] if seat else []
-        elif seats and step == "leave":
-            seats.pop(0).leave()
-        elif seats:
-            seats[-1].settle()
-        assert len(crowd) == len(seats) <= 4
-        outside = [seat.source for seat in seats if seat.source]
+            waiting.append(crowd.enter(address, nothing))
+        elif step == "leave" and links:
+            links.pop(0).leave()
+        elif step == "settle" and waiting and waiting[-1].is_open():
+            seat = waiting.pop()
+            (waiting if seat.settle() else links).append(seat)
+        assert len(links) <= 4
+        assert len(crowd) == len(links) + min(2, sum(each.is_open() for each in waiting))
+        outside = [seat.source for seat in links if seat.source]
         assert all(outside.count(source) <= 2 for source in outside)
+    for seat in (*waiting, *links):
+        seat.leave()
+    assert len(crowd) == 0
 
 
 def test_ends_have_public_texts() -> None:
