@@ -66,6 +66,10 @@ MODULE_COST = 16 * 1024
 """Bytes that a stored module or a part of one counts at least: its records, its file's block and name, and what the
 host remembers of it. So a stranger's 256 MiB are at most 16,384 modules."""
 
+KEYS_SECONDS = 5.0
+"""Between two looks whether the keys of open links are still known: 8,192 of them are 40 ms of a core then, and who was
+taken out is gone within ten."""
+
 SUBSCRIPTIONS = 64
 """To the events of one principal: each event is written once for each of them."""
 

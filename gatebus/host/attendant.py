@@ -382,6 +382,13 @@ class Attendant:
     def farewell(self, text: str, within: float) -> None:
         self.say(Farewell("stopping", text, round(within * 1000)))
 
+    def dismiss(self, refusal: Refusal) -> None:
+        """It was let in, and may no longer be here."""
+        self._write_last(self._session.send(Error(0, refusal.code, refusal.text)))
+        self._ending = POLICY
+        self._drop_lines()
+        self._nursery.start_soon(self._link.aclose, POLICY)
+
     async def end(self) -> None:
         """The host stops."""
         await self._link.aclose(GOING_AWAY, "the host stops")

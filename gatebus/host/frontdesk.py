@@ -3,7 +3,8 @@
 Where it stands: beside every attendant (a Desk). In: what a link proves (a unix socket's uid, a signature that the
 session has checked). Out: a Principal, or a Refusal that ends the link; then operations by name.
 
-A key is looked up at each connection, so that a line taken out of `authorized_keys` counts from the next one on.
+A key is looked up at each connection, and those of open links every few seconds: who no longer is in `authorized_keys`
+(or whose line has expired) is sent away. What is missing at one look only is a file that is being written.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from weakref import WeakValueDictionary
 
 import trio
 
-from gatebus.accountbounds import CHANNELS_EACH, FLOOD_PASSES
+from gatebus.accountbounds import CHANNELS_EACH, FLOOD_PASSES, KEYS_SECONDS
 from gatebus.host.operations import open_untrusted
 from gatebus.host.principals import Principal, anonymous, by_key, local
 from gatebus.host.quotas import Amounts
@@ -39,6 +40,7 @@ class FrontDesk:
     def __init__(self, parts: WholeParts, seed: bytes, known: Callable[[bytes], str | None]) -> None:
         self._parts, self._seed, self._known = parts, seed, known
         self._numbers = count(1)
+        self._missing: set[bytes] = set()  # keys of open links that were unknown at the last look
         self._channels: Counter[str] = Counter()  # open ones, by account
         self._floors: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()  # of accounts that flood now
         self.arriving: set[Attendant] = set()  # everybody
@@ -75,6 +77,22 @@ class FrontDesk:
             self._parts.note("connection-refused", code="not-authorized", principal=by_key(key).id)
             raise Refusal("not-authorized", "This host does not know your key. Ask its owner to add it.")
         return by_key(key, name)
+
+    async def keep_out(self) -> None:
+        """Until cancelled."""
+        while True:
+            await trio.sleep(KEYS_SECONDS)
+            with self._parts.turn:
+                self.look_again()
+
+    def look_again(self) -> None:
+        """Whoever is unknown for the second time leaves."""
+        here = {each.principal.key for each in self.attendants} - {b""}
+        missing = {each for each in here if self._known(each) is None}
+        gone, self._missing = missing & self._missing, missing
+        for attendant in [each for each in self.attendants if each.principal.key in gone]:
+            self._parts.note("connection-dismissed", principal=attendant.principal.id)
+            attendant.dismiss(Refusal("not-authorized", "This host no longer knows your key. Ask its owner."))
 
     def enter(self, attendant: Attendant, principal: Principal) -> None:
         note = self._parts.note

@@ -35,6 +35,7 @@ EVENTS: Mapping[str, tuple[str, frozenset[str]]] = MappingProxyType(
         "key-not-taken": ("warning", frozenset({"line", "reason"})),
         "keys-read": ("info", frozenset({"keys"})),
         "connection-opened": ("info", frozenset({"kind"})),
+        "connection-dismissed": ("info", frozenset()),
         "connection-refused": ("warning", frozenset({"code"})),
         "connection-closed": ("info", frozenset({"why"})),
         "operation-refused": ("debug", frozenset({"code"})),

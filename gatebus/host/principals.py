@@ -28,6 +28,8 @@ class Principal:
     kind: Kind
     id: str
     name: str = field(default="", compare=False)
+    key: bytes = field(default=b"", compare=False, repr=False)
+    """What it has signed with; empty: nothing."""
 
     @property
     def account(self) -> str:
@@ -51,4 +53,4 @@ def local(uid: int, name: str = "") -> Principal:
 
 def by_key(key: bytes, name: str = "") -> Principal:
     """Has signed with this ed25519 key, which the host knows."""
-    return Principal(Kind.KEY, f"key:{fingerprint(key)}", name)
+    return Principal(Kind.KEY, f"key:{fingerprint(key)}", name, key)

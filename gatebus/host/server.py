@@ -179,6 +179,7 @@ class Host:
         self._settings = Settings(self._parts.agent, self.key, features=FEATURES, limits=self._parts.limits)
         self._desk = FrontDesk(self._parts, self._seed, self._known)
         nursery.start_soon(self._sweep)
+        nursery.start_soon(self._desk.keep_out)
         nursery.start_soon(self._keep_fair)
         nursery.start_soon(self.lookout.run)
         nursery.start_soon(store.keep_tidy)
