@@ -32,7 +32,7 @@ pub fn compile() -> Result<BpfProgram, Failure> {
     build(rows(COMPILE))
 }
 
-/// Programs: `mprotect(READ|WRITE)` within the memories, and five calls.
+/// Programs: `mprotect(READ|WRITE)` within the memories, and six calls.
 pub fn program(reservations: &[Range<u64>]) -> Result<BpfProgram, Failure> {
     if reservations.len() > RESERVATIONS_MAX {
         return Err(Failure { what: "more memories than the filter takes", errno: libc::E2BIG });
