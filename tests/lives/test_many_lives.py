@@ -125,6 +125,8 @@ async def test_copies_over_the_bus_that_come_and_go_leave_nothing(image_director
 async def copied(bus: Talker, name: bytes) -> None:
     """It answers, and ends."""
     await bus.ask("clone", instance=ONE, instances=[name])
-    assert await ended(await connect(bus, name, b"?")) == chained(b"hello?")[5:]
+    stream = await connect(bus, name, b"?")
+    assert await ended(stream) == chained(b"hello?")[5:]
+    bus.forget(stream)
     await eventually(lambda: bus.ask("status", instance=name), lambda told: told["state"] == "HALTED")
     await bus.ask("delete", instance=name)

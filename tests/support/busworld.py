@@ -299,7 +299,16 @@ class Talker:
         return self.channels[number]
 
     async def ask(self, operation: str, **parameters: object) -> dict[str, Any]:
-        return await self.open(operation, parameters, 0).result()
+        channel = self.open(operation, parameters, 0)
+        try:
+            return await channel.result()
+        finally:
+            self.forget(channel)
+
+    def forget(self, channel: Channel) -> None:
+        """An answered one: 10,000 answers would be taken for what the host keeps."""
+        if channel.answer is not None:
+            del self.channels[channel.number]
 
     def call(self, program: Callable[..., Any] | bytes, *, window: int = WINDOW, **more: object) -> Channel:
         return self.open("call", {"stream": self.name(), "module": module(program), **more}, window)
