@@ -30,7 +30,7 @@ from gatebus.bounds import (
     STRANGERS_UPLOADS,
 )
 from gatebus.host.principals import ANONYMOUS_ACCOUNT
-from gatebus.host.refusals import Refusal
+from gatebus.host.refusals import MAKE_ROOM, Refusal, in_bytes, unit_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +58,13 @@ STRANGERS = Amounts(STRANGERS_INSTANCES, STRANGERS_MEMORY, STRANGERS_STORED, STR
 _COUNT = len(fields(Amounts))
 _NOTHING = (0,) * _COUNT
 
-# Amount -> (code of the refusal, what it is called, factor of the number shown, what to do)
+# Amount -> (code of the refusal, what it is called, whether it is bytes, what to do)
 _WORDS = {
-    "instances": ("quota-instances", "instances", 1, "Wait for one to end, or kill one."),
-    "memory": ("quota-memory", "MiB of memory", 1 << 20, "Ask for less, or wait for an instance to end."),
-    "stored": (
-        "quota-storage",
-        "MiB of stored modules and snapshots",
-        1 << 20,
-        "Unpin modules, drop snapshots, or remove instances.",
-    ),
-    "uploads": ("quota-uploads", "uploads at once", 1, "Wait for one to end."),
-    "connections": ("quota-connections", "connections", 1, "Close some."),
+    "instances": ("quota-instances", "instances", False, "Wait for one to end, or kill one."),
+    "memory": ("quota-memory", "memory", True, "Ask for less, or wait for an instance to end."),
+    "stored": ("quota-storage", "stored modules and snapshots", True, MAKE_ROOM),
+    "uploads": ("quota-uploads", "uploads at once", False, "Wait for one to end."),
+    "connections": ("quota-connections", "connections", False, "Close some."),
 }
 
 
@@ -177,12 +172,8 @@ def _refusal(who: str, used: Sequence[int], wanted: Sequence[int], bound: Sequen
     """The first total that is too small."""
     lines = zip(_WORDS, used, wanted, bound, strict=True)
     name, have, more, limit = next(line for line in lines if line[2] and line[1] + line[2] > line[3])
-    code, called, factor, advice = _WORDS[name]
-    numbers = f"{_in(have, factor)} of {_in(limit, factor)} {called}"
-    return Refusal(code, f"{who} {numbers}; {_in(more, factor)} more are too many. {advice}")
-
-
-def _in(value: int, factor: int) -> str:
-    """Whole numbers as they are; parts of a MiB with one digit, and a few bytes as more than nothing."""
-    shown = f"{value / factor:.1f}".removesuffix(".0")
-    return f"{value / factor:.2g}" if value and shown == "0" else shown
+    code, called, are_bytes, advice = _WORDS[name]
+    if not are_bytes:
+        return Refusal(code, f"{who} {have} of {limit} {called}; {more} more are too many. {advice}")
+    numbers = f"{in_bytes(have, limit)} of {in_bytes(limit, limit)} {unit_of(limit)[0]} of {called}"
+    return Refusal(code, f"{who} {numbers}; {in_bytes(more, limit)} more are too many. {advice}")

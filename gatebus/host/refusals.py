@@ -32,6 +32,9 @@ CODES = frozenset(
     }
 )
 
+MAKE_ROOM = "Unpin modules, drop snapshots, or remove instances."
+_IN_MIB = 16 << 20  # bytes
+
 
 class Refusal(GatebusError):
     """The answer is no."""
@@ -55,6 +58,25 @@ def as_refusal(fault: SandboxError | GatebusError) -> Refusal:
     if isinstance(fault, NotSuspended):
         return Refusal("stop-late", fault.text)
     return Refusal("busy" if isinstance(fault, StartFailed | TooBusy) else "conflict", fault.text)
+
+
+def in_bytes(value: int, of: int) -> str:
+    """In the unit in which amounts up to `of` can be told apart, which is not said."""
+    shown = f"{value / unit_of(of)[1]:.1f}".removesuffix(".0")
+    return f"{value / unit_of(of)[1]:.2g}" if value and shown == "0" else shown
+
+
+def unit_of(value: int) -> tuple[str, int]:
+    return ("KiB", 1 << 10) if value < _IN_MIB else ("MiB", 1 << 20)
+
+
+def no_room(room: int) -> Refusal:
+    """For a snapshot, on its way to the disk."""
+    return Refusal(
+        "quota-storage",
+        f"The snapshot needs more than the {in_bytes(room, room)} {unit_of(room)[0]} that may still be stored. "
+        f"{MAKE_ROOM}",
+    )
 
 
 def disk_full() -> Refusal:

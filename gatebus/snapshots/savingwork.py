@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
-from gatebus.host.refusals import Refusal
+from gatebus.host.refusals import no_room
 from gatebus.snapshots.chunking import Digests, digests_from, digests_of, section_of, section_of_bytes
 from gatebus.snapshots.manifestwords import MEMORY, STATE, Manifest, encode
 from gatebus.snapshots.packset import PackSet, as_gone
@@ -77,7 +77,7 @@ class _Sink:
     def add(self, digest: bytes, data: bytes) -> None:
         self._writer.add(digest, data)
         if self._writer.bytes > self._room:
-            raise Refusal("quota-storage", "The snapshot is larger than what you may still store. Drop some.")
+            raise no_room(self._room)
 
 
 def write_snapshot(folder: PackFolder, order: Order) -> Written:

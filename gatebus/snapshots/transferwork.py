@@ -11,7 +11,7 @@ from hashlib import sha256
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from gatebus.host.refusals import Refusal
+from gatebus.host.refusals import no_room
 from gatebus.snapshots.exportwords import (
     HEAD_SIZE,
     Imported,
@@ -108,7 +108,7 @@ class Importer:
         self._writer.add(digest, data)
         self._place.points.reached("import-half")
         if self._writer.bytes > self._place.room:
-            raise Refusal("quota-storage", "The snapshot is larger than what you may still store. Drop some.")
+            raise no_room(self._place.room)
 
     def feed(self, data: bytes) -> None:
         self._waiting += data

@@ -285,7 +285,11 @@ async def test_a_snapshot_that_is_too_large_is_refused_and_leaves_nothing(folder
     async with opened_snapshots(folder, quotas) as store:
         memory = memory_of(400, *range(400))
         code, text = await refusal(store.save(saved(memory), account=ADA))
-        assert (code, text) == ("quota-storage", "The snapshot is larger than what you may still store. Drop some.")
+        assert (code, text) == (
+            "quota-storage",
+            "The snapshot needs more than the 293 KiB that may still be stored. Unpin modules, drop snapshots, or "
+            "remove instances.",
+        )
         assert len(memory.reads) < 10, "it stopped soon"
         assert packs(folder) == []
         assert quotas.accounts == 0

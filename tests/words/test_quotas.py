@@ -188,4 +188,14 @@ def test_a_few_bytes_are_more_than_nothing() -> None:
     quotas = Quotas(QuotaBounds(principal=Amounts(stored=100_000)))
     quotas.take("ada", Amounts(stored=99_000))
     _code, text = refused(quotas, "ada", Amounts(stored=16_384))
-    assert text.startswith("You have 0.1 of 0.1 MiB of stored modules and snapshots; 0.016 more are too many.")
+    assert text.startswith("You have 96.7 of 97.7 KiB of stored modules and snapshots; 16 more are too many.")
+
+
+def test_what_is_missing_of_gigabytes_is_more_than_nothing_too() -> None:
+    quotas = Quotas(QuotaBounds(principal=Amounts(stored=2 << 30)))
+    quotas.take("ada", Amounts(stored=2045 << 20))
+    _code, text = refused(quotas, "ada", Amounts(stored=4 << 20))
+    assert text.startswith("You have 2045 of 2048 MiB of stored modules and snapshots; 4 more are too many.")
+    quotas.take("ada", Amounts(stored=3 << 20))
+    _code, text = refused(quotas, "ada", Amounts(stored=16_384))
+    assert text.startswith("You have 2048 of 2048 MiB of stored modules and snapshots; 0.016 more are too many.")
