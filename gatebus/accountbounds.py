@@ -170,6 +170,9 @@ CARRIED_AT_ONCE, CARRIED_EACH = 8, 2
 """Such files on their way in or out, of all and of each account: each has at most 32 files open, a piece of 1 MiB, its
 program, and the names of its chunks."""
 
+SPOOLED_PIECE = 16 << 20
+"""Bytes of such a file that are written before they are counted: where the rest has no room, no more than that was."""
+
 CARRIED_SECONDS = 30.0
 """Without a byte, and such a file lets go of what it holds, also where nobody waits."""
 

@@ -245,7 +245,7 @@ class Admission:
     async def frames_untrusted(self, state: bytes, program: bytes) -> list[dict[str, Any]]:
         """Who the frames of a state are, for a person. Raises BadState, CompileLimit, SandboxBroken."""
         async with self._workers:
-            order = frames_order(state, program)
+            order = partial(frames_order, state, program)
             shown = await self._backend.compile_job(order, self._limits, CompileJob.SHOW)
         return parse_frames_untrusted(shown.facts, await _sha256(program))
 

@@ -128,6 +128,6 @@ def export_order(state: bytes, count: int, pieces: Iterable[Buffer], program: by
     yield program
 
 
-def frames_order(state: bytes, program: bytes) -> bytes:
-    """The same for job 3."""
-    return b"".join((_NUMBER.pack(len(state)), state, program))
+def frames_order(state: bytes, program: bytes) -> Iterator[Buffer]:
+    """The same for job 3, in pieces."""
+    yield from (_NUMBER.pack(len(state)), state, program)

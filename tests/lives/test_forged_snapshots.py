@@ -15,6 +15,7 @@ from test_snapshots_as_files import exported, taken
 
 from gatebus.bounds import MAX_SERVICES
 from gatebus.host.hostconfig import HostConfig
+from gatebus.host.lives import carrying
 from gatebus.host.principals import by_key
 from gatebus.host.quotas import Amounts, QuotaBounds
 from gatebus.protocol.proofs import public_key
@@ -177,6 +178,30 @@ async def test_nothing_stays_of_a_state_that_cannot_be_carried_away(form: str, i
             assert (in_hand(), used(OWNER.account).memory) == (before, 0)
         finally:
             gc.enable()
+
+
+async def test_what_leaves_counts_as_stored_while_it_waits_and_not_longer(
+    image_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small file of a memory that is the same everywhere is gigabytes as a state."""
+    size = 8
+    monkeypatch.setattr(carrying, "encoded", lambda *_given: iter([bytes(MIB)] * size))
+    quotas = QuotaBounds(principal=Amounts(10, 1 << 30, 40 * MIB, 4, 10))
+    async with live_world(image_directory, config=HostConfig(quotas=quotas)) as world, world.talker() as bus:
+        await launch(bus)
+        given, used = {"snapshot": await taken(bus), "form": "state"}, world.host.parts.quotas.used
+        before = used(OWNER.account).stored
+        waiting = await bus.open("export", given, 0).until(lambda each: each.accepted)
+        assert used(OWNER.account).stored - before == 8 * MIB
+        waiting.cancel()
+        await waiting.result()
+        assert used(OWNER.account).stored == before
+        size = 4096
+        error = await bus.open("export", given).error()
+        assert (error.code, used(OWNER.account).stored) == ("quota-storage", before)
+        assert error.text.startswith(
+            "A state or module that leaves waits for its client on the host's disk, and counts as stored. You have 32"
+        )
 
 
 async def test_a_restore_that_is_refused_makes_nothing(image_directory: Path) -> None:

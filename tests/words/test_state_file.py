@@ -242,7 +242,12 @@ def test_where_a_program_stands_is_the_beginning_of_its_state() -> None:
 
 def test_orders_for_the_compile_worker_have_their_bytes() -> None:
     assert continuation_order((1, 258), b"program").hex() == "020000000100000002010000" + b"program".hex()
-    assert frames_order(b"state", b"program") == b"\5\0\0\0stateprogram"
+    assert b"".join(frames_order(b"state", b"program")) == b"\5\0\0\0stateprogram"
+
+
+def test_a_state_is_handed_over_to_be_shown_without_a_copy_of_it() -> None:
+    state = b"state" * 1_000
+    assert any(piece is state for piece in frames_order(state, b"program"))
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ the configuration (`snapshots.accept`) says whether one may come in.
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from gatebus.accountbounds import IMPORT_BYTES, TRANSFER_PIECE
+from gatebus.accountbounds import IMPORT_BYTES, SPOOLED_PIECE, TRANSFER_PIECE
 from gatebus.bounds import STREAM_WINDOW, STREAM_WINDOW_MOST
 from gatebus.faults import StateRefused
 from gatebus.host.lives.carriage import Carriage
@@ -22,6 +22,7 @@ from gatebus.host.lives.heldsizes import check_lengths_untrusted, check_services
 from gatebus.host.lives.remains import limits_map, limits_untrusted, parts_of
 from gatebus.host.lives.signedfiles import is_signed_file, take_signed_file
 from gatebus.host.lives.streamwords import streams_untrusted
+from gatebus.host.quotas import Amounts
 from gatebus.host.refusals import Refusal, as_refusal
 from gatebus.host.storedisk import told
 from gatebus.keptservices import Kept, encode_kept, kept_untrusted
@@ -39,10 +40,12 @@ if TYPE_CHECKING:
     from gatebus.host.hostparts import HostParts
     from gatebus.host.lives.remains import Leftover, Parts
     from gatebus.host.principals import Principal
+    from gatebus.host.quotas import Quotas, Ticket
     from gatebus.snapshots.savedwords import SnapshotLine
     from gatebus.snapshots.spool import Spool
 
 _MAGIC = 8  # bytes that say what a file is
+_WAITS = "A state or module that leaves waits for its client on the host's disk, and counts as stored."
 
 
 @asynccontextmanager
@@ -55,7 +58,7 @@ async def state_of(parts: HostParts, line: SnapshotLine) -> AsyncIterator[Made]:
         about = {name: line.about.get(name) for name in ("limits", "personality", "window")}
         return encoded(left.suspended, program, about, _services(left, about["personality"]))
 
-    async with _made(parts, make) as made:
+    async with _made(parts, line.account, make) as made:
         yield made
 
 
@@ -68,25 +71,47 @@ async def wasm_of(parts: HostParts, line: SnapshotLine) -> AsyncIterator[Made]:
         made = await parts.box.exported(left.suspended, await parts.programs.bytes_of(line.module))
         return made.pieces()
 
-    async with _made(parts, make) as made:
+    async with _made(parts, line.account, make) as made:
         yield made
 
 
 @asynccontextmanager
-async def _made(parts: HostParts, make: Callable[[], Awaitable[Iterable[bytes | memoryview]]]) -> AsyncIterator[Made]:
-    """By one at a time; it waits for its client on the disk."""
-    with _spool(parts) as spool:
+async def _made(
+    parts: HostParts, account: str, make: Callable[[], Awaitable[Iterable[bytes | memoryview]]]
+) -> AsyncIterator[Made]:
+    """By one at a time; it waits for its client on the disk, and counts as stored by then."""
+    with _spool(parts) as spool, ExitStack() as counted:
         async with parts.whole:
-            pieces = await make()
-            with told():
-                await in_thread(_add_all, spool, pieces)
+            pieces = iter(await make())
+            had = 0
+            while (more := await _more(spool, pieces) - had) > 0:
+                had += more
+                counted.callback(parts.quotas.release, _taken(parts.quotas, account, more))
             del pieces
         yield Made(spool)
 
 
-def _add_all(spool: Spool, pieces: Iterable[bytes | memoryview]) -> None:
+async def _more(spool: Spool, pieces: Iterator[bytes | memoryview]) -> int:
+    """How much there is after some more."""
+    with told():
+        await in_thread(_add_some, spool, pieces)
+    return spool.size
+
+
+def _add_some(spool: Spool, pieces: Iterator[bytes | memoryview]) -> None:
+    before = spool.size
     for piece in pieces:
         spool.add(piece)
+        if spool.size - before >= SPOOLED_PIECE:
+            return
+
+
+def _taken(quotas: Quotas, account: str, size: int) -> Ticket:
+    """Raises Refusal."""
+    try:
+        return quotas.take(account, Amounts(stored=size))
+    except Refusal as full:
+        raise Refusal(full.code, f"{_WAITS} {full.text}") from None
 
 
 def _spool(parts: HostParts) -> Spool:

@@ -133,7 +133,8 @@ class Loading:
         """What can be told of it without its memory. Raises GatebusError."""
         store = self._keeping.store
         async with store.opened(line.id) as opened:
-            size = sizes_untrusted(opened) - min(opened.manifest.lengths[0][1], opened.size)
+            (_, memory), (_, state), *_others = opened.manifest.lengths
+            size = sizes_untrusted(opened) - min(memory, opened.size) + state  # the worker has another one
             held = Held(self._quotas, line.account, size)
             async with self._one_of(line.account, size):
                 looked = await store.look(opened)
