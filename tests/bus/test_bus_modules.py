@@ -115,7 +115,7 @@ async def test_more_stored_bytes_than_the_quota_are_refused_with_the_number() ->
     async with bus_world(HostConfig(quotas=small)) as world, world.talker() as bus:
         error = await bus.open("upload", {"sha256": sha256(LARGE).digest(), "size": len(LARGE)}).error()
         assert error.code == "quota-storage"
-        assert "0.1 MiB" in error.text
+        assert "97.7 KiB" in error.text
 
 
 async def test_nobody_else_downloads_or_lists_a_module() -> None:
