@@ -80,6 +80,10 @@ get through."""
 TRANSFER_SECONDS = 120.0
 """Without a byte, and an upload or download lets others have its place. A lost link is noticed after 40 s."""
 
+UPLOAD_STILL_SECONDS = 3.0
+"""Without a byte, and an upload gives way to the same bytes over another connection of its account: so long waits a
+client that comes back before its lost link was noticed. While bytes come, others of the account wait for them."""
+
 TRANSFER_PIECE = 256 * 1024
 """Read at once from a file that is downloaded."""
 

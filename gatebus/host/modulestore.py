@@ -172,19 +172,27 @@ class ModuleStore:
     # Uploading.
 
     async def upload(self, sha256: bytes, size: int, principal: Principal) -> Upload:
-        """Raises Refusal. The same upload over an older connection ends."""
+        """Raises Refusal. The same upload over another connection is waited for as long as something comes over it, and
+        ends then: who comes back goes on, and who comes beside it finds the module there.
+        """
         if len(sha256) != _DIGEST or size < 1:
             raise Refusal("bad-request", "An upload has a SHA-256 of 32 bytes and a size.")
         announced = Announced(sha256, size, principal, int(self._clock()))
-        async with self._opening:
-            older = self._uploads.get(announced.key)
-            if older is not None:
-                await older.taken_away()
-            upload = await self._begin(announced)
-            self._live.add(upload)
-            if announced.resumable:
-                self._uploads[announced.key] = upload
-            return upload
+        while True:
+            async with self._opening:
+                other = self._uploads.get(announced.key)
+                if other is None or other.stands:
+                    return await self._in_place_of(other, announced)
+            await other.stands_still()
+
+    async def _in_place_of(self, older: Upload | None, announced: Announced) -> Upload:
+        if older is not None:
+            await older.taken_away()
+        upload = await self._begin(announced)
+        self._live.add(upload)
+        if announced.resumable:
+            self._uploads[announced.key] = upload
+        return upload
 
     async def settle(self, close: Callable[[], None]) -> None:
         """The end. A disk in trouble is told of, each time, and keeps nobody from ending."""

@@ -2,6 +2,7 @@
 
 In:  bytes (untrusted: believed when the hash over all of them is right). Out: a Module, or Refusal; what came of a
 broken-off one stays for the next attempt of the same account. A stranger's goes: nobody could be told from another.
+Whoever brings the same bytes meanwhile waits until they are there, or until nothing comes any more (stands_still).
 
 What has no byte has no file and no record: an announcement costs its client nothing, so nothing may be left of it.
 """
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from gatebus.accountbounds import UPLOAD_STILL_SECONDS
 from gatebus.bounds import CLOSE_SECONDS
 from gatebus.host.moduledata import Module, Partial
 from gatebus.host.principals import Kind, Principal
@@ -65,6 +67,8 @@ class Upload:
         self._noted = False
         self._busy = trio.Lock()
         self._ended = ""
+        self._over = trio.Event()
+        self._moved = trio.current_time()
 
     async def open(self) -> None:
         """At the place where an earlier attempt stopped."""
@@ -97,6 +101,23 @@ class Upload:
                 await self._note()
             await self._disk.file(self._file.append, data)
             self.taken = self._file.taken
+            self._moved = trio.current_time()
+
+    @property
+    def _rest(self) -> float:
+        """Seconds until nothing has come for too long; what is being written down moves."""
+        still = self._moved if not self._busy.locked() else trio.current_time()
+        return still + UPLOAD_STILL_SECONDS - trio.current_time()
+
+    @property
+    def stands(self) -> bool:
+        return self._over.is_set() or self._rest <= 0
+
+    async def stands_still(self) -> None:
+        """It has ended, or nothing comes any more."""
+        while not self.stands:
+            with trio.move_on_after(self._rest):
+                await self._over.wait()
 
     async def finish(self) -> Module:
         """On the disk, and in the records. Raises Refusal; what was wrong is dropped then."""
@@ -148,6 +169,7 @@ class Upload:
 
     def _end(self, why: str) -> None:
         self._ended = why
+        self._over.set()
         self.on_end(self)
 
     @property

@@ -37,7 +37,7 @@ class Transfer:
     def __init__(self, line: Line, turn: Turn, patience: float) -> None:
         self.came_in: list[bytes] = []
         self._line, self._turn, self._patience = line, turn, patience
-        self._changed = trio.Event()
+        self._changed, self._asks = trio.Event(), trio.CancelScope()
         self.over = False
         """Its client is gone, or no longer wants it."""
         self.unwanted = False
@@ -52,6 +52,7 @@ class Transfer:
 
     def dropped(self, line: Line) -> None:
         self.over = True
+        self._asks.cancel()
         self.touch()
 
     def cancelled(self, line: Line) -> None:
@@ -68,6 +69,10 @@ class Transfer:
                 raise Refusal("busy", f"Nothing moved for {self._patience:.0f} s; others want the place. Ask again.")
         self._changed = trio.Event()
         return not self.over
+
+    def asking(self) -> trio.CancelScope:
+        """For what may have to wait before the first byte: nobody waits for a client that is gone. Once."""
+        return self._asks
 
     def take(self) -> bytes:
         data = b"".join(self.came_in)
@@ -103,7 +108,11 @@ def upload(parts: HostParts, line: Line, given: Parameters) -> None:
     digest, size = requests.digest_untrusted(given), requests.count_untrusted(given, "size")
 
     async def work(transfer: Transfer) -> Map | None:
-        begun = await parts.store.upload(digest, size, line.principal)
+        begun = None
+        with transfer.asking():
+            begun = await parts.store.upload(digest, size, line.principal)
+        if begun is None:
+            return None
         try:
             if not (begun.known or await _receive(parts, line, transfer, begun)):
                 return None

@@ -73,6 +73,28 @@ async def test_an_upload_that_was_broken_off_goes_on_where_it_was() -> None:
             assert (await channel.result())["size"] == len(LARGE)
 
 
+async def test_links_that_bring_the_same_module_at_once_send_it_once_and_all_have_it() -> None:
+    async with bus_world() as world, world.talker() as first, world.talker() as second:
+        one = first.open("upload", {"sha256": sha256(LARGE).digest(), "size": len(LARGE)})
+        await one.until(lambda each: each.accepted)
+        two = second.open("upload", {"sha256": sha256(LARGE).digest(), "size": len(LARGE)})
+        await write_all(first, one, LARGE)
+        assert (await one.result())["known"] is False
+        assert (await two.result())["known"] is True
+        assert two.accepted is None
+
+
+async def test_whoever_gives_up_waiting_for_another_upload_is_answered() -> None:
+    async with bus_world() as world, world.talker() as bus:
+        one = bus.open("upload", {"sha256": sha256(LARGE).digest(), "size": len(LARGE)})
+        await one.until(lambda each: each.accepted)
+        two = bus.open("upload", {"sha256": sha256(LARGE).digest(), "size": len(LARGE)})
+        two.cancel()
+        assert await two.result() == {}
+        await write_all(bus, one, LARGE)
+        assert (await one.result())["size"] == len(LARGE)
+
+
 async def test_an_upload_with_other_bytes_than_its_hash_is_refused() -> None:
     async with bus_world() as world, world.talker() as bus:
         channel = bus.open("upload", {"sha256": sha256(b"right").digest(), "size": 5})

@@ -12,7 +12,6 @@ from gatebus.accountbounds import MODULE_COST
 from gatebus.host.hostconfig import StoreBounds
 from gatebus.host.principals import anonymous
 from gatebus.host.quotas import Amounts, QuotaBounds, Quotas
-from gatebus.host.refusals import Refusal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -173,41 +172,6 @@ async def test_an_upload_needs_a_hash_and_a_size(digest: bytes, size: int, tmp_p
             "bad-request",
             "An upload has a SHA-256 of 32 bytes and a size.",
         )
-
-
-async def test_the_newer_connection_takes_an_upload_away_from_the_older(tmp_path: Path) -> None:
-    async with opened(tmp_path) as store:
-        older = await store.upload(sha(WASM), len(WASM), ADA)
-        await older.write(WASM[:1000])
-        newer = await store.upload(sha(WASM), len(WASM), ADA)
-        assert newer.taken == 1000
-        gone = ("attached-elsewhere", "The upload goes on over a newer connection.")
-        assert await refusal(older.write(WASM[1000:])) == gone
-        assert await refusal(older.finish()) == gone
-        await older.aclose()
-        await newer.write(WASM[1000:])
-        await newer.finish()
-        assert await refusal(newer.write(b"x")) == ("conflict", "The upload has ended.")
-
-
-async def test_many_who_begin_the_same_upload_at_once_do_not_spoil_it(tmp_path: Path) -> None:
-    quotas = Quotas()
-    async with opened(tmp_path, quotas) as store:
-        ends: list[str] = []
-
-        async def attempt() -> None:
-            try:
-                await put(store, piece=100)
-            except Refusal as gone:
-                ends.append(gone.code)
-
-        async with trio.open_nursery() as nursery:
-            for _ in range(5):
-                nursery.start_soon(attempt)
-        assert set(ends) <= {"attached-elsewhere"}
-        await put(store)
-        assert await store.get(sha(WASM)) == WASM
-        assert quotas.total == Amounts(stored=len(WASM))
 
 
 async def test_quotas_are_asked_before_the_first_byte(tmp_path: Path) -> None:
