@@ -74,9 +74,12 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class Snapshots:
-    """Which files of snapshots may come in: any; what some host has signed; only what this one has."""
+    """Which files of snapshots may come in: any; what some host has signed; only what this one has. With `signers`, by
+    the fingerprints of their keys: unless any, what this one and these have.
+    """
 
     accept: str = "any"
+    signers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import Any
 from gatebus.host.hostconfig import Address
 from gatebus.host.policy import OPERATIONS
 from gatebus.host.quotas import Amounts
+from gatebus.snapshots.snapshotbounds import SIGNERS
 from sandbox.errors import BadSetup
 from sandbox.layers import LAYER_NAMES, REQUIRED
 from sandbox.limits import Limits, Range, parse, parse_size, parse_time
@@ -24,6 +25,7 @@ from sandbox.settings import POOL_MAX, SPIN_MAX
 
 _DAY = 86_400.0
 _ORIGIN = re.compile(r"https?://[^/\s*]+")
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", re.IGNORECASE)
 
 
@@ -112,6 +114,13 @@ def _gateways(value: object) -> tuple[str, ...]:
         found = ("",) * (SOURCES_MAX + 1)
     if len(found) > SOURCES_MAX:
         raise ValueError(f"at most {SOURCES_MAX} of https://HOST, local+http://HOST:PORT, node+http://HOST:PORT")
+    return found
+
+
+def _fingerprints(value: object) -> tuple[str, ...]:
+    found = tuple(_list(value))
+    if len(found) > SIGNERS or not all(map(_FINGERPRINT.fullmatch, found)):
+        raise ValueError(f"at most {SIGNERS} of SHA256:..., as `gatebus key` shows it at the host that signs")
     return found
 
 
@@ -246,6 +255,9 @@ _ROOT = (
         ("snapshots", "accept"),
         _one_of("any", "signed", "own"),
         "files of snapshots that may be brought in, by who signed them",
+    ),
+    Setting(
+        ("snapshots", "signers"), _fingerprints, "unless `any`: hosts whose files come in, too, by fingerprint"
     ),
     Setting(("sandbox", "backend"), _one_of("native", "portable"), "native needs Linux; see `gatebus doctor`"),
     Setting(

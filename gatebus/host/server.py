@@ -185,7 +185,8 @@ class Host:
         nursery.start_soon(store.keep_tidy)
 
     def _signing(self) -> StoreSettings:
-        return StoreSettings(self.key, partial(sign, self._seed), self.config.snapshots.accept, self.points)
+        said = self.config.snapshots
+        return StoreSettings(self.key, partial(sign, self._seed), said.accept, self.points, said.signers)
 
     def _store_trouble(self, trouble: GatebusError) -> None:
         self.log.event("store-broken", code=trouble.code, text=trouble.text)

@@ -46,6 +46,9 @@ PIECE = 1 << 20
 IMPORT_SECONDS = 120.0
 """Without a byte, and an import lets go of what it holds."""
 
+SIGNERS = 256
+"""Hosts whose files one host takes: looked through for each file that comes in."""
+
 CHECKPOINTS_KEPT = 3
 """Of one instance, where its policy does not say: the last, the one before should it be damaged, and one more."""
 

@@ -74,14 +74,15 @@ def _unsigned(_statement: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
-    """`key`, `sign`: of the host (identityfile, proofs); without them what is saved is not signed. `accept`: what may
-    be imported (transfer.ImportPolicy).
+    """`key`, `sign`: of the host (identityfile, proofs); without them what is saved is not signed. `accept`, `signers`:
+    what may be imported (transfer.ImportPolicy).
     """
 
     key: bytes = UNSIGNED[0]
     sign: Callable[[bytes], bytes] = _unsigned
     accept: str = ANY
     points: Failpoints = field(default=UNWATCHED)
+    signers: tuple[str, ...] = ()
 
 
 @asynccontextmanager
@@ -281,7 +282,7 @@ class SnapshotStore:
         that it consists of, before any of it has come. Raises Refusal, and what `check` raises.
         """
         place = Place(self.disk.folder, account, self._bytes.room(account), self._settings.points, check)
-        policy = ImportPolicy(self._settings.accept, self._settings.key)
+        policy = ImportPolicy(self._settings.accept, self._settings.key, self._settings.signers)
         owning = None if own is None else partial(self._owned, own)
         written, imported = await take_in_untrusted(self.disk, place, policy, read, owning)
         manifest = decode_untrusted(imported.manifest)

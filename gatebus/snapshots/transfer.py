@@ -17,6 +17,7 @@ from gatebus.host.refusals import Refusal
 from gatebus.snapshots.savedwords import BadSnapshot
 from gatebus.snapshots.snapshotbounds import ANSWERED_SECONDS, IMPORT_SECONDS, PIECE
 from gatebus.snapshots.transferwork import Anew, Exporter, Importer, Place
+from gatebus.sshkeys import fingerprint
 from sandbox.inthread import in_thread
 
 if TYPE_CHECKING:
@@ -28,20 +29,27 @@ if TYPE_CHECKING:
     from gatebus.snapshots.snapshotdisk import SnapshotDisk
 
 OWN, SIGNED, ANY = ACCEPTED = ("own", "signed", "any")
+_UNKNOWN = "This host takes only snapshots that it, or a host that it knows, has signed (snapshots.signers)."
 
 
 @dataclass(frozen=True, slots=True)
 class ImportPolicy:
-    """`accept`: only what this host signed (`key`); what some host signed; anything whole. A wrong signature never."""
+    """`accept`: only what this host signed (`key`), and `signers`, by fingerprint; what some host signed (of those,
+    where there are any); anything whole. A wrong signature never.
+    """
 
     accept: str = ANY
     key: bytes | None = None
+    signers: tuple[str, ...] = ()
 
     def check(self, signer: bytes | None) -> None:
         """Raises Refusal."""
-        if self.accept == OWN and signer != self.key:
+        if self.accept != ANY and self.signers:
+            if signer is None or (signer != self.key and fingerprint(signer) not in self.signers):
+                raise Refusal("forbidden", _UNKNOWN)
+        elif self.accept == OWN and signer != self.key:
             raise Refusal("forbidden", "This host takes only snapshots that it has signed itself (snapshots.accept).")
-        if self.accept == SIGNED and signer is None:
+        elif self.accept == SIGNED and signer is None:
             raise Refusal("forbidden", "This host takes only snapshots that a host has signed (snapshots.accept).")
 
 

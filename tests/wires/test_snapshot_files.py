@@ -33,6 +33,7 @@ from gatebus.snapshots.exportwords import HEAD_SIZE, head_untrusted, signer_untr
 from gatebus.snapshots.manifestwords import retold
 from gatebus.snapshots.snapshotbounds import IMPORT_SECONDS
 from gatebus.snapshots.snapshotstore import StoreSettings
+from gatebus.sshkeys import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -173,6 +174,22 @@ async def test_policy_says_whose_files_come_in(
                 code, text = await refusal(imported(store, data))
                 assert code == "forbidden"
                 assert text.startswith("This host takes only snapshots that ")
+
+
+@pytest.mark.parametrize("accept", ["own", "signed"])
+async def test_whose_files_come_in_can_be_said_by_their_fingerprints(folder: Path, accept: str) -> None:
+    keys = [SigningKey(bytes([number]) * 32) for number in (3, 4)]
+    one, two = (StoreSettings(bytes(each.verify_key), lambda said, key=each: key.sign(said).signature) for each in keys)
+    mine = signed()
+    settings = StoreSettings(mine.key, mine.sign, accept, signers=(fingerprint(one.key),))
+    async with opened_snapshots(folder / "there", None, settings) as store:
+        for number, welcome in enumerate((mine, one)):
+            await imported(store, await file_of(folder / f"welcome{number}", SMALL, welcome))
+        for number, other in enumerate((two, StoreSettings())):
+            assert await refusal(imported(store, await file_of(folder / f"other{number}", SMALL, other))) == (
+                "forbidden",
+                "This host takes only snapshots that it, or a host that it knows, has signed (snapshots.signers).",
+            )
 
 
 async def test_a_file_larger_than_ones_quota_is_refused_soon(folder: Path) -> None:

@@ -81,6 +81,9 @@ def test_a_file_sets_values_of_all_kinds() -> None:
         [fetch]
         gateways = ["https://example.org", "local+http://127.0.0.1:8080"]
         hourly = "1MiB"
+        [snapshots]
+        accept = "own"
+        signers = ["SHA256:jrpE0bQl0t9sBoR4YlXkeoxWYJk1vX0rBRnBaCkGzzE"]
         [sandbox]
         backend = "portable"
         require = ["landlock"]
@@ -98,6 +101,8 @@ def test_a_file_sets_values_of_all_kinds() -> None:
     assert config.store.unpinned_bytes == 1000
     assert config.fetch.gateways == ("https://example.org", "local+http://127.0.0.1:8080")
     assert config.fetch.hourly == MIB
+    assert config.snapshots.accept == "own"
+    assert config.snapshots.signers == ("SHA256:jrpE0bQl0t9sBoR4YlXkeoxWYJk1vX0rBRnBaCkGzzE",)
     assert config.sandbox.require == tuple(
         name for name in ("user", "pid", "mount", "network", "capabilities", "seccomp", "landlock", "rlimits")
     )
@@ -169,6 +174,11 @@ def test_an_address_is_written_as_it_is_read() -> None:
         (
             "origins = ['example.org']",
             'host.toml, line 1: `origins` is "[\'example.org\']"; it must be origins such as ["https://example.org"].',
+        ),
+        (
+            "[snapshots]\nsigners = ['SHA256:short']",
+            "host.toml, line 2: `snapshots.signers` is \"['SHA256:short']\"; it must be at most 256 of SHA256:..., as "
+            "`gatebus key` shows it at the host that signs.",
         ),
         (
             "[fetch]\ngateways = ['http://127.0.0.1']",
