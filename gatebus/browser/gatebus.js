@@ -56,6 +56,13 @@ const tooLarge = (size) =>
 
 const gone = () => new BusError("closed", "The connection was closed here.")
 
+// A browser does not tell a page that it was refused for where it is from.
+function unreachable(greeted) {
+  const from = globalThis.location?.origin
+  const perhaps = greeted || !from ? "" : ` If it is: its owner has to add ${from} to its setting \`origins\`.`
+  return `The host cannot be reached. Is it running?${perhaps}`
+}
+
 /** Connect to a host; the promise is settled by its first answer. */
 export async function connect(address = defaultAddress(), options = {}) {
   const bus = new Bus(address, options)
@@ -318,7 +325,7 @@ export class Bus {
     const lived = this.#opened > 0 && performance.now() - this.#opened > STEADY
     this.#attempt = lived ? 1 : this.#attempt + 1
     if (this.#attempt > (this.#options.attempts ?? (this.host ? 60 : 3)))
-      return this.#end(new BusError("unreachable", "The host cannot be reached. Is it running?"))
+      return this.#end(new BusError("unreachable", unreachable(this.host)))
     this.#tell("lost")
     const pause = PAUSES[Math.min(this.#attempt, PAUSES.length) - 1]
     setTimeout(() => this.#state === "lost" && this.#dial(), pause * (0.75 + Math.random() / 2))

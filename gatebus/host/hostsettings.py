@@ -228,7 +228,7 @@ _ROOT = (
     Setting(("socket",), _path, "path of the unix socket; empty: none"),
     Setting(("data",), _path, "directory of the host's key, modules and records; one host only"),
     Setting(("authorized_keys",), _path, "OpenSSH file of the ed25519 keys that this host knows"),
-    Setting(("origins",), _origins, "pages from elsewhere whose browsers may connect; its own page always may"),
+    Setting(("origins",), _origins, "pages that may connect besides the host's own (its names: docs/operations.md)"),
     Setting(("stop_seconds",), _seconds(0, 600), "how long programs may go on when the host is asked to stop"),
     Setting(("linger_seconds",), _seconds(0, _DAY), "how long a stream waits for a client that lost its connection"),
     Setting(("launched_seconds",), _seconds(0, 365 * _DAY), "how long the end of a launched instance is remembered"),

@@ -23,7 +23,7 @@ import trio
 from gatebus.bounds import HALF_OPEN_CONNECTIONS
 from gatebus.browser.assets import read_assets
 from gatebus.faults import UsageError
-from gatebus.host.certificates import server_context
+from gatebus.host.certificates import certificate_names, server_context
 from gatebus.host.hostconfig import FETCHED
 from gatebus.web.crowd import Capacity
 from gatebus.web.entry import Terms
@@ -71,7 +71,7 @@ async def serve_host(host: Served, task_status: trio.TaskStatus[tuple[str, ...]]
         front = Front(
             host.attend,
             _pages(host),
-            Terms(origins=allowed_origins(host.config, [each.port for each in listeners if each.port])),
+            _terms(host.config, listeners),
             Capacity(connections=host.config.quotas.host.connections + HALF_OPEN_CONNECTIONS),
             lambda peer, error: _report(host, peer, error),
             lender=_lender(host),
@@ -111,9 +111,15 @@ def _unix(path: Path) -> Listener:
     return listen_unix(path)
 
 
+def _terms(config: HostConfig, listeners: list[Listener]) -> Terms:
+    contexts = [each.context for each in listeners if each.context]
+    names = certificate_names(config.tls, contexts[0]) if contexts else frozenset()
+    return Terms(origins=allowed_origins(config, [each.port for each in listeners if each.port]), names=names)
+
+
 def allowed_origins(config: HostConfig, ports: list[int]) -> tuple[str, ...]:
-    """The host's own page, by the addresses that it listens on, and those that its owner names. Never what a request
-    calls the host: a name that anybody lets point here (DNS rebinding) would be one's own then.
+    """The host's own page, by the names that it listens on, and those that its owner lists. What a request calls the
+    host counts only where nobody else can make that point here (DNS rebinding): see web.ownorigin.
     """
     scheme = "https" if config.tls.certificate else "http"
     own = {

@@ -17,6 +17,7 @@ from websockets.typing import Origin, Subprotocol
 
 from gatebus.bounds import MESSAGE_BYTES
 from gatebus.web.link import SUBPROTOCOL
+from gatebus.web.ownorigin import own_origin_untrusted
 from gatebus.web.places import PATH
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 AGENT_LETTERS = 200
 
 REFUSALS = {
-    403: "Pages from this origin may not connect here. Add the origin to the host's configuration if it is yours.",
+    403: "Pages from this origin may not connect here. Add it to the host's setting `origins` if it is yours.",
     426: "This is the bus: connect with a websocket client that speaks gatebus.v1.",
     400: "This is not a websocket handshake of version 13 with the subprotocol gatebus.v1.",
 }
@@ -33,9 +34,11 @@ REFUSALS = {
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a server asks of who connects. `origins` are of pages that may; programs that are no browser send none."""
+    """What a server asks of who connects. `origins` are of pages that may, besides its own; programs that are no
+    browser send none. `names`: what its certificate calls it."""
 
     origins: tuple[str, ...] = ()
+    names: frozenset[str] = frozenset()
     path: str = PATH
     subprotocol: str | None = SUBPROTOCOL
     message_bytes: int = MESSAGE_BYTES
@@ -51,10 +54,9 @@ class Entry:
     agent: str = ""
 
 
-def enter_untrusted(head: bytes, terms: Terms) -> Entry:
-    """`head` is one request's, with its empty line and nothing behind it."""
+def enter_untrusted(head: bytes, terms: Terms, transport: str = "") -> Entry:
+    """`head` is one request's, with its empty line and nothing behind it. `transport`: what it came by (Peer)."""
     protocol = ServerProtocol(
-        origins=[*map(Origin, terms.origins), None],
         subprotocols=[Subprotocol(terms.subprotocol)] if terms.subprotocol else None,
         max_size=terms.message_bytes,
     )
@@ -63,6 +65,8 @@ def enter_untrusted(head: bytes, terms: Terms) -> Entry:
     if not requests:
         return Entry(b"".join(protocol.data_to_send()) or refuse(protocol, 400).serialize())
     request: Request = requests[0]  # type: ignore[assignment]
+    own = own_origin_untrusted(request.headers.get_all("Host"), transport, terms.names)
+    protocol.origins = [*map(Origin, (*terms.origins, own) if own else terms.origins), None]
     response = protocol.accept(request)
     if response.status_code != 101:
         response = refuse(protocol, _status(protocol, response))

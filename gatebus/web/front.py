@@ -95,7 +95,7 @@ class Reception:
         upgrade = await self._converse(transport, peer, until, turn)
         if upgrade is None:
             return None
-        entry = enter_untrusted(upgrade.head, self.front.terms)
+        entry = enter_untrusted(upgrade.head, self.front.terms, peer.transport)
         if entry.protocol is not None and (why := seat.settle()):
             entry = turned_away(why)
         with trio.fail_after(bounds.HTTP_HEAD_SECONDS):

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Without the network flags Chromium looks for its maker's servers at every start. Its own sandbox needs what ours uses.
+# A name of somebody else's points here, as in an attack (DNS rebinding).
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"),
+    "--host-resolver-rules=MAP rebound.example 127.0.0.1",
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import wasmtime
+from hostprocess import serving
 from pageparts import SCREENSHOTS
 from playwright.sync_api import expect
 
@@ -113,6 +114,25 @@ def test_a_lost_connection_is_made_again_and_the_program_goes_on(page: Page) -> 
     page.click("#send")
     expect(page.locator("#output")).to_contain_text("got two")
     assert page.inner_text("#output").count("got") == 2
+
+
+def test_a_host_on_all_addresses_serves_its_own_page_by_any_of_them(browser: Browser, tmp_path: Path) -> None:
+    with serving(tmp_path, "--listen", "0.0.0.0:0") as host, browser.new_context() as context:
+        port = host.address().rpartition(":")[2]
+        page = context.new_page()
+        page.goto(f"http://127.0.0.2:{port}/")
+        page.wait_for_selector('#link[data-state="open"]')
+
+
+def test_a_name_that_somebody_lets_point_here_may_not_connect_and_the_page_says_why(
+    browser: Browser, host: HostProcess
+) -> None:
+    port = host.address().rpartition(":")[2]
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"http://rebound.example:{port}/")
+        told = f"If it is: its owner has to add http://rebound.example:{port} to its setting `origins`."
+        expect(page.locator("body")).to_contain_text(told)
 
 
 def test_a_page_from_elsewhere_may_not_connect(browser: Browser, host: HostProcess) -> None:

@@ -120,6 +120,17 @@ async def test_only_pages_of_listed_origins_may_connect() -> None:
     assert "Pages from this origin may not connect here" in refused.value.text
 
 
+async def test_a_page_of_the_server_itself_may_connect_by_its_address() -> None:
+    async with serving(Front(echo)) as address:
+        async with dial(address, Caller(origin=f"http://127.0.0.1:{address.port}")) as link:
+            link.write(b"x")
+            assert await link.receive_many() == [b"x"]
+        for other in (f"https://127.0.0.1:{address.port}", "http://127.0.0.1", f"http://127.0.0.2:{address.port}"):
+            with pytest.raises(CannotConnect):
+                async with dial(address, Caller(origin=other)):
+                    pass
+
+
 async def test_another_subprotocol_is_refused() -> None:
     async with serving(Front(echo)) as address:
         for wrong in ("gate.v0", None):

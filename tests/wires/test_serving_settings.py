@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,7 @@ from gatebus.cli.hostfile import read_host_config
 from gatebus.cli.serve_options import serve_options
 from gatebus.cli.startchecks import check_places
 from gatebus.faults import UsageError
-from gatebus.host.certificates import server_context
+from gatebus.host.certificates import certificate_names, server_context
 from gatebus.host.hostconfig import Tls
 from gatebus.host.serving import tell_missing
 from gatebus.web.listening import listen_tcp, listen_unix
@@ -53,6 +54,34 @@ def context(folder: Path, certificate: str, key: str) -> ssl.SSLContext | None:
 def test_a_certificate_and_its_key_are_taken_and_none_means_no_tls(pems: Path) -> None:
     assert isinstance(context(pems, "cert.pem", "key.pem"), ssl.SSLContext)
     assert server_context(Tls()) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "proved"),
+    [
+        (("bus.example.org", "Other.Example.Org"), {"bus.example.org", "other.example.org"}),
+        (("bus.example.org", "*.example.org", "192.0.2.2"), {"bus.example.org"}),
+        (("192.0.2.2",), set()),
+    ],
+)
+def test_a_certificate_tells_the_names_that_it_proves_and_no_pattern(
+    written: tuple[str, ...], proved: set[str], tmp_path: Path
+) -> None:
+    assert names_of(trustme.CA().issue_cert(*written), tmp_path) == proved
+
+
+def test_an_expired_certificate_proves_no_name(tmp_path: Path) -> None:
+    past = datetime(2020, 1, 1, tzinfo=UTC)
+    assert names_of(trustme.CA().issue_cert("bus.example.org", not_after=past), tmp_path) == set()
+
+
+def names_of(made: trustme.LeafCert, folder: Path) -> frozenset[str]:
+    made.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
+    made.private_key_pem.write_to_path(str(folder / "key.pem"))
+    tls = Tls(str(folder / "cert.pem"), str(folder / "key.pem"))
+    context = server_context(tls)
+    assert context is not None
+    return certificate_names(tls, context)
 
 
 @pytest.mark.parametrize(

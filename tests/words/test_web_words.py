@@ -13,6 +13,7 @@ from gatebus.faults import UsageError
 from gatebus.web.crowd import FULL, FULL_OF_ONE, Capacity, Crowd, Seat, source_of
 from gatebus.web.entry import Terms, enter_untrusted, printable
 from gatebus.web.link import CannotConnect, LinkClosed
+from gatebus.web.ownorigin import own_origin_untrusted
 from gatebus.web.pages import HTML, POLICY, WORDS, Page, answer_untrusted, json_page, plain, standard_pages
 from gatebus.web.places import Address, parse_address
 
@@ -153,6 +154,68 @@ def test_only_listed_origins_enter(origin: bytes, may: bool) -> None:
     entry = enter_untrusted(HEAD + b"Origin: " + origin + b"\r\n\r\n", terms)
     assert (entry.protocol is not None) is may
     assert entry.answer.startswith(b"HTTP/1.1 101 " if may else b"HTTP/1.1 403 ")
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "transport", "may"),
+    [
+        # an address in numbers is what the browser has connected to, whoever it asks for names
+        ("192.0.2.2:7763", "http://192.0.2.2:7763", "tcp", True),
+        ("192.0.2.2", "http://192.0.2.2", "tcp", True),
+        ("[2001:db8::2]:7763", "http://[2001:db8::2]:7763", "tcp", True),
+        ("localhost:8080", "http://localhost:8080", "tcp", True),
+        ("192.0.2.2:7763", "https://192.0.2.2:7763", "tls", True),
+        # another port, address or scheme is another page
+        ("192.0.2.2:7763", "http://192.0.2.2:80", "tcp", False),
+        ("192.0.2.2:7763", "http://192.0.2.2", "tcp", False),
+        ("192.0.2.2:7763", "http://192.0.2.3:7763", "tcp", False),
+        ("192.0.2.2", "http://192.0.2.2", "tls", False),  # of port 80, to port 443
+        ("192.0.2.2", "https://192.0.2.2", "tcp", False),
+        ("192.0.2.2:7763", "null", "tcp", False),
+        # names: whoever has one lets it point here
+        ("evil.example:7763", "http://evil.example:7763", "tcp", False),
+        ("localhost.evil.example:7763", "http://localhost.evil.example:7763", "tcp", False),
+        ("192.0.2.2.evil.example", "http://192.0.2.2.evil.example", "tcp", False),
+        ("evil.example", "https://evil.example", "tls", False),
+        ("bus.example.org", "https://bus.example.org", "tls", True),
+        ("bus.example.org:6473", "https://bus.example.org:6473", "tls", True),
+        ("bus.example.org:6473", "https://bus.example.org", "tls", False),
+        ("x.bus.example.org", "https://x.bus.example.org", "tls", False),
+        # what no browser writes
+        ("192.0.2.2:7763@evil.example", "http://192.0.2.2:7763@evil.example", "tcp", False),
+        ("192.0.2.2/", "http://192.0.2.2/", "tcp", False),
+        ("0xc0.0.2.2", "http://0xc0.0.2.2", "tcp", False),
+        ("2001:db8::2", "http://2001:db8::2", "tcp", False),
+        ("[192.0.2.2]", "http://[192.0.2.2]", "tcp", False),
+        ("[fe80::1%25eth0]", "http://[fe80::1%25eth0]", "tcp", False),
+        ("192.0.2.2:123456", "http://192.0.2.2:123456", "tcp", False),
+        ("", "http://", "tcp", False),
+        # a unix socket has no pages
+        ("192.0.2.2", "http://192.0.2.2", "unix", False),
+        ("192.0.2.2", "http://192.0.2.2", "", False),
+    ],
+)
+def test_a_page_is_the_hosts_own_only_by_what_nobody_else_can_point_here(
+    host: str, origin: str, transport: str, may: bool
+) -> None:
+    terms = Terms(names=frozenset({"bus.example.org"}))
+    head = HEAD.replace(b"Host: x", f"Host: {host}".encode()) + f"Origin: {origin}\r\n\r\n".encode()
+    entry = enter_untrusted(head, terms, transport)
+    assert (entry.protocol is not None) is may
+    assert entry.origin == (origin if may else None)
+
+
+def test_two_hosts_are_none() -> None:
+    assert own_origin_untrusted(["192.0.2.2"], "tcp", ()) == "http://192.0.2.2"
+    assert own_origin_untrusted(["192.0.2.2", "192.0.2.2"], "tcp", ()) is None
+    assert own_origin_untrusted([], "tcp", ()) is None
+
+
+@given(st.text(), st.sampled_from(["tcp", "tls"]))
+def test_no_name_is_ones_own_by_being_said(name: str, transport: str) -> None:
+    own = own_origin_untrusted([name], transport, ())
+    if own is not None:
+        assert name.startswith(("localhost", "[")) or name[0].isdecimal()
 
 
 @pytest.mark.parametrize(
