@@ -256,9 +256,7 @@ _ROOT = (
         _one_of("any", "signed", "own"),
         "files of snapshots that may be brought in, by who signed them",
     ),
-    Setting(
-        ("snapshots", "signers"), _fingerprints, "unless `any`: hosts whose files come in, too, by fingerprint"
-    ),
+    Setting(("snapshots", "signers"), _fingerprints, "unless `any`: hosts whose files come in, too, by fingerprint"),
     Setting(("sandbox", "backend"), _one_of("native", "portable"), "native needs Linux; see `gatebus doctor`"),
     Setting(
         ("sandbox", "require"), _layers, "layers of protection without which nothing may run, besides the ordinary ones"

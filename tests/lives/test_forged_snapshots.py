@@ -228,6 +228,23 @@ async def test_a_restore_that_is_refused_makes_nothing(image_directory: Path) ->
         assert world.host.parts.quotas.used(OWNER.account).memory == 0
 
 
+async def test_what_only_its_process_can_judge_ends_it_and_whoever_waits_hears_why(image_directory: Path) -> None:
+    """PROTOCOL.md says so: the answer of `restore` is that there is a process."""
+    async with live_world(image_directory) as world, world.talker() as bus:
+        own = await file_of_a_chain(bus)
+        state = own.held.read_all(own.section("state"))
+        mine = own.about(owner=OWNER.id, kind="snapshot")
+        snapshot = await put_in_the_store(world, own.made(own.held.of("state", state[:-8]), about=mine))
+        assert (await bus.ask("restore", snapshot=snapshot, instance=TWO))["state"] == "RUNNING"
+        ended = await bus.ask("wait", instance=TWO)
+        assert (ended["state"], ended["cause"], ended["text"]) == (
+            "KILLED",
+            "BAD_STATE",
+            "The program cannot go on from this state: the state is broken in its world.",
+        )
+        assert await bus.ask("drop", snapshot=snapshot) == {}
+
+
 async def test_a_restore_with_too_little_memory_makes_nothing(image_directory: Path) -> None:
     async with live_world(image_directory) as world, world.talker() as bus:
         await launch(bus)
