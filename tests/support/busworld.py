@@ -244,7 +244,7 @@ class Talker:
         key = public_key(seed) if seed is not None else None
         self.session = Session(Role.CLIENT, Settings("talker", key), 0.0)
         self.channels: dict[int, Channel] = {}
-        self.heard: deque[object] = deque()
+        self.heard: deque[object] = deque(maxlen=1_000)  # a long run hears more than it can keep
         self.principal = ""
         self._streams = count(1)
 
