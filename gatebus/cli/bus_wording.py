@@ -162,7 +162,7 @@ def _life_rows(live: Live, now: float) -> list[tuple[str, str]]:
         ("went on", f"{live.lives} times" if live.lives else "-"),
         ("snapshot", live.snapshot.hex() if live.snapshot is not None else "-"),
         ("recovered", "from an older state: the host had lost what came later" if live.recovered is not None else "-"),
-        ("due", "it ran when its host ended, and goes on as soon as it can" if live.due else "-"),
+        ("due", "it goes on as soon as it can" if live.due else "-"),
         ("not woken", text(live.failure, _WHY_SHOWN)),
         ("not kept", "-" if live.unkept_since is None else _unkept(live.unkept_since, live.unkept, now)),
     ]

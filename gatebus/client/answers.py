@@ -48,8 +48,8 @@ class Live:
     `lives`: how often it has gone on; `unsuspendable`: why it cannot be stopped; `snapshot`: the last one that was
     stored; `recovered`: milliseconds since 1970 of what the host went back to after a crash; `durable`: after a crash
     now it would be found again; `unkept_since`, `unkept`: since when (ms since 1970) what its policy
-    asks for fails, and why; `due`: it ran when its host ended, and goes on as soon as it can; `failure`: why it could
-    not go on when it last should.
+    asks for fails, and why; `due`: it is about to go on, or should (it ran when its host ended); `failure`: why it
+    could not go on when it last should.
     """
 
     depth: str = ""

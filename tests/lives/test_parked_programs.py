@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import cbor2
 import pytest
+import trio
 from liveworld import live_world
 from test_live_instances import ONE, launch
 from test_restarts import until
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from busworld import BusWorld, Talker
+
+    from gatebus.snapshots.savedwords import Record
 
 pytestmark = pytest.mark.usefixtures("native")
 
@@ -87,6 +90,34 @@ async def test_one_that_was_parked_goes_on_though_that_cannot_be_written_down(
             assert (await bus.ask("resume", instance=ONE))["state"] == "RUNNING"
             assert troubles == ["disk-full"]
         await written(world, parked=False)
+
+
+async def test_one_that_goes_on_while_that_it_stands_still_is_written_down_runs_after_a_crash(
+    image_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        await launch(bus)
+        await bus.ask("snapshot", instance=ONE)
+        keeping, begun, may_end = world.host.parts.lives.keeping, trio.Event(), trio.Event()
+        put = InstanceRecords.put
+
+        async def slow(records: InstanceRecords, record: Record, seen: int) -> Record:
+            begun.set()
+            await may_end.wait()
+            return await put(records, record, seen)
+
+        async with trio.open_nursery() as nursery:
+            with monkeypatch.context() as patch:
+                patch.setattr(InstanceRecords, "put", slow)
+                await bus.ask("suspend", instance=ONE, depth="parked")
+                nursery.start_soon(keeping.write_due)
+                await begun.wait()
+                resumed = bus.open("resume", {"instance": ONE})
+                await bus.ask("usage")  # it has come there
+            may_end.set()
+            assert (await resumed.result())["state"] == "RUNNING"
+    async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
+        await until(bus, ONE, state="RUNNING")
 
 
 async def full(*_given: object) -> NoReturn:

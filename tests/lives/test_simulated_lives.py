@@ -1,6 +1,7 @@
 """Lives of instances under all that can be asked of them, at hosts in this process that stop, or die at any access to
-their store: the judge of killed hosts judges each answer and each byte (lifehistory). What is asked, and when a host
-dies, hypothesis chooses; the programs are simulated ones, the store is the real one.
+their store, or whose disk is full for a while: the judge of killed hosts judges each answer and each byte
+(lifehistory). What is asked, and when a host dies, hypothesis chooses; the programs are simulated ones, the store is
+the real one.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING
@@ -56,6 +58,8 @@ async def history_of(dice: random.Random, folder: Path) -> Driver:
 
     async def stops(world: BusWorld, bus: Talker) -> None:
         await works(world, bus)
+        if driver.full:
+            await driver.fill_or_empty()
         world.host.parts.stopping = True
         await put_away(world.host.parts)
         driver.hear()
@@ -64,6 +68,7 @@ async def history_of(dice: random.Random, folder: Path) -> Driver:
     for _ in range(LIVES):
         good = dice.random() < 0.3
         death = Death() if good else Death(dice.randint(1, ACCESSES), after=dice.random() < 0.5)
+        driver.has_disk(partial(setattr, death, "full"))
         await lived(folder, death, stops if good else works)
         driver.hear()
         driver.history.died()

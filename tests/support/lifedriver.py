@@ -46,6 +46,9 @@ class Driver:
     streams: dict[bytes, Channel] = field(default_factory=dict)
     counted: int = 0
     done: dict[str, int] = field(default_factory=dict)
+    fill: Callable[[bool], None] | None = None  # the disk of this life, or makes room there
+    full: bool = False
+    undead: set[bytes] = field(default_factory=set)  # who were killed while it was: that is written later
 
     # After a death.
 
@@ -82,6 +85,15 @@ class Driver:
 
     # Traffic.
 
+    def has_disk(self, fill: Callable[[bool], None]) -> None:
+        """Of the next life; with room."""
+        self.fill, self.full = fill, False
+
+    async def fill_or_empty(self, _bus: Talker | None = None) -> None:
+        assert self.fill is not None
+        self.full = not self.full
+        self.fill(self.full)
+
     async def work(self, bus: Talker, steps: int) -> None:
         for _ in range(steps):
             choices = [each for each in CHOICES if self._possible(each)]
@@ -97,6 +109,10 @@ class Driver:
 
     def _possible(self, step: str) -> bool:
         history = self.history
+        if step == "fill":
+            return self.fill is not None
+        if step == "end" and self.full:
+            return False  # what is stored could not go on, and so not to its end
         if step in ("launch", "clone"):
             return len(history.instances) < INSTANCES and (step == "launch" or bool(history.instances))
         if step in ("restore", "drop", "carry"):
@@ -121,7 +137,14 @@ class Driver:
         await channel.until(lambda each: each.answer)
         self.hear()
         if isinstance(channel.answer, Error):
-            assert channel.answer.code in ("conflict", "not-found"), channel.answer
+            full = channel.answer.code == "disk-full"
+            if full and asked.what == "kill" and asked.instance is not None:
+                assert self.full or asked.instance in self.undead, channel.answer
+                self.undead.add(asked.instance)
+                self.history.unwritten(asked)
+                self.streams.pop(asked.instance, None)
+                return None
+            assert (full and self.full) or channel.answer.code in ("conflict", "not-found"), channel.answer
             self.history.refused(asked)
             return None
         assert channel.answer is not None
@@ -164,7 +187,7 @@ class Driver:
         instance = self.some(self.streams)
         if len(self.history.instances[instance].fed) < FED:
             await self._feed(instance, self.dice.randrange(1, 6))
-            if self.dice.random() < 0.5:
+            if self.dice.random() < 0.5 and not self.full:
                 await self.settle(instance)
 
     async def _feed(self, instance: bytes, size: int) -> None:
@@ -185,6 +208,8 @@ class Driver:
         told = await self.asked(bus, asked, instance=instance, **given)
         if told is not None:
             self.history.answered(asked, told.get("snapshot") if what == "snapshot" else None)
+            if what == "resume" and self.full:
+                self.history.runs_unwritten(instance)
 
     async def clone(self, bus: Talker) -> None:
         source, wanted = self.some(self.history.instances), [self.new() for _ in range(self.dice.randint(1, 2))]
@@ -228,7 +253,8 @@ class Driver:
         channel.end()
         await channel.until(lambda each: each.answer)
         if isinstance(channel.answer, Error):  # a state has its output in it, and only a person could read that
-            assert (form, "have not been read" in channel.answer.text) == ("state", True), channel.answer
+            unread = (form, "have not been read" in channel.answer.text) == ("state", True)
+            assert unread or (self.full and channel.answer.code == "disk-full"), channel.answer
             self.history.refused(asked)
         else:
             self.history.answered(asked, (await channel.result())["snapshot"])
@@ -270,10 +296,11 @@ STEPS: dict[str, Callable[[Driver, Talker], Awaitable[None]]] = {
     "keep": Driver.keep,
     "end": Driver.end,
     "kill": Driver.kill,
+    "fill": Driver.fill_or_empty,
 }
 CHOICES = {
     "launch": 2, "feed": 8, "suspend": 4, "park": 2, "resume": 3, "snapshot": 2, "clone": 1, "restore": 2, "drop": 1,
-    "carry": 2, "keep": 1, "end": 1, "kill": 1,
+    "carry": 2, "keep": 1, "end": 1, "kill": 1, "fill": 1,
 }  # fmt: skip
 
 

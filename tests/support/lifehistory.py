@@ -253,6 +253,19 @@ class History:
             seen.stored = True
             self.shots[snapshot] = Shot(seen.copies(asked.mark))
 
+    def unwritten(self, asked: Asked) -> None:
+        """A full disk: it is not running, and its end is not on record. The host tries again; should it die before, it
+        is as if nobody had killed it.
+        """
+        self.asked.remove(asked)
+        assert asked.instance is not None
+        seen = self.instances[asked.instance]
+        seen.may, seen.ending, seen.lost = EITHER | OVER, True, True
+
+    def runs_unwritten(self, instance: bytes) -> None:
+        """A full disk: one that was perhaps parked runs, and perhaps that is not on record."""
+        self.instances[instance].parks = EITHER
+
     def refused(self, asked: Asked) -> None:
         """Nothing was changed."""
         self.asked.remove(asked)

@@ -18,9 +18,11 @@ from lifehistory import COUNT, RECORD, counted_on
 from liveworld import put
 
 from gatebus.host.hostconfig import HostConfig
+from gatebus.host.refusals import disk_full
 from gatebus.host.storedisk import Disk
 from gatebus.snapshots.packfolder import PackFolder
 from gatebus.snapshots.snapshotdisk import SnapshotDisk
+from gatebus.snapshots.transferwork import Importer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -50,16 +52,25 @@ async def counting(guest: FakeGuest) -> None:
         await streams.write(bytes(said))
 
 
+# What takes room, of all that the store does.
+_WRITES = frozenset({"put", "put_all", "keep", "delete", "drop", "forget_unused", "write_snapshot", "feed", "finish"})
+
+
 class Death:
-    """At an access to the store; 0: never."""
+    """At an access to the store; 0: never. `full`: its disk is, until somebody makes room."""
 
     def __init__(self, at: int = 0, *, after: bool = False) -> None:
-        self._left, self._after = at, after
+        self._left, self._after, self.full = at, after, False
         self.died = trio.Event()
 
     @property
     def dead(self) -> bool:
         return self.died.is_set()
+
+    def check_room(self, function: Callable[..., object]) -> None:
+        """Raises Refusal. What had been kept for ends is used up."""
+        if self.full and getattr(function, "__name__", "") in _WRITES:
+            raise disk_full()
 
     async def around(self, access: Callable[[], Any]) -> Any:
         """One access, or death."""
@@ -72,8 +83,15 @@ class Death:
         if self._left == 0:
             self.died.set()
         if self.dead:
+            _close(found)
             await _for_ever()
         return found
+
+
+def _close(found: object) -> None:
+    """What a process has open is closed when it dies."""
+    if isinstance(found, Importer):
+        found._writer._file.close()
 
 
 async def _for_ever() -> NoReturn:
@@ -99,9 +117,11 @@ def _watch(death: Death, patched: pytest.MonkeyPatch) -> None:
     async def recorded(disk: SnapshotDisk, function: Callable[..., T], *arguments: object) -> T:
         if function == disk.database.close:  # as the end of a process does
             return await record(disk, function, *arguments)
+        death.check_room(function)
         return await death.around(partial(record, disk, function, *arguments))
 
     async def filed(disk: SnapshotDisk, function: Callable[..., T], *arguments: object) -> T:
+        death.check_room(function)
         return await death.around(partial(file, disk, function, *arguments))
 
     def removed(folder: PackFolder, name: bytes) -> None:

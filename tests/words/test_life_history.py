@@ -349,3 +349,37 @@ def test_one_that_went_back_while_it_was_parked_has_no_more_than_that_when_it_is
     history.found(ONE, SUSPENDED)
     history.fed(ONE, b"!")
     assert history.instances[ONE].safe.heard == 2
+
+
+def killed_on_a_full_disk(history: History) -> History:
+    history.unwritten(history.began("kill", ONE))
+    history.died()
+    return history
+
+
+def test_a_kill_that_was_not_written_down_may_be_undone_by_a_crash() -> None:
+    for state in (RUNNING, SUSPENDED, GONE):
+        history = killed_on_a_full_disk(suspended(b"ab"))
+        assert history.found(ONE, state) is (state != GONE)
+    with pytest.raises(Broken, match="promised was"):
+        killed_on_a_full_disk(begun(History())).found(ONE, RUNNING)  # of which nothing was ever stored
+
+
+def test_a_kill_that_was_written_down_at_last_is_one_for_good() -> None:
+    history = suspended(b"ab")
+    history.unwritten(history.began("kill", ONE))
+    did(history, "kill")
+    history.died()
+    with pytest.raises(Broken, match="had ended"):
+        history.found(ONE, SUSPENDED)
+
+
+def test_what_was_parked_and_resumed_on_a_full_disk_may_be_suspended_after_a_crash() -> None:
+    for state in (RUNNING, SUSPENDED):
+        history = begun(History(), b"ab")
+        did(history, "snapshot", SHOT)
+        did(history, "park")
+        did(history, "resume")
+        history.runs_unwritten(ONE)
+        history.died()
+        assert history.found(ONE, state)

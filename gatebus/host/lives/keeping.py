@@ -342,12 +342,12 @@ class Keeping:
                 self._comes_again(instance, trouble)
 
     def _comes_again(self, instance: Instance, trouble: GatebusError) -> None:
-        """An end that could not be written down. Of one that runs nothing is lost: it was not answered."""
+        """What is on record and wrong. Of one that runs and is not, nothing is lost: that was not answered."""
         live = _live(instance)
         if not live.undeleted:
             self.on_trouble(trouble)
-        if live.life is Life.ENDED and live.revision and trouble.code != "conflict":
-            live.undeleted = True
+        if live.revision and trouble.code != "conflict":
+            live.undeleted = live.life is Life.ENDED
             self._due[instance.id] = instance
 
     async def _catch_up(self, instance: Instance) -> None:

@@ -213,8 +213,8 @@ class Live:
         return found
 
     def _not_woken(self) -> Map:
-        """That it is about to go on by itself; why it could not when it last should."""
-        found: Map = {"due": True} if self.runs else {}
+        """That it is about to go on, or should; why it could not when it last should."""
+        found: Map = {"due": True} if self.runs or self.waking else {}
         return found if self.failure is None else found | {"failure": error_map(self.failure.code, self.failure.text)}
 
     @property

@@ -28,10 +28,10 @@ def parked(keeping: Keeping, instance: Instance) -> None:
 
 
 async def awake(keeping: Keeping, instance: Instance) -> None:
-    """It runs. What cannot be written now is written later."""
+    """It runs. What cannot be written now is written later. That it stands still may be on its way to the disk."""
     live = live_of(instance)
     live.at_rest = False
-    if live.revision and not live.runs:
+    if live.revision and (not live.runs or keeping.is_writing(instance)):
         try:
             await keeping.runs_on(instance)
         except GatebusError as trouble:
