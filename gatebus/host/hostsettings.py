@@ -268,7 +268,7 @@ _ROOT = (
 _AMOUNTS = {
     "instances": (_count(0, 1_000_000), "instances at once"),
     "memory": (_size, "sum of their memory limits"),
-    "stored": (_size, "bytes of stored modules"),
+    "stored": (_size, "bytes of stored modules and snapshots"),
     "uploads": (_count(0, 100_000), "uploads at once"),
     "connections": (_count(0, 1_000_000), "connections at once"),
 }

@@ -196,6 +196,17 @@ async def test_what_a_host_lost_of_its_second_function_it_has_not_run(image_dire
         assert (await until(bus, ONE, state="HALTED"))["result"] == 10
 
 
+async def test_another_policy_meanwhile_changes_nothing_of_that(image_directory: Path, tmp_path: Path) -> None:
+    async with live_world(image_directory, tmp_path, COUNTS) as world, world.talker() as bus:
+        await start(bus)
+        await bus.ask("resume", instance=ONE, function="ask")
+        await bus.ask("policy", instance=ONE, policy={"wake": "any"})
+        await recorded(world, ONE, "stored")
+    async with live_world(image_directory, tmp_path, COUNTS) as world, world.talker() as bus:
+        found = await until(bus, ONE, state="HALTED")
+        assert (found["result"], found["policy"]["wake"]) == (10, "any")
+
+
 async def test_what_it_has_left_goes_with_its_instance(image_directory: Path, tmp_path: Path) -> None:
     async with live_world(image_directory, tmp_path, COUNTS) as world, world.talker() as bus:
         await start(bus)

@@ -100,6 +100,19 @@ async def test_what_rests_has_it_on_record_when_it_is_answered() -> None:
         assert (await bus.ask("status", instance=ONE))["depth"] == "stored"
 
 
+@pytest.mark.parametrize("depth", [None, "parked"])
+async def test_what_has_a_process_is_on_record_as_before(depth: str | None) -> None:
+    async with world_of_idlers() as (world, bus):
+        await launch(bus)
+        await bus.ask("snapshot", instance=ONE)
+        if depth is not None:
+            await bus.ask("suspend", instance=ONE, depth=depth)
+        await policy(bus, wake="any")
+        record = await world.host.parts.lives.keeping.store.records.get(ONE)
+        assert record is not None
+        assert (record.state, b"any" in record.about) == ("running", True)
+
+
 async def test_what_cannot_be_put_on_record_stays_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     async with world_of_idlers() as (_, bus):
         await launch(bus, policy={"wake": "never"})

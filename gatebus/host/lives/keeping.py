@@ -297,13 +297,6 @@ class Keeping:
             self.over(instance)
         return True
 
-    async def described(self, instance: Instance) -> None:
-        """It is to live in another way, from now on and after a crash. Raises GatebusError."""
-        async with self.alone(instance):
-            live = _live(instance)
-            if live.revision and live.life is not Life.ENDED:
-                await self._put(instance, RUNNING if live.runs else STORED)
-
     async def stays(self, instance: Instance) -> None:
         """It could not run. Raises GatebusError."""
         async with self.alone(instance):

@@ -15,6 +15,7 @@ from gatebus.accountbounds import CLONES
 from gatebus.bounds import MODULES_LISTED
 from gatebus.faults import GatebusError
 from gatebus.host import requests
+from gatebus.host.lives.describing import described
 from gatebus.host.lives.halting import call_again
 from gatebus.host.lives.live import not_ended, stoppable
 from gatebus.host.lives.manners import (
@@ -147,7 +148,7 @@ def _live_so(parts: WholeParts, line: Line, instance: Instance, other: Callable[
         live = not_ended(stoppable(instance))
         former, live.policy = live.policy, other(live.policy)
         try:
-            await parts.lives.keeping.described(instance)
+            await described(parts.lives.keeping, instance)
         except GatebusError:
             live.policy = former
             raise
