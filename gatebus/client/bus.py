@@ -33,6 +33,7 @@ from gatebus.client.livebus import LiveBus
 from gatebus.client.orders import Program, check_fits, is_content, module_name, parameters, room_for_input
 from gatebus.client.watching import Watching
 from gatebus.clientbounds import CALL_LOG_BYTES, CALL_OUTPUT_BYTES, INLINE_FILES, MODULES_REMEMBERED
+from gatebus.slips import check_bytes, instance_id
 from sandbox.background import background_tasks
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Bus(LiveBus):
 
     async def call(self, program: Program, stdin: bytes = b"", *, most: int = CALL_OUTPUT_BYTES) -> Result:
         """Run it to its end; its output (at most `most` bytes) and log in memory."""
+        check_bytes("stdin", stdin)
         log = bytearray()
 
         def hear_log(_source: int, data: bytes) -> None:
@@ -110,9 +112,9 @@ class Bus(LiveBus):
         return await ask(given)
 
     @asynccontextmanager
-    async def io(self, instance: UUID, *, window: int = STREAM_WINDOW) -> AsyncIterator[Running]:
+    async def io(self, instance: UUID | str, *, window: int = STREAM_WINDOW) -> AsyncIterator[Running]:
         """A new connection to a running instance; leaving it ends only the connection."""
-        given = {"instance": instance.bytes}
+        given = {"instance": instance_id(instance)}
         async with self._stream(Stream("io", self._name, given, window)) as running:
             yield running
 
@@ -177,22 +179,22 @@ class Bus(LiveBus):
             found[status.instance] = status
         return [*found.values()]
 
-    async def status(self, instance: UUID) -> Status:
-        return status_untrusted(await self._ask("status", instance=instance.bytes))
+    async def status(self, instance: UUID | str) -> Status:
+        return status_untrusted(await self._ask("status", instance=instance_id(instance)))
 
-    async def wait(self, instance: UUID) -> Status:
+    async def wait(self, instance: UUID | str) -> Status:
         """When it has ended."""
-        return status_untrusted(await self._ask("wait", instance=instance.bytes))
+        return status_untrusted(await self._ask("wait", instance=instance_id(instance)))
 
-    async def kill(self, instance: UUID) -> Status:
+    async def kill(self, instance: UUID | str) -> Status:
         """When it has ended."""
-        return status_untrusted(await self._ask("kill", instance=instance.bytes))
+        return status_untrusted(await self._ask("kill", instance=instance_id(instance)))
 
-    async def delete(self, instance: UUID) -> None:
+    async def delete(self, instance: UUID | str) -> None:
         """Forget an instance that has ended."""
         before = self.lifeline.connections
         try:
-            await self._ask("delete", instance=instance.bytes)
+            await self._ask("delete", instance=instance_id(instance))
         except HostError as fault:
             if fault.code != "not-found" or self.lifeline.connections == before:
                 raise  # on a second link, not-found is what the first one has done

@@ -25,6 +25,9 @@ class LinkLost(BusError):
     code = "link-lost"
 
 
+CLOSED = "This bus is closed: the `with` that made it has been left."
+
+
 class StreamLost(BusError):
     """The link was away for longer than the host keeps streams, or another connection took the stream."""
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from gatebus.client.backoff import pause
-from gatebus.client.complaints import PASSING, BusError, HostError, LinkLost
+from gatebus.client.complaints import CLOSED, PASSING, BusError, HostError, LinkLost
 from gatebus.clientbounds import RECONNECT_PATIENCE, STEADY_SECONDS
 from gatebus.web.link import CannotConnect, LinkClosed
 
@@ -51,12 +51,15 @@ class Lifeline:
         self._wanted = trio.Event()
         self._reason = "The connection was lost."
         self._connected_once = False
+        self._over = False  # whoever made the bus has left it
         self.connections = 0  # how many links there have been
 
     async def line(self) -> HostLine:
         """A line on which operations may begin. Raises LinkLost, NotTrusted, HostError, CannotConnect at first."""
         if self._line is not None and self._line.usable:
             return self._line
+        if self._over:
+            raise LinkLost(CLOSED)
         waiter = _Waiter()
         self._waiters[waiter] = None
         self._wanted.set()
@@ -73,6 +76,13 @@ class Lifeline:
 
     async def run(self) -> None:
         """For ever."""
+        try:
+            await self._keep_up()
+        finally:
+            self._over = True
+            self._tell(LinkLost(CLOSED))
+
+    async def _keep_up(self) -> None:
         failures = 0
         while True:
             if not self._waiters:

@@ -8,7 +8,6 @@ twice is asking once; a snapshot may then have been taken twice, and the second 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from gatebus.client import transfers
 from gatebus.client.answers import Status, digest_untrusted, instance_untrusted, status_untrusted
@@ -28,9 +27,11 @@ from gatebus.client.liveanswers import (
 )
 from gatebus.client.orders import AS_IT_WAS
 from gatebus.clientbounds import READ_PIECE
+from gatebus.slips import instance_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from uuid import UUID
 
     from gatebus.client.orders import Life
     from gatebus.client.transfers import Source
@@ -39,20 +40,20 @@ if TYPE_CHECKING:
 class LiveBus(Asking):
     """A part of Bus."""
 
-    async def suspend(self, instance: UUID, depth: str = "stored") -> Status:
+    async def suspend(self, instance: UUID | str, depth: str = "stored") -> Status:
         """Stop it wherever it is. "stored": its state is durable on the host's disk when this returns, and its process
         is gone; "parked": the process waits, and `resume` takes about a millisecond.
         """
-        return status_untrusted(await self._ask("suspend", instance=instance.bytes, depth=depth))
+        return status_untrusted(await self._ask("suspend", instance=instance_id(instance), depth=depth))
 
-    async def resume(self, instance: UUID, function: str | None = None) -> Status:
+    async def resume(self, instance: UUID | str, function: str | None = None) -> Status:
         """It goes on. `function`: of one that has halted and was launched `resumable`, the next one to run."""
         given = {} if function is None else {"function": function}
-        return status_untrusted(await self._ask("resume", instance=instance.bytes, **given))
+        return status_untrusted(await self._ask("resume", instance=instance_id(instance), **given))
 
-    async def snapshot(self, instance: UUID, tags: Sequence[str] = ()) -> Taken:
+    async def snapshot(self, instance: UUID | str, tags: Sequence[str] = ()) -> Taken:
         """Of a running or stopped one, which does not notice; durable when this returns."""
-        return taken_untrusted(await self._ask("snapshot", instance=instance.bytes, **_tagged(tags)))
+        return taken_untrusted(await self._ask("snapshot", instance=instance_id(instance), **_tagged(tags)))
 
     async def restore(
         self,
@@ -74,7 +75,7 @@ class LiveBus(Asking):
         return instance_untrusted(await self._ask("restore", **given))
 
     async def clone(
-        self, instance: UUID, count: int = 1, *, durable: bool = False, transient: bool | None = None
+        self, instance: UUID | str, count: int = 1, *, durable: bool = False, transient: bool | None = None
     ) -> list[Status | Mapping[str, Any]]:
         """Copies that go on from where it is now. What the host refused is a map with its `code` and `text`. `durable`:
         wait until a crash of the host would not end them. `transient`: whether it may; None: as of the original.
@@ -84,20 +85,20 @@ class LiveBus(Asking):
             given["durable"] = True
         if transient is not None:
             given["transient"] = transient
-        rows = ids_untrusted(await self._ask("clone", instance=instance.bytes, **given))
+        rows = ids_untrusted(await self._ask("clone", instance=instance_id(instance), **given))
         return [row if "code" in row else status_untrusted(row) for row in rows]
 
-    async def keep(self, instance: UUID, every: float, last: int = 1) -> Status:
+    async def keep(self, instance: UUID | str, every: float, last: int = 1) -> Status:
         """A checkpoint every so many seconds, of which the `last` ones stay; 0: no longer."""
-        return status_untrusted(await self._ask("keep", instance=instance.bytes, every=every, last=last))
+        return status_untrusted(await self._ask("keep", instance=instance_id(instance), every=every, last=last))
 
-    async def policy(self, instance: UUID, policy: Mapping[str, str | float]) -> Status:
+    async def policy(self, instance: UUID | str, policy: Mapping[str, str | float]) -> Status:
         """How it lives from now on, such as {"wake": "any", "idle_store": 60}; what is not said stays as it is."""
-        return status_untrusted(await self._ask("policy", instance=instance.bytes, policy=dict(policy)))
+        return status_untrusted(await self._ask("policy", instance=instance_id(instance), policy=dict(policy)))
 
-    async def snapshots(self, instance: UUID | None = None) -> Sequence[Snapshot]:
+    async def snapshots(self, instance: UUID | str | None = None) -> Sequence[Snapshot]:
         """Ours, or those of one instance; the newest first."""
-        given: dict[str, Any] = {} if instance is None else {"instance": instance.bytes}
+        given: dict[str, Any] = {} if instance is None else {"instance": instance_id(instance)}
         found: dict[bytes, Snapshot] = {}
         async for row in self._pages("snapshots", "snapshots", "snapshot", **given):
             line = snapshot_untrusted(row)
@@ -108,9 +109,9 @@ class LiveBus(Asking):
         """Forget a snapshot."""
         await self._ask("drop", snapshot=snapshot)
 
-    async def show(self, what: UUID | bytes) -> Shown:
+    async def show(self, what: UUID | str | bytes) -> Shown:
         """A stored instance by its id, or a snapshot by its 32 bytes."""
-        given = {"instance": what.bytes} if isinstance(what, UUID) else {"snapshot": what}
+        given = {"snapshot": what} if isinstance(what, bytes) else {"instance": instance_id(what)}
         return shown_untrusted(await self._ask("show", **given))
 
     async def diff(self, first: bytes, second: bytes) -> Difference:

@@ -14,6 +14,7 @@ import cbor2
 from gatebus.accountbounds import INPUT_BYTES
 from gatebus.bounds import CBOR_ITEMS, DATA_BYTES
 from gatebus.faults import UsageError
+from gatebus.slips import check_bytes, check_mapping, check_texts
 
 WASM = b"\0asm"
 _ROOM = DATA_BYTES - 1_024  # of a message, beside what the request has besides
@@ -21,6 +22,7 @@ _SURELY_FITS = 8 * 1_024  # four bytes for each character, and heads
 _HASHED = 32
 _PACK = "Put them into one file that the program takes apart."
 _DIGEST = 32  # bytes of a SHA-256
+_SHOWN = 40  # letters of a path
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,17 @@ class Program:
     policy: Mapping[str, str | float] = field(default_factory=dict)
     warm: bool = False
     _digest: bytes = field(default=b"", init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Raises UsageError."""
+        check_texts("args", self.args)
+        check_texts("tags", self.tags)
+        check_mapping("env", self.env, '{"LANG": "C"}')
+        check_mapping("files", self.files, '{"in.txt": b"..."}')
+        check_mapping("limits", self.limits, '{"cpu_time": 1.5}')
+        for path, content in self.files.items():
+            if not hasattr(content, "items"):
+                check_bytes(f"The file {path[:_SHOWN]}", content)
 
     def digest(self) -> bytes:
         """Of a module that is given as bytes: hashed once (1 ms for a megabyte), however often it is run."""

@@ -106,7 +106,7 @@ class SyncBus:
             yield SyncRunning(self._portal, running)
 
     @contextmanager
-    def io(self, instance: UUID) -> Iterator[SyncRunning]:
+    def io(self, instance: UUID | str) -> Iterator[SyncRunning]:
         with self._portal.entered(partial(self._bus.io, instance)) as running:
             yield SyncRunning(self._portal, running)
 
@@ -125,13 +125,13 @@ class SyncBus:
     def warm(self, program: Program) -> bytes:
         return self._portal.run(self._bus.warm, program)
 
-    def suspend(self, instance: UUID, depth: str = "stored") -> Status:
+    def suspend(self, instance: UUID | str, depth: str = "stored") -> Status:
         return self._portal.run(self._bus.suspend, instance, depth)
 
-    def resume(self, instance: UUID, function: str | None = None) -> Status:
+    def resume(self, instance: UUID | str, function: str | None = None) -> Status:
         return self._portal.run(self._bus.resume, instance, function)
 
-    def snapshot(self, instance: UUID, tags: Sequence[str] = ()) -> Taken:
+    def snapshot(self, instance: UUID | str, tags: Sequence[str] = ()) -> Taken:
         return self._portal.run(self._bus.snapshot, instance, tags)
 
     def restore(
@@ -147,23 +147,23 @@ class SyncBus:
         return self._portal.run(partial(restore, tags=tags, life=life))
 
     def clone(
-        self, instance: UUID, count: int = 1, *, durable: bool = False, transient: bool | None = None
+        self, instance: UUID | str, count: int = 1, *, durable: bool = False, transient: bool | None = None
     ) -> Sequence[Status | Mapping[str, Any]]:
         return self._portal.run(partial(self._bus.clone, instance, count, durable=durable, transient=transient))
 
-    def keep(self, instance: UUID, every: float, last: int = 1) -> Status:
+    def keep(self, instance: UUID | str, every: float, last: int = 1) -> Status:
         return self._portal.run(self._bus.keep, instance, every, last)
 
-    def policy(self, instance: UUID, policy: Mapping[str, str | float]) -> Status:
+    def policy(self, instance: UUID | str, policy: Mapping[str, str | float]) -> Status:
         return self._portal.run(self._bus.policy, instance, policy)
 
-    def snapshots(self, instance: UUID | None = None) -> Sequence[Snapshot]:
+    def snapshots(self, instance: UUID | str | None = None) -> Sequence[Snapshot]:
         return self._portal.run(self._bus.snapshots, instance)
 
     def drop(self, snapshot: bytes) -> None:
         self._portal.run(self._bus.drop, snapshot)
 
-    def show(self, what: UUID | bytes) -> Shown:
+    def show(self, what: UUID | str | bytes) -> Shown:
         return self._portal.run(self._bus.show, what)
 
     def diff(self, first: bytes, second: bytes) -> Difference:
@@ -179,16 +179,16 @@ class SyncBus:
     def list(self) -> list[Status]:
         return self._portal.run(self._bus.list)
 
-    def status(self, instance: UUID) -> Status:
+    def status(self, instance: UUID | str) -> Status:
         return self._portal.run(self._bus.status, instance)
 
-    def wait(self, instance: UUID) -> Status:
+    def wait(self, instance: UUID | str) -> Status:
         return self._portal.run(self._bus.wait, instance)
 
-    def kill(self, instance: UUID) -> Status:
+    def kill(self, instance: UUID | str) -> Status:
         return self._portal.run(self._bus.kill, instance)
 
-    def delete(self, instance: UUID) -> None:
+    def delete(self, instance: UUID | str) -> None:
         self._portal.run(self._bus.delete, instance)
 
     def upload(self, content: bytes, progress: Callable[[int, int], None] | None = None) -> Uploaded:

@@ -1,7 +1,7 @@
 """Wire: a thread in which trio runs, for callers that have none.
 
-In:  async functions and async context managers, from any other thread. Out: what they return or raise. A context that
-is entered lives in a task of its own, because trio wants it to be left where it was entered.
+In:  async functions and async context managers, from any other thread. Out: what they return or raise, or LinkLost when
+it is over. A context that is entered lives in a task of its own, because trio wants it to be left where it was entered.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import trio
+
+from gatebus.client.complaints import CLOSED, LinkLost
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -53,6 +55,15 @@ class _Held(Generic[T]):
             raise self._fault
 
 
+@contextmanager
+def _told_of_the_end() -> Iterator[None]:
+    """Whoever comes, or still waits, when the context has been left. Raises LinkLost."""
+    try:
+        yield
+    except (trio.RunFinishedError, trio.Cancelled):
+        raise LinkLost(CLOSED) from None
+
+
 class Portal:
     """`with Portal() as portal:`; it may be used by several threads at once."""
 
@@ -79,10 +90,12 @@ class Portal:
 
     def run(self, function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
         """Waits for an async function."""
-        return trio.from_thread.run(partial(function, *args, **kwargs), trio_token=self._token)
+        with _told_of_the_end():
+            return trio.from_thread.run(partial(function, *args, **kwargs), trio_token=self._token)
 
     def run_sync(self, function: Callable[..., T], *args: Any) -> T:
-        return trio.from_thread.run_sync(function, *args, trio_token=self._token)
+        with _told_of_the_end():
+            return trio.from_thread.run_sync(function, *args, trio_token=self._token)
 
     @contextmanager
     def entered(self, make: Callable[[], AbstractAsyncContextManager[T]]) -> Iterator[T]:

@@ -15,21 +15,23 @@ import trio
 from gatebus.bounds import COLLECTED_BYTES, STREAM_WINDOW_MOST
 from gatebus.host.principals import Kind, Principal
 from gatebus.host.runorders import Order
+from gatebus.slips import check_bytes, check_kind, check_mapping, check_texts
+from sandbox.limits import Limits
 from sandbox.outcome import Cause, killed
 from sandbox.setup import Setup
 from sandbox.tree import File, Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from gatebus.host.connections import Verdict
     from gatebus.host.hostparts import HostParts
     from gatebus.host.instances import Instance
     from gatebus.host.statuses import Map
     from gatebus.services.origin import Stream
-    from sandbox.limits import Limits
     from sandbox.outcome import Outcome
 
+_SHOWN = 40  # letters of a path
 EMBEDDER = Principal(Kind.LOCAL, "local:embedded", "embedded")
 
 
@@ -37,9 +39,17 @@ EMBEDDER = Principal(Kind.LOCAL, "local:embedded", "embedded")
 class Given:
     """What a program is run with. `files`: None: it has no folder."""
 
-    arguments: tuple[str, ...]
+    arguments: Sequence[str]
     files: Mapping[str, bytes] | None
     stdin: bytes
+
+    def __post_init__(self) -> None:
+        """Raises UsageError."""
+        check_texts("args", self.arguments)
+        check_bytes("stdin", self.stdin)
+        check_mapping("files", self.files or {}, '{"in.txt": b"..."}')
+        for path, content in (self.files or {}).items():
+            check_bytes(f"The file {path[:_SHOWN]}", content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +122,12 @@ class Collector:
 
 
 async def run_alone(parts: HostParts, wasm: bytes, given: Given, limits: Limits) -> RunResult:
-    """Raises what the sandbox raises."""
+    """Raises UsageError, and what the sandbox raises."""
+    check_bytes("A module", wasm)
+    check_kind("limits", limits, Limits)
     image = await parts.box.compile(wasm, principal=EMBEDDER.account)
     tree = None if given.files is None else Tree({path: File(content) for path, content in given.files.items()})
-    setup = Setup(arguments=given.arguments, tree=tree, origin_credit=STREAM_WINDOW_MOST)
+    setup = Setup(arguments=tuple(given.arguments), tree=tree, origin_credit=STREAM_WINDOW_MOST)
     order = Order(uuid4(), EMBEDDER, image.sha256, setup, limits, window=STREAM_WINDOW_MOST)
     return await _collect(parts, parts.ordered(order), given.stdin)
 

@@ -298,8 +298,9 @@ class Host:
         stdin: bytes = b"",
         limits: Limits | None = None,
     ) -> RunResult:
-        """One program to its end. Raises what the sandbox raises: Refused, CompileLimit, BadSetup ..."""
-        return await run_alone(self.parts, wasm, Given(tuple(args), files, stdin), limits or self.config.limits)
+        """One program to its end. Raises UsageError, or what the sandbox raises: Refused, CompileLimit, BadSetup"""
+        limits = self.config.limits if limits is None else limits
+        return await run_alone(self.parts, wasm, Given(args, files, stdin), limits)
 
 
 def _world(neighbourhood: Neighbourhood, instance: Instance) -> World:

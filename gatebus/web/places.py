@@ -51,6 +51,8 @@ class Address:
 
 def parse_address(text: str) -> Address:
     """Without a scheme it is ws:// and the port of gatebus; with one, the scheme's standard port."""
+    if not isinstance(text, str):
+        raise UsageError(f"The address of a host is a text, such as 127.0.0.1:6473; not {type(text).__name__}.")
     if text.startswith("unix:"):
         return _unix(text.removeprefix("unix:").removeprefix("//"))
     scheme, separator, rest = text.partition("://")

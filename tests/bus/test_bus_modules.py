@@ -9,6 +9,7 @@ import trio.testing
 from busworld import BOB, PROGRAMS, Channel, Talker, bus_world, hello, module, pattern
 
 from gatebus.bounds import PRINCIPAL_UPLOADS
+from gatebus.faults import UsageError
 from gatebus.host.hostconfig import HostConfig
 from gatebus.host.quotas import Amounts, QuotaBounds
 from gatebus.host.server import Host
@@ -267,6 +268,23 @@ async def test_a_program_without_a_network_has_arguments_files_and_a_log() -> No
     assert (await embedded(b"arguments", args=("a", "b"))).stdout == b"a\nb"  # type: ignore[attr-defined]
     assert (await embedded(b"logs")).stderr.startswith(b"line 0\n")  # type: ignore[attr-defined]
     assert (await embedded(b"turns_around", files={"x": b"12"})).files["x"] == b"21"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"args": "abc"}, 'args is a list of texts, such as ["a", "b"]; not str \'abc\'.'),
+        ({"stdin": "abc"}, "stdin is bytes, such as read_bytes() of a file or encode() of a text; not str 'abc'."),
+        ({"limits": 3}, "limits is a Limits; not int '3'."),
+        ({"limits": {}}, "limits is a Limits; not dict '{}'."),
+        ({"files": {"a": "b"}}, "The file a is bytes, such as read_bytes() of a file or encode() of a text; not str"),
+        ({"program": "a.wasm"}, "A module is bytes, such as read_bytes() of a file or encode() of a text; not str"),
+    ],
+)
+async def test_slips_of_whoever_embeds_a_host_are_told(wrong: dict[str, object], told: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        await embedded(**{"program": b"echo", **wrong})  # type: ignore[arg-type]
+    assert caught.value.text.startswith(told)
 
 
 async def test_a_program_that_is_none_is_refused_as_the_sandbox_says() -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from fakehost import ID, FakeHost, pattern
 
-from gatebus.client import Denied, Program, StreamStopped
+from gatebus.client import Denied, LinkLost, Program, StreamStopped
 from gatebus.client.sync import wrapped
 from gatebus.web.link import CannotConnect
 
@@ -86,6 +86,33 @@ def test_a_host_that_is_not_there_is_said_at_once() -> None:
         pytest.fail("connected")
 
 
+def test_a_bus_that_has_been_left_says_so() -> None:
+    with client(FakeHost()) as bus:
+        pass
+    with pytest.raises(LinkLost) as caught:
+        bus.usage()
+    assert caught.value.text == "This bus is closed: the `with` that made it has been left."
+
+
+def test_who_still_waits_when_another_thread_leaves_the_bus_is_told() -> None:
+    told = []
+
+    def wait() -> None:
+        try:
+            bus.call(Program("fake://wait"))
+        except LinkLost as fault:
+            told.append(fault.text)
+
+    host = FakeHost(answers={"usage": {}})
+    with client(host) as bus:
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        while not [each for each in host.opened if each[0] == "call"]:
+            bus.usage()
+    waiting.join()
+    assert told == ["This bus is closed: the `with` that made it has been left."]
+
+
 def test_whoever_sends_to_a_program_that_reads_no_more_hears_of_it() -> None:
     host = FakeHost()
     with client(host) as bus, bus.open_call(Program("fake://deaf")) as running:
@@ -101,7 +128,7 @@ def test_small_operations_and_events_wait_for_their_answers() -> None:
     with client(host) as bus:
         instance = bus.launch(Program("fake://wait"))
         assert [each.instance for each in bus.list()] == [instance]
-        for answer in (bus.status(instance), bus.wait(instance), bus.kill(instance)):
+        for answer in (bus.status(instance), bus.status(str(instance)), bus.wait(instance), bus.kill(instance.hex)):
             assert answer.state == "RUNNING"
         bus.delete(instance)
         assert bus.usage() == {"a": 1}
