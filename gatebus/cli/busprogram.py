@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from gatebus.cli.bus_options import BusOptions, ProgramOptions, digest
+from gatebus.cli.guesses import why_no_module_untrusted
 from gatebus.cli.interpreters import extension_of
 from gatebus.cli.options import environment, limit
 from gatebus.cli.surroundings import (
@@ -104,6 +105,8 @@ def _module(asked: ProgramOptions) -> _Chosen:
         if _is_file_name(asked.module, table):
             raise
         return _Chosen(_ELSEWHERE, (asked.module, *asked.arguments), {}, {}, asked.module)
+    if not chosen.wasm:
+        raise UsageError(why_no_module_untrusted(chosen.wasm))
     limits = {name: limit(name, text) for name, text in chosen.limits.items()}
     return _Chosen(chosen.wasm, chosen.arguments, chosen.files, limits)
 

@@ -21,7 +21,17 @@ from gatebus.cli.bus_wording import progress_line, text
 from gatebus.cli.busprogram import Order
 from gatebus.cli.ending import alone
 from gatebus.cli.hostbook import Target
-from gatebus.cli.naming import INSTANCES, MODULES, SNAPSHOTS, Named, both_are_meant, meant, none_is_meant
+from gatebus.cli.naming import (
+    INSTANCES,
+    MODULES,
+    SNAPSHOTS,
+    Named,
+    NoneMeant,
+    SeveralMeant,
+    both_are_meant,
+    meant,
+    none_is_meant,
+)
 from gatebus.cli.saying import tell
 from gatebus.cli.signing import signer
 from gatebus.cli.surroundings import FileNotFound
@@ -59,7 +69,7 @@ class Connection:
             return UUID(bytes=whole)
         found = await self._instance_or_none(typed)
         if found is None:
-            raise UsageError(none_is_meant(typed, INSTANCES))
+            raise NoneMeant(none_is_meant(typed, INSTANCES))
         return found
 
     async def _instance_or_none(self, typed: str) -> UUID | None:
@@ -71,7 +81,7 @@ class Connection:
         """By its name, the beginning of it, or a tag. Raises UsageError."""
         found = await self._snapshot_or_none(typed)
         if found is None:
-            raise UsageError(none_is_meant(typed, SNAPSHOTS))
+            raise NoneMeant(none_is_meant(typed, SNAPSHOTS))
         return found
 
     async def snapshot_or_instance(self, typed: str) -> bytes | UUID:
@@ -81,9 +91,9 @@ class Connection:
             return UUID(bytes=whole) if instance_id(typed) else whole
         snapshot, instance = await self._snapshot_or_none(typed), await self._instance_or_none(typed)
         if snapshot is not None and instance is not None:
-            raise UsageError(both_are_meant(typed, snapshot.hex(), instance.hex))
+            raise SeveralMeant(both_are_meant(typed, snapshot.hex(), instance.hex))
         if (found := snapshot or instance) is None:
-            raise UsageError(none_is_meant(typed, INSTANCES))
+            raise NoneMeant(none_is_meant(typed, INSTANCES))
         return found
 
     async def _snapshot_or_none(self, typed: str) -> bytes | None:
@@ -98,7 +108,7 @@ class Connection:
         """By its hash, the beginning of it, or a tag. Raises UsageError."""
         found = await self.module_or_none(typed)
         if found is None:
-            raise UsageError(none_is_meant(typed, MODULES))
+            raise NoneMeant(none_is_meant(typed, MODULES))
         return found
 
     async def module_or_none(self, typed: str) -> bytes | None:
@@ -175,7 +185,7 @@ async def _connected(options: BusOptions, chosen: Target, work: Callable[[Connec
         why = _first(fault).text
         absent = why.startswith(_ABSENT) and not options.host
         advice = " `gatebus serve` starts one on this machine." if absent else ""
-        raise UsageError(f"The host {chosen.shown} cannot be reached: {why}{advice}") from None
+        raise CannotConnect(f"The host {chosen.shown} cannot be reached: {why}{advice}") from None
 
 
 @contextmanager
@@ -206,7 +216,8 @@ def told(file: str, raised: Exception, unknown_key: str = " `gatebus key` shows 
     if isinstance(fault, FileFault):
         return _told_of(fault.name, fault.cause)
     codes = ("not-found", "bad-request") if "://" in file else ("not-found",)  # an address can be a bad one
-    if isinstance(fault, ProgramRefused | FileNotFound | SandboxError) or getattr(fault, "code", "") in codes:
+    of_file = getattr(fault, "code", "") in codes and not isinstance(fault, UsageError)
+    if of_file or isinstance(fault, ProgramRefused | FileNotFound | SandboxError):
         return _told_of(file, fault)
     advice = unknown_key if isinstance(fault, HostError) and fault.code == "not-authorized" else ""
     return _told_of("", fault, advice)

@@ -126,7 +126,7 @@ async def _snapshot_named(connection: Connection, typed: str) -> bytes:
     except UsageError as fault:
         if len(typed) < _AS_LONG_AS_A_CID or _NAME.fullmatch(typed):
             raise
-        raise UsageError(f"{fault.text} It is no CID either, or one that was mistyped.") from None
+        raise type(fault)(f"{fault.text} It is no CID either, or one that was mistyped.") from None
 
 
 async def _clone(connection: Connection) -> Result:

@@ -11,11 +11,12 @@ from functools import partial
 import trio
 
 from gatebus.cli.bus_options import BusOptions
-from gatebus.cli.bus_wording import as_json, table
+from gatebus.cli.bus_wording import as_json, result_json, table
 from gatebus.cli.connecting_host import in_trio, known_hosts, note, told
 from gatebus.cli.hostbook import ANONYMOUS, HostBook, KnownHost, Target, check_name, is_name, unknown_host
 from gatebus.cli.hostbookfile import read_book, write_book
 from gatebus.cli.key_command import default_comment
+from gatebus.cli.naming import NoneMeant
 from gatebus.cli.saying import put, tell
 from gatebus.cli.signing import is_agent, signer
 from gatebus.client import KnownHostsFile, Manner, NotTrusted, connect
@@ -37,20 +38,27 @@ def login(options: BusOptions) -> int:
     """The whole command. The exit code."""
     try:
         if options.forget:
-            _forget(options)
-            return 0
-        if not options.arguments:
+            _say(options, *_forget(options))
+        elif not options.arguments:
             _list(read_book(), options)
-            return 0
-        if len(options.arguments) != 2:
+        elif len(options.arguments) != 2:
             raise UsageError("It is written `gatebus login NAME ADDRESS`; see `gatebus login --help`.")
-        _remember(options)
+        else:
+            _say(options, *_remember(options))
     except Exception as raised:
         result = told("", raised, unknown_key="")
-        line = _line_for_owner(options) if result.error == "not-authorized" else ""
-        tell(f"{result.line}{line}\n")
+        if result.error == "not-authorized":
+            result = result._replace(line=f"{result.line}{_line_for_owner(options)}")
+        tell(f"{result_json('', '', result, None, None) if options.json else result.line}\n")
         return result.code
     return 0
+
+
+def _say(options: BusOptions, line: str, row: dict[str, object]) -> None:
+    if options.json:
+        put(as_json(row) + "\n")
+    else:
+        note(line)
 
 
 def _line_for_owner(options: BusOptions) -> str:
@@ -75,7 +83,7 @@ def _row(name: str, host: KnownHost, book: HostBook) -> dict[str, object]:
     return {"name": name, "address": host.address, "key": host.key, "default": name == book.default}
 
 
-def _forget(options: BusOptions) -> None:
+def _forget(options: BusOptions) -> tuple[str, dict[str, object]]:
     """A name and its address's key, unless another name has the same address; or an address's key alone."""
     if len(options.arguments) != 1:
         raise UsageError("It is written `gatebus login --forget NAME`; `gatebus login` lists the hosts.")
@@ -87,17 +95,17 @@ def _forget(options: BusOptions) -> None:
         if not left.named_by(address):
             KnownHostsFile(known_hosts(), address).forget()
         was_default = book.default == name and left.hosts
-        note(f"{name} is forgotten; it was the default." if was_default else f"{name} is forgotten.")
-        return
+        line = f"{name} is forgotten; it was the default." if was_default else f"{name} is forgotten."
+        return line, {"forgotten": name, "address": address}
     if is_name(name):
-        raise UsageError(unknown_host(name, book, "`gatebus login` lists them."))
+        raise NoneMeant(unknown_host(name, book, "`gatebus login` lists them."))
     address = str(parse_address(name))
     if not KnownHostsFile(known_hosts(), address).forget():
-        raise UsageError(f"No key of {address} is remembered.")
-    note(f"the key of {address} is forgotten.")
+        raise NoneMeant(f"No key of {address} is remembered.")
+    return f"the key of {address} is forgotten.", {"forgotten": None, "address": address}
 
 
-def _remember(options: BusOptions) -> None:
+def _remember(options: BusOptions) -> tuple[str, dict[str, object]]:
     name, address = check_name(options.arguments[0]), str(parse_address(options.arguments[1]))
     key = _key_file(options)
     met = in_trio(partial(_meet, options, address, key))
@@ -108,7 +116,8 @@ def _remember(options: BusOptions) -> None:
         book = replace(book, default=name)
     write_book(book)
     used = "used when no host is named" if book.default == name else f"used with --host {name}"
-    note(f"{name} is remembered, and {used}. `gatebus --help` lists what you can do there.")
+    line = f"{name} is remembered, and {used}. `gatebus --help` lists what you can do there."
+    return line, _row(name, book.hosts[name], book)
 
 
 def _key_file(options: BusOptions) -> str | None:
@@ -176,7 +185,7 @@ async def _meet(options: BusOptions, address: str, key: str | None) -> Meeting:
         async with connect(address, ours, Manner(trust=trust)) as bus:
             await bus.features()
     except* CannotConnect as group:
-        raise UsageError(f"The host {address} cannot be reached: {_text(group)}") from None
+        raise CannotConnect(f"The host {address} cannot be reached: {_text(group)}") from None
     return meeting
 
 

@@ -1,7 +1,8 @@
 """Which module or instance a person means: by all of its digits, their beginning, or a tag; words.
 
 In:  what was typed; what the host says there is (untrusted, already typed values). Out: one name, or UsageError with
-what to write instead. A name that could mean two things means none: a program that runs is not taken back.
+what to write instead, whose code tells a script whether there is none or several. A name that could mean two things
+means none: a program that runs is not taken back.
 """
 
 import re
@@ -41,6 +42,18 @@ INSTANCES = Kind("instances", "gatebus ps")
 SNAPSHOTS = Kind("snapshots", "gatebus snapshots")
 
 
+class NoneMeant(UsageError):  # noqa: N818 - as in faults.py
+    """There is nothing of that name."""
+
+    code = "not-found"
+
+
+class SeveralMeant(UsageError):  # noqa: N818
+    """A name that two things have means neither."""
+
+    code = "ambiguous"
+
+
 def meant(typed: str, kind: Kind, there: Iterable[Named]) -> str | None:
     """The digits of the one that is meant; None: of none. Raises UsageError: of several."""
     start = typed.lower().replace("-", "") if _BEGINNING.fullmatch(typed.lower()) else ""
@@ -50,7 +63,7 @@ def meant(typed: str, kind: Kind, there: Iterable[Named]) -> str | None:
         if typed in each.tags or (len(start) >= SHORTEST and each.digits.startswith(start))
     }
     if len(found) > 1:
-        raise UsageError(_several(typed, kind, list(found)))
+        raise SeveralMeant(_several(typed, kind, list(found)))
     return next(iter(found), None)
 
 

@@ -176,7 +176,7 @@ class ModuleStore:
         ends then: who comes back goes on, and who comes beside it finds the module there.
         """
         if len(sha256) != _DIGEST or size < 1:
-            raise Refusal("bad-request", "An upload has a SHA-256 of 32 bytes and a size.")
+            raise Refusal("bad-request", "An upload has a SHA-256 of 32 bytes and a size, at least 1.")
         announced = Announced(sha256, size, principal, int(self._clock()))
         while True:
             async with self._opening:

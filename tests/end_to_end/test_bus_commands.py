@@ -299,6 +299,8 @@ def test_a_large_upload_has_a_bar_at_a_terminal_and_none_in_a_pipe(world: World,
         (("call",), "No module is named. Write `gatebus call MODULE [ARGUMENT ...]`.", 125),
         (("io",), "It is written `gatebus io INSTANCE`; see `gatebus io --help`.", 125),
         (("ps", "x"), "It is written `gatebus ps`; see `gatebus ps --help`.", 125),
+        (("call", "/dev/null"), "/dev/null: It is empty. Build its source for wasm32-wasip1.", 125),
+        (("launch", "/dev/null"), "/dev/null: It is empty. Build its source for wasm32-wasip1.", 125),
         (("call", "./nothing"), "./nothing: there is no such file. Check the name.", 127),
         (("call", "nothing"), "nothing: there is no such file, and none of your modules at unix:", 127),
         (("launch", "nothing"), " has this name. Check the name.", 127),
@@ -351,10 +353,34 @@ def test_where_no_host_was_named_and_none_is_there_it_is_said_how_to_start_one(w
     )
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("status", "nope"), "not-found"),
+        (("status", "00000000-0000-4000-8000-000000000000"), "not-found"),
+        (("io", "nope"), "not-found"),
+        (("show", "nope"), "not-found"),
+        (("pin", "nope"), "not-found"),
+        (("restore", "nope"), "not-found"),
+        (("ps", "--nope"), "usage"),
+        (("ps", "--host", "nope"), "usage"),
+        (("ps", "--host", "unix:/no/x"), "cannot-connect"),
+        (("io", "--host", "127.0.0.1:1", "nope"), "cannot-connect"),
+        (("login", "lab", "127.0.0.1:1"), "cannot-connect"),
+        (("login", "--forget", "nope"), "not-found"),
+        (("login", "lab"), "usage"),
+    ],
+)
+def test_a_script_can_tell_faults_from_each_other(arguments: tuple[str, ...], error: str, world: World) -> None:
+    done = world.run(*arguments, "--json")
+    told = json.loads(done.stderr)
+    assert (done.returncode, done.stdout, told["exit"], told["error"]) == (125, b"", 125, error), told
+
+
 def test_a_fault_is_json_where_json_was_asked_for(world: World) -> None:
     done = world.run("ps", "--host", "127.0.0.1:1", "--json")
     told = json.loads(done.stderr)
-    assert (done.returncode, done.stdout, told["exit"], told["error"]) == (125, b"", 125, "usage")
+    assert (done.returncode, done.stdout, told["exit"], told["error"]) == (125, b"", 125, "cannot-connect")
     assert told["text"] == "The host ws://127.0.0.1:1 cannot be reached: Nobody listens there."
     assert told["host"] == "ws://127.0.0.1:1"
 

@@ -133,6 +133,19 @@ def test_a_login_at_a_terminal_asks_and_a_no_remembers_nothing(world: World, tmp
     assert gatebus(tmp_path, "call", "--host", "lab", str(HELLO)).stdout == b"hello, world\n"
 
 
+def test_a_login_is_json_where_json_was_asked_for(world: World, tmp_path: Path) -> None:
+    address = world.host.address()
+    host = json.loads(gatebus(world.home, "key", "--json").stdout)["host"]["fingerprint"]
+    login = ("login", "lab", address, "--key", "anonymous", "--json")
+    refused = json.loads(gatebus(tmp_path, *login, "--host-key", "SHA256:other").stderr)
+    assert (refused["exit"], refused["error"]) == (125, "not-trusted")
+    done = gatebus(tmp_path, *login, "--host-key", host)
+    row = {"name": "lab", "address": f"ws://{address}", "key": None, "default": True}
+    assert (done.returncode, json.loads(done.stdout), done.stderr) == (0, row, b"")
+    done = gatebus(tmp_path, "login", "--forget", "lab", "--json")
+    assert json.loads(done.stdout) == {"forgotten": "lab", "address": f"ws://{address}"}
+
+
 def test_control_c_at_the_question_of_a_login_ends_it_at_once(world: World, tmp_path: Path) -> None:
     login = ("login", "lab", world.host.address(), "--key", "anonymous")
     code, screen = at_ones_own_terminal(tmp_path, *login, when=b"[y/N]", types=b"\x03")

@@ -170,7 +170,7 @@ async def test_an_upload_needs_a_hash_and_a_size(digest: bytes, size: int, tmp_p
     async with opened(tmp_path) as store:
         assert await refusal(store.upload(digest, size, ADA)) == (
             "bad-request",
-            "An upload has a SHA-256 of 32 bytes and a size.",
+            "An upload has a SHA-256 of 32 bytes and a size, at least 1.",
         )
 
 
