@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
-from gatebus.cli.command_words import CALL_NOTES, INSTANCE_NOTES, Command, add_tags
+from gatebus.cli.command_words import CALL_NOTES, INSTANCE_NOTES, IO_NOTES, Command, add_tags
 from gatebus.cli.ipfs_options import IpfsOptions, add_nodes, adding_options
 from gatebus.cli.life_options import add_call_life, add_life, life_of_program, time_of
 from gatebus.cli.live_options import LIVE_COMMANDS, NO_LIVE_OPTIONS, LiveOptions, live_options
@@ -140,7 +140,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             "INSTANCE",
             "Connect to a running program: stdin and stdout are a new stream to it.",
             (1, 1),
-            INSTANCE_NOTES,
+            f"{INSTANCE_NOTES}\n{IO_NOTES}",
         ),
         "ps": Command("", "List your instances."),
         "status": Command("INSTANCE ...", "Say how instances are.", (1, 100), INSTANCE_NOTES),

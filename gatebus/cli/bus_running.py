@@ -5,9 +5,11 @@ wrong.
 
 Order: files and options first, because they are free and their faults are the person's; then the host; then the stream,
 with a task for each direction. What the program wrote is written out before its end is told. A signal lets go of
-the stream: the program of a call ends then, that of an instance goes on.
+the stream: the program of a call ends then, that of an instance goes on. Where that has but one connection, it is left
+as a lost link leaves it, and not ended: the next `gatebus io` has it.
 """
 
+import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -46,7 +48,15 @@ class Conversation(Ending):
     options: BusOptions
     instance: UUID | None = None
     outcome: Outcome | None = None
+    connection: Running | None = None
+    """To an instance, which goes on."""
     notes: list[str] = field(default_factory=list)
+
+    def stop(self, number: int) -> None:
+        """Before anything is cancelled: what is cancelled says so to the host."""
+        if self.connection is not None and self.connection.only:
+            self.connection.detach()
+        Ending.stop(self, number)
 
     @property
     def file(self) -> str:
@@ -85,8 +95,8 @@ def io(options: BusOptions) -> int:
     async def work(connection: Connection) -> Result:
         async with _ended_by_signals(talk):
             talk.instance = await connection.instance(options.arguments[0])
-            async with connection.bus.io(talk.instance) as running:
-                await _converse(running, talk, Sink(2))
+            async with connection.bus.io(talk.instance) as talk.connection:
+                await _converse(talk.connection, talk, Sink(2))
         return _result(talk)
 
     return _whole(options, talk, lambda: None, work)
@@ -116,6 +126,8 @@ def _result(talk: Conversation) -> Result:
     if talk.problem:
         raise FileFault(talk.file, UsageError(talk.problem))
     if talk.signal:
+        if talk.connection is not None and talk.connection.only and os.isatty(2):
+            talk.notes.append(f"gatebus: {talk.instance} goes on. `gatebus io` connects again, `gatebus kill` ends it.")
         return Result(BY_SIGNAL + talk.signal, error=f"signal-{talk.signal}")
     asked = talk.options.program.limits if talk.options.program else {}
     return ended(talk.file, talk.outcome, asked) if talk.outcome is not None else Result(0)

@@ -14,6 +14,10 @@ of `call`."""
 INSTANCE_NOTES = """INSTANCE is an id as `gatebus launch` printed it, its first digits, at least four, or a tag
 that only one of your instances has (`gatebus ps`)."""
 
+IO_NOTES = """The end of stdin (Ctrl-D at a terminal) is the end of the program's input. Ctrl-C leaves: the program goes
+on, what it writes waits (at most a window), and another `gatebus io` connects again. exit codes: the program's, when it
+ends meanwhile; 0 when only the connection does; 130 Ctrl-C."""
+
 
 Add = Callable[[argparse.ArgumentParser], None]
 

@@ -166,6 +166,20 @@ class Running:
                 self._line.let_go(self._number)
             self._finish(None, StreamLost("The stream was closed by its own side."))
 
+    @property
+    def only(self) -> bool:
+        """It is the one connection of a launched program: whoever lets go of it ends the program's input for good."""
+        return self._about is not None and self._about.get("only") is True
+
+    def detach(self) -> None:
+        """Leave as if the link were lost, which must end next; the host only hears what was received. The program goes
+        on, and what it writes waits for the next `io`. Here the stream has ended.
+        """
+        if self._line is not None and not self._over:
+            self._line.say(Credit(self._number, *self._flows.into.credit()))
+        self._line = None
+        self._finish({}, None)
+
     # The task.
 
     async def keep(self) -> None:

@@ -60,7 +60,7 @@ class BusStream:
 
     __slots__ = (
         "_pending", "_pending_size", "_seen", "_stream", "_told", "_touched", "_turn", "answered", "carrier", "closing",
-        "flows", "instance", "keeper", "lasts", "left_at", "name", "on_abandoned", "on_broken", "on_cancelled", "owner",
+        "flows", "instance", "keeper", "left_at", "name", "on_abandoned", "on_broken", "on_cancelled", "owner",
         "stranger", "verdict",
     )  # fmt: skip
 
@@ -72,7 +72,6 @@ class BusStream:
         self.verdict: Verdict | None = None
         self.closing: Verdict | None = None  # what both ends of the directions mean; None: nothing, the program goes on
         self.answered = False
-        self.lasts = False  # it comes from the store, and its client has not come back since
         self.left_at: float | None = None  # when its last link was lost, or its verdict handed over
         self.keeper: Keeper = _NOBODY
         self.on_abandoned: Callable[[BusStream], None] = _ignore  # nobody comes back for it, and it had no answer yet
@@ -144,7 +143,7 @@ class BusStream:
         into.finished, into.stopped = self.flows.into.finished, self.flows.into.stopped
         self._told -= self.flows.out.taken
         self.flows = Flows(out, into)
-        self.name, self.closing, self.left_at, self.lasts = b"", None, None, False
+        self.name, self.closing, self.left_at = b"", None, None
         self.on_abandoned = self.on_cancelled = _ignore
         self.mark()
 
@@ -271,7 +270,7 @@ class BusStream:
     def carry(self, carrier: Carrier) -> None:
         """From now on on this channel."""
         self.carrier = carrier
-        self.answered, self.left_at, self.lasts = False, None, False
+        self.answered, self.left_at = False, None
         self.touch()
 
     def dropped(self, carrier: Carrier) -> None:

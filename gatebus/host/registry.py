@@ -240,8 +240,8 @@ class Registry:
         if stream is stream.instance.unclaimed:
             self._give_up_unclaimed(stream.instance)
             return
-        if stream.lasts and can_be_freed(stream):
-            self.free(stream)
+        if can_be_freed(stream):
+            self.free(stream)  # a launched program goes on without a client whose link was lost
             return
         self._left.pop(stream.name, None)
         self._leftovers.remove(_account(stream), stream)

@@ -223,8 +223,11 @@ def _accept(line: Line, stream: BusStream) -> None:
 
 
 def _accepted(stream: BusStream) -> dict[str, object]:
-    """`kept`: who says later than after a quarter of it what has come waits for bytes that cannot be sent."""
-    return {"instance": stream.instance.id, "kept": stream.flows.out.bound}
+    """`kept`: who says later than after a quarter of it what has come waits for bytes that cannot be sent. `only`: who
+    cancels it ends the input of a program that was launched, for good.
+    """
+    only = {"only": True} if stream.instance.order.kept and stream.instance.personality == "wasi" else {}
+    return {"instance": stream.instance.id, "kept": stream.flows.out.bound, **only}
 
 
 def _window(parts: WholeParts, line: Line, connections: int) -> int:

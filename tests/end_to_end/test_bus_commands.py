@@ -358,17 +358,11 @@ def test_where_no_host_was_named_and_none_is_there_it_is_said_how_to_start_one(w
     [
         (("status", "nope"), "not-found"),
         (("status", "00000000-0000-4000-8000-000000000000"), "not-found"),
-        (("io", "nope"), "not-found"),
         (("show", "nope"), "not-found"),
-        (("pin", "nope"), "not-found"),
-        (("restore", "nope"), "not-found"),
         (("ps", "--nope"), "usage"),
         (("ps", "--host", "nope"), "usage"),
         (("ps", "--host", "unix:/no/x"), "cannot-connect"),
         (("io", "--host", "127.0.0.1:1", "nope"), "cannot-connect"),
-        (("login", "lab", "127.0.0.1:1"), "cannot-connect"),
-        (("login", "--forget", "nope"), "not-found"),
-        (("login", "lab"), "usage"),
     ],
 )
 def test_a_script_can_tell_faults_from_each_other(arguments: tuple[str, ...], error: str, world: World) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+import trio.testing
 from busworld import BOB
 from liveworld import chained, live_world
 from test_live_instances import ONE, connect, ended, launch
@@ -70,6 +71,16 @@ async def test_one_that_came_back_with_its_host_is_not_ended_by_a_client_who_doe
         await graceful(world)
     async with live_world(image_directory, tmp_path) as world, world.talker() as bus:
         await until(bus, ONE, state="RUNNING")
+        nobody_came(world)
+        await goes_on(bus, b" later")
+
+
+async def test_one_that_was_launched_is_not_ended_by_a_client_who_does_not_come_back(image_directory: Path) -> None:
+    async with live_world(image_directory) as world, world.talker() as bus:
+        async with world.talker() as lost:
+            await launch(lost)
+        while (await bus.ask("status", instance=ONE))["clients"].get("attached"):
+            await trio.testing.wait_all_tasks_blocked()
         nobody_came(world)
         await goes_on(bus, b" later")
 

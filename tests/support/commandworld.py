@@ -85,11 +85,12 @@ def at_a_terminal(home: Path, *arguments: str, types: bytes = b"") -> tuple[int,
     return process.wait(PATIENCE), screen.decode()
 
 
-def at_ones_own_terminal(home: Path, *arguments: str, when: bytes, types: bytes) -> tuple[int, str]:
-    """The same where Ctrl-C is a signal. It is typed when the screen shows `when`."""
+def at_ones_own_terminal(home: Path, *arguments: str, when: bytes, types: bytes, first: bytes = b"") -> tuple[int, str]:
+    """The same where Ctrl-C is a signal. It is typed when the screen shows `when`; `first` is at the beginning."""
     child, ours = pty.fork()
     if child == 0:
         os.execve(sys.executable, [sys.executable, "-m", "gatebus", *arguments], surroundings(home))
+    os.write(ours, first)
     screen = b""
     with contextlib.suppress(OSError):
         while piece := os.read(ours, 65536):

@@ -55,7 +55,7 @@ def connect_again_untrusted(instance: Instance, data: bytes, turn: Turn, on_brok
             instance.call = stream
             stream.on_cancelled = stream.on_abandoned = kill_program
         else:
-            stream.closing, stream.lasts = Verdict({}), True
+            stream.closing = Verdict({})
             stream.on_abandoned, stream.on_cancelled = abandon, leave
     return streams
 
