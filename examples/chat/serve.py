@@ -87,19 +87,19 @@ def main() -> int:
     given = parser.parse_args()
     try:
         trio.run(serve, given.port, given.backend)
-    except ExceptionGroup as group:
-        print(_only_fault(group).text, "`make chat PORT=7000` takes another port.")
+    except Exception as raised:
+        print(_only_fault(raised).text, "`make chat PORT=7000` takes another port.")
         return 1
     return 0
 
 
-def _only_fault(group: ExceptionGroup) -> UsageError:
+def _only_fault(raised: Exception) -> UsageError:
     """What a person did wrong; anything else is a bug and stays a traceback."""
-    fault: Exception = group
+    fault = raised
     while isinstance(fault, ExceptionGroup) and len(fault.exceptions) == 1:
         fault = fault.exceptions[0]
     if not isinstance(fault, UsageError):
-        raise group
+        raise raised
     return fault
 
 

@@ -16,6 +16,7 @@ from gatebus.bounds import (
     UNPINNED_SECONDS,
 )
 from gatebus.contentbounds import FETCHED_HOURLY, LENT_HOURLY
+from gatebus.faults import UsageError
 from gatebus.host.policy import Policy
 from gatebus.host.quotas import QuotaBounds
 from sandbox.layers import REQUIRED
@@ -33,6 +34,11 @@ class Address:
 
     host: str
     port: int
+
+    def __post_init__(self) -> None:
+        """The system would take the lower 16 bits of any number. Raises UsageError."""
+        if not 0 <= self.port < 1 << 16:
+            raise UsageError(f"The port is {self.port}; it must be 0 to 65535.")
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

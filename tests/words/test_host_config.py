@@ -347,3 +347,10 @@ def test_whatever_stands_behind_a_key_is_taken_or_named(name: str, value: object
     else:
         told = f"host.toml, line 1: `{name}`" if name in taken else ""
     assert told.startswith(("host.toml, line 1: ", "host.toml: it is no TOML"))
+
+
+@pytest.mark.parametrize("port", [-1, 1 << 16, 99_999])
+def test_an_address_of_whoever_embeds_a_host_has_a_port_that_there_is(port: int) -> None:
+    with pytest.raises(UsageError) as caught:
+        Address("127.0.0.1", port)
+    assert caught.value.text == f"The port is {port}; it must be 0 to 65535."
