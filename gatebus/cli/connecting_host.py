@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 from uuid import UUID
 
 import trio
@@ -173,12 +173,22 @@ def in_trio(work: Callable[[], Awaitable[T]]) -> T:
         raise
 
 
+def tell_of_link(what: Literal["lost", "back"]) -> None:
+    """To whoever sits before it and sees nothing happen; a script reads the end."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return
+    if what == "lost":
+        note(f"The connection to the host was lost. It is tried again, for up to {_PATIENCE:g} seconds.")
+    else:
+        note("The connection to the host is there again.")
+
+
 async def _connected(options: BusOptions, chosen: Target, work: Callable[[Connection], Awaitable[T]]) -> T:
     address = parse_address(chosen.address)
     trust = None if address.scheme == "unix" else TellingTrust(known_hosts(), str(address))
     key = await signer(options, chosen)
     try:
-        async with connect(chosen.address, key, Manner(trust=trust, patience=_PATIENCE)) as bus:
+        async with connect(chosen.address, key, Manner(trust, _PATIENCE, on_link=tell_of_link)) as bus:
             with _without_a_key() if key is None and trust is not None else nullcontext():
                 return await work(Connection(bus, chosen, options))
     except* CannotConnect as fault:

@@ -11,11 +11,11 @@ import random
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from gatebus.client.bus import Bus
 from gatebus.client.handshake import Introduction, greet_host
-from gatebus.client.lifeline import Lifeline
+from gatebus.client.lifeline import Lifeline, nobody
 from gatebus.client.signers import as_signer
 from gatebus.client.trustfile import KnownHostsFile, SameMachine
 from gatebus.clientbounds import RECONNECT_PATIENCE
@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How to connect. `trust`: None is known_hosts with trust on first use. `patience`: seconds without a link."""
+    """How to connect. `trust`: None is known_hosts with trust on first use. `patience`: seconds without a link.
+    `on_link`: is told "lost" when something waits for a link that broke, and "back" when there is another.
+    """
 
     trust: Trust | None = None
     patience: float = RECONNECT_PATIENCE
@@ -48,6 +50,7 @@ class Manner:
     tls: ssl.SSLContext | None = None
     dice: Callable[[], float] = field(default=random.random)
     random_bytes: Callable[[int], bytes] = field(default=os.urandom)
+    on_link: Callable[[Literal["lost", "back"]], None] = field(default=nobody)
 
 
 @asynccontextmanager
@@ -74,7 +77,7 @@ async def connected(
     async def greet(link: Link) -> HostLine:
         return await greet_host(link, ours, manner.random_bytes(32))
 
-    lifeline = Lifeline(dialling, greet, manner.dice, manner.patience)
+    lifeline = Lifeline(dialling, greet, manner.dice, manner.patience, manner.on_link)
     async with background_tasks() as nursery:
         nursery.start_soon(lifeline.run)
         await lifeline.line()

@@ -11,7 +11,7 @@ another) is told to all who wait.
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import trio
 
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
     from gatebus.client.hostline import HostLine
     from gatebus.web.link import Link
+
+
+def nobody(_what: Literal["lost", "back"]) -> None:
+    """Where nobody wants to know."""
 
 
 class _Waiter:
@@ -43,9 +47,13 @@ class Lifeline:
         greet: Callable[[Link], Awaitable[HostLine]],
         dice: Callable[[], float],
         patience: float = RECONNECT_PATIENCE,
+        on_link: Callable[[Literal["lost", "back"]], None] = nobody,
     ) -> None:
+        """`on_link`: hears that somebody waits because the link was lost, and that there is another."""
         self._dial, self._greet, self._dice = dial, greet, dice
         self._patience = patience
+        self._on_link = on_link
+        self._missed = False  # `on_link` has heard that it was lost
         self._line: HostLine | None = None
         self._waiters: dict[_Waiter, None] = {}
         self._wanted = trio.Event()
@@ -88,6 +96,9 @@ class Lifeline:
             if not self._waiters:
                 self._wanted = trio.Event()
                 await self._wanted.wait()
+            if self._connected_once and not self._missed:
+                self._missed = True
+                self._on_link("lost")
             began = trio.current_time()
             fault = await self._live()
             steady = self._line_lived(began)
@@ -120,6 +131,9 @@ class Lifeline:
     def _up(self) -> None:
         self._connected_once = True
         self.connections += 1
+        if self._missed:
+            self._missed = False
+            self._on_link("back")
         for waiter in self._waiters:
             waiter.done.set()
         self._waiters.clear()

@@ -228,6 +228,26 @@ async def test_operations_without_a_stream_are_asked_again(autojump_clock: objec
     assert len(host.opened) == 2
 
 
+async def test_who_waits_is_told_once_that_the_link_was_lost_and_once_that_it_is_back(autojump_clock: object) -> None:
+    host, told = FakeHost(answers={"usage": {}}), []
+    async with host.client(patience=30, on_link=told.append) as bus:
+        await bus.usage()
+        host.network.cut()
+        await trio.sleep(3600)
+        assert told == [], "nobody waits"
+        await bus.usage()
+        assert told == ["lost", "back"]
+        async with bus.open_call(Program("fake://wait")) as running:
+            await running.started()
+            host.network.down = True
+            host.network.cut()
+            await trio.sleep(20)  # several attempts
+            assert told == ["lost", "back", "lost"]
+            host.network.down = False
+            await trio.sleep(20)
+            assert told == ["lost", "back"] * 2
+
+
 async def test_an_operation_that_breaks_every_link_is_given_up(autojump_clock: object) -> None:
     host = FakeHost()
     host.on_open = lambda _operation: raise_cut(host)
