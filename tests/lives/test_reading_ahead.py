@@ -127,3 +127,24 @@ async def test_what_was_read_counts_to_its_account_until_its_process_pays_for_it
         await bus.ask("resume", instance=ONE)
         assert rests.memory < seen[0].memory < running.memory
         assert world.host.parts.quotas.total.memory == running.memory
+
+
+async def test_one_that_runs_and_ends_before_its_resume_is_answered_has_run(
+    image_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with live_world(image_directory) as world, world.talker() as bus:
+        lives = world.host.parts.lives
+        begin = lives._begin
+
+        async def begun_and_over(instance: Instance, *, recorded: bool) -> None:
+            await begin(instance, recorded=recorded)
+            await until(lambda: instance.ended_at is not None)
+
+        monkeypatch.setattr(lives, "_begin", begun_and_over)
+        stream = await launch(bus, policy={"wake": "never"})
+        await bus.ask("suspend", instance=ONE)
+        stream.end()
+        told = await bus.ask("resume", instance=ONE)
+        assert (told["state"], told["lives"]) == ("HALTED", 1)
+        assert await ended(stream) == chained(b"hello")
+        assert (await bus.open("resume", {"instance": ONE}).error()).text == "The instance has ended: it cannot go on."

@@ -161,10 +161,13 @@ class Lives:
     # Going on.
 
     async def resume(self, instance: Instance) -> None:
-        """It runs when it returns. Raises Refusal."""
+        """It runs when it returns, or has run and come to its end. Raises Refusal."""
         live = live_of(instance)
+        lives = live.lives
         with in_use(instance), live.being_woken():
             while live.life is not Life.RUNNING or live.parking:
+                if live.life is Life.ENDED and live.lives > lives:
+                    return
                 if live.life is Life.ENDED:
                     raise Refusal("conflict", why_not(live))
                 if live.life is Life.PARKED and live.program is not None:
