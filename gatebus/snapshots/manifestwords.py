@@ -18,7 +18,7 @@ stands for zeros, of a chunk and of a block. The first two sections are "memory"
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from struct import Struct
 from struct import error as StructError  # noqa: N812  # an exception in an except clause
 from typing import TYPE_CHECKING
@@ -95,7 +95,7 @@ def chunk_size(length: int, number: int) -> int:
 
 
 def encode(manifest: Manifest) -> bytes:
-    """Raises BadSnapshot when it is too large."""
+    """What describes it is of about_bytes. Raises BadSnapshot when it is too large."""
     parts = [_HEAD.pack(MAGIC, len(manifest.about), len(manifest.sections), bytes.fromhex(manifest.module))]
     parts.append(manifest.about)
     for each in manifest.sections:
@@ -105,7 +105,7 @@ def encode(manifest: Manifest) -> bytes:
         parts += [_SECTION.pack(len(name), _INLINE if each.blocks is None else _CHUNKED), name]
         parts += [_LENGTH.pack(each.length), each.inline if each.blocks is None else each.blocks]
     data = b"".join(parts)
-    decode_untrusted(data)  # what cannot be read again is not written
+    contents_untrusted(data)  # what cannot be read again is not written
     return data
 
 
@@ -118,6 +118,12 @@ def retold(data: bytes, about: Mapping[str, object], without: str) -> bytes:
 
 def decode_untrusted(data: bytes) -> Manifest:
     """Raises BadSnapshot."""
+    manifest = contents_untrusted(data)
+    return replace(manifest, told=about_untrusted(manifest.about))
+
+
+def contents_untrusted(data: bytes) -> Manifest:
+    """What describes it is read when somebody asks: that takes longer than all the rest. Raises BadSnapshot."""
     if len(data) > MANIFEST_MAX:
         raise BadSnapshot(f"A snapshot's list of contents has at most {MANIFEST_MAX} bytes.")
     try:
@@ -136,9 +142,8 @@ def decode_untrusted(data: bytes) -> Manifest:
         raise _damaged() from None
     if at != len(data) or [each.name for each in sections[:2]] != [MEMORY, STATE]:
         raise _damaged()
-    told = about_untrusted(described)
     _check_untrusted(sections)
-    return Manifest(module.hex(), described, tuple(sections), told)
+    return Manifest(module.hex(), described, tuple(sections))
 
 
 def _section_untrusted(data: bytes, at: int) -> tuple[Section, int]:

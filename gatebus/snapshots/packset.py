@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from gatebus.faults import FileDamaged
-from gatebus.snapshots.manifestwords import Manifest, decode_untrusted
+from gatebus.snapshots.manifestwords import Manifest, contents_untrusted, decode_untrusted
 from gatebus.snapshots.savedwords import BadSnapshot
 
 if TYPE_CHECKING:
@@ -59,10 +59,17 @@ class PackSet:
 
     def manifest(self, snapshot: bytes) -> Manifest:
         """Of the first file. Raises BadSnapshot."""
+        return decode_untrusted(self._manifest(snapshot))
+
+    def contents(self, snapshot: bytes) -> Manifest:
+        """The same for whoever asks for its sections only."""
+        return contents_untrusted(self._manifest(snapshot))
+
+    def _manifest(self, snapshot: bytes) -> bytes:
         data = self.packs[0].manifest
         if sha256(data).digest() != snapshot:
             raise BadSnapshot("The file of a stored snapshot has another one's contents.")
-        return decode_untrusted(data)
+        return data
 
     def close(self) -> None:
         for each in self.packs:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gatebus.snapshots.chunking import digests_in
 from gatebus.snapshots.manifestwords import decode_untrusted
 from gatebus.snapshots.packfolder import Pack
-from gatebus.snapshots.savedwords import IMPORTED, BadSnapshot, SnapshotLine
+from gatebus.snapshots.savedwords import IMPORTED, BadSnapshot, SnapshotLine, about_bytes
 from gatebus.snapshots.snapshotrecords import Stored
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _stored(account: _Account, own: PackReader) -> Stored:
             size += reader.index[digest][1].length
     about = {**manifest.described(), IMPORTED: True}
     line = SnapshotLine(sha256(own.manifest).digest(), own.account, manifest.module, about, size, own.size)
-    return Stored(line, tuple(used))
+    return Stored(line, tuple(used), about_bytes(about))
 
 
 def _pack(reader: PackReader) -> Pack:

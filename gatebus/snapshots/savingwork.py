@@ -51,12 +51,15 @@ class Order:
 
 
 class Written(NamedTuple):
-    """`packs`: names of all files with chunks of it, its own first. `size`: bytes that are meant."""
+    """`packs`: names of all files with chunks of it, its own first. `size`: bytes that are meant. `about`: what it is
+    described with, as it stands in the file.
+    """
 
     id: bytes
     pack: Pack
     packs: tuple[bytes, ...]
     size: int
+    about: bytes
 
 
 class _Sink:
@@ -101,13 +104,14 @@ def _write(writer: PackWriter, order: Order, before: PackSet | None) -> Written:
         section, meant = section_of_bytes(part, data, sink)
         sections.append(section)
         size += meant
-    data = encode(Manifest(saved.module, about_bytes(saved.about), tuple(sections)))
+    about = about_bytes(saved.about)
+    data = encode(Manifest(saved.module, about, tuple(sections)))
     name = sha256(data).digest()
     missing = [digest for _, digest in memory.meant() if digest not in sink]  # notes what it shares
     assert not missing
     shared = _shared(writer, before, sink.shared)
     pack = writer.finish(order.account, data, order.sign(name))
-    return Written(name, pack, (pack.name, *shared), size)
+    return Written(name, pack, (pack.name, *shared), size, about)
 
 
 def _memory_before(order: Order, before: PackSet | None) -> Digests | None:
@@ -115,7 +119,7 @@ def _memory_before(order: Order, before: PackSet | None) -> Digests | None:
     if order.before is None or before is None or not order.before.direct or order.changed is None:
         return None
     with as_gone():
-        return digests_from(before.manifest(order.before.id).sections[0], before)
+        return digests_from(before.contents(order.before.id).sections[0], before)
 
 
 def _shared(writer: PackWriter, before: PackSet | None, digests: Iterable[bytes]) -> tuple[bytes, ...]:

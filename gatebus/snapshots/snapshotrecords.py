@@ -23,7 +23,7 @@ from gatebus.snapshots.packset import SharedGone
 from gatebus.snapshots.packuses import PackUses
 from gatebus.snapshots.recentsnapshots import Whole
 from gatebus.snapshots.recordguard import Reserve, Tally
-from gatebus.snapshots.savedwords import STATES, BadSnapshot, Change, Record, SnapshotLine, about_bytes, about_untrusted
+from gatebus.snapshots.savedwords import STATES, BadSnapshot, Change, Record, SnapshotLine, about_untrusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -71,10 +71,13 @@ DATABASE = "snapshots.sqlite"
 
 
 class Stored(NamedTuple):
-    """A snapshot's line, and the files that its chunks lie in: the first one has its manifest."""
+    """A snapshot's line, and the files that its chunks lie in: the first one has its manifest. `about`: of the line, of
+    about_bytes, as it stands on record.
+    """
 
     line: SnapshotLine
     packs: tuple[bytes, ...]
+    about: bytes
 
 
 class SnapshotRecords(RecordBook):
@@ -200,10 +203,9 @@ class SnapshotRecords(RecordBook):
             if name != pack.name and not self._rows("pack", "WHERE name=?", name):
                 raise SharedGone
         self._put("pack", *pack)
-        about = about_bytes(line.about)
         packs = b"".join(stored.packs)
         numbers = line.size, line.written
-        self._put("snapshot", line.account, line.id, line.module, about, *numbers, packs, line.taken)
+        self._put("snapshot", line.account, line.id, line.module, stored.about, *numbers, packs, line.taken)
 
     def drop(self, account: str, snapshot: bytes) -> bool:
         """Whether it was there. Raises Refusal when an instance goes on from it."""
@@ -356,7 +358,7 @@ def _sealed(table: str, row: Row) -> Row:
 def _stored(row: Row) -> Stored:
     account, name, module, about, size, written, *_ = row
     line = SnapshotLine(name, account, module, about_untrusted(about), size, written)
-    return Stored(line, _packs_of(row))
+    return Stored(line, _packs_of(row), about)
 
 
 def _packs_of(row: Row) -> tuple[bytes, ...]:

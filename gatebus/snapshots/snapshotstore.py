@@ -39,7 +39,7 @@ from gatebus.snapshots.packset import SharedGone
 from gatebus.snapshots.packwords import UNSIGNED, statement
 from gatebus.snapshots.recentsnapshots import RecentSnapshots, Whole
 from gatebus.snapshots.retention import Living, expired
-from gatebus.snapshots.savedwords import IMPORTED, Change, Kept, Saved, SnapshotLine, pointed
+from gatebus.snapshots.savedwords import IMPORTED, Change, Kept, Saved, SnapshotLine, about_bytes, pointed
 from gatebus.snapshots.savingwork import Before, Order, Written, write_snapshot
 from gatebus.snapshots.snapshotbounds import ANSWERED_SECONDS
 from gatebus.snapshots.snapshotdisk import SnapshotDisk
@@ -109,10 +109,11 @@ async def open_snapshot_store(
 
 
 class Contents(NamedTuple):
-    """What the records have of a manifest."""
+    """What the records have of a manifest. `words`: `about`, of about_bytes."""
 
     module: str
     about: Mapping[str, object]
+    words: bytes
 
 
 class SnapshotStore:
@@ -163,7 +164,8 @@ class SnapshotStore:
         shared = order.before.packs if order.before is not None else ()
         with self._holding(shared):
             written = await self.disk.file(write_snapshot, self.disk.folder, order)
-            kept = await self._keep(written, Contents(order.saved.module, order.saved.about), change, spend)
+            contents = Contents(order.saved.module, order.saved.about, written.about)
+            kept = await self._keep(written, contents, change, spend)
         if kept.written:
             packs = [written.pack, *(pack for pack in shared if pack.name in written.packs)]
             self._recent.note(Whole(kept.id, order.account, kept.size, packs))
@@ -173,7 +175,7 @@ class SnapshotStore:
         """The transaction. What is refused takes its file with it."""
         pack = written.pack
         line = SnapshotLine(written.id, pack.account, contents.module, contents.about, written.size, pack.size)
-        stored, changed = Stored(line, written.packs), pointed(change, written.id)
+        stored, changed = Stored(line, written.packs, contents.words), pointed(change, written.id)
         try:
             spend(pack)
             try:
@@ -286,8 +288,11 @@ class SnapshotStore:
         owning = None if own is None else partial(self._owned, own)
         written, imported = await take_in_untrusted(self.disk, place, policy, read, owning)
         manifest = decode_untrusted(imported.manifest)
-        about = manifest.described() if own is not None else {**manifest.described(), IMPORTED: True}
-        await self._keep(written, Contents(manifest.module, about), None, self._bytes.spend)
+        about, words = manifest.described(), written.about
+        if own is None:
+            about = {**about, IMPORTED: True}
+            words = about_bytes(about)
+        await self._keep(written, Contents(manifest.module, about, words), None, self._bytes.spend)
         return imported
 
     async def _owned(self, own: Own, imported: Imported) -> tuple[bytes, tuple[bytes, bytes]]:

@@ -20,6 +20,7 @@ from gatebus.snapshots.exportwords import (
     no_check,
     take_file_untrusted,
 )
+from gatebus.snapshots.manifestwords import contents_untrusted
 from gatebus.snapshots.packset import PackSet, as_broken
 from gatebus.snapshots.packwords import UNSIGNED
 from gatebus.snapshots.savedwords import BadSnapshot
@@ -144,7 +145,8 @@ class Importer:
         imported, _ = self.whole()
         pack = self._writer.finish(self._place.account, manifest, signed)
         self._place.points.reached("import-whole")
-        return Written(sha256(manifest).digest(), pack, (pack.name,), imported.size)
+        about = contents_untrusted(manifest).about
+        return Written(sha256(manifest).digest(), pack, (pack.name,), imported.size, about)
 
     def discard(self) -> None:
         self._writer.discard()
