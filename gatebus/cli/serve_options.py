@@ -32,7 +32,8 @@ FSCK_HELP = """Look through everything that your host has stored: every byte of 
 What is wrong is said by name, one line each. The host must not run meanwhile."""
 
 FSCK_NOTES = """--repair moves files that belong to nothing to snapshots/aside, and makes new records from the files
-where the records are damaged; it deletes nothing, and says by name what it did.
+where the records are damaged or missing: of snapshots, and of the modules that they need; it deletes
+nothing, and says by name what it did. Without it nothing in the directory is changed.
 exit codes: 0 nothing is wrong; 1 something is; 125 it could not be looked at, with a line that says why."""
 
 

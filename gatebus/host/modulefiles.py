@@ -12,6 +12,7 @@ damaged is said not to be there and stays where it is, until the right bytes com
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -20,16 +21,24 @@ from typing import BinaryIO
 from gatebus.durable import sync_folder
 
 _READ = 1 << 20
+_NAME = re.compile("[0-9a-f]{64}")
 
 
 class ModuleFiles:
     """Raises OSError from every method."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, make: bool = True) -> None:
+        """`make`: the folder; whoever only reads leaves everything as it is."""
         self._folder = folder
         self._partial = folder / "partial"
-        for each in (folder, self._partial):
+        for each in (folder, self._partial) if make else ():
             each.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def names(self) -> Iterator[bytes]:
+        """Of whole modules, unread."""
+        for each in self._folder.glob("??/*"):
+            if _NAME.fullmatch(each.name):
+                yield bytes.fromhex(each.name)
 
     def read(self, sha256: bytes) -> bytes | None:
         """None: not there, or not what it should be."""
@@ -61,6 +70,10 @@ class ModuleFiles:
             return False
         file.close()
         return True
+
+    def size(self, sha256: bytes) -> int:
+        """Of one that is there."""
+        return self._path(sha256).stat().st_size
 
     def remove(self, sha256: bytes) -> None:
         self._path(sha256).unlink(missing_ok=True)

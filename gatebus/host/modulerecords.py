@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from gatebus.faults import StoreBroken
 from gatebus.host.moduledata import Holding, Module, Partial, seal
+from gatebus.host.modulefiles import ModuleFiles
 from gatebus.host.recordbook import Book, RecordBook
 
 T = TypeVar("T", Module, Holding, Partial)
@@ -25,7 +26,15 @@ CREATE TABLE holding (sha256 BLOB, account TEXT, pinned INTEGER, tags TEXT, crea
 CREATE TABLE partial (sha256 BLOB, account TEXT, size INTEGER, created INTEGER, seal BLOB,
     PRIMARY KEY (account, sha256)) STRICT, WITHOUT ROWID;
 """
-_DAMAGED = "The host's records are damaged. Nothing was changed: put a backup in their place, or take a new directory."
+_DAMAGED = (
+    "The host's records are damaged. Nothing was changed: put a backup in their place, or `gatebus fsck --repair` "
+    "makes new ones for what stored programs need."
+)
+_MISSING = (
+    "The host's records are missing, and there are files of modules. Nothing was changed: put the records back, or "
+    "`gatebus fsck --repair` makes new ones for what stored programs need."
+)
+DATABASE = "records.sqlite"
 
 
 class ModuleRecords(RecordBook):
@@ -104,6 +113,13 @@ class ModuleRecords(RecordBook):
     def drop_partial(self, sha256: bytes, account: str) -> None:
         with self._told(), self._change():
             self._database.execute("DELETE FROM partial WHERE account=? AND sha256=?", (account, sha256))
+
+
+def module_records_for(folder: Path, files: ModuleFiles) -> ModuleRecords:
+    """Made where nothing is yet. Raises StoreBroken: there are files, and no records of them."""
+    if not (folder / DATABASE).exists() and any(files.names()):
+        raise StoreBroken(_MISSING)
+    return ModuleRecords(folder / DATABASE)
 
 
 def _key(record: Holding | Partial) -> tuple[bytes, str]:

@@ -10,8 +10,8 @@ In:  hashes, sizes, bytes and tags of clients (untrusted), a Principal that was 
 StoreBroken.
 
 Order of an upload: quota, then the first byte; bytes, then their hash; the file on the disk, then the record, then the
-answer. Order of forgetting: the record, then the file: what is on the disk without a record is nobody's, and stays. One
-host per folder, by a lock.
+answer. Order of forgetting: the record, then the file: what is on the disk without a record is nobody's, and stays.
+Files without any records beside them are not opened. One host per folder, by a lock.
 
 A holding is the right to have the bytes, and comes from having had them: they were sent, fetched for the account, or
 left by its program. Hashes stand in logs and command lines. So an upload is skipped only for whom the module is already
@@ -35,7 +35,7 @@ from gatebus.faults import GatebusError
 from gatebus.host.hostconfig import StoreBounds
 from gatebus.host.moduledata import Holding, Module, expired, tags_untrusted
 from gatebus.host.modulefiles import ModuleFiles
-from gatebus.host.modulerecords import ModuleRecords
+from gatebus.host.modulerecords import module_records_for
 from gatebus.host.moduleupload import Announced, Upload, who
 from gatebus.host.principals import Principal
 from gatebus.host.quotas import Amounts, Quotas, Ticket
@@ -65,7 +65,7 @@ async def open_module_store(
         with told():
             files = await in_thread(ModuleFiles, folder / "modules")
         one = trio.CapacityLimiter(1)
-        records = await in_thread(ModuleRecords, folder / "records.sqlite", limiter=one)
+        records = await in_thread(module_records_for, folder, files, limiter=one)
         store = ModuleStore(StoreDisk(one, files, records), bounds, quotas, clock)
         try:
             await store.count()

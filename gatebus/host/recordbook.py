@@ -12,6 +12,9 @@ import contextlib
 import os
 import sqlite3
 from contextlib import contextmanager
+from pathlib import Path
+from shutil import copyfile
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 from gatebus.durable import sync_folder
@@ -20,7 +23,6 @@ from gatebus.host.refusals import disk_full
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _PRIVATE = 0o600
 # What SQLite keeps beside a file. New ones get the rights of the file itself.
@@ -106,6 +108,30 @@ class RecordBook:
             raise StoreBroken(f"{self._book.name} cannot be used ({name}). Look at the disk.") from problem
         except self._faults as problem:
             raise StoreBroken(self._book.damaged) from problem
+
+
+@contextmanager
+def copied(path: Path, *more: str) -> Iterator[Path]:
+    """A copy of a book in a folder of its own: whoever opens one writes. `more`: ends of files that belong to it."""
+    with TemporaryDirectory(prefix="gatebus-") as folder:
+        copy = Path(folder) / path.name
+        for end in ("", "-wal", *more):
+            with contextlib.suppress(FileNotFoundError):
+                copyfile(path.with_name(path.name + end), copy.with_name(copy.name + end))
+        yield copy
+
+
+def set_aside(path: Path) -> str:
+    """A damaged book out of the way, beside a new one. Its name there; empty: there was none."""
+    number = 1
+    while (kept := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    there = path.exists()
+    for end in ("", *_BESIDE):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + end).rename(kept.with_name(kept.name + end))
+    sync_folder(path.parent)
+    return kept.name if there else ""
 
 
 def _tables(database: sqlite3.Connection) -> set[tuple[str, ...]]:

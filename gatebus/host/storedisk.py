@@ -59,16 +59,31 @@ def told() -> Iterator[None]:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Nobody else has this folder meanwhile. The lock goes with the process, however it ends."""
+def alone(folder: Path, *, make: bool = True) -> Iterator[None]:
+    """Nobody else has this folder meanwhile. The lock goes with the process, however it ends. `make`: what is missing;
+    where no lock is, no host has ever been.
+    """
     with told():
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = _made(folder) if make else _found(folder)
     try:
-        _lock(descriptor)
+        if descriptor is not None:
+            _lock(descriptor)
         yield
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _made(folder: Path) -> int:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _found(folder: Path) -> int | None:
+    try:
+        return os.open(folder / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
 
 
 def _lock(descriptor: int) -> None:

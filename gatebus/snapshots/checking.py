@@ -1,22 +1,23 @@
 """Looks through everything that a host has stored, and says by name what is wrong; a wire. Every call blocks.
 
 In:  a host's data directory that no host uses (untrusted: every byte is hashed). Out: a Report. A check changes
-nothing; a repair puts aside, and makes new records from whole files where the records are damaged: it deletes nothing.
+nothing, and reads copies of records, because whoever opens them writes; a repair puts aside, and makes new records from
+whole files where the records are damaged: it deletes nothing.
 """
 
 from __future__ import annotations
 
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from gatebus.durable import sync_folder
 from gatebus.faults import StoreBroken
-from gatebus.host.modulefiles import ModuleFiles
-from gatebus.host.modulerecords import ModuleRecords
-from gatebus.host.storedisk import alone
+from gatebus.host.modulerecords import DATABASE as MODULES
+from gatebus.host.recordbook import copied, set_aside
+from gatebus.host.storedisk import alone, told
+from gatebus.snapshots.checkedmodules import check_modules
 from gatebus.snapshots.chunking import digests_in
-from gatebus.snapshots.findings import FILE, INSTANCE, MISSING, MODULE, RECORDS, SNAPSHOT, STRAY, Finding, Report
+from gatebus.snapshots.findings import FILE, INSTANCE, MISSING, RECORDS, SNAPSHOT, STRAY, Finding, Report
 from gatebus.snapshots.packfolder import PackFolder
 from gatebus.snapshots.packset import PackSet, SharedGone, as_broken
 from gatebus.snapshots.rebuilding import rebuild
@@ -24,51 +25,66 @@ from gatebus.snapshots.savedwords import BadSnapshot
 from gatebus.snapshots.snapshotrecords import DATABASE, SnapshotRecords, records_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from gatebus.snapshots.checkedmodules import Needs
     from gatebus.snapshots.packfolder import Pack
     from gatebus.snapshots.snapshotrecords import Stored
 
 
 _END_ACCEPTED = "From here on what is there counts."
+_OF_A_HOST = (MODULES, "modules", f"snapshots/{DATABASE}", "snapshots/packs")
+
+
+def is_of_a_host(data: Path) -> bool:
+    """Whether any host has kept anything there."""
+    return any((data / each).exists() for each in _OF_A_HOST)
 
 
 def check_host(data: Path, *, repair: bool) -> Report:
     """Raises StoreBroken: a host uses the directory, or it cannot be read at all."""
     report = Report()
-    with alone(data):
-        if (data / "records.sqlite").exists():
-            _check_modules(data, report)
-        if (data / "snapshots").exists():
-            with alone(data / "snapshots"):
-                _check_snapshots(data / "snapshots", report, repair)
+    with told(), alone(data, make=repair):
+        with alone(data / "snapshots", make=repair):
+            needs = _check_snapshots(data / "snapshots", report, repair)
+        check_modules(data, needs, report, repair=repair)
     return report
 
 
-def _check_modules(data: Path, report: Report) -> None:
-    files = ModuleFiles(data / "modules")
-    try:
-        with closing(ModuleRecords(data / "records.sqlite")) as records:
-            modules = records.modules()
-    except StoreBroken as fault:
-        report.findings.append(Finding(RECORDS, "records.sqlite", fault.text))
-        return
-    report.modules = len(modules)
-    for each in modules:
-        if not files.is_whole(each.sha256):
-            report.findings.append(Finding(MODULE, each.sha256.hex(), "It is damaged or missing. Upload it again."))
-
-
-def _check_snapshots(folder: Path, report: Report, repair: bool) -> None:  # noqa: FBT001  # the command's one choice
-    packs = PackFolder(folder / "packs")
+def _check_snapshots(folder: Path, report: Report, repair: bool) -> Needs:  # noqa: FBT001  # the command's one choice
+    """Programs that are needed, as far as records can be read."""
+    packs = PackFolder(folder / "packs", make=repair)
     whole = _check_files(packs, report)
     try:
-        with closing(records_for(folder, packs)) as records:
+        with _records(folder, packs, repair) as records:
             _check_end(records, report, repair)
             _check_records(records, packs, whole, report, repair)
+            return _needs(records)
     except StoreBroken as fault:
         done = _made_again(folder, packs, whole) if repair else ""
         report.findings.append(Finding(RECORDS, DATABASE, fault.text, done))
+    if not repair:
+        return {}
+    with _records(folder, packs, repair) as records:
+        return _needs(records)
+
+
+@contextmanager
+def _records(folder: Path, packs: PackFolder, repair: bool) -> Iterator[SnapshotRecords]:  # noqa: FBT001
+    if repair:
+        with closing(records_for(folder, packs)) as records:
+            yield records
+        return
+    with copied(folder / DATABASE, ".count") as copy, closing(records_for(copy.parent, packs)) as records:
+        yield records
+
+
+def _needs(records: SnapshotRecords) -> Needs:
+    needs: dict[bytes, set[str]] = {}
+    for stored in records.snapshots():
+        needs.setdefault(bytes.fromhex(stored.line.module), set()).add(stored.line.account)
+    return needs
 
 
 def _check_files(packs: PackFolder, report: Report) -> set[str]:
@@ -152,18 +168,9 @@ def _put_aside(packs: PackFolder, name: str) -> str:
 
 def _made_again(folder: Path, packs: PackFolder, whole: set[str]) -> str:
     """The damaged ones stay beside the new ones. Of instances only the snapshots know."""
-    number = 1
-    while (folder / f"{DATABASE}.damaged-{number}").exists():
-        number += 1
-    old = (folder / DATABASE).exists()
-    for suffix in ("", "-wal", "-shm"):
-        with suppress(FileNotFoundError):
-            (folder / f"{DATABASE}{suffix}").rename(folder / f"{DATABASE}.damaged-{number}{suffix}")
-    sync_folder(folder)
+    old = set_aside(folder / DATABASE)
     with closing(SnapshotRecords(folder / DATABASE)) as records:
         names = sorted(map(bytes.fromhex, whole))
         count = rebuild(records, packs, names, set(names)).snapshots
         records.accept_end()
-    if not old:
-        return f"New records were made: {count} snapshots."
-    return f"New records were made: {count} snapshots. The old ones are {DATABASE}.damaged-{number}."
+    return f"New records were made: {count} snapshots.{f' The old ones are {old}.' if old else ''}"

@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
+from sandbox.errors import public_text_untrusted
+
 RECORDS, FILE, MISSING, STRAY, SNAPSHOT, INSTANCE, MODULE = (
     "records", "file", "missing", "stray", "snapshot", "instance", "module",
 )  # fmt: skip
+_NAME_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,15 @@ class Report:
         counts = f"{self.snapshots} snapshots in {self.files} files, {self.instances} instances, {self.modules} modules"
         if self.ok:
             return f"{counts}: nothing is wrong.\n"
-        said = [f"{each.kind} {each.name}: {each.text}{' ' + each.done if each.done else ''}" for each in self.findings]
-        return "\n".join([*said, f"{counts}: {len(self.findings)} found."]) + "\n"
+        return "\n".join([*map(_line, self.findings), f"{counts}: {len(self.findings)} found."]) + "\n"
 
     def as_json(self) -> str:
         found = [{"kind": e.kind, "name": e.name, "text": e.text, "done": e.done} for e in self.findings]
         counts = {"snapshots": self.snapshots, "files": self.files, "instances": self.instances}
         return json.dumps({"ok": self.ok, **counts, "modules": self.modules, "findings": found}) + "\n"
+
+
+def _line(found: Finding) -> str:
+    """Whoever can write into the folder named the file (untrusted)."""
+    name = public_text_untrusted(found.name, _NAME_SHOWN)
+    return f"{found.kind} {name}: {found.text}{' ' + found.done if found.done else ''}"

@@ -56,10 +56,12 @@ class Pack(NamedTuple):
 class PackFolder:
     """Raises OSError from every method."""
 
-    def __init__(self, folder: Path, points: Failpoints = UNWATCHED) -> None:
+    def __init__(self, folder: Path, points: Failpoints = UNWATCHED, *, make: bool = True) -> None:
+        """`make`: the folder; whoever only reads leaves everything as it is."""
         self.path, self._points = folder, points
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        sync_folder(folder.parent)
+        if make:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            sync_folder(folder.parent)
 
     def make(self) -> PackWriter:
         self._points.reached("save-begun")
@@ -82,6 +84,8 @@ class PackFolder:
 
     def entries(self) -> Iterator[tuple[str, int]]:
         """(name, size) of all that lies here."""
+        if not self.path.exists():
+            return
         with os.scandir(self.path) as found:
             for each in found:
                 with suppress(FileNotFoundError):
