@@ -18,18 +18,19 @@ DEPTH_MAX = 32
 # directory is split at 256 KiB, which is 7,500 of the shortest names. Decoding one takes about 20 microseconds: a block
 # of 2 MiB with 40,000 would take a second, again and again.
 LINKS_MAX = 8_192
-# Values in a block of dag-cbor, and links among them. Decoding takes a microsecond for each value, but 200 for a link:
-# a list of a snapshot's chunks has 4,096, and nobody else's has more.
+# Values in a block of dag-cbor, and links among them: a list of a snapshot's chunks has 4,096, and nobody else's has
+# more. Decoding takes 5 microseconds for each value and 15 for a link: a quarter of a second for the worst block.
 VALUES_MAX, CBOR_LINKS_MAX = 32_768, 4_096
 # Levels of lists and maps in one block or header, and brackets of a node's answer: the decoders go down to Python's
 # limit of recursion, where the finalizers of somebody else's objects fail, too, when the collector comes by.
 NESTED_MAX = 64
-# Blocks larger than this are decoded in a thread: 16 KiB are about 350 links, 7 ms in which nobody else is served.
-ASIDE = 16 * KIB
+# Blocks larger than this are decoded in a thread. A link to nothing takes 8 bytes and 20 microseconds, a value of
+# dag-cbor one byte and 5: up to 5 ms in which nobody else is served. The way to a thread and back takes a tenth of one.
+ASIDE = KIB
 # One name of a path, as on most file systems; a whole path as PATH_MAX on Linux.
 NAME_MAX, PATH_MAX = 255, 4096
-# The header of a CAR is its roots: a few of 40 bytes. Nested deeper than this it would only exercise the decoder.
-CAR_HEADER_MAX = 16 * KIB
+# The header of a CAR is its roots, a few of 40 bytes. It is read where everybody waits, in less than 10 milliseconds.
+CAR_HEADER_MAX, CAR_ROOTS_MAX = 2 * KIB, 32
 # Bytes of a CAR that nobody asked for: duplicates of blocks and the path above. More is chaff.
 CAR_JUNK_MAX = 4 * MIB
 # What each such block counts at least: to read and hash a tiny one costs as much as one of this size. So 4,096 of them.

@@ -13,7 +13,7 @@ import dag_cbor
 from multiformats import CID
 
 from ipfs import uvarint
-from ipfs.caps import BLOCK_MAX, CAR_HEADER_MAX, CID_BYTES_MAX
+from ipfs.caps import BLOCK_MAX, CAR_HEADER_MAX, CAR_ROOTS_MAX, CID_BYTES_MAX
 from ipfs.cborvalues import decode_cbor_untrusted
 from ipfs.cid import Cid, decode_cid_untrusted, verify_untrusted
 from ipfs.troubles import Malformed, Unsupported
@@ -80,7 +80,7 @@ def _length_untrusted(data: bytes) -> int:
 
 def _decode_header_untrusted(data: bytes) -> tuple[Cid, ...]:
     try:
-        header = decode_cbor_untrusted(data)
+        header = decode_cbor_untrusted(data, CAR_ROOTS_MAX)
     except Malformed:
         raise Malformed("It is no CAR.") from None
     if not isinstance(header, dict):
@@ -88,9 +88,9 @@ def _decode_header_untrusted(data: bytes) -> tuple[Cid, ...]:
     if header.get("version") != 1:
         raise Unsupported("The CAR is of a version that is not read here; write it as version 1.")
     roots = header.get("roots")
-    if not isinstance(roots, list) or not all(isinstance(root, CID) for root in roots):
+    if not isinstance(roots, list) or not all(isinstance(root, Cid) for root in roots):
         raise Malformed("The CAR does not say its roots.")
-    return tuple(decode_cid_untrusted(bytes(root))[0] for root in roots if isinstance(root, CID))
+    return tuple(roots)
 
 
 def _decode_section_untrusted(data: bytes) -> tuple[Cid, bytes]:

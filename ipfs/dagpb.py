@@ -9,16 +9,14 @@ here (no field twice, sizes that fit the links).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ipld_dag_pb.decode import decode_node
 from ipld_dag_pb.encode import encode_node
 from ipld_dag_pb.node import RawPBLink, RawPBNode
-from multiformats import CID
 
 from ipfs import uvarint
 from ipfs.caps import BLOCK_MAX, LINKS_MAX, NAME_MAX
-from ipfs.cborvalues import NoCbor, decode_cbor_untrusted
+from ipfs.cborvalues import NoCbor, linked_in_cbor_untrusted
 from ipfs.cid import DAG_CBOR, DAG_PB, RAW, Cid, decode_cid_untrusted
 from ipfs.troubles import Malformed, Unsupported
 
@@ -210,20 +208,9 @@ def _check(node: Node) -> None:
 
 def _linked_cbor_untrusted(block: bytes) -> tuple[Cid, ...]:
     try:
-        value = decode_cbor_untrusted(block)
+        return linked_in_cbor_untrusted(block)
     except NoCbor:
         raise Malformed("A block is no dag-cbor.") from None
-    found: list[Cid] = []
-    waiting: list[Any] = [value]
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, CID):
-            found.append(decode_cid_untrusted(bytes(each))[0])
-        elif isinstance(each, dict):
-            waiting += each.values()
-        elif isinstance(each, list):
-            waiting += each
-    return tuple(found)
 
 
 def encode_file(size: int, parts: Sequence[int], data: bytes = b"") -> bytes:

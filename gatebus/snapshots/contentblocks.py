@@ -18,8 +18,9 @@ from multiformats import CID
 from gatebus.snapshots.exportwords import digests_of_file, file_pieces
 from gatebus.snapshots.savedwords import BadSnapshot
 from gatebus.snapshots.snapshotbounds import CHUNK, MANIFEST_MAX, PIECE, PROGRAM_MAX
-from ipfs.cid import DAG_CBOR, RAW, SHA2_256, Cid, cid_of, decode_cid_untrusted, verify_untrusted
-from ipfs.troubles import IpfsError
+from ipfs.cborvalues import decode_cbor_untrusted
+from ipfs.cid import DAG_CBOR, RAW, SHA2_256, Cid, cid_of, verify_untrusted
+from ipfs.troubles import IpfsError, Malformed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -59,7 +60,7 @@ def from_blocks_untrusted(root: Cid, get: Callable[[Cid], bytes]) -> Iterator[by
 
 
 def check_root_untrusted(root: Cid, block: bytes) -> None:
-    """Whether it is worth to fetch what is below. Raises BadSnapshot."""
+    """Whether it is worth to fetch what is below; a large block takes as long as any to decode. Raises BadSnapshot."""
     _root_untrusted(root, lambda _cid: block)
 
 
@@ -83,35 +84,29 @@ class _Blocks:
         return _verified_untrusted(_chunk_cid(digest), self._get, CHUNK)
 
 
-def _linked_untrusted(lists: Sequence[CID], get: Callable[[Cid], bytes]) -> frozenset[bytes]:
+def _linked_untrusted(lists: Sequence[Cid], get: Callable[[Cid], bytes]) -> frozenset[bytes]:
     linked: set[bytes] = set()
     for link in lists:
-        links = _links_untrusted(_verified_untrusted(decode_cid_untrusted(bytes(link))[0], get, PIECE))
-        linked.update(decode_cid_untrusted(bytes(each))[0].digest for each in links)
+        linked.update(each.digest for each in _links_untrusted(_verified_untrusted(link, get, PIECE)))
     return frozenset(linked)
 
 
-def _links_untrusted(block: bytes) -> Sequence[CID]:
-    try:
-        links = dag_cbor.decode(block)
-    except Exception:  # as below
-        raise _no_snapshot() from None
-    found = [each for each in links if isinstance(each, CID)] if isinstance(links, list) else []
+def _links_untrusted(block: bytes) -> Sequence[Cid]:
+    links = _decoded_untrusted(block)
+    found = [each for each in links if isinstance(each, Cid)] if isinstance(links, list) else []
     if not isinstance(links, list) or len(found) != len(links):
         raise _no_snapshot()
     return found
 
 
 def _root_untrusted(root: Cid, get: Callable[[Cid], bytes]) -> dict[str, Any]:
-    data = _verified_untrusted(root, get, PIECE)
-    try:
-        found = dag_cbor.decode(data)
-    except Exception:  # the library's own errors have no common class
-        raise _no_snapshot() from None
-    if root.codec != DAG_CBOR or not isinstance(found, dict) or not _is_known(found.get("gatebus")):
+    if root.codec != DAG_CBOR:
+        raise _no_snapshot()
+    found = _decoded_untrusted(_verified_untrusted(root, get, PIECE))
+    if not isinstance(found, dict) or not _is_known(found.get("gatebus")):
         raise _no_snapshot()
     lists = [found.get("manifest"), found.get("program"), found.get("chunks")]
-    if not all(isinstance(each, list) and all(isinstance(link, CID) for link in each) for each in lists):
+    if not all(isinstance(each, list) and all(isinstance(link, Cid) for link in each) for each in lists):
         raise _no_snapshot()
     key, signature = found.get("key"), found.get("signature")
     if not (
@@ -121,15 +116,21 @@ def _root_untrusted(root: Cid, get: Callable[[Cid], bytes]) -> dict[str, Any]:
     return dict(found)
 
 
+def _decoded_untrusted(block: bytes) -> Any:
+    try:
+        return decode_cbor_untrusted(block)
+    except Malformed:
+        raise _no_snapshot() from None
+
+
 def _is_known(version: object) -> bool:
     return type(version) is int and version == _VERSION
 
 
-def _joined_untrusted(links: Sequence[CID], get: Callable[[Cid], bytes], most: int) -> bytes:
+def _joined_untrusted(links: Sequence[Cid], get: Callable[[Cid], bytes], most: int) -> bytes:
     pieces, size = [], 0
     for link in links:
-        cid, _ = decode_cid_untrusted(bytes(link))
-        pieces.append(_verified_untrusted(cid, get, PIECE))
+        pieces.append(_verified_untrusted(link, get, PIECE))
         size += len(pieces[-1])
         if size > most:
             raise BadSnapshot("The content is larger than a snapshot may be.")

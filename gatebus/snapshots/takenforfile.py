@@ -1,4 +1,4 @@
-"""A snapshot by content that was taken for a program or a file: whoever asked is told what it is; words.
+"""A snapshot by content that was taken for a program or a file: whoever asked is told what it is; assembly.
 
 In:  a root that somebody named; its block (untrusted, but verified). Out: the fault with a text that says what to do.
 """
@@ -6,9 +6,11 @@ In:  a root that somebody named; its block (untrusted, but verified). Out: the f
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gatebus.snapshots.contentblocks import is_snapshot_untrusted
+from ipfs.aside import worked_out
 from ipfs.troubles import Unsupported
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ async def read_as_file(fetcher: Fetcher, root: Cid) -> AsyncIterator[None]:
     try:
         yield
     except Unsupported:
-        if not is_snapshot_untrusted(root, await fetcher.get(root)):
+        block = await fetcher.get(root)
+        if not await worked_out(root, block, partial(is_snapshot_untrusted, root, block)):
             raise
         raise Unsupported(f"It is a stopped program, no file. `gatebus restore ipfs://{root}` lets it go on.") from None

@@ -13,7 +13,7 @@ from ipfs.addresses import Address
 from ipfs.aside import step, worked_out
 from ipfs.blockstore import BlockStore
 from ipfs.caps import ASIDE
-from ipfs.cid import DAG_PB, RAW, Cid, cid_of
+from ipfs.cid import DAG_CBOR, DAG_PB, RAW, Cid, cid_of
 from ipfs.content import about, complete, listed, read
 from ipfs.dagpb import decode_block_untrusted
 from ipfs.fetching import Fetcher
@@ -29,7 +29,10 @@ DATA = vector(1000)
 ROOT, BLOCKS = imported(DATA, Profile(1, raw_leaves=True, chunk=2, width=500))
 
 
-@pytest.mark.parametrize(("codec", "size", "aside"), [(DAG_PB, ASIDE, 0), (DAG_PB, ASIDE + 1, 1), (RAW, 1 << 20, 0)])
+@pytest.mark.parametrize(
+    ("codec", "size", "aside"),
+    [(DAG_PB, ASIDE, 0), (DAG_PB, ASIDE + 1, 1), (DAG_CBOR, ASIDE + 1, 1), (RAW, 1 << 20, 0)],
+)
 async def test_only_what_is_large_and_has_to_be_decoded_goes_to_a_thread(codec: int, size: int, aside: int) -> None:
     block = bytes(size)
     there = await worked_out(cid_of(codec, block), block, threading.get_ident)

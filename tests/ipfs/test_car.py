@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multiformats import varint
 
-from ipfs.caps import BLOCK_MAX, CAR_HEADER_MAX
+from ipfs.caps import BLOCK_MAX, CAR_HEADER_MAX, CAR_ROOTS_MAX
 from ipfs.car import CarReader, car_header, car_section
 from ipfs.cid import IDENTITY, RAW, Cid, cid_of
 from ipfs.troubles import IpfsError, Malformed, Unsupported, Unverified
@@ -77,7 +77,7 @@ def test_a_flipped_bit_behind_the_header_is_always_noticed() -> None:
         (b"\x0a\xa1gversion\x02", Unsupported, "write it as version 1"),
         (b"\x0a\xa1gversion\x01", Malformed, "does not say its roots"),
         (varint.encode(CAR_HEADER_MAX + 1), Malformed, "larger than blocks may be"),
-        (varint.encode(5000) + b"\x81" * 5000, Malformed, "It is no CAR"),
+        (varint.encode(2000) + b"\x81" * 2000, Malformed, "It is no CAR"),
         (car_header([]) + varint.encode(BLOCK_MAX + 1000), Malformed, "larger than blocks may be"),
         (car_header([]) + b"\x02\x01\x55", Malformed, "cut short or too long"),
         (car_header([]) + car_section(CIDS[0], b"two"), Unverified, "not what the CID says"),
@@ -87,6 +87,13 @@ def test_a_flipped_bit_behind_the_header_is_always_noticed() -> None:
 def test_a_bad_car_is_refused_with_a_sentence(data: bytes, error: type[IpfsError], text: str) -> None:
     with pytest.raises(error, match=text):
         read(data)
+
+
+def test_a_car_that_names_more_roots_than_anybody_asks_for_is_refused() -> None:
+    many = [cid_of(RAW, b"%d" % each) for each in range(CAR_ROOTS_MAX + 1)]
+    assert read(car_header(many[1:])) == (tuple(many[1:]), [])
+    with pytest.raises(Malformed, match="It is no CAR"):
+        read(car_header(many))
 
 
 def test_a_car_without_roots_and_blocks_is_one() -> None:
