@@ -8,6 +8,7 @@ for all (the first flood stops everybody), a thread instead of a jailed worker.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -31,12 +32,16 @@ from sandbox.image import (
     unsuspendable_facts,
 )
 from sandbox.inthread import in_thread
+from sandbox.inturns import Turns
 from sandbox.statewords import (
+    WALK_PIECE,
     continuation_order,
     export_order,
     frames_order,
+    look_untrusted,
     program_of_untrusted,
     sites_of_untrusted,
+    walk_untrusted,
 )
 
 if TYPE_CHECKING:
@@ -51,7 +56,8 @@ if TYPE_CHECKING:
 KEYS_KNOWN = 1_024
 # Hashing this much takes a tenth of a millisecond; more goes to a thread, so that the loop keeps turning.
 HASH_INLINE_MAX = 128 << 10
-
+# Deep stacks whose sites are known: a hundred copies of one program go on from the same. Each takes at most 40 KB.
+WALKS_KNOWN = 64
 
 # Bytes of a state with its memory 0: no module of the usual limit (CompileLimits.max_code) holds half as much.
 EXPORT_MAX = 128 << 20
@@ -74,6 +80,8 @@ class AdmissionCounts:
     compiled: int = 0
     cache_hits: int = 0
     refused: int = 0
+    walked: int = 0
+    """Deep stacks that were walked over."""
 
 
 @dataclass
@@ -92,7 +100,9 @@ class Admission:
         self._keys: dict[tuple[str, str, Form], str] = {}
         self._workers = trio.CapacityLimiter(host.compile_workers)
         self._waiting = self._waiting_bytes = 0
-        self._making: dict[str, trio.Lock] = {}  # continuations, by key
+        self._making: dict[str, trio.Lock] = {}  # continuations, by key; sites of frames, by image and digest
+        self._sites: OrderedDict[str, tuple[int, ...]] = OrderedDict()  # of the latter
+        self.turns = Turns()
         self.counts = AdmissionCounts()
 
     async def admit_untrusted(self, wasm: bytes, wanted: Wanted) -> Image:
@@ -207,7 +217,7 @@ class Admission:
 
         Raises BadState, CompileLimit, SandboxBroken.
         """
-        sites = sites_of_untrusted(state, image.frames)
+        sites = await self._sites_untrusted(state, image)
         key = continuation_key(image.sha256, self._backend.fingerprint, sites)
         found = await self._store.continuation_untrusted(key, image.sha256, self._backend)
         if found is not None:
@@ -217,9 +227,24 @@ class Admission:
                 await self._continue_untrusted(key, sites, image, program)
             )
 
+    async def _sites_untrusted(self, state: bytes, image: Image) -> tuple[int, ...]:
+        """Of the same frames they are looked for once, and only whoever asked waits. Raises BadState."""
+        frames = look_untrusted(state).frames
+        if len(frames) <= WALK_PIECE:
+            return sites_of_untrusted(state, image.frames)
+        name = f"{image.key} {await _sha256(memoryview(state)[frames.start : frames.stop])}"
+        async with self._one_maker(name):
+            if name not in self._sites:
+                self.counts.walked += 1
+                self._sites[name] = await self.turns.done(walk_untrusted(state, image.frames))
+                if len(self._sites) > WALKS_KNOWN:
+                    self._sites.popitem(last=False)
+            self._sites.move_to_end(name)
+            return self._sites[name]
+
     @asynccontextmanager
     async def _one_maker(self, key: str) -> AsyncIterator[None]:
-        """Two who want the same continuation wait for one compiler."""
+        """Two who want the same continuation, or the sites of the same frames, wait for one."""
         lock = self._making.setdefault(key, trio.Lock())
         try:
             async with lock:
@@ -286,7 +311,7 @@ def _export_order(state: bytes, count: int, pieces: Pieces, program: bytes) -> I
     return export_order(state, count, pieces(), program)
 
 
-async def _sha256(data: bytes) -> str:
+async def _sha256(data: Buffer) -> str:
     if len(data) <= HASH_INLINE_MAX:
         await trio.lowlevel.checkpoint()
         return sha256(data).hexdigest()

@@ -25,6 +25,9 @@ STACK_SMALL, STACK_LARGE = 256 * KIB, 8 * MIB
 # The state of a stopped program, all but memory 0. The process that goes on holds it three times while it puts it to
 # its places; files and further memories are nearly all of it, and their own limits end at the same size.
 STATE_MAX = 1 * GIB
+# Its frames: what a stack of the largest size can leave, as the rewritten program has room for it
+# (native/module/src/layout.rs). Of nobody are more looked at.
+FRAME_BYTES = 16 * MIB
 # A continuation's guide stands in its facts (image.py), which have this bound.
 GUIDE_MAX = 4 * MIB
 # Levels of lists and objects in JSON that workers say and files hold: what is written here has 5.

@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import struct
 from struct import Struct
+from typing import TYPE_CHECKING
 
 from sandbox.errors import BadState
 from sandbox.packets import HEADER, padded
 from sandbox.statewords import PIECE, broken, look_untrusted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
 
 _NUMBER = Struct("<I")
 _GLOBAL = Struct("<IB")
@@ -26,46 +30,62 @@ _WASI, _GATE = 0, 1
 # A module has at most so many globals, tables and memories (the engine's bound); arguments and variables are below
 # 1 MiB with 8 bytes added to each (STATE.md). Without it a forged count would hold up the loop for minutes.
 _MOST = 1_000_000
+# Of them in one go: half a millisecond.
+_AT_ONCE = 2_048
 
 
-def with_new_streams_untrusted(state: bytes, credit: int) -> bytes:
-    """`credit`: bytes that a WASI program may write. Raises BadState."""
+def with_new_streams_untrusted(state: bytes, credit: int) -> Generator[None, None, bytes]:
+    """`credit`: bytes that a WASI program may write. In pieces, for whoever has other things to do. Raises BadState."""
     try:
-        at = _world_at(state)
+        at = yield from _world_at(state)
         (length,) = _NUMBER.unpack_from(state, at)
         world = state[at + _NUMBER.size :]
         if length != len(world):
             raise broken()
-        made = _renewed(world, credit)
+        made = yield from _renewed(world, credit)
     except (struct.error, IndexError):
         raise broken() from None
     return b"".join((state[:at], _NUMBER.pack(len(made)), made))
 
 
-def _world_at(state: bytes) -> int:
+def _world_at(state: bytes) -> Generator[None, None, int]:
     """Behind references, globals, tables, dropped segments and further memories."""
     at = _behind_numbers(state, look_untrusted(state).frames.stop)
-    count, at = _count(state, at)
-    for _ in range(count):
-        _global, code = _GLOBAL.unpack_from(state, at)
-        at += _GLOBAL.size + _SCALARS[code]
-    count, at = _count(state, at)
-    for _ in range(count):
-        at = _behind_numbers(state, at + _NUMBER.size)
+    at = yield from _behind_all(_behind_global, state, at)
+    at = yield from _behind_all(_behind_table, state, at)
     at = _behind_numbers(state, _behind_numbers(state, at))
-    count, at = _count(state, at)
-    for _ in range(count):
-        _pages, pieces = _MEMORY.unpack_from(state, at)
-        at += _MEMORY.size + pieces * (_NUMBER.size + PIECE)
+    at = yield from _behind_all(_behind_memory, state, at)
     return at
 
 
-def _count(data: bytes, at: int) -> tuple[int, int]:
-    """Of things that are looked at one by one; and where it ends."""
+def _behind_all(behind: Callable[[bytes, int], int], data: bytes, at: int) -> Generator[None, None, int]:
+    """Things that are looked at one by one; in front of them stands how many there are."""
     count, at = _number(data, at)
     if count > _MOST:
         raise broken()
-    return count, at
+    for number in range(count):
+        at = behind(data, at)
+        if number % _AT_ONCE == _AT_ONCE - 1:
+            yield
+    return at
+
+
+def _behind_global(state: bytes, at: int) -> int:
+    return at + _GLOBAL.size + _SCALARS[_GLOBAL.unpack_from(state, at)[1]]
+
+
+def _behind_table(state: bytes, at: int) -> int:
+    return _behind_numbers(state, at + _NUMBER.size)
+
+
+def _behind_memory(state: bytes, at: int) -> int:
+    _pages, pieces = _MEMORY.unpack_from(state, at)
+    return int(at + _MEMORY.size + pieces * (_NUMBER.size + PIECE))
+
+
+def _behind_text(world: bytes, at: int) -> int:
+    length, at = _number(world, at)
+    return at + length
 
 
 def _number(data: bytes, at: int) -> tuple[int, int]:
@@ -78,17 +98,19 @@ def _behind_numbers(state: bytes, at: int) -> int:
     return at + count * _NUMBER.size
 
 
-def _renewed(world: bytes, credit: int) -> bytes:
+def _renewed(world: bytes, credit: int) -> Generator[None, None, bytes]:
     personality = _HEAD.unpack_from(world)[1]
     if personality == _WASI:
-        return _new_origin(world, credit)
+        return (yield from _new_origin(world, credit))
     if personality == _GATE:
-        return _whole_packets(world)
+        return (yield from _whole_packets(world))
     raise broken()
 
 
-def _new_origin(world: bytes, credit: int) -> bytes:
-    at = _behind_texts(world, _behind_texts(world, _HEAD.size))
+def _new_origin(world: bytes, credit: int) -> Generator[None, None, bytes]:
+    at = _HEAD.size
+    for _texts in ("arguments", "environment"):
+        at = yield from _behind_all(_behind_text, world, at)
     _ORIGIN.unpack_from(world, at)
     unread, end = _number(world, at + _ORIGIN.size)
     end += unread
@@ -97,15 +119,7 @@ def _new_origin(world: bytes, credit: int) -> bytes:
     return b"".join((world[:at], _ORIGIN.pack(credit, 0, 0, 0, 0), _NUMBER.pack(0), world[end:]))
 
 
-def _behind_texts(world: bytes, at: int) -> int:
-    count, at = _count(world, at)
-    for _ in range(count):
-        length, at = _number(world, at)
-        at += length
-    return at
-
-
-def _whole_packets(world: bytes) -> bytes:
+def _whole_packets(world: bytes) -> Generator[None, None, bytes]:
     begun, unread, unfinished, nothing = _INBOX.unpack_from(world, _HEAD.size)
     start = _HEAD.size + _INBOX.size
     end = start + unread
@@ -113,11 +127,19 @@ def _whole_packets(world: bytes) -> bytes:
         raise broken()
     if begun > unread:
         raise BadState("state-half-read", "The program had come to its end with a packet half read: it cannot go on.")
-    at = start + begun
+    at = yield from _behind_packets(world, start + begun, end)
+    inbox = _INBOX.pack(begun, at - start, unfinished, nothing)
+    return b"".join((world[: _HEAD.size], inbox, world[start:at], world[end:]))
+
+
+def _behind_packets(world: bytes, at: int, end: int) -> Generator[None, None, int]:
+    """The whole ones."""
+    looked = 0
     while end - at >= HEADER.size:
         size = HEADER.unpack_from(world, at)[0]
         if size < HEADER.size or padded(size) > end - at:
             break
-        at += padded(size)
-    inbox = _INBOX.pack(begun, at - start, unfinished, nothing)
-    return b"".join((world[: _HEAD.size], inbox, world[start:at], world[end:]))
+        at, looked = at + padded(size), looked + 1
+        if looked % _AT_ONCE == 0:
+            yield
+    return at

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox.errors import BadState, BrokenProgram, PacketViolation
-from sandbox.limits import STATE_MAX
+from sandbox.limits import FRAME_BYTES, STATE_MAX
 from sandbox.outcome import Cause, Outcome, State
 from sandbox.statewords import PAGE, look_untrusted, named
 from sandbox.suspended import Suspended
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from sandbox.backend import Snapshot
     from sandbox.limits import Limits
 
-# Frames (gatebus-module: twice the larger stack), and what no limit names: arguments, buffers, globals, lengths.
-_FRAMES, _FIXED = 16 << 20, 12 << 20
+# What no limit names: arguments, buffers, globals, lengths.
+_FIXED = 12 << 20
 # A node of the tree besides its content: path, times, the places that name it.
 _NODE = 8_192
 
@@ -38,13 +38,13 @@ class Stoppable(NamedTuple):
 
 def state_max(limits: Limits) -> int:
     """Bytes of the largest state that a program with these limits can have. Further memories are within `memory`."""
-    parts = limits.files + limits.nodes * _NODE + limits.memory + 16 * limits.table + _FRAMES + _FIXED
+    parts = limits.files + limits.nodes * _NODE + limits.memory + 16 * limits.table + FRAME_BYTES + _FIXED
     return min(parts, STATE_MAX)
 
 
 def private_bytes(limits: Limits) -> int:
     """What a process needs of private memory to tell its state: a second copy of its files and frames."""
-    return limits.files + _FRAMES + _FIXED
+    return limits.files + FRAME_BYTES + _FIXED
 
 
 class Stop:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.limits import GUIDE_MAX, STATE_MAX, Limits
+from sandbox.limits import FRAME_BYTES, GUIDE_MAX, STATE_MAX, Limits
 from sandbox.portable import admission_bounds
 from sandbox.portable.descriptor_table import Right
 from sandbox.portable.guest_errno import Errno
@@ -74,6 +74,12 @@ def test_the_bounds_of_states_are_the_native_ones() -> None:
     found = native_bounds()
     assert (found["STATE"], found["GUIDE"]) == (STATE_MAX, GUIDE_MAX)
     assert state_max(Limits(memory=4 << 30, files=1 << 30)) == STATE_MAX
+
+
+def test_the_bound_of_frames_is_the_native_one() -> None:
+    text = (NATIVE / "module" / "src" / "layout.rs").read_text()
+    (found,) = re.findall(r"pub const FRAME_BYTES: u32 = ([\d_<> ]+);", text)
+    assert eval(found) == FRAME_BYTES
 
 
 def test_the_bounds_of_admission_are_the_native_ones() -> None:

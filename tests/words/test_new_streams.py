@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sandbox.errors import BadState
 from sandbox.packets import CALL, encode
+from sandbox.statewords import at_once
 from sandbox.stateworld import with_new_streams_untrusted
 
 HEAD = pack("<4Q", 10**9, 0, 7, 0)
@@ -38,22 +39,26 @@ def gate(begun: int, unread: bytes, unfinished: bytes = b"half") -> bytes:
     return pack("<HBB", 1, 1, 0) + HEAD + sizes + unread + unfinished
 
 
+def renewed(state: bytes, credit: int) -> bytes:
+    return at_once(with_new_streams_untrusted(state, credit))
+
+
 @given(st.integers(0, 2**60), st.integers(0, 2), st.integers(0, 2), st.integers(0, 9), st.binary(max_size=50))
 def test_a_wasi_program_has_a_new_stream(credit: int, output: int, inward: int, granted: int, unread: bytes) -> None:
     left = state_of(wasi(credit, output, inward, granted, unread))
-    assert with_new_streams_untrusted(left, 65_536) == state_of(wasi(65_536))
+    assert renewed(left, 65_536) == state_of(wasi(65_536))
 
 
 @given(st.integers(0, 30), st.lists(st.binary(max_size=20), max_size=4), st.integers(0, 23))
 def test_a_gate_program_has_the_packets_that_had_come_whole(begun: int, packets: list[bytes], cut: int) -> None:
     whole = bytes(begun) + b"".join(encode(0, CALL, each) for each in packets)
     part = encode(0, CALL, bytes(16))[:cut]
-    assert with_new_streams_untrusted(state_of(gate(begun, whole + part)), 1) == state_of(gate(begun, whole))
+    assert renewed(state_of(gate(begun, whole + part)), 1) == state_of(gate(begun, whole))
 
 
 def test_a_packet_that_was_read_in_part_and_did_not_come_whole_ends_it() -> None:
     with pytest.raises(BadState) as caught:
-        with_new_streams_untrusted(state_of(gate(9, bytes(8))), 1)
+        renewed(state_of(gate(9, bytes(8))), 1)
     assert (caught.value.code, caught.value.text) == (
         "state-half-read",
         "The program had come to its end with a packet half read: it cannot go on.",
@@ -65,7 +70,7 @@ def test_what_is_cut_off_anywhere_is_refused(world: bytes) -> None:
     state = state_of(world)
     for length in range(len(state)):
         with pytest.raises(BadState):
-            with_new_streams_untrusted(state[:length], 1)
+            renewed(state[:length], 1)
 
 
 @given(st.integers(0), st.binary(min_size=1, max_size=4), st.booleans())
@@ -74,7 +79,7 @@ def test_what_is_damaged_is_refused_or_read_without_another_error(at: int, damag
     at %= len(state)
     state[at : at + len(damage)] = damage
     with suppress(BadState):
-        made = with_new_streams_untrusted(bytes(state), 1)
+        made = renewed(bytes(state), 1)
         assert (made[:4], len(made) <= len(state)) == (state[:4], True)
 
 
@@ -82,4 +87,12 @@ def test_a_count_that_nothing_can_have_is_refused_before_it_is_counted() -> None
     state = state_of(wasi(5))
     at = state.index(GLOBALS)
     with pytest.raises(BadState):
-        with_new_streams_untrusted(state[:at] + b"\xff" * 4 + state[at + 4 :], 1)
+        renewed(state[:at] + b"\xff" * 4 + state[at + 4 :], 1)
+
+
+@pytest.mark.parametrize("unread", [encode(0, CALL, b"") * 100_000, b""])
+def test_what_is_looked_at_one_by_one_is_looked_at_in_pieces(unread: bytes) -> None:
+    texts = pack("<I", 100_000) + bytes(4 * 100_000) + pack("<I", 0)
+    origin = pack("<QBBHII", 1, 0, 0, 0, 0, 0)
+    world = gate(0, unread) if unread else pack("<HBB", 1, 0, 0) + HEAD + texts + origin
+    assert sum(1 for _ in with_new_streams_untrusted(state_of(world), 1)) > 40

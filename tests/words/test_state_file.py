@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gatebus.cli.options import run_options, show_options
 from gatebus.faults import UsageError
 from sandbox.errors import BadState
-from sandbox.limits import STATE_DESCRIPTION_MAX, STATE_MAX, CompileLimits
+from sandbox.limits import FRAME_BYTES, STATE_DESCRIPTION_MAX, STATE_MAX, CompileLimits
 from sandbox.statefile import (
     HEAD_SIZE,
     MAGIC,
@@ -25,6 +25,8 @@ from sandbox.statefile import (
     places_untrusted,
 )
 from sandbox.statewords import (
+    SITES_MAX,
+    WALK_PIECE,
     FrameSizes,
     continuation_order,
     frames_order,
@@ -33,6 +35,7 @@ from sandbox.statewords import (
     program_of_untrusted,
     sites_of_untrusted,
     standing_untrusted,
+    walk_untrusted,
 )
 from sandbox.suspended import Suspended
 
@@ -216,7 +219,7 @@ def test_the_sites_of_a_state_are_a_set() -> None:
         (frame(3, 0), "state-other-program"),
         (frame(1 << 31, 1), "state-other-program"),
         (frame(1, 1), "state-broken"),
-        (frame(0, 0) + b"\0", "state-other-program"),
+        (frame(0, 0) + b"\0", "state-broken"),
     ],
 )
 def test_frames_that_the_program_cannot_have_are_refused(frames: bytes, code: str) -> None:
@@ -225,11 +228,40 @@ def test_frames_that_the_program_cannot_have_are_refused(frames: bytes, code: st
     assert caught.value.code == code
 
 
-def test_more_places_than_are_continued_are_refused() -> None:
-    many = FrameSizes(sites=struct.pack("<H", 1) * 2_000)
+def test_more_places_than_are_continued_are_refused_at_the_first_one_too_many() -> None:
+    many = FrameSizes(sites=struct.pack("<H", 1) * (SITES_MAX + 1))
+    sites = b"".join(frame(site, 0) for site in range(SITES_MAX + 1))
+    assert sites_of_untrusted(state(sites[:-4]), many) == tuple(range(SITES_MAX))
     with pytest.raises(BadState) as caught:
-        sites_of_untrusted(state(b"".join(frame(site, 0) for site in range(1_025))), many)
-    assert caught.value.text == "The state stands at 1025 places; at most 1024 can be continued."
+        sites_of_untrusted(state(sites + bytes(1 << 20)), many)
+    assert caught.value.text == f"The state stands at more than {SITES_MAX} places: no more than that can be continued."
+
+
+def test_frames_are_walked_over_in_pieces_and_may_end_behind_one() -> None:
+    sizes = FrameSizes(sites=struct.pack("<2H", 3, 60_000))
+    frames = (frame(0, 2) * 10_000 + frame(1, 59_999)) * 3
+    walk = walk_untrusted(state(frames), sizes)
+    pieces = sum(1 for _ in walk)
+    assert len(frames) // WALK_PIECE - 3 * 60_000 * 4 // WALK_PIECE <= pieces <= len(frames) // WALK_PIECE + 6
+    assert sites_of_untrusted(state(frames), sizes) == (0, 1)
+    with pytest.raises(BadState) as caught:
+        sites_of_untrusted(state(frames[:-4]), sizes)
+    assert caught.value.code == "state-broken"
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=200))
+def test_the_sites_are_those_of_the_frames_whatever_their_order_and_length(sites: list[int]) -> None:
+    lengths = (1, 2, 7, 900, 5_000)
+    sizes = FrameSizes(sites=struct.pack("<5H", *lengths))
+    frames = b"".join(frame(site, lengths[site] - 1) for site in sites)
+    assert sites_of_untrusted(state(frames), sizes) == tuple(sorted(set(sites)))
+
+
+def test_more_frames_than_any_stack_leaves_are_not_looked_at() -> None:
+    assert look_untrusted(state(bytes(FRAME_BYTES))).pages == 1
+    with pytest.raises(BadState) as caught:
+        look_untrusted(state(bytes(FRAME_BYTES + 4)))
+    assert caught.value.code == "state-broken"
 
 
 def test_where_a_program_stands_is_the_beginning_of_its_state() -> None:
