@@ -20,6 +20,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sandbox.errors import BadState
+from sandbox.portable.admission_bounds import DATA_SEGMENTS
 from sandbox.portable.wasm_bytes import ByteReader, Malformed
 from sandbox.statefile import Stored, check_untrusted, decode_untrusted, encode
 from sandbox.statewords import PAGE, PIECE, look_untrusted
@@ -35,12 +36,16 @@ DIGEST_SIZE = 32
 # A module of the largest size that is made, the program as it came, its state.
 FILE_MAX = 256 << 20
 CUSTOM, DATA = 0, 11
-# A compile worker makes 8,000 for memories and one for the frames (native/module/src/frozen.rs).
-SEGMENTS_MAX = 10_000
+# An exported module has one of each kind, and this one's and two more of its own; tools put some beside.
+SECTIONS_MAX = 1_000
+# A compile worker makes 8,000 for memories and one for the frames (native/module/src/frozen.rs); what the program had
+# of its own are passive ones.
+SEGMENTS_MAX, PASSIVE_MAX = 10_000, DATA_SEGMENTS
 PASSIVE, WITH_MEMORY = 1, 2
 I32_CONST, END, SIGN = 0x41, 0x0B, 0x40
 OTHER = "The part of this file that gatebus goes on by is not of this module: one of them was changed. "
 OTHERWISE = "Export it again, or run it with --ignore-state as the module that it is."
+MANY = f"The file has more than {SECTIONS_MAX} sections: no program that was exported has. "
 
 
 class _Section(NamedTuple):
@@ -86,22 +91,20 @@ def state_of_untrusted(module: bytes) -> Stored | None:
     if NAME not in module:
         return None
     try:
-        sections = _sections_untrusted(module)
+        found = [each for each in _sections_untrusted(module) if _is_state(module, each)]
     except Malformed:
         return None  # admission says what is wrong with it
-    found = [each for each in sections if _is_state(module, each)]
     if not found:
         return None
     section = found[0]
     at = section.content + 1 + len(NAME)
-    rest = module[: section.start] + module[section.end :]
-    if len(found) > 1 or module[at : at + DIGEST_SIZE] != sha256(rest).digest():
+    if len(found) > 1 or module[at : at + DIGEST_SIZE] != _digest_without(module, section):
         raise _other_module()
     stored = decode_untrusted(module[at + DIGEST_SIZE : section.end])
     if stored.pieces:
         raise _other_module()
     try:
-        pieces = _pieces_untrusted(module, sections, look_untrusted(stored.state).pages)
+        pieces = _pieces_untrusted(module, look_untrusted(stored.state).pages)
     except Malformed:
         raise _other_module() from None
     stored = stored._replace(pieces=memoryview(pieces))
@@ -113,15 +116,25 @@ def _other_module() -> BadState:
     return BadState("state-other-module", OTHER + OTHERWISE)
 
 
-def _sections_untrusted(module: bytes) -> list[_Section]:
-    """Raises Malformed."""
-    sections, reader = [], ByteReader(module, HEAD_SIZE, len(module))
-    while reader.more:
+def _digest_without(module: bytes, section: _Section) -> bytes:
+    view = memoryview(module)  # it may be large: no copy
+    digest = sha256(view[: section.start])
+    digest.update(view[section.end :])
+    return digest.digest()
+
+
+def _sections_untrusted(module: bytes) -> Iterator[_Section]:
+    """Not as a list: it would take a hundred times the file. Raises Malformed, BadState."""
+    reader = ByteReader(module, HEAD_SIZE, len(module))
+    for _ in range(SECTIONS_MAX):
+        if not reader.more:
+            return
         start = reader.at
         kind, size = reader.byte(), reader.u32()
-        sections.append(_Section(kind, start, reader.at, reader.at + size))
+        yield _Section(kind, start, reader.at, reader.at + size)
         reader.skip(size)
-    return sections
+    if reader.more:
+        raise BadState("state-sections", MANY + OTHERWISE)
 
 
 def _is_state(module: bytes, section: _Section) -> bool:
@@ -129,34 +142,37 @@ def _is_state(module: bytes, section: _Section) -> bool:
     return section.kind == CUSTOM and module[section.content : min(section.end, section.content + len(name))] == name
 
 
-def _pieces_untrusted(module: bytes, sections: list[_Section], pages: int) -> bytes:
+def _pieces_untrusted(module: bytes, pages: int) -> bytes:
     """What its active data segments write into memory 0, as a state file has it. Raises Malformed."""
     pieces: dict[int, bytearray] = {}
-    for section in sections:
-        if section.kind == DATA and pages:
-            for address, data in _segments_untrusted(module, section):
-                if address + len(data) > pages * PAGE:
-                    raise Malformed("data outside of the memory", section.start)
-                _write(pieces, address, data)
+    if pages:
+        for address, data in _segments_untrusted(module):
+            if address + len(data) > pages * PAGE:
+                raise Malformed("data outside of the memory", address)
+            _write(pieces, address, data)
     listed = ((place, piece) for place, piece in sorted(pieces.items()) if any(piece))
     return b"".join(place.to_bytes(4, "little") + piece for place, piece in listed)
 
 
-def _segments_untrusted(module: bytes, section: _Section) -> Iterator[tuple[int, memoryview]]:
-    """(address, bytes) of those that are for memory 0."""
-    reader, left = ByteReader(module, section.content, section.end), SEGMENTS_MAX
-    for _ in range(reader.u32()):
-        kind = reader.u32()
-        memory = reader.u32() if kind == WITH_MEMORY else 0
-        address = 0 if kind == PASSIVE else _address_untrusted(reader)
-        size = reader.u32()
-        start = reader.at
-        reader.skip(size)
-        if kind != PASSIVE and memory == 0:
-            left -= 1
-            yield address, memoryview(module)[start : reader.at]
-        if left < 0:
-            raise Malformed("too many data segments", start)
+def _segments_untrusted(module: bytes) -> Iterator[tuple[int, memoryview]]:
+    """(address, bytes) of those that are for memory 0. Raises Malformed."""
+    active = passive = 0
+    for section in _sections_untrusted(module):
+        if section.kind != DATA:
+            continue
+        reader = ByteReader(module, section.content, section.end)
+        for _ in range(reader.u32()):
+            kind = reader.u32()
+            memory = reader.u32() if kind == WITH_MEMORY else 0
+            address = 0 if kind == PASSIVE else _address_untrusted(reader)
+            size = reader.u32()
+            start = reader.at
+            reader.skip(size)
+            active, passive = active + (kind != PASSIVE), passive + (kind == PASSIVE)
+            if active > SEGMENTS_MAX or passive > PASSIVE_MAX:
+                raise Malformed("too many data segments", start)
+            if kind != PASSIVE and memory == 0:
+                yield address, memoryview(module)[start : reader.at]
 
 
 def _address_untrusted(reader: ByteReader) -> int:

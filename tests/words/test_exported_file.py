@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -14,7 +15,15 @@ from wasmbytes import HEADER as PROGRAM
 from wasmbytes import leb, section
 
 from sandbox.errors import BadState
-from sandbox.exportfile import NAME, is_exported_untrusted, state_of_untrusted, with_state
+from sandbox.exportfile import (
+    NAME,
+    OTHER,
+    OTHERWISE,
+    PASSIVE_MAX,
+    is_exported_untrusted,
+    state_of_untrusted,
+    with_state,
+)
 from sandbox.statefile import places_untrusted
 from sandbox.suspended import Suspended
 
@@ -146,6 +155,31 @@ def test_data_that_no_export_has_is_refused() -> None:
     twice = exported(MODULE)
     assert state_of_untrusted(twice) is not None
     assert forged(twice) == text
+
+
+def test_of_a_million_sections_no_more_are_read_than_any_export_has() -> None:
+    sections = b"\0\0" * 1_000_000
+    short = PROGRAM + section(0, leb(len(NAME)) + NAME + bytes(40)) + sections
+    for whole in (short, exported(PROGRAM + sections), PROGRAM + sections + NAME):
+        tracemalloc.start()
+        with pytest.raises(BadState) as refused:
+            state_of_untrusted(whole)
+        _now, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert refused.value.text == (
+            "The file has more than 1000 sections: no program that was exported has. "
+            "Export it again, or run it with --ignore-state as the module that it is."
+        )
+        assert most < 1 << 20
+    assert state_of_untrusted(PROGRAM + sections) is None, "admission judges what does not speak of a state"
+
+
+def test_segments_of_the_programs_own_are_counted_too() -> None:
+    passive = b"\1\0"
+    assert state_of_untrusted(exported(module(*[passive] * 60_000, active(5, b"x")))) is not None
+    many = leb(PASSIVE_MAX // 2 + 1) + passive * (PASSIVE_MAX // 2 + 1)
+    assert forged(PROGRAM + section(11, many) * 2) == OTHER + OTHERWISE
+    assert forged(PROGRAM + section(11, leb(6_000) + active(1, b"x") * 6_000) * 2) == OTHER + OTHERWISE
 
 
 def test_without_a_memory_the_frames_are_not_taken_for_one() -> None:
