@@ -5,7 +5,7 @@ FETCH_SECONDS = 120.0
 
 FETCHES, FETCHES_EACH = 8, 2
 """Programs that a host fetches at once: each may hold a program of the largest size in memory. So many of one
-account, that no other has to wait for the slowest gateway."""
+account, that no other has to wait for the slowest gateway; its programs that are compiled meanwhile wait for none."""
 
 FETCH_BLOCKS = 10_000
 """Of one program: the largest one in blocks of a hundredth of the usual size."""

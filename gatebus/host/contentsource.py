@@ -20,6 +20,7 @@ from gatebus.contentbounds import FETCH_BLOCKS, FETCH_COST, FETCH_KEPT, FETCH_SE
 from gatebus.faults import StoreBroken
 from gatebus.host.allowances import Allowances
 from gatebus.host.refusals import Refusal
+from gatebus.host.turns import Turns
 from gatebus.snapshots.takenforfile import read_as_file
 from ipfs.addresses import Address, parse_address_untrusted
 from ipfs.blockstore import BlockStore
@@ -52,7 +53,7 @@ class ContentSource:
         self._gateways, self._told = gateways, told
         self._allowances = Allowances(hourly)
         self._slots = trio.CapacityLimiter(FETCHES)
-        self._accounts: dict[str, trio.CapacityLimiter] = {}
+        self._accounts = Turns(FETCHES_EACH)
         self._door, self._left = trio.Lock(), trio.lowlevel.ParkingLot()
         self._active = 0
         with _refused():
@@ -115,14 +116,8 @@ class ContentSource:
     @asynccontextmanager
     async def _slot(self, account: str) -> AsyncIterator[None]:
         """How many wait here is bounded by the quota of instances: each is one that starts."""
-        own = self._accounts.setdefault(account, trio.CapacityLimiter(FETCHES_EACH))
-        try:
-            async with own, self._slots:
-                yield
-        finally:
-            statistics = own.statistics()
-            if not statistics.borrowed_tokens and not statistics.tasks_waiting:
-                self._accounts.pop(account, None)
+        async with self._accounts.one(account), self._slots:
+            yield
 
     @asynccontextmanager
     async def _space(self) -> AsyncIterator[None]:

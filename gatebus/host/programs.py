@@ -11,7 +11,6 @@ afterwards, so that a source is asked once as long as the image stays cached.
 from __future__ import annotations
 
 from collections import OrderedDict
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -19,15 +18,15 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import trio
 
 from gatebus.bounds import FILES_ANSWERED, FILES_INLINE, SOURCES_KNOWN
+from gatebus.contentbounds import FETCHES_EACH
 from gatebus.host.moduledata import tags_untrusted
 from gatebus.host.refusals import Refusal
+from gatebus.host.turns import Turns
 from sandbox.errors import BadSetup, BadState, Refused
 from sandbox.form import Form
 from sandbox.tree import File, Node, Tree
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from gatebus.host.modulestore import Held, ModuleStore
     from gatebus.host.principals import Principal
     from gatebus.host.runorders import Order
@@ -64,7 +63,8 @@ class Programs:
     def __init__(self, box: Sandbox, store: ModuleStore, source: Source, program_size: int) -> None:
         self._box, self._store, self._source, self._size = box, store, source, program_size
         self._hashes: OrderedDict[str, str] = OrderedDict()  # of sources
-        self._busy: dict[str, trio.Lock] = {}  # by account
+        self._compiling = Turns()  # by account: the bytes of its next ones stay on the disk meanwhile
+        self._coming, self._come = Turns(), Turns(FETCHES_EACH)  # by account, and address or scheme
         self._pinning = trio.Lock()  # of two who pin and unpin one module, the second sees what the first did
 
     def ready(self, module: str, form: Form = Form.PLAIN) -> Image | None:
@@ -78,14 +78,16 @@ class Programs:
         module, form = order.module, order.form
         if (image := await self._cached(module, form)) is not None:
             return image
-        async with self._one_of(order.principal.account):
-            return await self._cached(module, form) or await self._made(module, order)
+        if "://" in module:
+            return await self._from_source(module, order)
+        async with self._compiling.one(order.principal.account):
+            return await self._cached(module, form) or await self._from_store(module, order)
 
     async def image(self, digest: str, principal: Principal, form: Form) -> Image:
         """Of a program that is known by its hash. Raises SandboxError, GatebusError."""
         if (image := self._box.ready(digest, form) or await self._box.cached(digest, form)) is not None:
             return image
-        async with self._one_of(principal.account):
+        async with self._compiling.one(principal.account):
             return await self._box.compile(
                 await self.bytes_of(digest), principal=principal.account, sha256=digest, form=form
             )
@@ -97,23 +99,12 @@ class Programs:
         except BadState as bad:
             if bad.code != "state-program":
                 raise
-            async with self._one_of(principal.account):
+            async with self._compiling.one(principal.account):
                 await self._box.prepare(image, state, await self.bytes_of(image.sha256))
 
     async def bytes_of(self, digest: str) -> bytes:
         """Raises Refusal."""
         return await self._store.get(bytes.fromhex(digest))
-
-    @asynccontextmanager
-    async def _one_of(self, account: str) -> AsyncIterator[None]:
-        """The compiler takes one program of an account at a time; the bytes of the next ones stay on the disk."""
-        lock = self._busy.setdefault(account, trio.Lock())
-        try:
-            async with lock:
-                yield
-        finally:
-            if not lock.locked():
-                self._busy.pop(account, None)
 
     async def _cached(self, module: str, form: Form) -> Image | None:
         digest = self._hashes.get(module) if "://" in module else module
@@ -121,19 +112,28 @@ class Programs:
             return image
         return None
 
-    async def _made(self, module: str, order: Order) -> Image:
-        if "://" not in module:
-            digest = bytes.fromhex(module)
-            if (size := await self._store.size(digest)) > self._size:
-                raise Refused("too-large", f"The program has {size} bytes; at most {self._size} are allowed.")
-            wasm = await self._store.get(digest)
-            return await self._box.compile(wasm, principal=order.principal.account, sha256=module, form=order.form)
-        wasm = await self._source.fetch(module, self._size, order.principal.account)
-        image = await self._box.compile(wasm, principal=order.principal.account, form=order.form)
-        self._remember(module, image.sha256)
-        if image.suspendable:
-            await self.keep(order.principal, wasm)  # it goes on from there, when its source may be gone
-        return image
+    async def _from_store(self, module: str, order: Order) -> Image:
+        digest = bytes.fromhex(module)
+        if (size := await self._store.size(digest)) > self._size:
+            raise Refused("too-large", f"The program has {size} bytes; at most {self._size} are allowed.")
+        wasm = await self._store.get(digest)
+        return await self._box.compile(wasm, principal=order.principal.account, sha256=module, form=order.form)
+
+    async def _from_source(self, module: str, order: Order) -> Image:
+        """A source may be slow: meanwhile the compiler takes the account's other programs. What came waits in memory,
+        few of each account and scheme. Who wants the same address finds it there afterwards.
+        """
+        account, scheme = order.principal.account, module.partition("://")[0]
+        async with self._coming.one((account, module)), self._come.one((account, scheme)):
+            if (image := await self._cached(module, order.form)) is not None:
+                return image
+            wasm = await self._source.fetch(module, self._size, account)
+            async with self._compiling.one(account):
+                image = await self._box.compile(wasm, principal=account, form=order.form)
+            self._remember(module, image.sha256)
+            if image.suspendable:
+                await self.keep(order.principal, wasm)  # it goes on from there, when its source may be gone
+            return image
 
     def _remember(self, source: str, digest: str) -> None:
         self._hashes[source] = digest

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 import uuid
@@ -16,7 +18,7 @@ import trio
 from command_programs import HELLO
 from hostilegateway import Hostile
 from hostilegateway import serving as gateways
-from hostprocess import PATIENCE, HostProcess, gatebus, serving
+from hostprocess import PATIENCE, HostProcess, gatebus, serving, surroundings
 from ipfsdata import KUBO_V1, imported
 
 from ipfs.car import car_header, car_section
@@ -176,6 +178,27 @@ async def test_content_that_is_made_to_cost_time_takes_it_from_nobody_else(
         assert longest < 5.0
 
     await at_a_host(tmp_path, Simple({root: block}), story)
+
+
+async def test_whoever_waits_for_a_silent_gateway_keeps_no_other_stranger_from_running_a_program(
+    tmp_path: Path,
+) -> None:
+    """All strangers are one account. It was 15 seconds for each, and 90 if the gateway dripped."""
+    server = Hostile(ALL, "silent")
+    (tmp_path / "fresh.wat").write_text(HELLO + ";; nobody has run this one")
+
+    def story(host: HostProcess) -> None:
+        line = ("call", "--host", f"ws://{host.address()}", "--key", "anonymous")
+        with subprocess.Popen((sys.executable, "-m", "gatebus", *line, ADDRESS), env=surroundings(tmp_path)) as first:
+            try:
+                trio.from_thread.run(server.was_asked.wait)
+                second = gatebus(tmp_path, *line, str(tmp_path / "fresh.wat"))
+                assert (second.returncode, second.stdout) == (0, b"hello, world\n")
+                assert first.poll() is None
+            finally:
+                first.kill()
+
+    await at_a_host(tmp_path, server, story)
 
 
 class Simple(Hostile):
