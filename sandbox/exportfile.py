@@ -35,7 +35,7 @@ HEAD_SIZE = 8
 DIGEST_SIZE = 32
 # A module of the largest size that is made, the program as it came, its state.
 FILE_MAX = 256 << 20
-CUSTOM, DATA = 0, 11
+CUSTOM, MEMORIES, DATA = 0, 5, 11
 # An exported module has one of each kind, and this one's and two more of its own; tools put some beside.
 SECTIONS_MAX = 1_000
 # A compile worker makes 8,000 for memories and one for the frames (native/module/src/frozen.rs); what the program had
@@ -110,6 +110,15 @@ def state_of_untrusted(module: bytes) -> Stored | None:
     stored = stored._replace(pieces=memoryview(pieces))
     check_untrusted(stored)
     return stored
+
+
+def memories_of_untrusted(module: bytes) -> int:
+    """How many an exported module has. Raises BadState."""
+    try:
+        found = (each for each in _sections_untrusted(module) if each.kind == MEMORIES)
+        return sum(ByteReader(module, each.content, each.end).u32() for each in found)
+    except Malformed:
+        raise _other_module() from None
 
 
 def _other_module() -> BadState:

@@ -22,9 +22,10 @@ from gatebus.faults import UsageError
 from gatebus.keptservices import kept_untrusted
 from sandbox.box import open_sandbox
 from sandbox.errors import BadState, SandboxError, public_text_untrusted
-from sandbox.exportfile import with_state
+from sandbox.exportfile import memories_of_untrusted, with_state
 from sandbox.leftbehind import LeftBehind, left_behind_untrusted
 from sandbox.packets import DATA, PAIR, split_untrusted
+from sandbox.portable.admission_bounds import MEMORIES
 from sandbox.statefile import Stored
 from sandbox.statewords import look_untrusted
 
@@ -37,6 +38,10 @@ _LEAVES_PLAIN = (
     "with them."
 )
 _DEEP = "It stands deep in calls: another runtime may need a larger stack (`wasmtime run -W max-wasm-stack=SIZE`)."
+_MEMORIES = (
+    f" `gatebus run` does not: a program may have {MEMORIES} memories there, and its frames are in one more. Without "
+    "--plain it does."
+)
 # Bytes of frames: 4,000 of the smallest take about half of the 512 KiB that other runtimes begin with.
 _DEEP_FROM = 32 << 10
 
@@ -59,7 +64,7 @@ def export(options: ExportOptions) -> int:
     state = look_untrusted(stored.state)
     name = "the module" if options.out == STDIN and state.frames else os.path.basename(options.out)
     said = how_it_goes_on(name, state.entry, len(state.frames))
-    tell(f"gatebus: exported; {said}\n")
+    tell(f"gatebus: exported; {said}{_too_many_here(module, plain=options.plain)}\n")
     return 0
 
 
@@ -78,6 +83,11 @@ def how_it_goes_on(name: str, entry: str, frames: int) -> str:
     called = "" if entry in ("", "_start") else f" where its export {public_text_untrusted(entry)} is called"
     deep = f" {_DEEP}" if frames > _DEEP_FROM else ""
     return f"any WASI runtime goes on with {name}{called}.{deep}"
+
+
+def _too_many_here(module: bytes, *, plain: bool) -> str:
+    """The memory with its frames may be one more than `gatebus run` takes; with its state beside it is not needed."""
+    return _MEMORIES if plain and memories_of_untrusted(module) > MEMORIES else ""
 
 
 def left_behind(stored: Stored) -> LeftBehind:

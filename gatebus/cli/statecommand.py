@@ -41,6 +41,7 @@ from sandbox.statewords import PAGE, PIECE, look_untrusted, program_of_untrusted
 from sandbox.suspended import Suspended
 
 _READ_AT_ONCE = 16 << 20
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
 def check_state(path: str) -> None:
@@ -58,8 +59,30 @@ def check_state(path: str) -> None:
                 raise UsageError("--state: something that is no state is there already. Name a new file.")
     except OSError as problem:
         raise UsageError(f"--state: the file cannot be written: {problem.strerror}.") from problem
-    if not os.path.basename(path) or not os.path.isdir(directory) or not os.access(directory, os.W_OK | os.X_OK):
+    if not os.path.basename(path) or not os.path.isdir(directory) or not _takes_files(directory):
         raise UsageError("--state: the file cannot be written there. Name one in a directory of yours.")
+
+
+def _takes_files(directory: str) -> bool:
+    """Tried, because root may do everything, and /proc has no room for a file. What else may go wrong with a state is
+    told when it is written: the program goes on then.
+    """
+    if not os.access(directory, os.W_OK | os.X_OK):
+        return False
+    unfinished = _unfinished(directory)
+    try:
+        os.close(os.open(unfinished, _NEW, 0o600))
+        os.unlink(unfinished)
+    except (FileNotFoundError, PermissionError):
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _unfinished(directory: str) -> str:
+    """Nobody's to guess: it may lie in a directory of all."""
+    return os.path.join(directory, f".{os.urandom(8).hex()}.unfinished")
 
 
 def check_module(path: str) -> None:
@@ -84,10 +107,10 @@ def write_state(path: str, suspended: Suspended, program: bytes, description: di
 
 
 def write_whole(path: str, data: bytes, option: str) -> None:
-    """Raises UsageError. The unfinished file's name is nobody's to guess: it may lie in a directory of all."""
-    unfinished = os.path.join(os.path.dirname(path), f".{os.urandom(8).hex()}.unfinished")
+    """Raises UsageError."""
+    unfinished = _unfinished(os.path.dirname(path))
     try:
-        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with open(os.open(unfinished, _NEW, 0o600), "wb") as file:
             file.write(data)
         os.replace(unfinished, path)
     except OSError as problem:

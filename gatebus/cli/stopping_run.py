@@ -166,8 +166,16 @@ async def attended(plan: Plan, box: Sandbox, run: Run, said: bytes = b"") -> Uns
 async def _left(plan: Plan, run: Run, program: Program, services: Callable[[], bytes]) -> Unsaved | None:
     """Of a program that was stopped: its state is in its file, or not."""
     if run.outcome is None or run.outcome.state is not State.SUSPENDED:
+        run.notes += _older_state(plan.options.state)
         return None
     return await _store(plan, run, await program.suspend(), services())
+
+
+def _older_state(path: str | None) -> list[str]:
+    """Nobody takes it for that of this run."""
+    if path is None or not os.path.isfile(path) or not os.path.getsize(path):
+        return []
+    return [f"gatebus: nothing was written to {quote(path)}: the program was not stopped. What is there is older."]
 
 
 def _kept_untrusted(stored: Stored, image: Image) -> Kept | None:

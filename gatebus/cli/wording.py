@@ -93,6 +93,7 @@ _GIVER = "Ask whoever gave you the state for another copy."
 _STATE_ADVICE = {
     "state-damaged": "",
     "state-other-module": "",
+    "state-sections": "",
     "state-memory": "Try a higher --memory.",
     "state-size": "Try a higher --files.",
 }

@@ -166,6 +166,26 @@ def test_of_another_entry_it_is_said_which_export_must_be_called(tmp_path: Path,
     assert (gone_on.code, gone_on.out) == (7, b"one\n")
 
 
+def test_where_its_frames_are_one_memory_too_many_for_gatebus_that_is_said(tmp_path: Path, open_input: int) -> None:
+    for memories, more in (
+        (7, ""),
+        (
+            8,
+            " `gatebus run` does not: a program may have 8 memories there, and its frames are in one more. "
+            "Without --plain it does.",
+        ),
+    ):
+        others = "(memory 1)" * (memories - 1)
+        (tmp_path / "it.wat").write_text(WAITS.replace("(data", others + "(data", 1))
+        assert stop(tmp_path, open_input, "it.wat").code == 124
+        done = run(tmp_path, *gatebus("export", "--plain", "it.state", "-o", "it.wasm"))
+        assert (done.code, done.err) == (0, f"gatebus: exported; any WASI runtime goes on with it.wasm.{more}\n")
+        assert run(tmp_path, *command("it.wasm"), text=b"x").code == (125 if more else 7)
+        whole = run(tmp_path, *gatebus("export", "it.state", "-o", "it.wasm"))
+        assert whole.err == "gatebus: exported; any WASI runtime goes on with it.wasm.\n"
+        assert run(tmp_path, *command("it.wasm"), text=b"x").code == 7
+
+
 @pytest.mark.parametrize(
     ("entry", "frames", "said"),
     [

@@ -71,6 +71,10 @@ def test_a_place_that_cannot_be_written_is_said_before_the_program_runs(tmp_path
     (tmp_path / "file").write_bytes(b"")
     for there in (tmp_path / "no" / "state", f"{tmp_path}/no/", ""):
         assert refused(there) == "--state: the file cannot be written there. Name one in a directory of yours."
+    if Path("/proc/self").exists():
+        for there in ("/proc/state", "/proc/self/fd/state", "/sys/state"):
+            assert refused(there) == "--state: the file cannot be written there. Name one in a directory of yours."
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
     assert refused(tmp_path / "file" / "state") == "--state: the file cannot be written: Not a directory."
     assert refused(tmp_path / ("n" * 300)) == "--state: the file cannot be written: File name too long."
 
@@ -291,6 +295,18 @@ def test_a_program_whose_state_cannot_be_written_goes_on_where_it_was_stopped(tm
     assert (process.returncode, out, err) == (7, b"before\nafter\n", b"")
     assert (tmp_path / "files").is_dir()
     assert list(state.parent.iterdir()) == []
+
+
+@pytest.mark.skipif(native_is_missing(), reason="the native part is not built")
+@pytest.mark.parametrize("there", [b"", MAGIC + b"of another program"])
+def test_a_program_that_ends_before_its_stop_says_that_the_state_there_is_older(tmp_path: Path, there: bytes) -> None:
+    (tmp_path / "it.wat").write_text(WAITS)
+    (tmp_path / "old.state").write_bytes(there)
+    words = command("--suspend-after", "60s", "--state", "old.state", "it.wat")
+    done = run(tmp_path, *words, text=b"x\n")
+    said = "gatebus: nothing was written to old.state: the program was not stopped. What is there is older.\n"
+    assert (done.code, done.out, done.err) == (7, b"before\nx\n", said if there else "")
+    assert (tmp_path / "old.state").read_bytes() == there
 
 
 class OnlyCompiles:
