@@ -30,6 +30,8 @@ _PATIENCE = 24 * 3600.0
 _ELSEWHERE = 65_536.0
 # Two times are the same: far more than what adding _ELSEWHERE some times rounds off, far less than any wait.
 _MOMENT = 1e-6
+# Of a conversation that no violation has ended.
+_THE_END = "the end"
 
 
 class SimulatedClock:
@@ -60,12 +62,13 @@ class Answer(NamedTuple):
 
 class Heard(NamedTuple):
     """A conversation as the program saw it, and as others saw it after each step. `end`: the text of the violation that
-    ended it, if one did.
+    ended it, if one did. `waiting`: which steps were calls that had no answer by then.
     """
 
     answers: tuple[Answer, ...]
     seen: tuple[object, ...]
     end: str
+    waiting: frozenset[int]
 
     def like(self, other: "Heard") -> bool:
         """The same, as far as a clock that was moved can tell."""
@@ -89,8 +92,9 @@ def check_service(
     Violation is raised, whatever the program sends: any content, any order, any domain, streams that do not exist; -
     saved after any packet, or after each, and restored into a new service, it behaves from there on as one that was
     never stopped: the same answers, in the same order, at the same times; what its clock shows after that may be
-    anything, and the time until then was none; - state of somebody else is refused, never misread; - what it queues
-    stays bounded when nobody reads.
+    anything, and the time until then was none; - a copy that is made after any packet, with what the service has for
+    one (`for_copy`), waits for no answer for ever that its original gets; - state of somebody else is refused, never
+    misread; - what it queues stays bounded when nobody reads.
 
     `contents`: of calls, or packets, that mean something to this service; half of what is sent are such ones then.
     `company`: who else has to do with it; what they have seen of it must be the same, too.
@@ -105,6 +109,8 @@ def check_service(
                 plain = _converse(stage, script, pauses, _Conversation.stay)
             again = _converse(stage, script, pauses, _Conversation.make_anew)
             assert again.like(plain), f"saved after packets {sorted(pauses)}, it answers otherwise"
+            if len(pauses) == 1:
+                _check_copy(plain, _converse(stage, script, pauses, _Conversation.make_copy), *pauses)
     _check_foreign_state(make, dice)
     _check_bounded(make, dice)
 
@@ -167,7 +173,7 @@ class _Conversation:
         self._board = _board(self._make)
         self.answers: list[Answer] = []
         self.seen: list[object] = []
-        self.calls = 0
+        self.waiting: list[int] = []
 
     @property
     def _now(self) -> float:
@@ -184,13 +190,18 @@ class _Conversation:
 
     def _send(self, packet: Packet) -> None:
         self._board.receive(encode(packet.code, packet.domain, packet.content))
-        self.calls += packet.domain == CALL
+        if packet.domain == CALL:
+            self.waiting.append(len(self.seen))
         assert self._board.step()
 
     def _hear(self) -> bool:
         """True: the program was told which services are here."""
         at, packets = self._now - self._away, _taken(self._board)
         own = [each for each in packets if each.code != CODE_DISCOVERY]
+        for each in own:
+            if each.domain == CALL:
+                assert each.place < len(self.waiting), "more replies than calls"
+                del self.waiting[each.place]
         meant = [each for each in map(self._company.told, own) if each is not None]
         self.answers += [Answer(at, each.domain, each.place, each.content) for each in meant]
         return len(own) < len(packets)
@@ -225,6 +236,13 @@ class _Conversation:
 
     def make_anew(self) -> None:
         """At another host: its clock shows something else."""
+        self._go_on(copied=False)
+
+    def make_copy(self) -> None:
+        """There, too; and it is another program."""
+        self._go_on(copied=True)
+
+    def _go_on(self, *, copied: bool) -> None:
         self._company.stop()
         self._board.pause()
         self._hear()
@@ -235,7 +253,7 @@ class _Conversation:
             self._away += _ELSEWHERE
         self._company.away()
         self._board = Switchboard({_NAME: Offer("0", self._make)})
-        self._board.restore(saved)
+        self._board.restore(saved, copied=copied)
         self._company.go_on()
         assert self._hear(), "a restored program is told which services are here"
 
@@ -255,22 +273,28 @@ def _converse(
     except Violation as fault:
         return _checked(talk, fault.text)
     talk.patiently()
-    return _checked(talk, "the end")
+    return _checked(talk, _THE_END)
 
 
 def _checked(talk: _Conversation, end: str) -> Heard:
     assert end, "a Violation needs a public text"
-    unanswered = talk.calls - sum(answer.domain == CALL for answer in talk.answers)
-    assert unanswered >= 0, "more replies than calls"
-    return Heard(tuple(talk.answers), tuple(talk.seen), end)
+    return Heard(tuple(talk.answers), tuple(talk.seen), end, frozenset(talk.waiting))
+
+
+def _check_copy(original: Heard, copy: Heard, made: int) -> None:
+    """After so many packets. What it asks later is another conversation."""
+    if original.end == copy.end == _THE_END:
+        for_ever = [step for step in copy.waiting - original.waiting if step < made]
+        assert not for_ever, f"in a copy made after packet {made} the calls {for_ever} are never answered"
 
 
 def _check_foreign_state(make: Make, dice: random.Random) -> None:
-    for _ in range(100):
-        state = dice.randbytes(dice.randrange(1, 40))
-        service = make(_Deaf())
+    for number in range(200):
+        state, service = dice.randbytes(dice.randrange(1, 40)), make(_Deaf())
         try:
-            service.restore(state)
+            state = service.for_copy(state) if number % 2 else state
+            if state:
+                service.restore(state)
         except StateRefused:
             continue
         # Whatever it took for its own, it can say again: nothing is half understood.

@@ -175,15 +175,21 @@ class Route:
         state = self.service.save() if self.service is not None else b""
         return _HEAD.pack(self._next_ticket, len(self._unanswered)) + tickets + state
 
-    def restore(self, saved: bytes, offer: Offer | None) -> None:
+    def restore(self, saved: bytes, offer: Offer | None, *, copied: bool = False) -> None:
         """Before the first packet. Raises StateRefused. A service that is not there any more answers its calls with
-        nothing.
+        nothing, and so does one that has nothing for a copy.
         """
         state = self._restore_tickets_untrusted(saved)
         if offer is None:
             self.withdraw()
         elif state or self._unanswered:
-            self.attach(offer).restore(state)
+            service = self.attach(offer)
+            if not copied:
+                service.restore(state)
+            elif part := service.for_copy(state):
+                service.restore(part)
+            else:
+                self.withdraw()
 
     def _restore_tickets_untrusted(self, saved: bytes) -> bytes:
         try:

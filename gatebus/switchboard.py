@@ -259,12 +259,14 @@ class Switchboard:
         """Names and states in the order of their numbers. What was taken and not sent is the caller's to keep."""
         return [(route.name, route.save()) for route in self._routes]
 
-    def restore(self, saved: list[tuple[str, bytes]]) -> None:
-        """Into a new switchboard. The program is told which services are here. Raises StateRefused."""
+    def restore(self, saved: list[tuple[str, bytes]], *, copied: bool = False) -> None:
+        """Into a new switchboard. The program is told which services are here. `copied`: it is not the program that
+        was saved, but a copy of it (Service.for_copy). Raises StateRefused.
+        """
         self._directory = Directory(tuple(name for name, _ in saved))
         self._extend_routes()
         for route, (_, state) in zip(self._routes, saved, strict=True):
-            route.restore(state, self._offer(route))
+            route.restore(state, self._offer(route), copied=copied)
         self._states_changed = True
 
 

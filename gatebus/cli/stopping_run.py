@@ -256,7 +256,7 @@ def _board_again(image: Image, instance: "UUID | None", terminal: Terminal, kept
         if state:
             origin.go_on_at_start(state)
     else:
-        board.restore(list(kept.services))
+        board.restore(list(kept.services), copied=True)  # whoever has the file may run it as often as he likes
     door.resolve()
     if not kept.accepted:
         door.connect(terminal)

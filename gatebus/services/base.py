@@ -1,4 +1,4 @@
-"""What a service is: one small class with `packet`, `save` and `restore`; words, no I/O.
+"""What a service is: one small class with `packet`, `save`, `restore` and `for_copy`; words, no I/O.
 
 In:  Call, Info, Flow and Data values: packets of one program, already cut and checked for form; their content is
      untrusted.
@@ -92,6 +92,14 @@ class Service:
 
     def save(self) -> bytes:
         """Everything that `restore` needs to go on, the tickets of unanswered calls among it."""
+        return b""
+
+    def for_copy(self, state: bytes) -> bytes:
+        """What of a saved state a copy of the program goes on with: it was cloned, or restored from a snapshot, which
+        may have come as a file, and then anybody has written it. Nothing, unless a service says otherwise: a handle
+        would be another program's, or an invented one. The copy meets the service as a new program does then, and what
+        its original had asked is answered with nothing. What this returns is handed to `restore`. Raises StateRefused.
+        """
         return b""
 
     def restore(self, state: bytes) -> None:

@@ -220,6 +220,10 @@ class Group(Service):
     def _saved(self, handle: int, flags: int, wish: Wish) -> bytes:
         return _SEAT.pack(handle, flags, min(self._mailbox.lost(handle), 2**32 - 1)) + texts(*wish)
 
+    def for_copy(self, state: bytes) -> bytes:
+        """All: wishes, which it joins with as anybody may, among its own principal's programs."""
+        return state
+
     def restore(self, state: bytes) -> None:
         """The program is told its new number in each group, 0 where it could not come back, and all members anew."""
         try:

@@ -195,6 +195,10 @@ class Origin(Service):
         streams = b"".join(_saved(stream) for stream in self._streams.values())
         return _COUNTS.pack(len(self._accepts), len(self._streams)) + accepts + streams
 
+    def for_copy(self, state: bytes) -> bytes:
+        """All: its streams end, and its calls wait for new clients."""
+        return state
+
     def restore(self, state: bytes) -> None:
         """Waiting calls wait on. Streams whose client is gone end both ways, as Gate means it."""
         if not state:

@@ -165,6 +165,10 @@ class Peer(Service):
         """Never empty: a program that has said "I am here" can be asked when it goes on, too."""
         return _STATE.pack(self._next, len(self._ends)) + b"".join(_saved(end) for end in self._ends.values())
 
+    def for_copy(self, state: bytes) -> bytes:
+        """All: its streams end."""
+        return state
+
     def restore(self, state: bytes) -> None:
         """What was open ends both ways; what was asked for comes up and ends at once."""
         if not state:
@@ -242,6 +246,10 @@ class PeerIndex(Service):
 
     def save(self) -> bytes:
         return _REGISTERED if INDEX in self._resident.memberships else b""
+
+    def for_copy(self, state: bytes) -> bytes:
+        """All: it registers under its own id."""
+        return state
 
     def restore(self, state: bytes) -> None:
         if state not in (b"", _REGISTERED):

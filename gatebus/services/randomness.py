@@ -55,6 +55,10 @@ class Random(Service):
         waiting = b"".join(_WAITING.pack(ticket, wanted) for ticket, wanted in self._waiting)
         return _HEAD.pack(self._clock() - self._last, len(self._waiting)) + waiting
 
+    def for_copy(self, state: bytes) -> bytes:
+        """All: who waits and since when. What they get is fresh."""
+        return state
+
     def restore(self, state: bytes) -> None:
         try:
             since, count = _HEAD.unpack_from(state)

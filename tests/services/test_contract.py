@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from struct import Struct
+from struct import error as struct_error
 
 import pytest
 from companies import SPEAKS, Clients, Home, Rights
@@ -174,6 +175,55 @@ def test_the_service_of_the_guide_keeps_the_contract_as_it_stands_there() -> Non
     there: dict[str, object] = {}
     exec(compile(lines, "services.md", "exec"), there)
     assert isinstance(there["Upper"], type)
+
+
+class Cautious(Late):
+    """Has nothing for a copy, as every service that does not say otherwise."""
+
+
+class Open(Late):
+    def for_copy(self, state: bytes) -> bytes:
+        return state
+
+
+class Half(Late):
+    """Of the calls that wait, a copy has the first."""
+
+    def for_copy(self, state: bytes) -> bytes:
+        return state[: self.state.size]
+
+
+class Trusting(Late):
+    """Believes that nobody else has written what it has for a copy."""
+
+    def for_copy(self, state: bytes) -> bytes:
+        return b"".join(self.state.pack(*each) for each in self.state.iter_unpack(state))
+
+
+@pytest.mark.parametrize("service", [Cautious, Open])
+def test_a_service_may_have_nothing_for_a_copy_or_everything(service: type[Late]) -> None:
+    clock = SimulatedClock()
+    check_service(lambda outlet: service(outlet, clock), clock=clock)
+
+
+def test_a_copy_whose_calls_are_forgotten_is_found_out() -> None:
+    clock = SimulatedClock()
+    with pytest.raises(AssertionError, match=r"in a copy made after packet \d+ the calls \[.*\] are never answered"):
+        check_service(lambda outlet: Half(outlet, clock), clock=clock)
+
+
+def test_a_service_that_believes_what_is_there_for_a_copy_is_found_out() -> None:
+    clock = SimulatedClock()
+    with pytest.raises(struct_error):
+        check_service(lambda outlet: Trusting(outlet, clock), clock=clock)
+
+
+def test_all_that_the_services_of_the_table_keep_is_for_copies_too() -> None:
+    """None of it is a handle; what a copy may not have is not saved."""
+    table = offers(World(SimulatedClock(), bytes), dict)
+    with_state = {name for name, line in BUILTIN.items() if line.service.save is not Service.save}
+    assert with_state == {"group", "origin", "peer", "peerindex/principal", "random", "scope"}
+    assert {name for name in table if table[name].make(_NoOutlet()).for_copy(b"kept")} == with_state
 
 
 class Greedy(Service):

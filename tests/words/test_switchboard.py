@@ -273,6 +273,47 @@ def test_saved_and_restored_the_numbers_calls_and_states_go_on() -> None:
     assert again.save()[0][1][-1:] == b"\x02"
 
 
+class Lease(Echo):
+    """Its state is a handle; of two bytes, the first may be known to anybody."""
+
+    handle = b""
+
+    def call(self, call: Call) -> None:
+        self.outlet.reply(call.ticket, self.handle)
+
+    def save(self) -> bytes:
+        return self.handle
+
+    def restore(self, state: bytes) -> None:
+        self.handle = state
+
+
+class Shared(Lease):
+    def for_copy(self, state: bytes) -> bytes:
+        return state[:1]
+
+
+@pytest.mark.parametrize(("make", "there"), [(Lease, b""), (Shared, b"p")])
+def test_a_copy_has_of_a_services_state_what_the_service_says(make: type[Service], there: bytes) -> None:
+    saved = [("a", NO_TICKET + b"\0\0" + b"public and secret")]
+    copy, again = Switchboard({"a": Offer("1", make)}), Switchboard({"a": Offer("1", make)})
+    copy.restore(saved, copied=True)
+    again.restore(saved)
+    assert [each.content for each in run(copy, encode(0, CALL))[:1]] == [there]
+    assert [each.content for each in run(again, encode(0, CALL))[:1]] == [b"public and secret"]
+
+
+def test_what_the_original_had_asked_is_answered_with_nothing_in_a_copy() -> None:
+    board = board_with(Holding)
+    run(board, encode(0, CALL, b"one"), encode(0, CALL, b"two"))
+    copy = Switchboard({"a": Offer("1", Holding)})
+    copy.restore(board.save(), copied=True)
+    *answers, told = taken(copy)
+    assert answers == [Wire(0, CALL, b"", 0)] * 2
+    assert states_untrusted(told.content) == (True,)
+    assert run(copy, encode(0, CALL)) == [], "it is asked as by a new program"
+
+
 NO_TICKET, TWO_TICKETS = b"\0\0\0\0", b"\0\0\0\0\x02\0"
 
 

@@ -2,6 +2,10 @@
 
 In:  what they had saved (untrusted: it may come from elsewhere), the streams that stayed. Out: a Switchboard. When it
      cannot be made, the streams stay as they were.
+
+An instance that goes on from what itself has left has all of it: after a stop, a start of the host or its crash. One
+that begins with what another has left is a copy, and goes on being one for as long as it goes on from there: also when
+the other is gone, and when the host has crashed before anything of its own was stored.
 """
 
 from __future__ import annotations
@@ -75,4 +79,5 @@ class Boards:
     def _all(self, board: Switchboard, instance: Instance, left: Leftover) -> None:
         for name, offer in offers(self._make_world(instance), board.entries, self._services()).items():
             board.publish(name, offer)
-        board.restore(list(left.services))
+        assert instance.live is not None
+        board.restore(list(left.services), copied=instance.live.has_inherited(left.saved))

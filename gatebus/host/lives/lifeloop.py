@@ -97,7 +97,7 @@ class LifeLoop:
         prepare_door(instance)
         try:
             left = live.left or await self.load(instance, instance.order.limits.memory)
-            if live.inherited is not None and live.inherited.id == left.saved.id:
+            if live.has_inherited(left.saved):
                 left = replace(left, before=Usage())
             live.before = left.before if live.halted is None else Usage()
             self.on_loaded(instance, left)

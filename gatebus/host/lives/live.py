@@ -106,7 +106,7 @@ class Live:
         self.snapshot: bytes | None = None  # the last one that was stored of it
         self.stops = self.stored = 0  # how often it has stopped, and at which stop it was as `snapshot` has it
         self.origin = SavedAs()  # what its present process went on from
-        self.inherited: SavedAs | None = None  # what a copy began with: its streams and usage are the original's
+        self.inherited: SavedAs | None = None  # what a copy began with: streams, services and usage are the original's
         self.before = Usage()  # what its earlier lives have cost
         self.revision = 0  # of its record
         self.names: list[bytes] = []  # of the streams in `snapshot`
@@ -226,6 +226,12 @@ class Live:
     def stored_once(self) -> bool:
         """Something of it may be in the store, or on record."""
         return self.snapshot is not None or self.halted is not None or self.undeleted
+
+    def has_inherited(self, saved: SavedAs) -> bool:
+        """Who goes on from this is a copy: it is what another has left, perhaps at another host."""
+        if self.inherited is None or saved is self.inherited:
+            return saved is self.inherited
+        return saved.id is not None and saved.id == self.inherited.id
 
     def take_wishes(self, *, store: bool) -> list[Wish]:
         found = [each for each in self.wishes if each.store is store]

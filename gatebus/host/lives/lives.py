@@ -269,7 +269,7 @@ class Lives:
         if live.dormant:
             live.dormant = False
             live.as_stored = mark_of(left.streams)
-            if live.inherited is None or live.inherited.id != left.saved.id:
+            if not live.has_inherited(left.saved):
                 parts = self._parts
                 streams = connect_again_untrusted(instance, left.streams, parts.turn, parts.stream_broke)
             else:

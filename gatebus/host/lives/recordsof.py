@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import cbor2
 
-from gatebus.host.lives.remains import limits_map, usage_told
+from gatebus.host.lives.remains import SavedAs, limits_map, usage_told
 from gatebus.host.lives.streamwords import streams_untrusted
 from gatebus.snapshots.savedwords import RUNNING, STORED, Record
 from sandbox.limits import STATE_MAX
@@ -94,6 +94,4 @@ def goes_back(instance: Instance) -> bool:
 
 def _is_inherited(live: Live, left: Leftover | None) -> bool:
     """What it goes on from is still its original's."""
-    if live.inherited is None or left is not None:
-        return left is not None and left.saved is live.inherited
-    return live.snapshot is not None and live.snapshot == live.inherited.id
+    return live.has_inherited(SavedAs(live.snapshot) if left is None else left.saved)

@@ -179,7 +179,8 @@ class Warming:
         live = instance.live
         assert live is not None
         live.life, live.how, live.left = Life.RESUMING, Lifecycle.CLONED, warmed.left
-        live.origin, live.wants_files = warmed.left.saved, instance.on_tree is not None
+        live.origin = live.inherited = warmed.left.saved
+        live.wants_files = instance.on_tree is not None
         if not live.wants_files:  # which a process is told when it begins
             live.ready = self.waiting.take(warmed.key, instance)
         instance.personality = warmed.personality
