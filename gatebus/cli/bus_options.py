@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from gatebus.cli.command_words import CALL_NOTES, INSTANCE_NOTES, IO_NOTES, Command, add_tags
 from gatebus.cli.ipfs_options import IpfsOptions, add_nodes, adding_options
@@ -26,6 +26,7 @@ GATEBUS_HOST; otherwise the default of `gatebus login`, the unix socket of this 
 Which key: --key; otherwise the one that `gatebus login` remembered for that host, also where it is named by its
 address; otherwise none."""
 
+_NO_WALL_TIME = "none (without a key: 300s)"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _ID = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}")
 
@@ -205,7 +206,7 @@ def bus_parser(name: str) -> argparse.ArgumentParser:
     for add in command.add:
         add(parser)
     if command.program:
-        _add_program(parser)
+        _add_program(name, parser)
         if name != "warm":  # whose files would be the same for all calls
             _add_directories(parser)
         parser.add_argument("line", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
@@ -218,17 +219,19 @@ def _json_help(name: str) -> str:
     return "print the result on stderr as one line of JSON" if name in ("call", "io", "wait") else "print JSON"
 
 
-def _add_program(parser: argparse.ArgumentParser) -> None:
+def _add_program(name: str, parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--env", action="append", default=[], metavar="K=V", help="set a variable; K alone: yours")
     add("--function", metavar="NAME", help="call this exported function instead of _start")
     add("--config", metavar="FILE", help="default: your ~/.config/gatebus/config.toml")
-    group = parser.add_argument_group("limits (the host has its own defaults and bounds)")
+    group = parser.add_argument_group("limits (the ordinary defaults; a host may have others, and its own bounds)")
     for each in fields(Limits):
         bounds = each.metadata["range"]
-        value = written(bounds.maximum, bounds.unit)
+        most = written(bounds.maximum, bounds.unit)
+        default = written(cast("float | None", each.default), bounds.unit)
+        default = _NO_WALL_TIME if (name, each.name) == ("launch", "wall_time") else default
         group.add_argument(
-            flag(each.name), metavar="VALUE", help=f"in {bounds.unit}, at most {value}".replace("%", "%%")
+            flag(each.name), metavar="VALUE", help=f"in {bounds.unit}, default {default}, at most {most}"
         )
 
 

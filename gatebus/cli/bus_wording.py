@@ -145,8 +145,26 @@ def status_lines(status: Status, now: float) -> str:
         rows += [("cause", text(status.cause)), ("result", result), ("why", text(status.text, _WHY_SHOWN))]
     rows += [("clients", clients_text(status.clients))] if status.clients is not None else []
     rows += _life_rows(status.live, now) if status.live is not None else []
+    rows += _limit_rows(status, status.limits) if status.limits is not None else []
     lines = pairs([(name, value) for name, value in rows if value != "-"])
     return f"{lines}\n{usage_lines(status.usage)}" if status.state in _OVER else lines
+
+
+def _limit_rows(status: Status, limits: Mapping[str, float | None]) -> list[tuple[str, str]]:
+    """What a process has used of a processor is known when it has stopped."""
+    cpu, wall = milliseconds(status.usage.cpu_ms), milliseconds(status.usage.wall_ms)
+    used = f"{cpu} until it last stopped, of" if status.usage.cpu_ms else "of at most"
+    used = f"{cpu} of" if status.state == "SUSPENDED" else used
+    return [
+        ("CPU time", f"{used} {_limit_text(limits, 'cpu_time')}"),
+        ("wall time", f"{wall} of {_limit_text(limits, 'wall_time')}"),
+        ("memory", f"at most {_limit_text(limits, 'memory')}"),
+    ]
+
+
+def _limit_text(limits: Mapping[str, float | None], name: str) -> str:
+    """A host may have limits that we do not know, and lack some of ours."""
+    return value_text(name, limits[name]) if name in limits else "what it does not say"
 
 
 def _state(status: Status) -> str:

@@ -80,7 +80,7 @@ class Clients:
 @dataclass(frozen=True, slots=True)
 class Status:
     """One instance. `cause` is empty until it has ended; `result` is None unless it has by itself. `created`: seconds
-    since 1970. `clients`: of a launched one that has not ended.
+    since 1970. `clients`, `limits`: of a launched one that has not ended; limits as `Program` has them, None: no limit.
     """
 
     instance: UUID
@@ -94,6 +94,7 @@ class Status:
     usage: Usage = field(default_factory=Usage)
     live: Live | None = None
     clients: Clients | None = None
+    limits: Mapping[str, float | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +193,7 @@ def status_untrusted(told: Mapping[str, Any]) -> Status:
         usage_untrusted(typed_untrusted(told, "usage", dict, {})),
         live_untrusted(told) if "suspendable" in told else None,
         clients_untrusted(typed_untrusted(told, "clients", dict)) if "clients" in told else None,
+        _limits_untrusted(typed_untrusted(told, "limits", dict)) if "limits" in told else None,
     )
 
 
@@ -201,6 +203,13 @@ def clients_untrusted(told: Mapping[str, Any]) -> Clients:
         typed_untrusted(told, "lost", int, 0),
         typed_untrusted(told, "over", bool, default=False),
     )
+
+
+def _limits_untrusted(told: Mapping[str, Any]) -> Mapping[str, float | None]:
+    for name, value in told.items():
+        if type(name) is not str or not (value is None or (type(value) in (int, float) and isfinite(value))):
+            raise HostNonsense("The host's answer has wrong limits.")
+    return told
 
 
 def live_untrusted(told: Mapping[str, Any]) -> Live:

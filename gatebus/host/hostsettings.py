@@ -265,6 +265,7 @@ _ROOT = (
     Setting(("sandbox", "spin"), _seconds(0, SPIN_MAX), "how long to look again before sleeping, for latency"),
 )
 
+_UNSAID = "{} of a program whose sender says nothing"
 _AMOUNTS = {
     "instances": (_count(0, 1_000_000), "instances at once"),
     "memory": (_size, "sum of their memory limits"),
@@ -279,6 +280,12 @@ _WHOSE = {
 }
 
 
+def _meaning(text: str, name: str) -> str:
+    """A launched program has all the wall time there is (gatebus.host.runoperations)."""
+    more = "; one that is launched, by no stranger: `most`" if (text, name) == (_UNSAID, "wall_time") else ""
+    return text.format(name.replace("_", " ")) + more
+
+
 def _table() -> dict[str, Setting]:
     quotas = [
         Setting(("quotas", who, each.name), _AMOUNTS[each.name][0], f"{_AMOUNTS[each.name][1]}, {whose}")
@@ -286,9 +293,9 @@ def _table() -> dict[str, Setting]:
         for each in fields(Amounts)
     ]
     limits = [
-        Setting((group, each.name), _limit(each.name, each.metadata["range"]), text.format(each.name.replace("_", " ")))
+        Setting((group, each.name), _limit(each.name, each.metadata["range"]), _meaning(text, each.name))
         for group, text in (
-            ("limits", "{} of a program whose sender says nothing"),
+            ("limits", _UNSAID),
             ("most", "most {} one may ask for"),
         )
         for each in fields(Limits)

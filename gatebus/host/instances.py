@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from gatebus.host.connections import Verdict
 from gatebus.host.lives.live import Live
-from gatebus.host.lives.remains import usage_sum
+from gatebus.host.lives.remains import limits_map, usage_sum
 from gatebus.host.refusals import Refusal
 from gatebus.host.statuses import STARTING, UNDELETED, error_map, outcome_map
 from gatebus.services.origin import Door
@@ -121,7 +121,7 @@ class Instance:
             "tags": list(self.order.tags),
         }
         if self.order.kept and self.ended_at is None:
-            told["clients"] = self._clients()
+            told |= {"clients": self._clients(), "limits": limits_map(self.order.limits)}
         return told if self.live is None else told | self.live.told()
 
     def _clients(self) -> Map:

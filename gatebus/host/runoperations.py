@@ -21,6 +21,7 @@ from gatebus.host.connections import Verdict
 from gatebus.host.lives.manners import PLAIN, call_manner_untrusted, launch_manner_untrusted
 from gatebus.host.lives.streamkeeping import abandon, can_be_freed, kill_program, leave
 from gatebus.host.lives.warming import has_copy
+from gatebus.host.principals import Kind
 from gatebus.host.refusals import Refusal
 from gatebus.host.runorders import Order
 from gatebus.host.statuses import error_map
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from gatebus.host.attendant import Line
     from gatebus.host.instances import Instance
-    from gatebus.host.requests import Parameters, RunRequest
+    from gatebus.host.requests import Bounds, Parameters, RunRequest
     from gatebus.host.wholeparts import WholeParts
 
 _ELSEWHERE = MappingProxyType(
@@ -83,7 +84,7 @@ def launch(parts: WholeParts, line: Line, given: Parameters) -> None:
     if known is not None:
         _launched_before(known, line)
         return
-    request = requests.run_untrusted(given, parts.bounds, _window(parts, line, ORIGIN_STREAMS))
+    request = requests.run_untrusted(given, _bounds_of_launched(parts, line), _window(parts, line, ORIGIN_STREAMS))
     order = _order(line, request, wanted, connections=ORIGIN_STREAMS)
     tags, opened = requests.tags_untrusted(given), requests.flag_untrusted(given, "open")
     order = replace(order, tags=tags, open=opened, kept=True, manner=launch_manner_untrusted(given))
@@ -91,6 +92,17 @@ def launch(parts: WholeParts, line: Line, given: Parameters) -> None:
     instance.unclaimed = _stream(Flows(Outflow(), Inflow(order.window)), b"", line, instance, parts)
     instance.on_start.append(partial(_launched, line))
     parts.run(instance)
+
+
+def _bounds_of_launched(parts: WholeParts, line: Line) -> Bounds:
+    """It outlives its caller, its process and its host, and most of the time it waits: so it has all the wall time that
+    could be asked for, unless somebody says otherwise, and costs its account a place in its quotas. Strangers share
+    one account: one of them would keep the places of all.
+    """
+    bounds = parts.bounds
+    if line.principal.kind is Kind.ANONYMOUS:
+        return bounds
+    return replace(bounds, limits=replace(bounds.limits, wall_time=bounds.most.wall_time))
 
 
 def _launched_before(instance: Instance, line: Line) -> None:

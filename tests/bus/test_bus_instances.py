@@ -11,7 +11,8 @@ import trio
 import trio.testing
 from busworld import ALICE, Talker, bus_world, busy, echo, eight, hello, logs, module, pattern, trap
 
-from gatebus.host.hostconfig import HostConfig
+from gatebus.host.hostconfig import MOST, HostConfig
+from gatebus.host.policy import STRANGERS, Policy
 from gatebus.host.programs import Programs
 from gatebus.host.quotas import Amounts, QuotaBounds
 from gatebus.web.link import LinkClosed
@@ -33,6 +34,27 @@ async def test_a_launched_instance_runs_on_without_its_caller() -> None:
         async with world.talker() as bus:
             status = await bus.ask("status", instance=ID)
             assert (status["state"], status["module"], status["tags"]) == ("RUNNING", module(busy).hex(), ["mine"])
+
+
+async def test_what_is_launched_has_all_the_wall_time_that_could_be_asked_for_unless_it_asks_for_less() -> None:
+    async with bus_world() as world, world.talker() as bus:
+        await bus.launch(busy, ID)
+        told = (await bus.ask("status", instance=ID))["limits"]
+        assert (told["cpu_time"], told["wall_time"], told["memory"]) == (30.0, None, 64 << 20)
+        await bus.launch(busy, b"j" * 16, limits={"wall_time": 7})
+        assert (await bus.ask("status", instance=b"j" * 16))["limits"]["wall_time"] == 7
+        assert "limits" not in await bus.ask("kill", instance=ID)
+    async with bus_world(HostConfig(most=replace(MOST, wall_time=3_600.0))) as world, world.talker() as bus:
+        await bus.launch(busy, ID)
+        assert (await bus.ask("status", instance=ID))["limits"]["wall_time"] == 3_600
+
+
+async def test_a_call_and_what_strangers_launch_end_with_the_ordinary_wall_time() -> None:
+    policy = Policy(anonymous=STRANGERS | {"launch"})
+    async with bus_world(HostConfig(policy=policy)) as world, world.talker() as bus, world.talker(None) as stranger:
+        await stranger.launch(busy, ID)
+        await bus.call(busy).until(lambda channel: channel.accepted)
+        assert {each.order.limits.wall_time for each in world.host.parts.registry.running()} == {300.0}
 
 
 async def test_launching_twice_is_launching_once() -> None:

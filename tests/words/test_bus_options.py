@@ -119,6 +119,16 @@ def test_only_limits_that_were_asked_for_are_sent() -> None:
     assert given.program.limits == {}
 
 
+def test_the_help_of_a_launch_has_what_each_limit_is_when_nobody_says_otherwise() -> None:
+    shown = " ".join(bus_parser("launch").format_help().split())
+    for each in (
+        "--cpu-time VALUE in seconds, default 30s,",
+        "--wall-time VALUE in seconds, default none (without a key",
+    ):
+        assert each in shown
+    assert "--wall-time VALUE in seconds, default 300s," in " ".join(bus_parser("call").format_help().split())
+
+
 def test_a_launch_has_tags_and_may_be_open() -> None:
     given = bus_options("launch", ["--tag", "a", "--tag", "b", "--open", "m.wasm"])
     assert (given.tags, given.open) == (("a", "b"), True)

@@ -106,6 +106,22 @@ def test_a_status_names_who_is_connected(clients: Clients, line: str) -> None:
     assert f"clients    {line}" in status_lines(status(clients=clients), 0).splitlines()
 
 
+@pytest.mark.parametrize(
+    ("state", "cpu_ms", "cpu"),
+    [
+        ("RUNNING", 0, "of at most 30s"),
+        ("RUNNING", 1500, "1.50 s until it last stopped, of 30s"),
+        ("SUSPENDED", 1500, "1.50 s of 30s"),
+        ("SUSPENDED", 0, "0 ms of 30s"),
+    ],
+)
+def test_a_status_has_limits_and_what_is_used_of_them(state: str, cpu_ms: int, cpu: str) -> None:
+    limits = {"cpu_time": 30.0, "wall_time": None, "memory": 64 << 20, "of a newer host": 3}
+    lines = status_lines(status(state, usage=Usage(cpu_ms=cpu_ms, wall_ms=20), limits=limits), 0).splitlines()
+    assert lines[-3:] == [f"CPU time   {cpu}", "wall time  20 ms of none", "memory     at most 64MiB"]
+    assert "wall time  20 ms of what it does not say" in status_lines(status(usage=Usage(wall_ms=20), limits={}), 0)
+
+
 def test_a_status_says_why_one_could_not_go_on_and_that_one_is_about_to() -> None:
     lines = status_lines(status("SUSPENDED", live=Live("stored", due=True, failure=f"No room.{RUDE}")), 0).splitlines()
     assert "due        it goes on as soon as it can" in lines

@@ -201,6 +201,15 @@ def test_an_outcome_is_read_whole_and_alone_or_inside_an_answer() -> None:
     assert (status.instance.bytes, status.module, status.created, status.tags) == (b"i" * 16, "6d" * 32, 7, ("a",))
 
 
+def test_limits_are_numbers_or_none_and_may_be_others_than_ours() -> None:
+    told = {"cpu_time": 1.5, "memory": 3, "wall_time": None, "of a newer host": 1}
+    assert answers.status_untrusted(STATUS | {"limits": told}).limits == told
+    assert answers.status_untrusted(STATUS).limits is None
+    for wrong in ({"memory": "3"}, {"memory": True}, {"memory": float("nan")}, {1: 3}):
+        with pytest.raises(HostNonsense):
+            answers.status_untrusted(STATUS | {"limits": wrong})
+
+
 def test_what_has_not_ended_has_no_cause_and_what_was_killed_no_result() -> None:
     running = answers.status_untrusted({"instance": b"i" * 16, "state": "RUNNING"})
     assert (running.cause, running.result) == ("", None)
