@@ -9,7 +9,7 @@ everything is there has failed, however well it is formed: the next one brings t
 ends without a fault wins; then a gateway that has a part only, or says so, keeps the others from being asked.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 
@@ -18,9 +18,10 @@ import trio
 from ipfs.aside import worked_out
 from ipfs.caps import CAR_BATCH, CAR_JUNK_LEAST, CAR_JUNK_MAX, CAR_RATE
 from ipfs.cid import Cid
-from ipfs.dagpb import linked_untrusted
 from ipfs.gateway import Gateway
+from ipfs.offer import ENTITY
 from ipfs.troubles import IpfsError, SourceFailed, TooLarge
+from ipfs.wanted import OF_FILES, Terms, Wanted, named_untrusted
 
 Batch = list[tuple[Cid, bytes]]
 # Blocks that are handed to a thread together; fewer, if they are large.
@@ -37,7 +38,7 @@ class CarRace:
         self._root, self._scope = root, scope
         self._judge = judge
         self._heard = 0
-        self._wanted = _Wanted(root, most)
+        self._wanted = Wanted(root, Terms(most, OF_FILES if scope == ENTITY else None))
         self._batch: Batch = []
         self._held = 0
 
@@ -106,10 +107,10 @@ class CarRace:
         """A block that another gateway has brought, before or just now, is there already."""
         if (wanted := self._wanted.named(cid)) is None:
             return
-        links = await worked_out(wanted, block, partial(linked_untrusted, wanted, block))
+        named = await worked_out(wanted, block, partial(named_untrusted, wanted, block, self._wanted.terms))
         if self._wanted.named(cid) is None:
             return
-        self._wanted.take(wanted, links)
+        self._wanted.take(wanted, named)
         self._batch.append((wanted, block))
         self._held += len(block)
         if len(self._batch) >= _BATCH or self._held >= CAR_BATCH:
@@ -123,46 +124,6 @@ class CarRace:
         except trio.Cancelled:
             self._batch = batch + self._batch
             raise
-
-
-class _Wanted:
-    """Blocks that are there, and those that they ask for. What carries itself in its name is there without being sent.
-    How a block is read says who asks for it, never who sends it: as raw bytes it would ask for nothing.
-    """
-
-    def __init__(self, root: Cid, most: int) -> None:
-        self._most = most
-        self._there: set[bytes] = set()
-        self._missing: dict[bytes, Cid] = {}
-        self._want([root])
-
-    @property
-    def whole(self) -> bool:
-        return not self._missing
-
-    def named(self, cid: Cid) -> Cid | None:
-        """As it is asked for; nothing if it is there."""
-        return self._missing.get(cid.key)
-
-    def knows(self, cid: Cid) -> bool:
-        return cid.key in self._missing or cid.key in self._there
-
-    def take(self, cid: Cid, links: Iterable[Cid]) -> None:
-        """Raises TooLarge, Malformed."""
-        self._want(links)
-        self._there.add(cid.key)
-        self._missing.pop(cid.key, None)
-        if len(self._missing) > self._most:
-            raise TooLarge(f"It has more than the {self._most} blocks that this request may fetch.")
-
-    def _want(self, links: Iterable[Cid]) -> None:
-        waiting = list(links)
-        while waiting:
-            each = waiting.pop()
-            if each.inline is not None:
-                waiting += linked_untrusted(each, each.inline)
-            elif each.key not in self._there:
-                self._missing.setdefault(each.key, each)
 
 
 async def _next(blocks: AsyncIterator[tuple[Cid, bytes]], deadline: float) -> tuple[Cid, bytes] | None:

@@ -136,7 +136,7 @@ async def complete(fetcher: Fetcher, root: Cid) -> int:
     waiting, deepest, looks = [root], {root: TOP}, 0
     first = await _links(fetcher, root)
     await expect(fetcher, root)
-    if first and not all(map(fetcher.store.has, first)):
+    if first and not await trio.to_thread.run_sync(lambda: all(map(fetcher.store.has, first))):
         await fetcher.warm(root, "all")
     while waiting:
         cid = waiting.pop()

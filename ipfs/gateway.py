@@ -11,7 +11,7 @@ from typing import Protocol
 import trio
 
 from ipfs.addresses import NODE, Source
-from ipfs.caps import BLOCK_MAX
+from ipfs.caps import BLOCK_MAX, CAR_TURN
 from ipfs.car import CarReader
 from ipfs.cid import Cid, verify_untrusted
 from ipfs.troubles import SourceFailed
@@ -43,8 +43,10 @@ class Gateway:
         async with self._web.stream(request) as answer:
             while piece := await answer.piece():
                 heard(len(piece))
-                for found in reader.feed(piece):
+                for count, found in enumerate(reader.feed(piece), 1):
                     yield found
+                    if count % CAR_TURN == 0:
+                        await trio.lowlevel.checkpoint()
         reader.finish()
 
 
