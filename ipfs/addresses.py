@@ -4,7 +4,7 @@ In:  text (of a person, or untrusted). Out: Address and Source, frozen; whether 
 """
 
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import unquote, urlsplit
 
 from ipfs.caps import CID_TEXT_MAX, DEPTH_MAX, NAME_MAX, PATH_MAX
@@ -14,8 +14,10 @@ from ipfs.troubles import BadName
 SCHEME = "ipfs://"
 GATEWAY, LOCAL_GATEWAY, NODE, THREAD_NODE = "gateway", "local gateway", "node", "node by ipfshttpclient"
 _PREFIXES = {"local+": LOCAL_GATEWAY, "node+": NODE, "ipfshttpclient+": THREAD_NODE}
-# IPv6 addresses that carry an IPv4 one: 6to4, Teredo, NAT64. Nobody offers a gateway there; they lead anywhere.
-_CARRIERS = tuple(map(ip_network, ("2002::/16", "2001::/32", "64:ff9b::/96", "64:ff9b:1::/48", "::/96")))
+# All of IPv6 that is given out to the public. What is outside carries IPv4 addresses (NAT64, translation), or was meant
+# for sites or routers: it leads anywhere. So do, inside, 6to4, Teredo, others of protocols, and documentation.
+_GIVEN_OUT = IPv6Network("2000::/3")
+_SPECIAL = tuple(map(ip_network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "192.88.99.0/24")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,6 @@ def is_public(address: str) -> bool:
     if isinstance(ip, IPv6Address):
         if ip.ipv4_mapped is not None:
             return is_public(str(ip.ipv4_mapped))
-        if any(ip in net for net in _CARRIERS):
+        if ip not in _GIVEN_OUT:
             return False
-    return ip.is_global and not ip.is_multicast
+    return ip.is_global and not ip.is_multicast and not any(ip in net for net in _SPECIAL)

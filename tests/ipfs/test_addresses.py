@@ -94,7 +94,9 @@ def test_what_is_no_source_is_refused(text: str) -> None:
 _NOT_PUBLIC = """
     127.0.0.1 10.0.0.1 172.16.0.1 192.168.1.1 169.254.169.254 100.64.0.1 0.0.0.0 224.0.0.1 ::1 :: fe80::1
     fe80::1%eth0 fc00::1 ::ffff:127.0.0.1 ::ffff:10.0.0.1 64:ff9b::7f00:1 2002:7f00:1:: 2001:0:7f00:1:: ff02::1
-    255.255.255.255 198.18.0.1 192.0.2.1 localhost ::127.0.0.1
+    255.255.255.255 198.18.0.1 192.0.2.1 localhost ::127.0.0.1 240.0.0.1 192.88.99.1
+    fec0::1 fec0::1%eth0 feff::1 ::ffff:0:7f00:1 ::ffff:0:101:101 5f00::1 4000::1 100::1 3fff::1 3fff:fff::1
+    2001:db8::1 2001:2::1 2001:20::1 64:ff9b:1::1
 """
 
 
@@ -103,7 +105,9 @@ def test_a_public_gateway_may_not_be_here(address: str) -> None:
     assert not is_public(address)
 
 
-@pytest.mark.parametrize("address", ["1.1.1.1", "209.94.90.1", "2606:4700::1111", "::ffff:1.1.1.1"])
+@pytest.mark.parametrize(
+    "address", ["1.1.1.1", "209.94.90.1", "2606:4700::1111", "2001:4860:4860::8888", "::ffff:1.1.1.1"]
+)
 def test_a_public_gateway_may_be_there(address: str) -> None:
     assert is_public(address)
 
