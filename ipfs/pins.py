@@ -6,13 +6,13 @@ Nothing is deleted on doubt: if a block of something pinned is missing or damage
 nothing is removed at all.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from ipfs.blockstore import UNFINISHED, BlockStore, Contents, Unfinished, remove_stale, sync_folder, told
 from ipfs.caps import NOTE_MAX
-from ipfs.cid import Cid, parse_cid_untrusted
+from ipfs.cid import DAG_PB, SHA2_256, Cid, parse_cid_untrusted
 from ipfs.dagpb import linked_untrusted
 from ipfs.plainfile import NotPlain, open_plain
 from ipfs.troubles import BadName, Damaged, NoEntry
@@ -32,13 +32,18 @@ class Pins:
             sync_folder(self._folder)
 
     def remove(self, cid: Cid) -> None:
-        """Raises NoEntry."""
+        """The one of this name, or of the same content in the other version of names. Raises NoEntry."""
         with told():
-            try:
-                self._path(cid).unlink()
-            except FileNotFoundError:
-                raise NoEntry("It is not pinned.") from None
+            if not any(map(self._removed, (cid, *_otherwise(cid)))):
+                raise NoEntry("It is not pinned.")
             sync_folder(self._folder)
+
+    def _removed(self, cid: Cid) -> bool:
+        try:
+            self._path(cid).unlink()
+        except FileNotFoundError:
+            return False
+        return True
 
     def note(self, cid: Cid) -> bytes | None:
         """Nothing: it is not pinned."""
@@ -71,6 +76,12 @@ class Pins:
 
     def _path(self, cid: Cid) -> Path:
         return self._folder / str(cid)
+
+
+def _otherwise(cid: Cid) -> Iterator[Cid]:
+    """The same bytes, read the same way: `Qm...` for `bafybei...`, and back."""
+    if (cid.codec, cid.hash) == (DAG_PB, SHA2_256):
+        yield Cid(1 - cid.version, DAG_PB, SHA2_256, cid.digest)
 
 
 def _pin_untrusted(path: Path) -> Cid:

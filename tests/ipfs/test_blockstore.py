@@ -12,7 +12,7 @@ from ipfsdata import imported, vector
 from ipfs import blockstore
 from ipfs.blockstore import BlockStore, Contents
 from ipfs.caps import BLOCK_MAX
-from ipfs.cid import IDENTITY, RAW, Cid, cid_of
+from ipfs.cid import DAG_PB, IDENTITY, RAW, Cid, cid_of
 from ipfs.importer import Profile
 from ipfs.pins import Pins, collect
 from ipfs.troubles import Damaged, NoEntry, StoreFailed, TooLarge, Unverified
@@ -300,6 +300,22 @@ def test_old_unfinished_files_are_removed_and_young_ones_left(tmp_path: Path) ->
     os.utime(old, (0, 0))
     collect(store, pins)
     assert (old.exists(), young.exists()) == (False, True)
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_a_pin_goes_by_either_version_of_its_name_its_own_first(tmp_path: Path, version: int) -> None:
+    new = cid_of(DAG_PB, b"block")
+    old = Cid(0, DAG_PB, new.hash, new.digest)
+    pins, (pinned, other) = Pins(BlockStore(tmp_path)), ((old, new), (new, old))[version]
+    pins.add(pinned)
+    pins.remove(other)
+    assert pins.all() == []
+    pins.add(pinned)
+    pins.add(other)
+    pins.remove(other)
+    assert pins.all() == [pinned]
+    with pytest.raises(NoEntry):
+        pins.remove(Cid(1, RAW, new.hash, new.digest))
 
 
 def test_what_is_not_pinned_cannot_be_unpinned(tmp_path: Path) -> None:
