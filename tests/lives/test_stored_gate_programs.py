@@ -61,6 +61,64 @@ async def test_a_room_that_was_suspended_is_woken_by_a_word_and_nobody_was_lost(
         assert alice.data.count(b"<bob> word") == bob.data.count(b"<alice> answer") == 3
 
 
+CONVERSATION = (
+    ("bob", "hello"),
+    ("alice", "what is new?"),
+    ("bob", "nothing" * 30),
+    ("alice", "so " + "long" * 40),
+)
+
+
+async def conversation(images: Path, room: bytes, *, stops: bool) -> tuple[bytes, bytes]:
+    """What the two have heard, of a room that is stopped before everything that is said, or never."""
+    async with live_world(images, None, room) as world, world.talker() as bus, world.talker() as other:
+
+        async def stop() -> None:
+            if stops:
+                assert (await bus.ask("suspend", instance=ONE, depth="stored"))["state"] == "SUSPENDED"
+
+        await bus.ask("launch", instance=ONE, module=digest(room))
+        await stop()
+        people = {"alice": await enters(bus, "alice")}
+        await stop()
+        people["bob"] = await enters(other, "bob")
+        await sees(people["alice"], "= guest-2 bob")
+        for name, text in CONVERSATION:
+            await stop()
+            people[name].write(f"{text}\n".encode())
+            for each in people.values():
+                await sees(each, f"<{name}> {text}")
+        return bytes(people["alice"].data), bytes(people["bob"].data)
+
+
+async def test_a_room_that_is_stopped_before_every_line_says_what_it_says_without(
+    image_directory: Path, room: bytes
+) -> None:
+    heard = await conversation(image_directory, room, stops=True)
+    assert heard == await conversation(image_directory, room, stops=False)
+    assert all(each.endswith(b"<alice> so " + b"long" * 40 + b"\n") for each in heard)
+
+
+async def talk_of_two(images: Path, *, stops: bool) -> bytes:
+    """Of the demo's two programs: the one asks, the other answers; each is stopped before it has met the other."""
+    both = require_guest("demo.wasm").read_bytes()
+    async with live_world(images, None, both) as world, world.talker() as bus:
+        for instance, function in ((ONE, "ask"), (TWO, "answer")):
+            await bus.ask("launch", instance=instance, module=digest(both), function=function)
+            if stops:
+                await bus.ask("suspend", instance=instance)
+        person = bus.io(ONE)
+        for instance in (TWO, ONE) if stops else ():
+            await bus.ask("resume", instance=instance)
+        await person.until(lambda each: each.data.endswith(b"\n"))
+        return bytes(person.data)
+
+
+async def test_two_programs_that_are_stopped_before_they_meet_say_what_they_say_without(image_directory: Path) -> None:
+    said = await talk_of_two(image_directory, stops=True)
+    assert said == await talk_of_two(image_directory, stops=False) == b'yes: I heard "is anybody there?"\n'
+
+
 async def test_a_snapshot_of_a_room_disturbs_nobody(image_directory: Path, room: bytes) -> None:
     async with live_world(image_directory, None, room) as world, world.talker() as bus, world.talker() as other:
         await bus.ask("launch", instance=ONE, module=digest(room))

@@ -60,11 +60,51 @@ func main() {
 """
 
 
+# As tests/guests/wasi_depths.c: deep in calls, and in the middle of a sleep.
+GO_DEPTHS = """
+package main
+
+import ("fmt"; "os"; "time")
+
+func down(level int, sum uint32, above *[2]int) uint32 {
+	own := [2]int{level, above[0]}
+	fmt.Println("down", level)
+	below := sum
+	if level > 0 { below = down(level - 1, sum * 31 + uint32(level), &own) }
+	if own != [2]int{level, above[0]} { panic("a frame of somebody else") }
+	fmt.Println("up", level, below)
+	return below * 17 + uint32(level)
+}
+
+func main() {
+	if len(os.Args) > 2 {
+		fmt.Println(down(300, 1, &[2]int{}))
+		os.Exit(5)
+	}
+	for number := 0; number < 3; number++ {
+		fmt.Println("sleep", number)
+		began := time.Now()
+		time.Sleep(200 * time.Millisecond)
+		fmt.Println("slept", time.Since(began) >= 180 * time.Millisecond)
+	}
+	os.Exit(5)
+}
+"""
+
+
 @pytest.fixture(scope="session")
 def go_program(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return built_by_go(tmp_path_factory.mktemp("go"), GO_PROGRAM)
+
+
+@pytest.fixture(scope="session")
+def go_depths(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return built_by_go(tmp_path_factory.mktemp("go"), GO_DEPTHS)
+
+
+def built_by_go(folder: Path, source: str) -> bytes:
     require(shutil.which("go"), "go is not installed: https://go.dev/dl/")
-    folder = tmp_path_factory.mktemp("go")
-    (folder / "main.go").write_text(GO_PROGRAM)
+    (folder / "main.go").write_text(source)
     environment = os.environ | {"GOOS": "wasip1", "GOARCH": "wasm", "GO111MODULE": "off"}
     subprocess.run(["go", "build", "-o", "main.wasm", "main.go"], cwd=folder, env=environment, check=True)
     return (folder / "main.wasm").read_bytes()

@@ -13,10 +13,12 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
+from commands import ROOT
 from guestworld import guest
+from programoutput import rest_of
 
 import sandbox
-from sandbox import Form, Limits, Outcome, Sandbox, Setup, State, Suspended, Tree
+from sandbox import Cause, Form, Limits, Outcome, Sandbox, Setup, State, Suspended, Tree
 from sandbox.packets import DATA, FLOW, PAIR, encode_data, encode_flow, split_untrusted
 
 if TYPE_CHECKING:
@@ -182,7 +184,11 @@ PROGRAMS: dict[str, tuple[str, Setup, bytes, int]] = {
     "javascript": ("qjs.wasm", INTERPRETER, b"", 1),
     "streams of C": ("tests/wasi_streams.wasm", Setup(arguments=("streams", "reverse")), bytes(range(200)) * 30, 4),
     "files of C": ("tests/wasi_files.wasm", Setup(), b"", 4),
+    "deep calls of C": ("tests/wasi_depths.wasm", Setup(arguments=("depths", "down", "400")), b"", 4),
+    "example 2": ("2_hello_c.wasm", Setup(arguments=("hello", "Ada"), tree=Tree({})), b"a\nb\n", 4),
 }
+# Those in text, by their folders.
+TEXTS = {"1_hello_wat/hello.wat": b"hello, world\n", "demo/spy.wat": b"/etc/passwd: there is no such file here\n"}
 
 
 async def same_with_stops(boxes: list[Sandbox], journey: Callable[[], Journey], dice: Random, stops: int = 4) -> bytes:
@@ -205,6 +211,50 @@ async def test_a_program_that_is_stopped_in_the_middle_of_its_output_gives_the_s
     assert await same_with_stops(boxes, lambda: Journey(wasm, setup, feed), Random(name), stops)
 
 
+@pytest.mark.parametrize("path", TEXTS)
+async def test_an_example_in_text_that_is_stopped_before_its_one_line_gives_the_same(
+    boxes: list[Sandbox], path: str
+) -> None:
+    """It takes a write for done however much of it was: there is credit for all of it, or for nothing."""
+    wasm = (ROOT / "examples" / path).read_bytes()
+    setup, suspended, journey = Setup(tree=Tree({}), origin_credit=0), None, Journey(wasm, Setup())
+    for box in [*boxes, *boxes]:
+        image = await box.compile(wasm, form=Form.SUSPENDABLE)
+        running = (
+            box.resume(image, suspended, ROOM, setup, program=wasm) if suspended else box.start(image, setup, ROOM)
+        )
+        async with running as program:
+            suspended = await program.suspend()
+            assert await rest_of(program) == b""
+    image = await boxes[0].compile(wasm, form=Form.SUSPENDABLE)
+    async with boxes[0].resume(image, suspended, ROOM, setup, program=wasm) as program:
+        await program.send(encode_flow(0, [(0, 1 << 20)]))
+        await journey._to_its_end_or(program, 0)
+    whole = await Journey(wasm, Setup(tree=Tree({}))).whole(boxes[0])
+    assert journey.told.same() == whole.same()
+    assert whole.output == TEXTS[path]
+
+
+async def test_a_program_that_computes_for_ever_goes_on_with_that_wherever_it_is_stopped(boxes: list[Sandbox]) -> None:
+    """Of the demo: its limit ends it, with a stop and without."""
+    wasm = (ROOT / "examples/demo/busy.wat").read_bytes()
+    brief, suspended, stood = Limits(cpu_time=0.5), None, []
+    for box in [*boxes, *boxes]:
+        image = await box.compile(wasm, form=Form.SUSPENDABLE)
+        running = box.resume(image, suspended, brief, program=wasm) if suspended else box.start(image, Setup(), brief)
+        async with running as program:
+            suspended = await program.suspend()
+        stood.append(await boxes[0].frames(suspended, wasm))
+    assert all(each == stood[0] for each in stood)
+    assert suspended is not None
+    for box in boxes:
+        image = await box.compile(wasm, form=Form.SUSPENDABLE)
+        for running in (box.start(image, Setup(), brief), box.resume(image, suspended, brief, program=wasm)):
+            async with running as program:
+                assert await program.receive_some() == b""
+                assert (await program.wait()).cause is Cause.CPU_TIME
+
+
 async def test_exceptions_and_tail_calls_go_on_where_they_are(boxes: list[Sandbox]) -> None:
     output = await same_with_stops(boxes, lambda: Journey(THROWS, Setup()), Random("exceptions"))
     assert output == THROWS_SAYS
@@ -224,6 +274,15 @@ async def test_a_go_program_that_is_stopped_in_the_middle_of_its_output_gives_th
     setup = Setup(arguments=("main", "one"), environment={"NAME": "Ada"}, tree=Tree({}))
     output = await same_with_stops(boxes[:1], lambda: Journey(go_program, setup, b"b\nc\na\n"), Random("go"), 2)
     assert output.startswith(b"from a goroutine: 42")
+
+
+@pytest.mark.timeout(180)  # the first build compiles Go's library
+async def test_a_go_program_that_is_stopped_deep_in_calls_gives_the_same(
+    boxes: list[Sandbox], go_depths: bytes
+) -> None:
+    setup = Setup(arguments=("main", "deep", "calls"))
+    output = await same_with_stops(boxes[:1], lambda: Journey(go_depths, setup), Random("deep Go"), 2)
+    assert output.count(b"down ") == 301
 
 
 async def test_a_program_that_only_computes_is_stopped_at_once_again_and_again(boxes: list[Sandbox]) -> None:
