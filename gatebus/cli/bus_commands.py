@@ -32,13 +32,16 @@ from gatebus.cli.bus_wording import (
 from gatebus.cli.busprogram import Order, read_order
 from gatebus.cli.connecting_host import Connection, about_file, ready, told, upload_with_bar, with_host
 from gatebus.cli.eachnamed import each_named
+from gatebus.cli.ending import alone
 from gatebus.cli.hostbookfile import target
 from gatebus.cli.live_commands import WORK as LIVE_WORK
+from gatebus.cli.naming import NoneMeant
 from gatebus.cli.saying import put, put_name, tell
 from gatebus.cli.surroundings import check_module, read_checked_module
 from gatebus.cli.wording import TIMED_OUT, Result, failed
 from gatebus.client import Module, Pinned, Status
 from gatebus.faults import UsageError
+from gatebus.web.link import CannotConnect
 from sandbox.errors import SandboxError
 from sandbox.limits import CompileLimits, written
 
@@ -64,7 +67,7 @@ def ask(options: BusOptions) -> int:
         result = with_host(options, chosen, work)
     except Exception as raised:
         result = told(_named(options), raised)
-        if options.command in _OF_FILES_TOO:
+        if options.command in _OF_FILES_TOO and isinstance(alone(raised), NoneMeant | CannotConnect):
             result = no_file_either(result, options.arguments[0])
     if result.line:
         line = result_json(_named(options), host, result, None, None) if options.json else result.line

@@ -14,15 +14,19 @@ from dataclasses import asdict
 from types import MappingProxyType
 from uuid import UUID
 
+import trio
+
+from gatebus.accountbounds import IMPORT_BYTES
 from gatebus.cli.bus_wording import as_json, status_map
 from gatebus.cli.busprogram import read_order
 from gatebus.cli.connecting_host import Bar, Connection, about_file, ready
 from gatebus.cli.eachnamed import each_named
+from gatebus.cli.ending import until_signal
 from gatebus.cli.live_wording import difference_lines, failed_copy, policy_lines, shown_lines, snapshots_table
 from gatebus.cli.saying import put, put_bytes, put_name
-from gatebus.cli.surroundings import check_plain
-from gatebus.cli.wording import Result, failed
-from gatebus.client import Life, Status, file_source
+from gatebus.cli.surroundings import STDIN, check_plain, opened
+from gatebus.cli.wording import BY_SIGNAL, Result, failed
+from gatebus.client import Imported, Life, Status, file_source
 from gatebus.faults import UsageError
 from gatebus.snapshots.spool import Spool
 
@@ -131,9 +135,9 @@ async def _snapshot_named(connection: Connection, typed: str) -> bytes:
 
 async def _clone(connection: Connection) -> Result:
     """What was refused is said on stderr, by whose fault it is; the others run."""
-    live = connection.options.live
+    live, tags = connection.options.live, connection.options.tags
     original = await connection.instance(connection.options.arguments[0])
-    copies = await connection.bus.clone(original, live.count, durable=live.durable, transient=live.transient)
+    copies = await connection.bus.clone(original, live.count, tags=tags, durable=live.durable, transient=live.transient)
     refused = [each for each in copies if not isinstance(each, Status)]
     for each in copies:
         if isinstance(each, Status):
@@ -189,8 +193,11 @@ async def _export(connection: Connection) -> Result:
     if out == "-":
         await connection.bus.export(name, put_bytes, live.form)
         return Result(0)
-    with _new_file(out) as write:
-        size = await connection.bus.export(name, write, live.form)
+    async with until_signal() as ending:
+        with _new_file(out) as write:
+            size = await connection.bus.export(name, write, live.form)
+    if ending.scope.cancelled_caught:
+        return Result(BY_SIGNAL + ending.signal)
     return _say(connection, {"snapshot": name, "file": out, "size": size}, "") if options.json else Result(0)
 
 
@@ -213,8 +220,11 @@ def _new_file(path: str) -> Iterator[Callable[[bytes], object]]:
 
 async def _import(connection: Connection) -> Result:
     name = connection.options.arguments[0]
+    if name == STDIN:
+        found = await _imported_from_stdin(connection)
+        return _made(connection, found, found.snapshot.hex())
     with about_file(name):
-        check_plain(name)
+        check_plain(name, "Write `-` for what comes through stdin, or put it into a file, and name that.")
         try:
             source = await file_source(name)
         except OSError as problem:
@@ -226,6 +236,25 @@ async def _import(connection: Connection) -> Result:
             if bar:
                 bar.clear()
     return _made(connection, found, found.snapshot.hex())
+
+
+async def _imported_from_stdin(connection: Connection) -> Imported:
+    """Its size and hash go first, so all of it is waited for."""
+    with about_file(STDIN), Spool() as spool:
+        try:
+            await trio.to_thread.run_sync(_take_stdin, spool, abandon_on_cancel=True)
+        except OSError as problem:
+            raise UsageError(f"it cannot be read: {problem.strerror}.") from problem
+        return await connection.bus.import_snapshot(spool)
+
+
+def _take_stdin(spool: Spool) -> None:
+    """Raises OSError, UsageError: it has more than any host takes, and need not end."""
+    with opened(STDIN) as file:
+        while piece := file.read(_BAR_FROM):
+            spool.add(piece)
+            if spool.size > IMPORT_BYTES:
+                raise UsageError(f"it has more than {IMPORT_BYTES >> 20} MiB, and no host takes so much.")
 
 
 async def _warm(connection: Connection) -> Result:

@@ -22,6 +22,9 @@ RESTORE_NOTES = f"""{SNAPSHOT_NOTES}
 ipfs://CID, or CID alone, is what `gatebus snapshot --ipfs` printed, here or elsewhere: its blocks are fetched from
 GATEBUS_IPFS_SOURCES (or the public gateways), verified, and brought to the host as by `gatebus import`."""
 
+_CLONE_NOTES = """Without --tag a copy has the tags of its original, and they name nobody any more: an instance is
+named by a tag that it alone has."""
+
 _FORMS = ("file", "state", "wasm")
 _COPIES = 100  # of one clone: PROTOCOL.md
 
@@ -122,11 +125,11 @@ LIVE_COMMANDS: Mapping[str, Command] = MappingProxyType(
             add=(add_tags, _add_function, add_another_life, _add_limits),
         ),
         "clone": Command(
-            "[-n COUNT] [--durable] INSTANCE",
+            "[-n COUNT] [--tag TAG] [--durable] INSTANCE",
             "Copies of a running or suspended program go on from where it is; prints their ids.",
             (1, 1),
-            INSTANCE_NOTES,
-            add=(_add_count, add_copies),
+            f"{INSTANCE_NOTES}\n{_CLONE_NOTES}",
+            add=(_add_count, add_tags, add_copies),
         ),
         "keep": Command(
             "--every TIME [--last N] INSTANCE",
@@ -158,7 +161,7 @@ LIVE_COMMANDS: Mapping[str, Command] = MappingProxyType(
             SNAPSHOT_NOTES,
             add=(_add_export,),
         ),
-        "import": Command("FILE", "Bring a snapshot from a file to a host; prints its name.", (1, 1)),
+        "import": Command("FILE | -", "Bring a snapshot from a file, or stdin, to a host; prints its name.", (1, 1)),
         "warm": Command(
             "[OPTION ...] MODULE [ARGUMENT ...]",
             "Run a program up to its first read and keep that: `gatebus call --warm` begins there.",

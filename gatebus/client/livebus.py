@@ -75,12 +75,19 @@ class LiveBus(Asking):
         return instance_untrusted(await self._ask("restore", **given))
 
     async def clone(
-        self, instance: UUID | str, count: int = 1, *, durable: bool = False, transient: bool | None = None
+        self,
+        instance: UUID | str,
+        count: int = 1,
+        *,
+        tags: Sequence[str] = (),
+        durable: bool = False,
+        transient: bool | None = None,
     ) -> list[Status | Mapping[str, Any]]:
-        """Copies that go on from where it is now. What the host refused is a map with its `code` and `text`. `durable`:
-        wait until a crash of the host would not end them. `transient`: whether it may; None: as of the original.
+        """Copies that go on from where it is now. What the host refused is a map with its `code` and `text`. `tags`: of
+        each copy, in the place of the original's. `durable`: wait until a crash of the host would not end them.
+        `transient`: whether it may; None: as of the original.
         """
-        given: dict[str, Any] = {"instances": [self._name() for _ in range(count)]}
+        given: dict[str, Any] = {"instances": [self._name() for _ in range(count)], **_tagged(tags)}
         if durable:
             given["durable"] = True
         if transient is not None:

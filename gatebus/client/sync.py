@@ -147,9 +147,16 @@ class SyncBus:
         return self._portal.run(partial(restore, tags=tags, life=life))
 
     def clone(
-        self, instance: UUID | str, count: int = 1, *, durable: bool = False, transient: bool | None = None
+        self,
+        instance: UUID | str,
+        count: int = 1,
+        *,
+        tags: Sequence[str] = (),
+        durable: bool = False,
+        transient: bool | None = None,
     ) -> Sequence[Status | Mapping[str, Any]]:
-        return self._portal.run(partial(self._bus.clone, instance, count, durable=durable, transient=transient))
+        clone = partial(self._bus.clone, instance, count, tags=tags)
+        return self._portal.run(partial(clone, durable=durable, transient=transient))
 
     def keep(self, instance: UUID | str, every: float, last: int = 1) -> Status:
         return self._portal.run(self._bus.keep, instance, every, last)

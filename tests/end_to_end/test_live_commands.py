@@ -57,6 +57,42 @@ def test_copies_are_instances_of_their_own(world: World, instance: str) -> None:
         world.says("rm", copy)
 
 
+def test_copies_have_a_tag_of_their_own_and_the_original_keeps_its(world: World, instance: str) -> None:
+    copies = world.says("clone", "-n", "2", "--tag", "copy", "waits").split()
+    assert world.reads("status", "waits")[0]["instance"] == instance, "it alone has the tag"
+    for copy in copies:
+        assert world.reads("status", copy)[0]["tags"] == ["copy"]
+    world.says("suspend", copies[0])
+    assert world.reads("status", copies[0])[0]["tags"] == ["copy"]
+    world.says("kill", *copies)
+    world.says("rm", *copies)
+
+
+def test_what_export_writes_to_a_pipe_import_takes_from_one(world: World, instance: str) -> None:
+    name = world.says("snapshot", instance).strip()
+    made = world.run("export", "--out", "-", name)
+    assert made.returncode == 0
+    done = world.run("import", "-", stdin=made.stdout)
+    assert (done.returncode, done.stderr) == (0, b"")
+    restored = world.says("restore", done.stdout.decode().strip()).strip()
+    assert world.run("io", restored, stdin=b"again\n").stdout == b"again\n"
+    world.says("rm", restored)
+    empty = world.run("import", "-")
+    assert (empty.returncode, b"The file is empty." in empty.stderr) == (125, True)
+    piped = world.run("import", "/dev/stdin", stdin=made.stdout)
+    assert (piped.returncode, b"Write `-` for what comes through stdin" in piped.stderr) == (125, True)
+
+
+def test_only_of_a_name_that_means_nothing_it_is_said_that_there_is_no_such_file(world: World, instance: str) -> None:
+    world.says("snapshot", "--tag", "kept", instance)
+    world.says("snapshot", instance)  # from which it goes on
+    (world.home / "there").write_bytes(b"")
+    said = world.fails("export", "--out", str(world.home / "there"), "kept")
+    assert said == "gatebus: --out: there is such a file already. Name a new one."
+    assert world.fails("show", "nothing").endswith(" There is no file nothing here, either.")
+    world.says("drop", "kept")
+
+
 def test_a_plain_program_says_that_it_cannot_be_stopped(world: World) -> None:
     plain = world.says("launch", "--plain", "--wall-time", "none", str(world.cat)).strip()
     done = world.run("suspend", plain)

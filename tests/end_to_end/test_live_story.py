@@ -48,7 +48,7 @@ def test_the_page_works_from_its_first_command_to_its_last(tmp_path: Path) -> No
     told = reader.told
     assert "SUSPENDED stored" in told["gatebus ps"]
     assert "search" in told["gatebus show INSTANCE"]
-    assert len(told["gatebus clone -n 2 collatz"].split()) == 2
+    assert len(told["gatebus clone -n 2 --tag copy collatz"].split()) == 2
     assert "first" in told["gatebus snapshots"]
     assert told[f"echo '6 * 7' | {WARM}"] == "42\n"
     assert 0 < float(told[f"echo 'Math.random()' | {WARM}"]) < 1

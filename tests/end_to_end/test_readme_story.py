@@ -45,7 +45,7 @@ def test_the_first_ten_minutes_at_a_host(tmp_path: Path) -> None:
     assert told["gatebus call examples/1_hello_wat/hello.wat"] == "hello, world\n"
     assert "Ada" in told["gatebus call examples/js/hello.js Ada"]
     assert "search" in told["gatebus show collatz"]
-    assert len(told["gatebus clone -n 2 collatz"].split()) == 2
+    assert len(told["gatebus clone -n 2 --tag copy collatz"].split()) == 2
     (status,) = [said for line, said in told.items() if line.startswith("gatebus status")]
     assert re.search("HALTED|RUNNING|STARTING", status)
 

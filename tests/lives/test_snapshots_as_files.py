@@ -191,6 +191,17 @@ async def test_a_program_that_is_not_stored_now_is_not_shown_as_it_was(image_dir
             )
 
 
+async def test_of_a_program_that_has_ended_nobody_is_told_to_suspend_it(image_directory: Path) -> None:
+    async with live_world(image_directory) as world, world.talker() as bus:
+        await launch(bus)
+        await bus.ask("kill", instance=ONE)
+        await bus.ask("wait", instance=ONE)
+        assert (await bus.open("show", {"instance": ONE}).error()).text == (
+            "The instance has ended, and nothing is kept of what it was then. "
+            "Show a snapshot that was taken of it before."
+        )
+
+
 async def test_two_snapshots_differ_where_the_program_wrote(image_directory: Path) -> None:
     async with live_world(image_directory) as world, world.talker() as bus:
         stream = await launch(bus)

@@ -56,6 +56,24 @@ async def test_a_program_that_ends_before_it_reads_is_not_kept(image_directory: 
         assert error.text == "The program ended before it wanted any input: there is nothing to keep warm."
 
 
+async def test_a_program_that_is_killed_before_it_reads_says_at_which_limit(image_directory: Path) -> None:
+    loop = b'(module (memory (export "memory") 1) (func (export "_start") (loop $again (br $again))))'
+    async with live_world(image_directory, None, loop) as world, world.talker() as bus:
+        error = await bus.open("warm", {"module": digest(loop), "limits": {"cpu_time": 0.2}}).error()
+        assert error.text == (
+            "The program was killed before it wanted any input. "
+            "The program used up its CPU time; raise the limit `cpu_time` if it needs more."
+        )
+
+
+async def test_a_program_that_cannot_be_run_is_refused_for_what_it_is(image_directory: Path) -> None:
+    imports = b'(module (import "elsewhere" "f" (func)) (memory (export "memory") 1) (func (export "_start")))'
+    async with live_world(image_directory, None, imports) as world, world.talker() as bus:
+        error = await bus.open("warm", {"module": digest(imports)}).error()
+        assert error.text.startswith("The program was not run. ")
+        assert "elsewhere" in error.text
+
+
 async def test_what_is_dropped_is_not_warm_any_more(image_directory: Path) -> None:
     async with live_world(image_directory, None, GREETS) as world, world.talker() as bus:
         kept = await bus.ask("warm", module=digest(GREETS))

@@ -33,7 +33,7 @@ def life(name: str, *arguments: str) -> dict[str, object]:
         (("resume", ID), "function", None),
         (("resume", "--function", "go", ID), "function", "go"),
         (("clone", ID), "count", 1),
-        (("clone", "-n", "100", ID), "count", 100),
+        (("clone", "-n", "100", "--tag", "copy", ID), "count", 100),
         (("keep", "--every", "2m", ID), "every", 120.0),
         (("keep", "--every", "0", ID), "every", 0.0),
         (("keep", "--every", "1s", "--last", "3", ID), "last", 3),

@@ -47,6 +47,8 @@ FORMS: Mapping[object, Callable[[WholeParts, SnapshotLine], AbstractAsyncContext
 )
 
 
+_NOT_STORED = "What this instance is now is not stored. Suspend it, or show a snapshot of it."
+_OVER = "The instance has ended, and nothing is kept of what it was then. Show a snapshot that was taken of it before."
 _NOT_YOURS = "The snapshot's program is not yours: whoever knows its hash may run it, not have it. Upload it first."
 
 
@@ -64,7 +66,7 @@ async def _named(parts: WholeParts, principal: Principal, given: Parameters) -> 
     instance = parts.registry.own_instance(principal, requests.instance_untrusted(given))
     live = instance.live
     if live is None or live.snapshot is None or live.life not in (Life.STORED, Life.ENDED):
-        raise Refusal("conflict", "What this instance is now is not stored. Suspend it, or show a snapshot of it.")
+        raise Refusal("conflict", _OVER if instance.ended_at is not None else _NOT_STORED)
     return await parts.lives.keeping.own_line(principal, live.snapshot)
 
 

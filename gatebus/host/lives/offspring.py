@@ -132,9 +132,10 @@ class Offspring:
     async def cloned(self, instance: Instance, wanted: list[UUID], given: Parameters) -> list[Map]:
         """One line for each. Raises GatebusError, when there is nothing to copy."""
         manner, waits = _as_manner(instance, given), flag_untrusted(given, "durable")
+        tags = requests.tags_untrusted(given) if "tags" in given else instance.order.tags
         left = await self._parts.lives.copy(instance)
         order = replace(instance.order, connections=ORIGIN_STREAMS, kept=True, setup=Setup(), stored={})
-        order = replace(order, module=left.suspended.sha256, manner=manner)
+        order = replace(order, module=left.suspended.sha256, manner=manner, tags=tags)
         copy = Copy(left, Lifecycle.CLONED, instance.personality)
         made = [self._clone(replace(order, instance=each), copy) for each in wanted]
         copies = [each for each in made if not isinstance(each, dict)]

@@ -30,7 +30,7 @@ from gatebus.snapshots.savedwords import WARM
 from sandbox.errors import SandboxError
 from sandbox.form import Form
 from sandbox.lifecycle import Lifecycle
-from sandbox.outcome import Usage
+from sandbox.outcome import State, Usage
 from sandbox.setup import Setup
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class Warming:
 
     def _check(self, warmer: Warmer) -> None:
         if warmer.verdict is not None:
-            raise Refusal("conflict", "The program ended before it wanted any input: there is nothing to keep warm.")
+            raise _ended(warmer.verdict)
         if not warmer.reads.is_set():
             raise Refusal("conflict", f"The program wanted no input within {WARM_SECONDS:.0f} seconds.")
         if len(warmer.out) > WARM_OUTPUT:
@@ -209,6 +209,15 @@ class Warming:
         """It was dropped."""
         for asked in [asked for asked, each in self._known.items() if each.left.saved.id == snapshot]:
             self.waiting.close(self._known.pop(asked).key)
+
+
+def _ended(verdict: Verdict) -> Refusal:
+    """Which limit it came to, or why it never ran, is what somebody can do something about."""
+    if verdict.error:
+        return Refusal("conflict", f"The program was not run. {verdict.about['text']}")
+    if verdict.about["state"] != State.KILLED.name:
+        return Refusal("conflict", "The program ended before it wanted any input: there is nothing to keep warm.")
+    return Refusal("conflict", f"The program was killed before it wanted any input. {verdict.about.get('text', '')}")
 
 
 def has_copy(instance: Instance) -> bool:
