@@ -153,11 +153,12 @@ def status_lines(status: Status, now: float) -> str:
 def _limit_rows(status: Status, limits: Mapping[str, float | None]) -> list[tuple[str, str]]:
     """What a process has used of a processor is known when it has stopped."""
     cpu, wall = milliseconds(status.usage.cpu_ms), milliseconds(status.usage.wall_ms)
+    unbounded = limits.get("wall_time", 0) is None
     used = f"{cpu} until it last stopped, of" if status.usage.cpu_ms else "of at most"
     used = f"{cpu} of" if status.state == "SUSPENDED" else used
     return [
         ("CPU time", f"{used} {_limit_text(limits, 'cpu_time')}"),
-        ("wall time", f"{wall} of {_limit_text(limits, 'wall_time')}"),
+        ("wall time", f"{wall}, without a limit" if unbounded else f"{wall} of {_limit_text(limits, 'wall_time')}"),
         ("memory", f"at most {_limit_text(limits, 'memory')}"),
     ]
 

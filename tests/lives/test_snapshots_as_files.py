@@ -191,9 +191,12 @@ async def test_a_program_that_is_not_stored_now_is_not_shown_as_it_was(image_dir
             )
 
 
-async def test_of_a_program_that_has_ended_nobody_is_told_to_suspend_it(image_directory: Path) -> None:
+@pytest.mark.parametrize("stored", [True, False])
+async def test_of_a_program_that_has_ended_nobody_is_told_to_suspend_it(image_directory: Path, stored: bool) -> None:
     async with live_world(image_directory) as world, world.talker() as bus:
         await launch(bus)
+        if stored:
+            await bus.ask("suspend", instance=ONE)
         await bus.ask("kill", instance=ONE)
         await bus.ask("wait", instance=ONE)
         assert (await bus.open("show", {"instance": ONE}).error()).text == (

@@ -118,7 +118,7 @@ def test_a_status_names_who_is_connected(clients: Clients, line: str) -> None:
 def test_a_status_has_limits_and_what_is_used_of_them(state: str, cpu_ms: int, cpu: str) -> None:
     limits = {"cpu_time": 30.0, "wall_time": None, "memory": 64 << 20, "of a newer host": 3}
     lines = status_lines(status(state, usage=Usage(cpu_ms=cpu_ms, wall_ms=20), limits=limits), 0).splitlines()
-    assert lines[-3:] == [f"CPU time   {cpu}", "wall time  20 ms of none", "memory     at most 64MiB"]
+    assert lines[-3:] == [f"CPU time   {cpu}", "wall time  20 ms, without a limit", "memory     at most 64MiB"]
     assert "wall time  20 ms of what it does not say" in status_lines(status(usage=Usage(wall_ms=20), limits={}), 0)
 
 

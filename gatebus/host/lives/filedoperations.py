@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from gatebus.host.attendant import Line
     from gatebus.host.lives.carriage import Carried
+    from gatebus.host.lives.live import Live
     from gatebus.host.principals import Principal
     from gatebus.host.requests import Parameters
     from gatebus.host.statuses import Map
@@ -65,9 +66,14 @@ async def _named(parts: WholeParts, principal: Principal, given: Parameters) -> 
         return await parts.lives.keeping.own_line(principal, requests.digest_untrusted(given, "snapshot"))
     instance = parts.registry.own_instance(principal, requests.instance_untrusted(given))
     live = instance.live
-    if live is None or live.snapshot is None or live.life not in (Life.STORED, Life.ENDED):
+    if live is None or live.snapshot is None or not _is_stored(live):
         raise Refusal("conflict", _OVER if instance.ended_at is not None else _NOT_STORED)
     return await parts.lives.keeping.own_line(principal, live.snapshot)
+
+
+def _is_stored(live: Live) -> bool:
+    """What was stored of one that was killed later is not what it is now."""
+    return live.life is Life.STORED or (live.life is Life.ENDED and live.halted is not None)
 
 
 def diff(parts: WholeParts, line: Line, given: Parameters) -> None:
