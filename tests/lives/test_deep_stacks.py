@@ -1,4 +1,6 @@
-"""Programs that stand deep in a recursion, and files that say so: only whoever asks for one waits for it."""
+"""Programs that stand deep in a recursion, and files that say so, or that name millions of other small things: only
+whoever asks for one waits for it.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,17 @@ from liveworld import digest, live_world
 from test_live_instances import ONE, TWO
 from test_snapshots_as_files import brought, exported, taken
 
+from gatebus.accountbounds import UNSENT_PART
+from gatebus.host.lives import loading
+from sandbox import admission
 from sandbox.limits import FRAME_BYTES
-from sandbox.statewords import look_untrusted
+from sandbox.packets import HEADER
+from sandbox.statewords import WALK_PIECE, look_untrusted
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
+    from types import ModuleType
 
     from busworld import BusWorld, Channel, Talker
 
@@ -29,6 +37,7 @@ SPINS = b'(module (memory (export "memory") 1) (func (export "_start") (loop $mo
 # Says "go" below 50,000 calls and waits there.
 DEEPER = DEEP[:-1] + b'(func (export "_start") (drop (call $down (i32.const 50000)))))'
 STACK = 8 << 20
+FRAMES = 4 << 20  # a word each
 COPIES = 20
 ANSWERS = 30
 
@@ -54,28 +63,64 @@ async def forged(bus: Talker, frames: int) -> bytes:
     return (await brought(bus, own.made(own.held.of("state", state))))["snapshot"]
 
 
-async def answered_until(bus: Talker, asked: Channel) -> int:
-    """How often somebody else is answered while one waits."""
-    count = 0
-    while asked.answer is None:
-        await bus.ask("features")
-        count += 1
-    return count
+class Others:
+    """How often somebody else was answered, now and when each piece of some work began, the last time."""
+
+    def __init__(self) -> None:
+        self.answers = 0
+        self.at_pieces: list[int] = []
+
+    async def ask_until(self, bus: Talker, waits: Channel) -> None:
+        while waits.answer is None:
+            await bus.ask("features")
+            self.answers += 1
+
+    def watch(self, monkeypatch: pytest.MonkeyPatch, module: ModuleType, work: str) -> None:
+        """`work`: a function there that works in pieces."""
+        made = getattr(module, work)
+
+        def watched(*arguments: object) -> Generator[None, None, object]:
+            pieces = made(*arguments)
+            self.at_pieces.clear()  # it may be done again
+            while True:
+                self.at_pieces.append(self.answers)
+                try:
+                    next(pieces)
+                except StopIteration as end:
+                    return end.value
+                yield
+
+        monkeypatch.setattr(module, work, watched)
+
+    @property
+    def meanwhile(self) -> int:
+        return self.at_pieces[-1] - self.at_pieces[0]
+
+
+async def asked(alice: Talker, bob: Talker, others: Others, operation: str, **given: object) -> Channel:
+    """By alice, and answered; bob asks for something else all the time."""
+    channel = alice.open(operation, given)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(channel.until, lambda each: each.answer)
+        nursery.start_soon(others.ask_until, bob, channel)
+    return channel
+
+
+async def test_while_a_forged_state_of_millions_of_frames_goes_on_others_are_answered(
+    image_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert 4 * FRAMES <= FRAME_BYTES
+    (others := Others()).watch(monkeypatch, admission, "walk_untrusted")
+    async with live_world(image_directory, None, SPINS) as world, world.talker() as alice, world.talker(BOB) as bob:
+        snapshot = await forged(alice, FRAMES)
+        await asked(alice, bob, others, "restore", snapshot=snapshot, instance=TWO)
+        assert walked(world) == 1
+        assert len(others.at_pieces) > 4 * FRAMES // WALK_PIECE
+        assert others.meanwhile >= ANSWERS
 
 
 def walked(world: BusWorld) -> int:
     return world.host.parts.box._admission.counts.walked
-
-
-async def test_while_a_forged_state_of_millions_of_frames_goes_on_others_are_answered(image_directory: Path) -> None:
-    async with live_world(image_directory, None, SPINS) as world, world.talker() as alice, world.talker(BOB) as bob:
-        snapshot = await forged(alice, FRAME_BYTES // 4)
-        asked = alice.open("restore", {"snapshot": snapshot, "instance": TWO})
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(asked.until, lambda channel: channel.answer)
-            answers = await answered_until(bob, asked)
-        assert walked(world) == 1
-        assert answers >= ANSWERS, "the host has looked at a thousand pieces of them, one a turn"
 
 
 async def test_a_state_with_more_frames_than_any_program_has_does_not_go_on(image_directory: Path) -> None:
@@ -85,15 +130,29 @@ async def test_a_state_with_more_frames_than_any_program_has_does_not_go_on(imag
         assert walked(world) == 0
 
 
-async def test_the_frames_of_a_deep_program_are_looked_at_once_for_all_its_copies(image_directory: Path) -> None:
+async def test_the_frames_of_a_deep_program_are_looked_at_once_for_all_its_copies(
+    image_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (others := Others()).watch(monkeypatch, admission, "walk_untrusted")
     async with live_world(image_directory, None, DEEPER) as world, world.talker() as alice, world.talker(BOB) as bob:
         await stands(alice, DEEPER, stack=STACK, memory=1 << 20)
         copies = [bytes([number + 1]) * 16 for number in range(COPIES)]
-        asked = alice.open("clone", {"instance": ONE, "instances": copies})
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(asked.until, lambda channel: channel.answer)
-            answers = await answered_until(bob, asked)
-        told = (await asked.result())["instances"]
+        cloned = await asked(alice, bob, others, "clone", instance=ONE, instances=copies)
+        told = (await cloned.result())["instances"]
         assert [line["state"] for line in told] == ["RUNNING"] * COPIES
         assert walked(world) == 1
-        assert answers >= ANSWERS
+
+
+async def test_while_millions_of_packets_that_a_program_has_not_read_are_counted_others_are_answered(
+    image_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (others := Others()).watch(monkeypatch, loading, "leftover_untrusted")
+    smallest = HEADER.pack(HEADER.size, 0, 0, 0)
+    async with live_world(image_directory, None, SPINS) as world, world.talker() as alice, world.talker(BOB) as bob:
+        await stands(alice, SPINS)
+        own = taken_apart(await exported(alice, await taken(alice)))
+        unsent = smallest * (UNSENT_PART // len(smallest) - 1) + b"\0"
+        came = await brought(alice, own.made(own.held.of("unsent", unsent)))
+        channel = await asked(alice, bob, others, "restore", snapshot=came["snapshot"], instance=TWO)
+        assert (await channel.error()).text == "What the snapshot has for its program is no packet."
+        assert others.meanwhile >= ANSWERS

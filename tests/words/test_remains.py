@@ -24,6 +24,7 @@ from gatebus.host.lives.remains import (
 from sandbox.limits import Limits
 from sandbox.outcome import Usage
 from sandbox.packets import encode_data
+from sandbox.statewords import at_once
 from sandbox.suspended import Suspended
 from sandbox.testing import FakeMemory
 
@@ -33,7 +34,8 @@ PACKET = encode_data(0, 0, b"for it")
 
 def test_parts_come_back_in_their_order() -> None:
     left = Leftover(STOPPED, (("origin", b"o"), ("unknown", b""), ("unknown", b"u")), PACKET, b"streams", Usage(1.5))
-    again = leftover_untrusted(STOPPED, left.parts, {"usage": usage_told(left.before)}, SavedAs(b"i" * 32))
+    about = {"usage": usage_told(left.before)}
+    again = at_once(leftover_untrusted(STOPPED, left.parts, about, SavedAs(b"i" * 32)))
     assert again == left
     assert again.saved.id == b"i" * 32
 
@@ -41,12 +43,18 @@ def test_parts_come_back_in_their_order() -> None:
 @pytest.mark.parametrize("unsent", [b"x", PACKET[:-1], PACKET + b"\0", b"\xff" * 16])
 def test_what_is_no_packet_is_not_sent(unsent: bytes) -> None:
     with pytest.raises(StateRefused, match="is no packet"):
-        leftover_untrusted(STOPPED, (("unsent", unsent),), {}, SavedAs())
+        at_once(leftover_untrusted(STOPPED, (("unsent", unsent),), {}, SavedAs()))
+
+
+def test_millions_of_packets_are_looked_at_in_pieces() -> None:
+    many = PACKET * 10_000
+    work = leftover_untrusted(STOPPED, (("unsent", many),), {}, SavedAs())
+    assert sum(1 for _ in work) >= len(many) >> 13
 
 
 def test_a_part_that_is_there_twice_is_refused() -> None:
     with pytest.raises(StateRefused, match="is malformed"):
-        leftover_untrusted(STOPPED, (("streams", b""), ("streams", b"")), {}, SavedAs())
+        at_once(leftover_untrusted(STOPPED, (("streams", b""), ("streams", b"")), {}, SavedAs()))
 
 
 def test_what_describes_an_instance_comes_back() -> None:

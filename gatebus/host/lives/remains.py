@@ -21,7 +21,7 @@ from sandbox.outcome import Usage
 from sandbox.packets import PacketCounter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
 
     from gatebus.host.lives.heldsizes import Held
     from gatebus.host.lives.manners import Policy
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _SERVICE = "service:"
+# Bytes of packets that are counted in one go: of the smallest, half a millisecond.
+_PACKETS_AT_ONCE = 8 << 10
 _UNSENT, STREAMS = "unsent", "streams"
 Parts = tuple[tuple[str, bytes], ...]
 
@@ -71,28 +73,31 @@ def parts_of(services: Parts, unsent: bytes) -> Parts:
     return (*((_SERVICE + name, state) for name, state in services), (_UNSENT, unsent))
 
 
-def leftover_untrusted(suspended: Suspended, parts: Parts, about: Mapping[str, object], saved: SavedAs) -> Leftover:
-    """Raises StateRefused."""
+def leftover_untrusted(
+    suspended: Suspended, parts: Parts, about: Mapping[str, object], saved: SavedAs
+) -> Generator[None, None, Leftover]:
+    """In pieces, for whoever has other things to do. Raises StateRefused."""
     services = tuple((name.removeprefix(_SERVICE), state) for name, state in parts if name.startswith(_SERVICE))
     others = {name: content for name, content in parts if not name.startswith(_SERVICE)}
     unsent = others.get(_UNSENT, b"")
     if len(services) + len(others) != len(parts):
         raise StateRefused("What the snapshot has for its program is malformed.")
-    unsent = packets_untrusted(unsent)
+    yield from check_packets_untrusted(unsent)
     usage = usage_untrusted(about.get("usage"))
     return Leftover(suspended, services, unsent, others.get(STREAMS, b""), usage, saved)
 
 
-def packets_untrusted(data: bytes) -> bytes:
-    """Whole ones. Raises StateRefused."""
-    counter = PacketCounter()
+def check_packets_untrusted(data: bytes) -> Generator[None, None, None]:
+    """They are whole; there may be millions. Raises StateRefused."""
+    counter, view = PacketCounter(), memoryview(data)
     try:
-        counter.count(data)
+        for at in range(0, len(data), _PACKETS_AT_ONCE):
+            counter.count(view[at : at + _PACKETS_AT_ONCE])
+            yield
     except ValueError:
         raise StateRefused("What the snapshot has for its program is no packet.") from None
     if not counter.between:
         raise StateRefused("What the snapshot has for its program is no packet.")
-    return data
 
 
 @dataclass(frozen=True, slots=True)
