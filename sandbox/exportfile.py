@@ -15,20 +15,19 @@ What the digest cannot tell, forgery, is checked where the parts are used, like 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from bisect import bisect_left, bisect_right
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sandbox.errors import BadState
 from sandbox.portable.admission_bounds import DATA_SEGMENTS
 from sandbox.portable.wasm_bytes import ByteReader, Malformed
-from sandbox.statefile import Stored, check_untrusted, decode_untrusted, encode
-from sandbox.statewords import PAGE, PIECE, look_untrusted
+from sandbox.statefile import Stored, check_untrusted, decode_untrusted, encoded
+from sandbox.statewords import PAGE, PIECE, look_untrusted, program_of_untrusted
+from sandbox.suspended import Suspended
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sandbox.suspended import Suspended
+    from collections.abc import Callable, Iterator
 
 NAME = b"gatebus.state"
 HEAD_SIZE = 8
@@ -72,9 +71,27 @@ def with_state(
     module: bytes, suspended: Suspended, program: bytes, description: dict[str, Any], services: bytes
 ) -> bytes:
     """The module, with everything that gatebus needs to go on as from a state file."""
-    state = encode(replace(suspended, memory=_Nothing()), program, description, services)
-    content = _number(len(NAME)) + NAME + sha256(module).digest() + state
-    return b"".join((module[:HEAD_SIZE], bytes((CUSTOM,)), _number(len(content)), content, module[HEAD_SIZE:]))
+    stored = Stored(description, program, suspended.state, memoryview(b""), services)
+    return b"".join(beside_state(lambda: iter((module,)), stored))
+
+
+def beside_state(module: Callable[[], Iterator[bytes]], stored: Stored) -> Iterator[bytes | memoryview]:
+    """The same in pieces. The module is read twice, for its digest and for itself, and never held whole. `stored`:
+    without its memory, which the module has.
+    """
+    digest = sha256()
+    for piece in module():
+        digest.update(piece)
+    nothing = Suspended(program_of_untrusted(stored.state), stored.state, _Nothing())
+    state = tuple(encoded(nothing, stored.program, stored.description, stored.services))
+    content = _number(len(NAME)) + NAME + digest.digest()
+    pieces = module()
+    first = next(pieces)
+    yield first[:HEAD_SIZE]
+    yield bytes((CUSTOM,)) + _number(len(content) + sum(map(len, state))) + content
+    yield from state
+    yield first[HEAD_SIZE:]
+    yield from pieces
 
 
 def is_exported_untrusted(start: bytes) -> bool:
@@ -88,8 +105,59 @@ def is_exported_untrusted(start: bytes) -> bool:
 
 def state_of_untrusted(module: bytes) -> Stored | None:
     """None: it is a module like any other. Raises BadState."""
-    if NAME not in module:
+    stored = _section_untrusted(module) if NAME in module else None
+    if stored is None:
         return None
+    try:
+        pieces = _pieces_untrusted(module, look_untrusted(stored.state).pages)
+    except Malformed:
+        raise _other_module() from None
+    stored = stored._replace(pieces=memoryview(pieces))
+    check_untrusted(stored)
+    return stored
+
+
+def where_it_lies_untrusted(module: memoryview) -> tuple[Stored, ModuleMemory] | None:
+    """The same of a file that is not read whole: the memory stays in it. Raises BadState."""
+    stored = _section_untrusted(module)
+    if stored is None:
+        return None
+    size = look_untrusted(stored.state).pages * PAGE
+    try:
+        segments = sorted(_segments_untrusted(module), key=lambda each: each[0]) if size else []
+    except Malformed:
+        raise _other_module() from None
+    ends = [0, *(address + len(data) for address, data in segments)]
+    if ends[-1] > size or any(end > address for end, (address, _data) in zip(ends, segments, strict=False)):
+        raise _other_module()
+    return stored, ModuleMemory(size, segments)
+
+
+class ModuleMemory:
+    """Memory 0 as an exported module has it: ascending segments, none over another; the rest is zeros."""
+
+    def __init__(self, size: int, segments: list[tuple[int, memoryview]]) -> None:
+        self.size = size
+        self._addresses, self._segments = [address for address, _data in segments], segments
+
+    def read(self, offset: int, size: int) -> bytes:
+        end = min(offset + size, self.size)
+        whole = bytearray(max(0, end - offset))
+        first, behind = bisect_right(self._addresses, offset), bisect_left(self._addresses, end)
+        for number in range(max(0, first - 1), behind):
+            address, data = self._segments[number]
+            start = max(address, offset)
+            there = data[start - address : end - address]
+            whole[start - offset : start - offset + len(there)] = there
+        return bytes(whole)
+
+    def data(self) -> Iterator[tuple[int, int]]:
+        for address, data in self._segments:
+            yield address, len(data)
+
+
+def _section_untrusted(module: bytes | memoryview) -> Stored | None:
+    """Without its memory. Raises BadState."""
     try:
         found = [each for each in _sections_untrusted(module) if _is_state(module, each)]
     except Malformed:
@@ -103,12 +171,6 @@ def state_of_untrusted(module: bytes) -> Stored | None:
     stored = decode_untrusted(module[at + DIGEST_SIZE : section.end])
     if stored.pieces:
         raise _other_module()
-    try:
-        pieces = _pieces_untrusted(module, look_untrusted(stored.state).pages)
-    except Malformed:
-        raise _other_module() from None
-    stored = stored._replace(pieces=memoryview(pieces))
-    check_untrusted(stored)
     return stored
 
 
@@ -125,14 +187,14 @@ def _other_module() -> BadState:
     return BadState("state-other-module", OTHER + OTHERWISE)
 
 
-def _digest_without(module: bytes, section: _Section) -> bytes:
+def _digest_without(module: bytes | memoryview, section: _Section) -> bytes:
     view = memoryview(module)  # it may be large: no copy
     digest = sha256(view[: section.start])
     digest.update(view[section.end :])
     return digest.digest()
 
 
-def _sections_untrusted(module: bytes) -> Iterator[_Section]:
+def _sections_untrusted(module: bytes | memoryview) -> Iterator[_Section]:
     """Not as a list: it would take a hundred times the file. Raises Malformed, BadState."""
     reader = ByteReader(module, HEAD_SIZE, len(module))
     for _ in range(SECTIONS_MAX):
@@ -146,7 +208,7 @@ def _sections_untrusted(module: bytes) -> Iterator[_Section]:
         raise BadState("state-sections", MANY + OTHERWISE)
 
 
-def _is_state(module: bytes, section: _Section) -> bool:
+def _is_state(module: bytes | memoryview, section: _Section) -> bool:
     name = bytes((len(NAME),)) + NAME
     return section.kind == CUSTOM and module[section.content : min(section.end, section.content + len(name))] == name
 
@@ -163,7 +225,7 @@ def _pieces_untrusted(module: bytes, pages: int) -> bytes:
     return b"".join(place.to_bytes(4, "little") + piece for place, piece in listed)
 
 
-def _segments_untrusted(module: bytes) -> Iterator[tuple[int, memoryview]]:
+def _segments_untrusted(module: bytes | memoryview) -> Iterator[tuple[int, memoryview]]:
     """(address, bytes) of those that are for memory 0. Raises Malformed."""
     active = passive = 0
     for section in _sections_untrusted(module):

@@ -84,7 +84,8 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         "--form",
         choices=_FORMS,
         default="file",
-        help="file: for any host; state: for `gatebus run --resume`; wasm: a module that `wasmtime run` finishes",
+        help="file: for any host; state: for `gatebus run --resume`; wasm: a module that `wasmtime run` finishes. "
+        "`gatebus import` takes each of them",
     )
 
 

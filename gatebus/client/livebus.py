@@ -126,7 +126,7 @@ class LiveBus(Asking):
 
     async def export(self, snapshot: bytes, write: Callable[[bytes], object], form: str = "file") -> int:
         """Its bytes, in order, to `write`; how many. "file": everything, for `import_snapshot` at any host; "wasm": one
-        module that other runtimes run, too.
+        module that other runtimes run, too, with the state beside it.
         """
         order = transfers.Order("export", {"snapshot": snapshot, "form": form}, READ_PIECE)
         return await transfers.export(self.lifeline, order, write)

@@ -24,7 +24,7 @@ class ByteReader:
 
     __slots__ = ("at", "data", "end")
 
-    def __init__(self, data: bytes, at: int, end: int) -> None:
+    def __init__(self, data: bytes | memoryview, at: int, end: int) -> None:
         self.data, self.at, self.end = data, at, end
 
     @property
@@ -67,7 +67,7 @@ class ByteReader:
         length = self.u32()
         start = self.at
         self.skip(length)
-        return self.data[start : self.at]
+        return bytes(self.data[start : self.at])
 
     def part(self, length: int) -> ByteReader:
         """A reader of the next bytes alone; this one goes on behind them."""

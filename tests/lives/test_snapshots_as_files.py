@@ -13,6 +13,7 @@ from test_live_instances import ONE, TWO, connect, ended, launch
 from gatebus.host.hostconfig import HostConfig, Snapshots
 from gatebus.snapshots.exportwords import HEAD_SIZE, MAGIC, head_untrusted
 from gatebus.snapshots.manifestwords import decode_untrusted as decode_manifest
+from sandbox.exportfile import state_of_untrusted
 from sandbox.statefile import decode_untrusted
 
 if TYPE_CHECKING:
@@ -67,13 +68,46 @@ async def test_a_snapshot_leaves_as_a_file_and_goes_on_at_another_host(image_dir
         assert await ended(two) == chained(b"hello there")[5:]
 
 
-async def test_a_snapshot_leaves_as_one_ordinary_module(image_directory: Path) -> None:
+async def test_a_snapshot_leaves_as_one_ordinary_module_and_comes_back(image_directory: Path) -> None:
+    """With its state beside it, and so with its limits, its files and what it had not read."""
     async with live_world(image_directory) as world, world.talker() as bus:
-        await launch(bus)
+        await launch(bus, limits={"memory": 5 << 20})
         own = await taken(bus)
-        assert (await exported(bus, own, form="wasm")).startswith(b"\0asm")
+        module = await exported(bus, own, form="wasm")
+        assert module.startswith(b"\0asm")
+        stored = state_of_untrusted(module)
+        assert stored is not None
+        assert stored.program == CHAIN
+        came = await brought(bus, module)
+        assert came["module"] == digest(CHAIN)
+        status = await bus.ask("restore", snapshot=came["snapshot"], instance=TWO)
+        assert (await bus.ask("show", snapshot=came["snapshot"]))["about"]["limits"]["memory"] == 5 << 20, status
+        assert await ended(await connect(bus, TWO, b" there")) == chained(b"hello there")[5:]
         error = await bus.open("export", {"snapshot": own, "form": "exe"}).error()
         assert error.text == "The parameter `form` must be file or state or wasm."
+
+
+async def test_of_a_module_only_a_whole_state_beside_it_comes_in(image_directory: Path) -> None:
+    async with live_world(image_directory) as world, world.talker() as bus:
+        await launch(bus)
+        module = await exported(bus, await taken(bus), form="wasm")
+        assert (await brought_in_vain(bus, b"\0asm\1\0\0\0")) == (
+            "This is a module without the state of a stopped program beside it. `gatebus launch` starts it; what was "
+            "exported goes on, unless that was with `--plain`."
+        )
+        text = await brought_in_vain(bus, module[:-1] + b"?")
+        assert text.startswith("The part of this file that gatebus goes on by is not of this module")
+        assert len((await bus.ask("snapshots"))["snapshots"]) == 1
+
+
+async def brought_in_vain(bus: Talker, data: bytes) -> str:
+    channel = bus.open("import", {"size": len(data), "sha256": sha256(data).digest()})
+    await channel.until(lambda each: each.accepted)
+    channel.write(data)
+    channel.end()
+    error = await channel.error()
+    assert error.code == "bad-state"
+    return error.text
 
 
 async def test_a_snapshot_leaves_as_a_state_for_a_run_without_a_host_and_comes_back(image_directory: Path) -> None:

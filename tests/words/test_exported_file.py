@@ -20,8 +20,10 @@ from sandbox.exportfile import (
     OTHER,
     OTHERWISE,
     PASSIVE_MAX,
+    beside_state,
     is_exported_untrusted,
     state_of_untrusted,
+    where_it_lies_untrusted,
     with_state,
 )
 from sandbox.statefile import places_untrusted
@@ -86,6 +88,44 @@ def test_what_was_put_in_comes_out_with_memory_0_from_the_modules_data() -> None
         1: b"6789" + bytes(4_092),
         17: bytes(70_000 - 17 * 4_096) + b"x" + bytes(18 * 4_096 - 70_001),
     }
+
+
+def lying(whole: bytes) -> tuple[bytes, list[tuple[int, int]]]:
+    """Its memory, read where it lies, by odd pieces; and where there is some."""
+    found = where_it_lies_untrusted(memoryview(whole))
+    assert found is not None
+    stored, memory = found
+    assert not stored.pieces
+    step = 4_097
+    return b"".join(memory.read(at, step) for at in range(0, memory.size, step)), list(memory.data())
+
+
+def test_memory_0_is_read_where_it_lies_in_the_file() -> None:
+    whole = exported(MODULE)
+    stored = state_of_untrusted(whole)
+    assert stored is not None
+    expected = bytearray(2 * 65_536)
+    for place, piece in places_untrusted(stored):
+        expected[place * 4_096 : (place + 1) * 4_096] = piece
+    assert lying(whole) == (expected, [(4_090, 10), (70_000, 1)])
+    assert lying(exported(module(active(8, b"")), pages=0)) == (b"", [])
+
+
+def test_a_module_that_is_not_held_whole_is_the_same_file() -> None:
+    stored = state_of_untrusted(exported(MODULE))
+    assert stored is not None
+    for size in (8, 9, 1_000):
+        pieces = [MODULE[at : at + size] for at in range(0, len(MODULE), size)]
+        assert b"".join(beside_state(lambda: iter(pieces), stored)) == exported(MODULE)  # noqa: B023
+
+
+@pytest.mark.parametrize(
+    "data", [(active(8, b"xy"), active(9, b"z")), (active(2 * 65_536 - 1, b"xy"),), (b"\0\x23\0\x0b\1x",)]
+)
+def test_memory_that_no_export_has_is_refused_where_it_lies(data: tuple[bytes, ...]) -> None:
+    with pytest.raises(BadState) as refused:
+        where_it_lies_untrusted(memoryview(exported(module(*data))))
+    assert refused.value.text == OTHER + OTHERWISE
 
 
 def test_without_the_section_it_is_the_module_byte_for_byte() -> None:

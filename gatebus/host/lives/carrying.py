@@ -1,8 +1,8 @@
 """Snapshots that leave a host as a state or a module, and files that come in; a wire.
 
 In:  a snapshot of the store, or a file of a client (untrusted: as in sandbox/STATE.md, the format of `gatebus run
-     --state`; or signed: signedfiles). Out: the other. A file carries its program; what its parts mean is checked in
-     the jail when it goes on.
+     --state`, or a module with such a state beside it; or signed: signedfiles). Out: the other. A file carries its
+     program; what its parts mean is checked in the jail when it goes on.
 
 A file says nothing of owners, streams or hosts: whoever brings it in owns what becomes of it. A state is not signed:
 the configuration (`snapshots.accept`) says whether one may come in.
@@ -30,6 +30,7 @@ from gatebus.route import service_state_untrusted
 from gatebus.services.origin import streams_untrusted as streams_of_origin_untrusted
 from gatebus.snapshots.savedwords import SNAPSHOT, Saved
 from sandbox.errors import BadState
+from sandbox.exportfile import beside_state, where_it_lies_untrusted
 from sandbox.inthread import in_thread
 from sandbox.statefile import Stored, decode_untrusted, encoded, places_untrusted
 from sandbox.statewords import PAGE, PIECE, look_untrusted, program_of_untrusted
@@ -41,10 +42,11 @@ if TYPE_CHECKING:
     from gatebus.host.lives.remains import Leftover, Parts
     from gatebus.host.principals import Principal
     from gatebus.host.quotas import Quotas, Ticket
-    from gatebus.snapshots.savedwords import SnapshotLine
+    from gatebus.snapshots.savedwords import Memory, SnapshotLine
     from gatebus.snapshots.spool import Spool
 
 _MAGIC = 8  # bytes that say what a file is
+_MODULE = b"\0asm"
 _WAITS = "A state or module that leaves waits for its client on the host's disk, and counts as stored."
 
 
@@ -54,9 +56,8 @@ async def state_of(parts: HostParts, line: SnapshotLine) -> AsyncIterator[Made]:
 
     async def make() -> Iterable[bytes | memoryview]:
         left = await parts.lives.loading.fetch(line.id, line.account)
-        program = await parts.programs.bytes_of(line.module)
-        about = {name: line.about.get(name) for name in ("limits", "personality", "window")}
-        return encoded(left.suspended, program, about, _services(left, about["personality"]))
+        stored = await _stored(parts, line, left)
+        return encoded(left.suspended, stored.program, stored.description, stored.services)
 
     async with _made(parts, line.account, make) as made:
         yield made
@@ -64,15 +65,25 @@ async def state_of(parts: HostParts, line: SnapshotLine) -> AsyncIterator[Made]:
 
 @asynccontextmanager
 async def wasm_of(parts: HostParts, line: SnapshotLine) -> AsyncIterator[Made]:
-    """The stopped program as one ordinary module; likewise. Raises GatebusError, SandboxError."""
+    """The stopped program as one ordinary module, with its state beside it; likewise. Raises GatebusError,
+    SandboxError.
+    """
 
-    async def make() -> Iterable[bytes]:
+    async def make() -> Iterable[bytes | memoryview]:
         left = await parts.lives.loading.fetch(line.id, line.account)
-        made = await parts.box.exported(left.suspended, await parts.programs.bytes_of(line.module))
-        return made.pieces()
+        stored = await _stored(parts, line, left)
+        made = await parts.box.exported(left.suspended, stored.program)
+        return beside_state(made.pieces, stored)
 
     async with _made(parts, line.account, make) as made:
         yield made
+
+
+async def _stored(parts: HostParts, line: SnapshotLine, left: Leftover) -> Stored:
+    """Without its memory, which is never held whole. Raises GatebusError."""
+    program = await parts.programs.bytes_of(line.module)
+    about = {name: line.about.get(name) for name in ("limits", "personality", "window")}
+    return Stored(about, program, left.suspended.state, memoryview(b""), _services(left, about["personality"]))
 
 
 @asynccontextmanager
@@ -187,7 +198,7 @@ class Importing:
 
     def _read_untrusted(self, data: memoryview, principal: Principal) -> tuple[Stored, Saved]:
         """In a thread. Raises BadState, StateRefused."""
-        stored = decode_untrusted(data)
+        stored, memory = _opened_untrusted(data)
         parts, personality = _parts_untrusted(stored)
         limits = limits_untrusted(stored.description.get("limits"))
         about = {
@@ -201,10 +212,24 @@ class Importing:
             "personality": personality,
             "window": _window_untrusted(stored.description.get("window")),
         }
-        saved = Saved(program_of_untrusted(stored.state), about, stored.state, parts, PieceMemory(stored))
+        saved = Saved(program_of_untrusted(stored.state), about, stored.state, parts, memory)
         check_lengths_untrusted(lengths_of(saved), limits)
         check_services_untrusted(lengths_of(saved), self._parts.runner.services)
         return stored, saved
+
+
+def _opened_untrusted(data: memoryview) -> tuple[Stored, Memory]:
+    """Of a module the state beside it. Raises BadState, StateRefused."""
+    if data[: len(_MODULE)] != _MODULE:
+        stored = decode_untrusted(data)
+        return stored, PieceMemory(stored)
+    found = where_it_lies_untrusted(data)
+    if found is None:
+        raise StateRefused(
+            "This is a module without the state of a stopped program beside it. `gatebus launch` starts it; what was "
+            "exported goes on, unless that was with `--plain`."
+        )
+    return found
 
 
 def _parts_untrusted(stored: Stored) -> tuple[Parts, str]:
