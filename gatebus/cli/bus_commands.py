@@ -30,7 +30,15 @@ from gatebus.cli.bus_wording import (
     usage_table,
 )
 from gatebus.cli.busprogram import Order, read_order
-from gatebus.cli.connecting_host import Connection, about_file, ready, told, upload_with_bar, with_host
+from gatebus.cli.connecting_host import (
+    Connection,
+    about_file,
+    ready,
+    told,
+    told_if_fetched,
+    upload_with_bar,
+    with_host,
+)
 from gatebus.cli.eachnamed import each_named
 from gatebus.cli.ending import alone
 from gatebus.cli.hostbookfile import target
@@ -93,7 +101,9 @@ def _launching(options: BusOptions) -> Work:
 
 
 async def _launch(order: Order, connection: Connection) -> Result:
-    instance = await connection.bus.launch(await ready(connection, order))
+    program = await ready(connection, order)
+    async with told_if_fetched(program):
+        instance = await connection.bus.launch(program)
     line = as_json({"instance": instance}) if connection.options.json else str(instance)
     put_name(f"{line}\n", str(instance))
     return Result(0)
@@ -213,7 +223,8 @@ async def _pin(connection: Connection) -> Result:
     address = connection.options.arguments[0]
     if "://" in address:
         tags = [*connection.options.arguments[1:], *connection.options.tags]
-        pinned = await connection.bus.pin(address, tags)
+        async with told_if_fetched(address):
+            pinned = await connection.bus.pin(address, tags)
         if not connection.options.json:
             _say(pinned.sha256.hex())
             _tell_own_address(address, pinned)

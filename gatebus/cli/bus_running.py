@@ -21,7 +21,7 @@ import trio
 from gatebus.cli.bus_options import BusOptions
 from gatebus.cli.bus_wording import ended, result_json, usage_lines
 from gatebus.cli.busprogram import Order, read_order
-from gatebus.cli.connecting_host import Connection, FileFault, about_file, ready, told, with_host
+from gatebus.cli.connecting_host import Connection, FileFault, about_file, ready, told, told_if_fetched, with_host
 from gatebus.cli.ending import Ending
 from gatebus.cli.groundwork import open_missing_descriptors
 from gatebus.cli.hostbookfile import target
@@ -29,7 +29,7 @@ from gatebus.cli.saying import tell
 from gatebus.cli.surroundings import write_out
 from gatebus.cli.terminal import Sink, Source
 from gatebus.cli.wording import BY_SIGNAL, Result
-from gatebus.client import Bus, BusError, Outcome, Running, Stored
+from gatebus.client import Bus, BusError, Outcome, Program, Running, Stored
 from gatebus.client.answers import files_untrusted
 from gatebus.faults import UsageError
 from sandbox.tree import File, Tree
@@ -75,7 +75,7 @@ def call(options: BusOptions) -> int:
             program = await ready(connection, wanted)
             log = Sink(2)
             async with connection.bus.open_call(program, on_log=lambda _stream, data: log.put(data)) as running:
-                await _converse(running, talk, log)
+                await _converse(running, talk, log, program)
                 if talk.options.program is not None and talk.options.program.out is not None:
                     talk.notes += write_out(talk.options.program.out, await _left(connection.bus, running))
         return _result(talk)
@@ -96,7 +96,7 @@ def io(options: BusOptions) -> int:
         async with _ended_by_signals(talk):
             talk.instance = await connection.instance(options.arguments[0])
             async with connection.bus.io(talk.instance) as talk.connection:
-                await _converse(talk.connection, talk, Sink(2))
+                await _converse(talk.connection, talk, Sink(2), "")
         return _result(talk)
 
     return _whole(options, talk, lambda: None, work)
@@ -150,7 +150,7 @@ async def _listen(talk: Conversation, *, task_status: trio.TaskStatus[None]) -> 
             talk.stop(number)
 
 
-async def _converse(running: Running, talk: Conversation, log: Sink) -> None:
+async def _converse(running: Running, talk: Conversation, log: Sink, program: Program | str) -> None:
     """Until the stream is answered and everything is written."""
     output = Sink(1)
     output.on_broken = talk.cannot_write
@@ -159,7 +159,8 @@ async def _converse(running: Running, talk: Conversation, log: Sink) -> None:
         nursery.start_soon(_within, reading, running)
         nursery.start_soon(output.run)
         nursery.start_soon(log.run)
-        talk.instance = await running.started()
+        async with told_if_fetched(program):
+            talk.instance = await running.started()
         await _write_output(running, output)
         talk.outcome = await running.wait()
         reading.cancel()

@@ -6,8 +6,8 @@ for every fault, whoever's it is.
 
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -51,6 +51,8 @@ _ABSENT = ("Nobody listens", "There is no such socket")
 _SHOW_ONE = "--key FILE shows yours; `gatebus login NAME ADDRESS` remembers that you mean it."
 # A command in a script should not hang for ever, and a laptop that wakes up needs a moment.
 _PATIENCE = 30.0
+# Seconds without an answer, and a person wonders.
+_UNTOLD = 2.0
 _WIDTH = 80
 # Less is there before a bar could be seen.
 _BAR_FROM = 256 * 1024
@@ -181,6 +183,23 @@ def tell_of_link(what: Literal["lost", "back"]) -> None:
         note(f"The connection to the host was lost. It is tried again, for up to {_PATIENCE:g} seconds.")
     else:
         note("The connection to the host is there again.")
+
+
+@asynccontextmanager
+async def told_if_fetched(program: Program | str) -> AsyncIterator[None]:
+    """As above: a host may take two minutes for what it is to have from its gateways."""
+    address = program.module if isinstance(program, Program) else program
+    async with trio.open_nursery() as nursery:
+        if isinstance(address, str) and address.startswith("ipfs://"):
+            nursery.start_soon(_tell_of_fetch)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+async def _tell_of_fetch() -> None:
+    await trio.sleep(_UNTOLD)
+    if sys.stderr is not None and sys.stderr.isatty():
+        note("The host has not begun yet: it is fetching the program, for up to two minutes.")
 
 
 async def _connected(options: BusOptions, chosen: Target, work: Callable[[Connection], Awaitable[T]]) -> T:

@@ -6,9 +6,10 @@ A fault is told with what it is about: the file, the address as it was typed.
 """
 
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -172,7 +173,8 @@ async def _cat(options: IpfsOptions) -> int:
         await trio.to_thread.run_sync(put_bytes, data, abandon_on_cancel=True)
 
     async def do(fetcher: Fetcher, address: Address) -> None:
-        await copy(fetcher, await find(fetcher, address), write)
+        with nullcontext() if os.isatty(1) else progress(fetcher):  # one terminal cannot show both
+            await copy(fetcher, await find(fetcher, address), write)
 
     await _with_fetcher(options, do)
     return 0

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import pty
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -27,7 +30,7 @@ from ipfs.dagpb import Link, encode_block, encode_file
 from ipfs.importer import directory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 ROOT, BLOCKS = imported(HELLO.encode())
@@ -180,23 +183,74 @@ async def test_content_that_is_made_to_cost_time_takes_it_from_nobody_else(
     await at_a_host(tmp_path, Simple({root: block}), story)
 
 
+class Held(Hostile):
+    """Silent until the test has seen enough."""
+
+    def __init__(self) -> None:
+        super().__init__(ALL)
+        self.enough = trio.Event()
+
+    async def _answer(self, stream: trio.SocketStream, target: str) -> None:
+        self.was_asked.set()
+        await self.enough.wait()
+        await super()._answer(stream, target)
+
+
+@contextmanager
+def calling(home: Path, line: tuple[str, ...]) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A command, and the terminal that its stderr is."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        (sys.executable, "-m", "gatebus", *line), env=surroundings(home), stdout=subprocess.PIPE, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        try:
+            yield process, ours
+        finally:
+            process.kill()
+            os.close(ours)
+
+
+def said(terminal: int) -> bytes:
+    """Until the sentence, whatever is said before it."""
+    found = b""
+    while FETCHING not in found:
+        found += os.read(terminal, 4096)
+    return found.rstrip()
+
+
 async def test_whoever_waits_for_a_silent_gateway_keeps_no_other_stranger_from_running_a_program(
     tmp_path: Path,
 ) -> None:
     """All strangers are one account. It was 15 seconds for each, and 90 if the gateway dripped."""
-    server = Hostile(ALL, "silent")
+    server = Held()
     (tmp_path / "fresh.wat").write_text(HELLO + ";; nobody has run this one")
 
     def story(host: HostProcess) -> None:
         line = ("call", "--host", f"ws://{host.address()}", "--key", "anonymous")
-        with subprocess.Popen((sys.executable, "-m", "gatebus", *line, ADDRESS), env=surroundings(tmp_path)) as first:
-            try:
-                trio.from_thread.run(server.was_asked.wait)
-                second = gatebus(tmp_path, *line, str(tmp_path / "fresh.wat"))
-                assert (second.returncode, second.stdout) == (0, b"hello, world\n")
-                assert first.poll() is None
-            finally:
-                first.kill()
+        with calling(tmp_path, (*line, ADDRESS)) as (first, terminal):
+            trio.from_thread.run(server.was_asked.wait)
+            second = gatebus(tmp_path, *line, str(tmp_path / "fresh.wat"))
+            assert (second.returncode, second.stdout) == (0, b"hello, world\n")
+            assert FETCHING in said(terminal)
+            trio.from_thread.run_sync(server.enough.set)
+            assert (first.communicate()[0], first.returncode) == (b"hello, world\n", 0)
+
+    await at_a_host(tmp_path, server, story)
+
+
+FETCHING = b"gatebus: The host has not begun yet: it is fetching the program, for up to two minutes."
+
+
+@pytest.mark.parametrize("command", ["launch", "pin"])
+async def test_a_person_is_told_what_the_host_is_at(tmp_path: Path, command: str) -> None:
+    server = Held()
+
+    def story(_: HostProcess) -> None:
+        with calling(tmp_path, (command, ADDRESS)) as (process, terminal):
+            assert said(terminal) == FETCHING
+            trio.from_thread.run_sync(server.enough.set)
+            assert process.wait(PATIENCE) == 0
 
     await at_a_host(tmp_path, server, story)
 

@@ -105,25 +105,54 @@ async def test_what_is_pushed_by_content_is_pinned_by_ones_own_node(
     assert (read.returncode, read.stdout) == (0, vector(3 << 20))
 
 
-async def test_at_a_terminal_a_long_transfer_says_how_far_it_is_and_nothing_stays_of_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", [("get", "--out", "file"), ("cat",)])
+async def test_at_a_terminal_a_long_transfer_says_how_far_it_is_and_nothing_stays_of_it(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
     root, blocks = imported(vector(9 << 20))
     server = Hostile(blocks)
     ours, theirs = pty.openpty()
     async with serving(server):
-        line = [sys.executable, "-m", "gatebus", "ipfs", "get", "--out", "file"]
+        line = [sys.executable, "-m", "gatebus", "ipfs", *command]
         line += ["--source", f"local+{server.url}", str(root.cid)]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "GATEBUS_IPFS_STORE": str(tmp_path / "blocks")}
         done = await trio.to_thread.run_sync(
-            partial(subprocess.run, line, env=environment, cwd=tmp_path, stderr=theirs, timeout=PATIENCE, check=False)
+            partial(
+                subprocess.run,
+                line,
+                env=environment,
+                cwd=tmp_path,
+                stdout=subprocess.PIPE,
+                stderr=theirs,
+                timeout=PATIENCE,
+                check=False,
+            )
         )
     os.close(theirs)
     screen = b"".join(whole(ours)).decode()
     os.close(ours)
     assert done.returncode == 0
-    assert (tmp_path / "file").read_bytes() == vector(9 << 20)
+    assert (done.stdout or (tmp_path / "file").read_bytes()) == vector(9 << 20)
     assert "\r\x1b[K100 % of 9.0 MiB fetched" in screen
     assert any(f"\r\x1b[K{percent} % of 9.0 MiB fetched" in screen for percent in range(100))
     assert screen.endswith("\r\x1b[K")
+
+
+async def test_what_is_shown_at_a_terminal_is_not_written_over(tmp_path: Path) -> None:
+    root, blocks = imported(b"line\n" * 400_000)
+    server = Hostile(blocks)
+    ours, theirs = pty.openpty()
+    async with serving(server):
+        line = (sys.executable, "-m", "gatebus", "ipfs", "cat", "--source", f"local+{server.url}", str(root.cid))
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "GATEBUS_IPFS_STORE": str(tmp_path / "blocks")}
+
+        def run() -> bytes:
+            with subprocess.Popen(line, env=environment, cwd=tmp_path, stdout=theirs, stderr=theirs):
+                os.close(theirs)
+                return b"".join(whole(ours))
+
+        assert await trio.to_thread.run_sync(run) == b"line\r\n" * 400_000
+    os.close(ours)
 
 
 def whole(terminal: int) -> Iterator[bytes]:
