@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from socket import gaierror
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,8 +22,8 @@ from ipfs.content import complete, find, read
 from ipfs.fetching import Fetcher, one_fault, open_fetcher
 from ipfs.gateway import Gateway
 from ipfs.importer import Profile, directory
-from ipfs.troubles import BadName, SourceRefused, StoreFailed, TooLarge, Unavailable, Unsupported
-from ipfs.web import Patience, public_address
+from ipfs.troubles import BadName, StoreFailed, TooLarge, Unavailable, Unsupported
+from ipfs.web import Patience
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -247,22 +246,6 @@ async def test_a_damaged_entry_is_told_and_fetched_again(tmp_path: Path) -> None
     assert entry.read_bytes() == BLOCKS[ROOT.cid]
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "169.254.169.254", "::1", "::ffff:127.0.0.1", "localhost", "0.0.0.0"])
-async def test_a_public_gateway_that_leads_to_a_private_address_is_refused(host: str) -> None:
-    with pytest.raises(SourceRefused, match="an address of a private network"):
-        await public_address(host, 443)
-
-
-async def test_a_name_with_one_private_address_among_public_ones_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def resolve(_host: str, port: int, **_: object) -> list[object]:
-        await trio.lowlevel.checkpoint()
-        return [(2, 1, 6, "", ("1.1.1.1", port)), (2, 1, 6, "", ("10.0.0.1", port))]
-
-    monkeypatch.setattr(trio.socket, "getaddrinfo", resolve)
-    with pytest.raises(SourceRefused, match="private network"):
-        await public_address("example.net", 443)
-
-
 async def test_a_public_gateway_here_is_never_connected_to(tmp_path: Path) -> None:
     server = Hostile(BLOCKS)
     async with fetching(tmp_path, server, kind=GATEWAY) as (fetcher, _):
@@ -287,55 +270,6 @@ async def test_no_redirect_leads_anywhere(tmp_path: Path, target: str, status: s
         with pytest.raises(Unavailable, match="sends us elsewhere; redirects are not followed"):
             await fetcher.get(ROOT.cid)
     assert len(server.asked) == 1
-
-
-async def test_a_name_that_is_public_when_it_is_looked_at_and_private_afterwards_leads_nowhere_else(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """DNS rebinding: there is one resolution, and the connection goes to the address that was looked at."""
-    answers, connected = ["1.1.1.1", "127.0.0.1", "127.0.0.1"], list[str]()
-
-    async def resolve(_host: str, port: int, **_: object) -> list[object]:
-        await trio.lowlevel.checkpoint()
-        return [(2, 1, 6, "", (answers.pop(0), port))]
-
-    async def connect(host: str, *_: object, **__: object) -> object:
-        await trio.lowlevel.checkpoint()
-        connected.append(host)
-        raise OSError
-
-    monkeypatch.setattr(trio.socket, "getaddrinfo", resolve)
-    monkeypatch.setattr(trio, "open_tcp_stream", connect)
-    sources = [Source(GATEWAY, "https://rebinding.example")]
-    async with open_fetcher(BlockStore(tmp_path), sources, Budget(), pytest.fail) as fetcher:
-        with pytest.raises(Unavailable, match="did not answer properly"):
-            await fetcher.get(ROOT.cid)
-    assert connected == ["1.1.1.1"]
-    assert len(answers) == 2
-
-
-@pytest.mark.parametrize(
-    ("problem", "told"),
-    [
-        (gaierror(-2, "unknown"), "The source's name is not known."),
-        (ConnectionRefusedError(), "The source refused the connection: nothing listens at its port."),
-        (ExceptionGroup("each address", [ConnectionRefusedError()]), "The source refused the connection: nothing "),
-        (OSError(), "The source did not answer properly."),
-    ],
-)
-async def test_a_source_that_cannot_be_reached_is_told_by_what_the_system_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: Exception, told: str
-) -> None:
-    async def connect(*_: object, **__: object) -> object:
-        await trio.lowlevel.checkpoint()
-        raise OSError("all attempts failed") from problem
-
-    monkeypatch.setattr(trio, "open_tcp_stream", connect)
-    sources = [Source(LOCAL_GATEWAY, "http://there.example")]
-    async with open_fetcher(BlockStore(tmp_path), sources, Budget(), pytest.fail) as fetcher:
-        with pytest.raises(Unavailable) as missing:
-            await fetcher.get(ROOT.cid)
-    assert told in missing.value.text
 
 
 async def test_too_many_sources_are_a_mistake(tmp_path: Path) -> None:
