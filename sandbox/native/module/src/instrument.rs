@@ -24,7 +24,7 @@ use crate::helpers;
 use crate::live::add_liveness;
 use crate::normal::normalise;
 use crate::parse::Program;
-use crate::print::{Leaving, Printer};
+use crate::print::Printer;
 use crate::reenter;
 use crate::references;
 use crate::refused::{Reason, Refused};
@@ -207,10 +207,8 @@ fn print_form(base: &Base<'_>, form: &Form, links: &Links, types: &mut Types) ->
     let mut locals = form.locals[form.params..].to_vec();
     locals.extend(Exits::LOCALS);
     let out = helpers::with_locals(&locals);
-    let exits = Exits::of(form);
-    let leaving = Leaving::Shared(&exits);
-    let mut printer = Printer::new((base, links, types), form, out, leaving);
-    exits::print(&mut printer, &exits, |printer| printer.range(0..form.ops.len(), 0));
+    let mut printer = Printer::new((base, links, types), form, out);
+    exits::print(&mut printer, |printer| printer.range(0..form.ops.len(), 0));
     (printer.out, printer.hints)
 }
 

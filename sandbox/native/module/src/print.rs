@@ -32,14 +32,6 @@ use std::ops::Range;
 use wasm_encoder::{BlockType, Function, Instruction};
 use wasmparser::Catch;
 
-/// How a cold block ends the function.
-pub(crate) enum Leaving<'x> {
-    /// By a branch to a place behind the body, which others share.
-    Shared(&'x Exits),
-    /// By writing the frame and returning.
-    Own,
-}
-
 /// What a function is printed into, which says how a call reaches another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Within {
@@ -60,7 +52,8 @@ pub(crate) struct Printer<'x, 'a> {
     pub(crate) out: Function,
     /// Branches that are likely or not, by their offsets in the body; those of the cold blocks are not.
     pub(crate) hints: Vec<(u32, bool)>,
-    pub(crate) leaving: Leaving<'x>,
+    /// How a cold block leaves the function: by a branch to a place behind the body.
+    pub(crate) exits: Exits,
     pub(crate) within: Within,
     /// How many constructs of the body are open around what is printed next.
     pub(crate) deep: u32,
@@ -81,10 +74,9 @@ impl<'x, 'a> Printer<'x, 'a> {
         (base, links, types): (&'x Base<'a>, &'x Links, &'x mut Types),
         form: &'x Form,
         out: Function,
-        leaving: Leaving<'x>,
     ) -> Printer<'x, 'a> {
-        let (hints, passed) = (Vec::new(), BTreeMap::new());
-        Printer { base, form, links, types, out, hints, leaving, within: Within::Program, deep: 0, passed }
+        let (hints, exits, passed) = (Vec::new(), Exits::default(), BTreeMap::new());
+        Printer { base, form, links, types, out, hints, exits, within: Within::Program, deep: 0, passed }
     }
 }
 
@@ -142,17 +134,14 @@ impl Printer<'_, '_> {
             return;
         }
         self.ask_request(spot);
-        match (&self.leaving, self.passed.get(&spot)) {
-            (Leaving::Shared(exits), Some(Passed { local, number })) => {
-                let (exits, local, number) = (*exits, *local, *number);
-                self.pass_once(spot, depth, exits, (local, number));
-            }
-            _ => self.cold(spot, depth),
+        match self.passed.get(&spot) {
+            Some(Passed { local, number }) => self.pass_once(spot, depth, (*local, *number)),
+            None => self.cold(spot, depth),
         }
     }
 
     /// Without a block of its own for the way on: that would stand between the hot ones.
-    fn pass_once(&mut self, spot: usize, depth: u32, exits: &Exits, (local, number): (u32, i32)) {
+    fn pass_once(&mut self, spot: usize, depth: u32, (local, number): (u32, i32)) {
         self.begin_cold();
         self.write(Instruction::LocalGet(local));
         self.write(Instruction::I32Const(number));
@@ -163,7 +152,8 @@ impl Printer<'_, '_> {
         self.write(self.site_const(spot));
         self.write(Instruction::LocalSet(Exits::site_local(form)));
         self.hints.push((crate::number(self.out.byte_len()), true));
-        self.write(Instruction::BrIf(self.out_to(exits, spot, depth)));
+        let out = self.out_to(spot, depth);
+        self.write(Instruction::BrIf(out));
         self.write(Instruction::End);
     }
 
@@ -172,8 +162,8 @@ impl Printer<'_, '_> {
     }
 
     /// Out of the `if`, of the constructs around it, and of the block of the body.
-    fn out_to(&self, exits: &Exits, spot: usize, depth: u32) -> u32 {
-        self.deep + depth + 2 + exits.distance(&self.form.spots[spot].live)
+    fn out_to(&mut self, spot: usize, depth: u32) -> u32 {
+        self.deep + depth + 2 + self.exits.distance(&self.form.spots[spot].live)
     }
 
     /// An operator that opens and ends nothing and leads nowhere else.
@@ -306,20 +296,10 @@ impl Printer<'_, '_> {
     /// On top of the stack lies whether the function is to be left here, which is `depth` constructs deep.
     pub(crate) fn cold(&mut self, spot: usize, depth: u32) {
         self.begin_cold();
-        let (form, site) = (self.form, self.site_const(spot));
-        let live = &form.spots[spot].live;
-        match self.leaving {
-            Leaving::Shared(exits) => {
-                self.write(site);
-                self.write(Instruction::LocalSet(Exits::site_local(form)));
-                self.write(Instruction::Br(self.out_to(exits, spot, depth)));
-            }
-            Leaving::Own => {
-                // A target's functions have it behind the locals of the form.
-                self.save(live, site, crate::number(form.locals.len()));
-                self.write_dummies(Instruction::Return);
-            }
-        }
+        self.write(self.site_const(spot));
+        self.write(Instruction::LocalSet(Exits::site_local(self.form)));
+        let out = self.out_to(spot, depth);
+        self.write(Instruction::Br(out));
         self.write(Instruction::End);
     }
 

@@ -21,7 +21,7 @@ use crate::entries::{Reentry, header};
 use crate::exits::{self, Exits};
 use crate::form::{Form, Op, Shape};
 use crate::helpers;
-use crate::print::{Leaving, Passed, Printer};
+use crate::print::{Passed, Printer};
 use crate::scalar::Types;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -40,12 +40,11 @@ pub(crate) fn print(base: &Base<'_>, links: &Links, types: &mut Types, function:
     let mut locals = form.locals[form.params..].to_vec();
     locals.extend(Exits::LOCALS);
     locals.extend(std::iter::repeat_n(ValType::I32, 1 + ifs.len()));
-    let exits = Exits::of(form);
     let out = helpers::with_locals(&locals);
-    let mut printer = Printer::new((base, links, types), form, out, Leaving::Shared(&exits));
+    let mut printer = Printer::new((base, links, types), form, out);
     let polls = reentry.loops.iter().map(|start| (header(form, *start).1, reentry.number(*start)));
     printer.passed = polls.map(|(spot, number)| (spot, Passed { local: passed, number })).collect();
-    exits::print(&mut printer, &exits, |printer| {
+    exits::print(&mut printer, |printer| {
         printer.write(Instruction::LocalGet(entry));
         printer.write(Instruction::LocalSet(passed));
         let conditions = ifs.into_iter().zip(first..).collect();

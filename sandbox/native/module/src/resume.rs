@@ -25,7 +25,7 @@ use crate::frames::BadFrames;
 use crate::helpers;
 use crate::instrument::{Suspendable, add_hints};
 use crate::layout::{CONTROL, PROGRAM};
-use crate::print::{Leaving, Printer, Within};
+use crate::print::{Printer, Within};
 use crate::references;
 use crate::scalar::Types;
 use crate::sections::{self, hidden};
@@ -224,7 +224,7 @@ fn print_site(base: &Base<'_>, links: &Links, types: &mut Types, plan: &Plan, si
             let empty = Form::default();
             let mut out = Function::new([(1, wasm_encoder::ValType::I32)]);
             helpers::pop(&mut out, (base, links), &saved, 0, None);
-            let printer = Printer::new((base, links, types), &empty, out, Leaving::Own);
+            let printer = Printer::new((base, links, types), &empty, out);
             let mut printer = Printer { within: plan.within, ..printer };
             if let Some(import) = known {
                 printer.call(import.function, Instruction::Call);

@@ -17,6 +17,7 @@
 
 use crate::base::{Base, Links};
 use crate::entries::Reentry;
+use crate::exits;
 use crate::form::{Form, Op, Shape};
 use crate::live::label_of;
 use crate::print::Printer;
@@ -43,11 +44,11 @@ pub(crate) fn print<'x, 'a>(
         printer.write(Instruction::End);
         return (printer.out, printer.hints);
     }
-    let entering = target.entering();
-    let open = vec![Label::new(0)];
-    let mut tail = Tail { printer, form, again, entering, repeats: false, open, now: 1, dead: false };
-    tail.go_on(target);
-    (tail.printer.out, tail.printer.hints)
+    exits::print(&mut printer, |printer| {
+        let (entering, open) = (target.entering(), vec![Label::new(0)]);
+        Tail { printer, form, again, entering, repeats: false, open, now: 1, dead: false }.go_on(target);
+    });
+    (printer.out, printer.hints)
 }
 
 /// The last thing that is done here. What is not alive at this loop may be anything.
@@ -100,8 +101,8 @@ impl Around {
 }
 
 /// The way from the site on.
-struct Tail<'x, 'a> {
-    printer: Printer<'x, 'a>,
+struct Tail<'p, 'x, 'a> {
+    printer: &'p mut Printer<'x, 'a>,
     form: &'x Form,
     again: Option<(&'x Reentry, u32)>,
     /// The local that says that the site has not been reached yet.
@@ -115,7 +116,7 @@ struct Tail<'x, 'a> {
     dead: bool,
 }
 
-impl Tail<'_, '_> {
+impl Tail<'_, '_, '_> {
     fn write(&mut self, instruction: Instruction<'_>) {
         self.printer.write(instruction);
     }
@@ -158,7 +159,7 @@ impl Tail<'_, '_> {
                 tail.write(Instruction::I32Const(0));
                 tail.write(Instruction::LocalSet(tail.entering));
             }
-            target.go_on_inside(&mut tail.printer);
+            target.go_on_inside(tail.printer, tail.now - 1);
         });
     }
 
@@ -319,7 +320,7 @@ impl Tail<'_, '_> {
         let again = self.again.expect("it can be entered");
         let Op::Loop(_, params) = &form.ops[start] else { unreachable!("it is a loop") };
         let Op::Poll(spot) = form.ops[start + 1 + params.len()] else { unreachable!("each loop is polled") };
-        go_to_loop(&mut self.printer, again, start, &form.spots[spot].live);
+        go_to_loop(self.printer, again, start, &form.spots[spot].live);
         self.dead = true;
     }
 
@@ -367,8 +368,8 @@ impl Tail<'_, '_> {
                 self.write(Instruction::BrTable(listed.into(), *default));
                 self.dead = true;
             }
-            Op::Poll(spot) => self.printer.poll(*spot, 0),
-            Op::Check(spot, results) => self.printer.check(*spot, results, 0),
+            Op::Poll(spot) => self.printer.poll(*spot, self.now - 1),
+            Op::Check(spot, results) => self.printer.check(*spot, results, self.now - 1),
             op => {
                 self.printer.straight(op);
                 self.dead = op.leaves();
