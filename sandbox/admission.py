@@ -34,6 +34,7 @@ from sandbox.image import (
 from sandbox.inthread import in_thread
 from sandbox.inturns import Turns
 from sandbox.statewords import (
+    EXPORT_GOES_ON,
     WALK_PIECE,
     continuation_order,
     export_order,
@@ -56,14 +57,15 @@ if TYPE_CHECKING:
 KEYS_KNOWN = 1_024
 # Hashing this much takes a tenth of a millisecond; more goes to a thread, so that the loop keeps turning.
 HASH_INLINE_MAX = 128 << 10
-# Deep stacks whose sites are known: a hundred copies of one program go on from the same. Each takes at most 40 KB.
-WALKS_KNOWN = 64
+# Deep stacks whose sites are known: a hundred copies of one program go on from the same. Each takes at most 300 KB.
+WALKS_KNOWN = 32
 
 # Bytes of a state with its memory 0: no module of the usual limit (CompileLimits.max_code) holds half as much.
 EXPORT_MAX = 128 << 20
 TOO_LARGE_TO_EXPORT = "The program's memory and files are too large for one module; its state file holds them."
 
 NOT_THIS_BACKEND = "the executable gatebus-transform is missing, which rewrites programs for it: run `make build`"
+TOO_LARGE_TO_GO_ON = f"{{}} So it does not go on from its state as it is. {EXPORT_GOES_ON}"
 TOO_LARGE = "the compiler's limits are enough for the program as it is, not for its rewritten form: {}"
 
 
@@ -217,7 +219,7 @@ class Admission:
 
         Raises BadState, CompileLimit, SandboxBroken.
         """
-        sites = await self._sites_untrusted(state, image)
+        sites = await self.sites_untrusted(state, image)
         key = continuation_key(image.sha256, self._backend.fingerprint, sites)
         found = await self._store.continuation_untrusted(key, image.sha256, self._backend)
         if found is not None:
@@ -227,7 +229,7 @@ class Admission:
                 await self._continue_untrusted(key, sites, image, program)
             )
 
-    async def _sites_untrusted(self, state: bytes, image: Image) -> tuple[int, ...]:
+    async def sites_untrusted(self, state: bytes, image: Image) -> tuple[int, ...]:
         """Of the same frames they are looked for once, and only whoever asked waits. Raises BadState."""
         frames = look_untrusted(state).frames
         if len(frames) <= WALK_PIECE:
@@ -260,8 +262,11 @@ class Admission:
             raise BadState("state-program", "To go on from this state the program itself is needed.")
         async with self._workers:
             order = continuation_order(sites, program)
-            compiled = await self._backend.compile_job(order, self._limits, CompileJob.CONTINUE)
-        guide = parse_continuation_untrusted(compiled.facts, image.sha256)
+            try:
+                compiled = await self._backend.compile_job(order, self._limits, CompileJob.CONTINUE)
+                guide = parse_continuation_untrusted(compiled.facts, image.sha256)
+            except CompileLimit as limit:
+                raise CompileLimit(limit.code, TOO_LARGE_TO_GO_ON.format(limit.text)) from limit
         blob = self._usable(compiled)
         made = Continuation(key, guide, blob.size + len(guide), blob)
         await self._store.put(made, blob, compiled.facts)

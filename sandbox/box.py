@@ -174,6 +174,11 @@ class Sandbox:
         if look_untrusted(state).frames:
             await self._admission.continuation_untrusted(state, image, program)
 
+    async def check_places(self, image: Image, state: bytes) -> None:
+        """For whoever has just stopped it. Raises BadState: at more places than `resume` goes on from."""
+        if look_untrusted(state).frames:
+            await self._admission.sites_untrusted(state, image)
+
     async def frames(self, suspended: Suspended, program: bytes) -> list[dict[str, Any]]:
         """Who its frames are, innermost first, for a person. Raises BadState, CompileLimit, SandboxBroken."""
         self._check_open()

@@ -31,8 +31,11 @@ PAGE = 65_536
 PAGES_MAX = 65_536
 PIECE = 4_096
 # Distinct places in one stack: recursion repeats its own; a deep interpreter has some dozens. What is compiled for
-# each is the whole function around it.
-SITES_MAX = 1_024
+# each is what is left of the function around it: 8,000 small functions that call each other take 2 s, large ones as
+# much as the compiler's limits give. A set of so many is 300 KB here.
+SITES_MAX = 8_192
+# Of what is stopped and cannot go on as it is: the module has no polls and is compiled like any other.
+EXPORT_GOES_ON = "`gatebus export` makes one module of the state, with which `gatebus run --ignore-state` goes on."
 # Bytes of frames that are walked over in one go: when each has a word, 4,096 of them, half a millisecond.
 WALK_PIECE = 16 << 10
 _HEAD = Struct("<I32sB")
@@ -146,7 +149,8 @@ def _walk(piece: tuple[int, ...], words_of: dict[int, int], sizes: FrameSizes) -
             if len(words_of) > SITES_MAX:
                 raise BadState(
                     "state-sites",
-                    f"The state stands at more than {SITES_MAX} places: no more than that can be continued.",
+                    f"The state stands at more than {SITES_MAX} places: no more than that can be continued. "
+                    f"{EXPORT_GOES_ON}",
                 ) from None
     return at
 

@@ -38,6 +38,8 @@ class Run(Ending):
     outcome: Outcome | None = None
     state: str | None = None
     """The file, once the stopped program's state is in it."""
+    standstill: str = ""
+    """Why it does not go on from there as it is, and what does."""
     on_end: Callable[[], None] = lambda: None
     notes: list[str] = field(default_factory=list)
 

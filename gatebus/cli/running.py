@@ -178,7 +178,7 @@ async def _execute(plan: Plan, run: Run) -> Result:
     if run.problem:
         raise UsageError(run.problem)
     if run.state is not None and run.outcome is not None:
-        return put_aside(run.state, run.outcome)
+        return put_aside(run.state, run.outcome, run.standstill)
     if run.signal or run.outcome is None:
         return stopped(run.signal, run.outcome)
     told = ended if plan.stored is None else ended_again

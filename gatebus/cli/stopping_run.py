@@ -156,19 +156,24 @@ async def attended(plan: Plan, box: Sandbox, run: Run, said: bytes = b"") -> Uns
         if plan.options.suspend_after is not None:
             nursery.start_soon(suspend_later, program, plan.options.suspend_after, run)
         await attend_with(program, exchange, ends, run)
-        unsaved = await _left(plan, run, program, partial(_what_is_kept, exchange, ends, kept))
+        unsaved = await _left(plan, box, run, program, partial(_what_is_kept, exchange, ends, kept))
         nursery.cancel_scope.cancel()
         if plan.options.out is not None and unsaved is None:
             run.notes += _files(plan.options.out, program, run)
     return unsaved
 
 
-async def _left(plan: Plan, run: Run, program: Program, services: Callable[[], bytes]) -> Unsaved | None:
+async def _left(plan: Plan, box: Sandbox, run: Run, program: Program, services: Callable[[], bytes]) -> Unsaved | None:
     """Of a program that was stopped: its state is in its file, or not."""
     if run.outcome is None or run.outcome.state is not State.SUSPENDED:
         run.notes += _older_state(plan.options.state)
         return None
-    return await _store(plan, run, await program.suspend(), services())
+    suspended = await program.suspend()
+    try:
+        await box.check_places(cast("Image", run.image), suspended.state)
+    except BadState as fault:
+        run.standstill = fault.text
+    return await _store(plan, run, suspended, services())
 
 
 def _older_state(path: str | None) -> list[str]:

@@ -94,6 +94,7 @@ _STATE_ADVICE = {
     "state-damaged": "",
     "state-other-module": "",
     "state-sections": "",
+    "state-sites": "",
     "state-memory": "Try a higher --memory.",
     "state-size": "Try a higher --files.",
 }
@@ -111,10 +112,16 @@ def not_found(file: str, elsewhere: str = "") -> Result:
     return Result(NOT_FOUND, f"gatebus: {_named(file)}: there is no such file{more}.{advice}", "not-found")
 
 
-def put_aside(state: str, outcome: Outcome) -> Result:
-    """Of a program that was stopped and whose state is in that file. The line can be pasted into a shell."""
-    line = f"gatebus: stopped; `gatebus run --resume {quote(state)}` goes on."
-    return Result(SUSPENDED, line, outcome=outcome)
+def put_aside(state: str, outcome: Outcome, but: str = "") -> Result:
+    """Of a program that was stopped and whose state is in that file. The line can be pasted into a shell. `but`: why
+    it does not go on from there as it is, and what does.
+    """
+    line = (
+        f"stopped; its state is in {quote(state)}. {but}"
+        if but
+        else f"stopped; `gatebus run --resume {quote(state)}` goes on."
+    )
+    return Result(SUSPENDED, f"gatebus: {line}", outcome=outcome)
 
 
 def stopped(number: int, outcome: Outcome | None) -> Result:

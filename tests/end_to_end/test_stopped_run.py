@@ -164,3 +164,42 @@ def test_services_that_were_used_before_a_stop_are_used_after_it(tmp_path: Path,
         assert (rest.code, rest.err) == (0, "")
         said += rest.out
     assert said == (example / "expected.txt").read_bytes()
+
+
+def chain(functions: int) -> str:
+    """Each calls the next one; the last one counts for a second."""
+    calls = "".join(
+        f"(func $f{number} (param i32) (result i32) (i32.add (call $f{number + 1} (local.get 0)) (i32.const 1)))"
+        for number in range(functions)
+    )
+    return programs.program(f"""{calls}
+  (func $f{functions} (param $n i32) (result i32)
+    (loop $again (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1))))) (local.get $n))
+  (func (export "_start") (call $proc_exit (i32.and (i32.const 63) (call $f0 (i32.const 2000000000)))))""")
+
+
+def test_a_program_that_stands_at_thousands_of_places_goes_on(tmp_path: Path, open_input: int) -> None:
+    (tmp_path / "it.wat").write_text(chain(1_500))
+    assert stop(tmp_path, open_input, "it.wat").code == 124
+    gone_on = run(tmp_path, *command("--resume", "it.state"))
+    assert (gone_on.code, gone_on.err) == (1_500 & 63, "")
+
+
+def test_at_too_many_places_it_says_so_when_it_is_stopped_and_what_goes_on_instead(
+    tmp_path: Path, open_input: int
+) -> None:
+    (tmp_path / "it.wat").write_text(chain(8_300))
+    why = (
+        "The state stands at more than 8192 places: no more than that can be continued. "
+        "`gatebus export` makes one module of the state, with which `gatebus run --ignore-state` goes on.\n"
+    )
+    stopped = stop(tmp_path, open_input, "--stack", "8MiB", "it.wat")
+    assert (stopped.code, stopped.err) == (124, f"gatebus: stopped; its state is in it.state. {why}")
+    line = command()
+    export = *line[: line.index("run")], "export", "it.state", "-o", "it.wasm"
+    assert run(tmp_path, *export).code == 0
+    for words in (("--resume", "it.state"), ("it.wasm",)):
+        refused = run(tmp_path, *command(*words))
+        assert (refused.code, refused.err) == (125, f"gatebus: {words[-1]}: {why}")
+    gone_on = run(tmp_path, *command("--ignore-state", "--stack", "8MiB", "it.wasm"))
+    assert (gone_on.code, gone_on.err) == (8_300 & 63, "")

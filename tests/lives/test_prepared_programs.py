@@ -11,7 +11,7 @@ import trio.testing
 from busworld import Streams, Talker, bus_world, module, put
 
 from gatebus.accountbounds import PREPARED_EACH
-from sandbox.errors import SandboxBroken
+from sandbox.errors import CompileLimit, SandboxBroken, SandboxError
 from sandbox.form import CompileJob
 
 if TYPE_CHECKING:
@@ -39,15 +39,15 @@ class Compiler:
         self._compile, self._backend.compile_job = self._backend.compile_job, self.compile_job
         self.asked = self.made = 0
         self.gate = trio.Event()
-        self.fails = False
+        self.fault: SandboxError | None = None
 
     async def compile_job(self, wasm: bytes, limits: Any, job: CompileJob = CompileJob.PLAIN) -> Any:
         if job is not CompileJob.CONTINUE:
             return await self._compile(wasm, limits, job)
         self.asked += 1
         await self.gate.wait()
-        if self.fails:
-            raise SandboxBroken("compiler-lost", "The compiler ended.")
+        if self.fault is not None:
+            raise self.fault
         self.made += 1
         return await self._compile(wasm, limits, job)
 
@@ -102,13 +102,13 @@ async def test_who_wakes_it_meanwhile_waits_for_the_same_compiler() -> None:
 
 async def test_what_the_compiler_cannot_make_ahead_is_tried_again_when_it_is_wanted() -> None:
     async with world_of_stored() as (world, bus, compiler):
-        compiler.fails = True
+        compiler.fault = SandboxBroken("compiler-lost", "The compiler ended.")
         compiler.gate.set()
         await bus.ask("suspend", instance=ONE)
         await comes_to(compiler, 1)
         while world.host.parts.lives.preparing.under_way:
             await trio.testing.wait_all_tasks_blocked()
-        compiler.fails = False
+        compiler.fault = None
         assert (await bus.ask("resume", instance=ONE))["state"] == "RUNNING"
         assert (compiler.asked, compiler.made) == (2, 1)
 
@@ -134,3 +134,20 @@ async def test_a_host_that_stops_makes_nothing_ahead(monkeypatch: pytest.MonkeyP
         await trio.testing.wait_all_tasks_blocked()
         assert (world.host.parts.lives.preparing.under_way, compiler.asked) == (0, 0)
         assert (await bus.ask("status", instance=ONE))["depth"] == "stored"
+
+
+async def test_who_asks_how_it_is_hears_that_it_does_not_go_on_before_anybody_has_tried() -> None:
+    async with world_of_stored() as (world, bus, compiler):
+        compiler.fault = CompileLimit("compile-memory", "Compiling the program needs more than 9 MiB of memory.")
+        compiler.gate.set()
+        await bus.ask("suspend", instance=ONE)
+        while world.host.parts.lives.preparing.under_way:
+            await trio.testing.wait_all_tasks_blocked()
+        failure = (await bus.ask("status", instance=ONE))["failure"]
+        assert failure["text"] == (
+            "Compiling the program needs more than 9 MiB of memory. So it does not go on from its state as it is. "
+            "`gatebus export` makes one module of the state, with which `gatebus run --ignore-state` goes on."
+        )
+        compiler.fault = None
+        assert (await bus.ask("resume", instance=ONE))["state"] == "RUNNING"
+        assert "failure" not in await bus.ask("status", instance=ONE)

@@ -234,7 +234,10 @@ def test_more_places_than_are_continued_are_refused_at_the_first_one_too_many() 
     assert sites_of_untrusted(state(sites[:-4]), many) == tuple(range(SITES_MAX))
     with pytest.raises(BadState) as caught:
         sites_of_untrusted(state(sites + bytes(1 << 20)), many)
-    assert caught.value.text == f"The state stands at more than {SITES_MAX} places: no more than that can be continued."
+    assert caught.value.text == (
+        f"The state stands at more than {SITES_MAX} places: no more than that can be continued. "
+        "`gatebus export` makes one module of the state, with which `gatebus run --ignore-state` goes on."
+    )
 
 
 def test_frames_are_walked_over_in_pieces_and_may_end_behind_one() -> None:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from gatebus.accountbounds import PREPARED_EACH
 from gatebus.faults import GatebusError
-from sandbox.errors import SandboxError
+from gatebus.host.refusals import as_refusal
+from sandbox.errors import BadState, CompileLimit, SandboxError
 from sandbox.statewords import standing_untrusted
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Preparing:
             await self._parts.programs.prepare(image, state, principal)
         except (SandboxError, GatebusError) as fault:  # whoever wakes it hears of it, if it is still so
             self._parts.note("instance-not-prepared", instance=instance.id, code=fault.code)
+            if isinstance(fault, BadState | CompileLimit) and (live := instance.live) is not None:
+                live.failure = as_refusal(fault)  # and its owner, who asks before that, what goes on instead
         finally:
             self._under_way[principal.account] -= 1
             if not self._under_way[principal.account]:
