@@ -10,6 +10,13 @@ account, that no other has to wait for the slowest gateway; its programs that ar
 FETCH_BLOCKS = 10_000
 """Of one program: the largest one in blocks of a hundredth of the usual size."""
 
+FETCH_WORK = 5.0
+"""Seconds of a processor to read what the blocks of one program say: of honest ones a hundredth of that, of ones that
+were made for it a whole fetch. It is in threads, but all of them share one interpreter."""
+
+WORK_COST = 4 * 1024 * 1024
+"""Bytes that such a second costs of an allowance, wherever the blocks were: by default a minute of it in an hour."""
+
 FETCH_COST = 64 * 1024
 """Bytes that a fetch costs of an allowance at least: names of what is nowhere make gateways search, too."""
 

@@ -1,6 +1,7 @@
 """Limits of everything that is fetched, kept or read; words. Each has its reason."""
 
 from dataclasses import dataclass
+from math import inf
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
@@ -65,7 +66,8 @@ class Budget:
     blocks: int = 100_000  # hashing and storing 100,000 tiny blocks takes about a minute
     entries: int = 100_000  # names of all directories together
     seconds: float = 600.0  # a gibibyte at 14 Mbit/s
+    work: float = inf  # seconds of a processor to read what blocks say: one's own may take as long as one waits
 
     def __post_init__(self) -> None:
-        if min(self.bytes, self.blocks, self.entries) < 1 or self.seconds <= 0:
+        if min(self.bytes, self.blocks, self.entries) < 1 or min(self.seconds, self.work) <= 0:
             raise ValueError("a budget of nothing")

@@ -15,7 +15,7 @@ from functools import partial
 
 import trio
 
-from ipfs.aside import worked_out
+from ipfs.aside import Worker
 from ipfs.caps import CAR_BATCH, CAR_JUNK_LEAST, CAR_JUNK_MAX, CAR_RATE
 from ipfs.cid import Cid
 from ipfs.gateway import Gateway
@@ -24,6 +24,7 @@ from ipfs.troubles import IpfsError, SourceFailed, TooLarge
 from ipfs.wanted import OF_FILES, Terms, Wanted, named_untrusted
 
 Batch = list[tuple[Cid, bytes]]
+Judge = Callable[[Gateway, IpfsError], None]
 # Blocks that are handed to a thread together; fewer, if they are large.
 _BATCH = 16
 DONE, FAILED = "done", "failed"
@@ -31,12 +32,12 @@ DONE, FAILED = "done", "failed"
 
 class CarRace:
     """`most`: blocks that may be wanted. `judge` hears what went wrong with a gateway. `scope` must mean everything
-    below the root: all, or entity of a file.
+    below the root: all, or entity of a file. `worker`: of the request.
     """
 
-    def __init__(self, root: Cid, scope: str, most: int, judge: Callable[[Gateway, IpfsError], None]) -> None:
+    def __init__(self, root: Cid, scope: str, most: int, judge: Judge, worker: Worker) -> None:
         self._root, self._scope = root, scope
-        self._judge = judge
+        self._judge, self._worker = judge, worker
         self._heard = 0
         self._wanted = Wanted(root, Terms(most, OF_FILES if scope == ENTITY else None))
         self._batch: Batch = []
@@ -107,7 +108,7 @@ class CarRace:
         """A block that another gateway has brought, before or just now, is there already."""
         if (wanted := self._wanted.named(cid)) is None:
             return
-        named = await worked_out(wanted, block, partial(named_untrusted, wanted, block, self._wanted.terms))
+        named = await self._worker.out(wanted, block, partial(named_untrusted, wanted, block, self._wanted.terms))
         if self._wanted.named(cid) is None:
             return
         self._wanted.take(wanted, named)

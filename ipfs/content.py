@@ -11,7 +11,6 @@ from functools import partial
 import trio
 
 from ipfs.addresses import Address
-from ipfs.aside import worked_out
 from ipfs.caps import AHEAD, Budget
 from ipfs.cid import Cid
 from ipfs.dagpb import SYMLINK, Node, cumulative_untrusted, decode_block_untrusted, linked_untrusted
@@ -56,7 +55,7 @@ async def copy(fetcher: Fetcher, cid: Cid, write: Callable[[bytes], Awaitable[No
                         coming[each] = _Coming()
                         nursery.start_soon(coming[each].bring, fetcher, each)
                 block = await coming.pop(wanted).block()
-                data = await worked_out(wanted, block, partial(walk.give, block))
+                data = await fetcher.worker.out(wanted, block, partial(walk.give, block))
                 if wanted == cid:
                     fetcher.expected = fetcher.expected or walk.size
                     if _worth_a_car(fetcher, walk):
@@ -115,18 +114,18 @@ async def about(fetcher: Fetcher, address: Address) -> About:
 
 async def node_of(fetcher: Fetcher, cid: Cid) -> Node:
     block = await fetcher.get(cid)
-    return await worked_out(cid, block, partial(decode_block_untrusted, cid, block))
+    return await fetcher.worker.out(cid, block, partial(decode_block_untrusted, cid, block))
 
 
 async def _links(fetcher: Fetcher, cid: Cid) -> tuple[Cid, ...]:
     block = await fetcher.get(cid)
-    return await worked_out(cid, block, partial(linked_untrusted, cid, block))
+    return await fetcher.worker.out(cid, block, partial(linked_untrusted, cid, block))
 
 
 async def expect(fetcher: Fetcher, cid: Cid) -> None:
     """How much there will be, by what its author says: for display."""
     block = await fetcher.get(cid)
-    fetcher.expected = await worked_out(cid, block, partial(cumulative_untrusted, cid, block))
+    fetcher.expected = await fetcher.worker.out(cid, block, partial(cumulative_untrusted, cid, block))
 
 
 async def complete(fetcher: Fetcher, root: Cid) -> int:
@@ -153,4 +152,4 @@ async def complete(fetcher: Fetcher, root: Cid) -> int:
 
 async def _below(fetcher: Fetcher, cid: Cid, level: Level) -> Iterable[tuple[Cid, Level]]:
     block = await fetcher.get(cid)
-    return await worked_out(cid, block, partial(below_untrusted, cid, block, level))
+    return await fetcher.worker.out(cid, block, partial(below_untrusted, cid, block, level))

@@ -13,7 +13,7 @@ from typing import TypeVar
 import trio
 
 from ipfs.addresses import THREAD_NODE, Source
-from ipfs.aside import step, worked_out
+from ipfs.aside import Worker, step
 from ipfs.blockstore import BlockStore
 from ipfs.caps import HEAD_START, SOURCES_MAX, Budget
 from ipfs.carrace import Batch, CarRace
@@ -39,6 +39,7 @@ class Fetcher:
         self.store = store
         self.budget = budget or Budget()
         self.head_start = HEAD_START
+        self.worker = Worker(self.budget.work)
         self._told = told
         self._sources = list(sources)
         self._lied = False
@@ -71,7 +72,7 @@ class Fetcher:
             return found
         while True:
             block = await self.get(wanted)
-            following, answers = await worked_out(wanted, block, partial(step, question, block))
+            following, answers = await self.worker.out(wanted, block, partial(step, question, block))
             if following is None:
                 return answers[0]
             wanted = following
@@ -133,7 +134,7 @@ class Fetcher:
         if not gateways:
             return
         self.asked = True
-        race = CarRace(root, scope, self.budget.blocks, self._judge)
+        race = CarRace(root, scope, self.budget.blocks, self._judge, self.worker)
         send, receive = trio.open_memory_channel[Batch](1)
         with one_fault():
             async with trio.open_nursery() as nursery:

@@ -21,7 +21,6 @@ from gatebus.faults import NoContent
 from gatebus.snapshots.contentblocks import check_root_untrusted, from_blocks_untrusted
 from gatebus.snapshots.fileblocks import blocks_of_file_untrusted
 from ipfs.addresses import NODE, parse_address_untrusted
-from ipfs.aside import worked_out
 from ipfs.caps import Budget
 from ipfs.content import complete
 from ipfs.fetching import open_fetcher
@@ -91,7 +90,7 @@ async def file_by_content(typed: str, spool: Spool) -> None:
         async with open_fetcher(open_store(), chosen(None), _BUDGET, told) as fetcher:
             with progress(fetcher):
                 root = await fetcher.get(address.cid)
-                await worked_out(address.cid, root, partial(check_root_untrusted, address.cid, root))
+                await fetcher.worker.out(address.cid, root, partial(check_root_untrusted, address.cid, root))
                 await complete(fetcher, address.cid)
             await trio.to_thread.run_sync(partial(_joined, fetcher.store, address.cid, spool))
 

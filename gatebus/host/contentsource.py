@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from gatebus.contentbounds import FETCH_BLOCKS, FETCH_COST, FETCH_KEPT, FETCH_SECONDS, FETCHES, FETCHES_EACH
+from gatebus.contentbounds import (
+    FETCH_BLOCKS,
+    FETCH_COST,
+    FETCH_KEPT,
+    FETCH_SECONDS,
+    FETCH_WORK,
+    FETCHES,
+    FETCHES_EACH,
+    WORK_COST,
+)
 from gatebus.faults import StoreBroken
 from gatebus.host.allowances import Allowances
 from gatebus.host.refusals import Refusal
@@ -67,7 +76,7 @@ class ContentSource:
             wanted = parse_address_untrusted(address)
             async with self._slot(account), self._space():
                 left = self._allowances.left(account, size + MIB, trio.current_time())
-                budget = Budget(bytes=left, blocks=FETCH_BLOCKS, seconds=FETCH_SECONDS)
+                budget = Budget(bytes=left, blocks=FETCH_BLOCKS, seconds=FETCH_SECONDS, work=FETCH_WORK)
                 async with open_fetcher(self._store, self._gateways, budget, self._told) as fetcher:
                     try:
                         async with read_as_file(fetcher, wanted.cid):
@@ -107,11 +116,11 @@ class ContentSource:
                 pins.remove(cid)
 
     def _charge(self, account: str, fetcher: Fetcher) -> None:
-        """Whoever asks for what is nowhere costs something, too; what was here costs nothing."""
-        if fetcher.asked:
-            cost = max(FETCH_COST, fetcher.fetched_bytes + fetcher.fetched_blocks * _BLOCK_COST)
-            self._allowances.spend(account, cost, trio.current_time())
-            self._grown += fetcher.fetched_bytes + fetcher.fetched_blocks * _BLOCK_COST
+        """Whoever asks for what is nowhere costs something, too; what was here costs its reading."""
+        grown = fetcher.fetched_bytes + fetcher.fetched_blocks * _BLOCK_COST
+        cost = (max(FETCH_COST, grown) if fetcher.asked else 0) + int(fetcher.worker.seconds * WORK_COST)
+        self._allowances.spend(account, cost, trio.current_time())
+        self._grown += grown
 
     @asynccontextmanager
     async def _slot(self, account: str) -> AsyncIterator[None]:

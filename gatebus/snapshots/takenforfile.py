@@ -1,4 +1,4 @@
-"""A snapshot by content that was taken for a program or a file: whoever asked is told what it is; assembly.
+"""A snapshot by content that was taken for a program or a file: whoever asked is told what it is; words.
 
 In:  a root that somebody named; its block (untrusted, but verified). Out: the fault with a text that says what to do.
 """
@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gatebus.snapshots.contentblocks import is_snapshot_untrusted
-from ipfs.aside import worked_out
 from ipfs.troubles import Unsupported
 
 if TYPE_CHECKING:
@@ -27,6 +26,6 @@ async def read_as_file(fetcher: Fetcher, root: Cid) -> AsyncIterator[None]:
         yield
     except Unsupported:
         block = await fetcher.get(root)
-        if not await worked_out(root, block, partial(is_snapshot_untrusted, root, block)):
+        if not await fetcher.worker.out(root, block, partial(is_snapshot_untrusted, root, block)):
             raise
         raise Unsupported(f"It is a stopped program, no file. `gatebus restore ipfs://{root}` lets it go on.") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,7 @@ import trio
 from ipfsdata import imported, vector
 
 from ipfs.addresses import Address
-from ipfs.aside import step, worked_out
+from ipfs.aside import Worker, step, worked_out
 from ipfs.blockstore import BlockStore
 from ipfs.caps import ASIDE
 from ipfs.cid import DAG_CBOR, DAG_PB, RAW, Cid, cid_of
@@ -18,7 +19,7 @@ from ipfs.content import about, complete, listed, read
 from ipfs.dagpb import decode_block_untrusted
 from ipfs.fetching import Fetcher
 from ipfs.importer import Profile, directory
-from ipfs.troubles import Malformed
+from ipfs.troubles import Malformed, TooLarge
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -37,6 +38,24 @@ async def test_only_what_is_large_and_has_to_be_decoded_goes_to_a_thread(codec: 
     block = bytes(size)
     there = await worked_out(cid_of(codec, block), block, threading.get_ident)
     assert (there != threading.get_ident()) == bool(aside)
+
+
+@pytest.mark.parametrize("size", [1, ASIDE + 1])
+async def test_a_request_has_so_much_processor_time_and_no_more(size: int) -> None:
+    block, worker = bytes(size), Worker(0.05)
+    cid = cid_of(DAG_CBOR, block)
+    await worker.out(cid, block, lambda: time.sleep(0.1))  # waiting is no work
+    assert worker.seconds < 0.05
+
+    def burn() -> None:
+        began = time.thread_time()
+        while time.thread_time() - began < 0.03:
+            pass
+
+    await worker.out(cid, block, burn)
+    with pytest.raises(TooLarge, match=r"more than the 0\.05 seconds of processor time"):
+        await worker.out(cid, block, burn)
+    assert worker.seconds >= 0.06
 
 
 async def test_an_error_comes_back_from_the_thread_as_it_is() -> None:

@@ -15,12 +15,11 @@ from waiting import PATIENCE
 
 from ipfs.addresses import GATEWAY, LOCAL_GATEWAY, NODE, Address, Source
 from ipfs.blockstore import BlockStore
-from ipfs.caps import BLOCK_MAX, CAR_TURN, Budget
-from ipfs.car import car_header, car_section
+from ipfs.caps import BLOCK_MAX, Budget
+from ipfs.car import car_section
 from ipfs.cid import DAG_CBOR, RAW, Cid, cid_of
 from ipfs.content import complete, find, read
 from ipfs.fetching import Fetcher, one_fault, open_fetcher
-from ipfs.gateway import Gateway
 from ipfs.importer import Profile, directory
 from ipfs.troubles import BadName, StoreFailed, TooLarge, Unavailable, Unsupported
 from ipfs.web import Patience
@@ -126,35 +125,6 @@ async def test_a_hostile_car_costs_only_time(tmp_path: Path, lie: str) -> None:
     assert server.cars == 1
     assert not BlockStore(tmp_path).has(cid_of(RAW, JUNK))
     assert kept(tmp_path) == len(BLOCKS)
-
-
-async def test_thousands_of_tiny_blocks_in_one_piece_leave_others_their_turns(tmp_path: Path) -> None:
-    """A tenth of a second for each piece, and more comes meanwhile."""
-    tiny = [cid_of(RAW, each) for each in CHAFF[:1_000]]
-    cids = iter(car_section(cid, each) for cid, each in zip(tiny, CHAFF, strict=False))
-
-    class AtOnce(Hostile):
-        def car(self, root: Cid) -> bytes:
-            return car_header([root]) + b"".join(cids)
-
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            await trio.lowlevel.checkpoint()
-            turns += 1
-
-    async with fetching(tmp_path, AtOnce(BLOCKS)) as (fetcher, _), trio.open_nursery() as nursery:
-        (gateway,) = (each for each in fetcher._sources if isinstance(each, Gateway))
-        longest = 0
-        nursery.start_soon(count)
-        before, alone = turns, 0
-        async for _ in gateway.car(ROOT.cid, "all", lambda _count: None):
-            alone = alone + 1 if turns == before else 0
-            longest, before = max(longest, alone), turns
-        assert 0 < longest <= 2 * CAR_TURN  # whose turn is first in a round is chance
-        nursery.cancel_scope.cancel()
 
 
 async def test_a_source_that_sent_wrong_bytes_is_not_asked_again_and_that_is_told(tmp_path: Path) -> None:

@@ -159,6 +159,22 @@ async def test_an_account_that_has_used_its_hour_is_refused_and_no_other(tmp_pat
         assert await fetching.fetch(f"ipfs://{small.cid}", MIB, "bob") == b"small"
 
 
+async def test_content_that_takes_long_to_read_is_given_up_and_costs_its_account_wherever_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Hostile(ALL)
+    async with serving(server):
+        fetching = source(tmp_path, server)
+        assert await fetching.fetch(ADDRESS, MIB, "alice") == PROGRAM
+        monkeypatch.setattr(contentsource, "FETCH_WORK", 1e-9)
+        refusal = await refused(fetching, ADDRESS)
+        assert (refusal.code, "seconds of processor time" in refusal.text) == ("bad-request", True)
+        monkeypatch.setattr(contentsource, "WORK_COST", 1 << 60)
+        assert (await refused(fetching, ADDRESS)).code == "bad-request"
+        refusal = await refused(fetching, ADDRESS)
+    assert (refusal.code, refusal.text[:21]) == ("busy", "This host has fetched")
+
+
 async def test_what_is_here_costs_nothing(tmp_path: Path) -> None:
     server = Hostile(ALL)
     async with serving(server):
