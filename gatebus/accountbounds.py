@@ -201,7 +201,10 @@ WARMED = 64
 
 PREPARED_EACH = 8
 """Stored programs of one account for which the compiler works ahead: one at a time, and the others wait with their
-frames, some kilobytes each and 16 MiB at most."""
+frames, some kilobytes each."""
+
+PREPARED_BYTES = 1 << 20
+"""Of frames of such a program: deep recursion has megabytes, and what goes on from it is made when it is wanted."""
 
 READY_COPIES = 2
 """Copies of a warm program that wait for calls: one for the next call, and one for the call that comes while that one

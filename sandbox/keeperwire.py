@@ -45,8 +45,8 @@ _ENDED = Struct("<IIiIQQQ")
 # head, u32 reason, u32 errno
 _FAILED = Struct("<IIII")
 
-# The control memory of every suspendable program: 4,112 bytes of requests and words, frames of twice the larger stack.
-CONTROL_BYTES = 16_842_752
+# The control memory of every suspendable program (native/module/src/layout.rs): requests, words, room for frames.
+CONTROL_BYTES = 64 << 20
 # The part of it where the host asks for a stop; each place where a program may be left reads its own byte.
 REQUEST_BYTES = 4_096
 # Where in it frames stand, and lists of changed pages while there are no frames.

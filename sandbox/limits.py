@@ -25,9 +25,9 @@ STACK_SMALL, STACK_LARGE = 256 * KIB, 8 * MIB
 # The state of a stopped program, all but memory 0. The process that goes on holds it three times while it puts it to
 # its places; files and further memories are nearly all of it, and their own limits end at the same size.
 STATE_MAX = 1 * GIB
-# Its frames: what a stack of the largest size can leave, as the rewritten program has room for it
+# Its frames: what the rewritten program has room for, and more than three times as many as fit into the largest stack
 # (native/module/src/layout.rs). Of nobody are more looked at.
-FRAME_BYTES = 16 * MIB
+FRAME_BYTES, FRAMES_MAX = 64 * MIB - 4_128, 1 << 22
 # A continuation's guide stands in its facts (image.py), which have this bound.
 GUIDE_MAX = 4 * MIB
 # Levels of lists and objects in JSON that workers say and files hold: what is written here has 5.
@@ -176,8 +176,8 @@ def stack_of_suspendable(stack: int, *, goes_on: bool) -> int:
     native runtime has it (native/jail/src/workload.rs, with the measurements).
     """
     if stack != STACK_LARGE:
-        return 2 * stack if goes_on else stack
-    return 5 * stack if goes_on else 3 * stack
+        return 16 * stack if goes_on else stack
+    return 12 * stack if goes_on else 3 * stack
 
 
 # The runtime's heap, stacks, engine tables and copy-on-write data besides files and tables; measured need: 2 MiB.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import mmap
 import os
 from typing import TYPE_CHECKING
 
@@ -124,6 +125,16 @@ def seal(fd: int) -> None:
 def allocated(fd: int) -> int:
     """Bytes of a memfd that were ever touched."""
     return os.fstat(fd).st_blocks * 512
+
+
+def forget_behind(fd: int, at: int) -> None:
+    """What was touched from there on is zeros again, and takes no memory. `at`: of whole pages."""
+    try:
+        os.lseek(fd, at, os.SEEK_DATA)
+    except OSError:
+        return  # nothing was
+    with mmap.mmap(fd, os.fstat(fd).st_size - at, offset=at) as seen:
+        seen.madvise(mmap.MADV_REMOVE)
 
 
 def write_all(fd: int, data: Buffer) -> None:

@@ -50,6 +50,7 @@ class Cause(enum.IntEnum):
     FORBIDDEN_CALL = 69
     ORPHANED = 70
     BAD_STATE = 71
+    STACK_NOT_SAVED = 72
 
 
 class Why(enum.IntEnum):
@@ -84,6 +85,7 @@ CAUSE_TEXTS: dict[Cause, str] = {
     Cause.FORBIDDEN_CALL: "The program's process made a system call that is forbidden; it was stopped.",
     Cause.ORPHANED: "The host closed the program's connection.",
     Cause.BAD_STATE: "The program cannot go on from this state: it is damaged, of another program, or over the limits.",
+    Cause.STACK_NOT_SAVED: "The stop has ended the program: what is on its stack takes too much room.",
 }
 
 # PROTOCOL.md, "Exit status of the program's process". Statuses that are not here are INTERNAL.
@@ -106,6 +108,7 @@ EXIT_CAUSES: dict[int, Cause] = {
     75: Cause.ORPHANED,
     76: Cause.MEMORY_ACCESS_OUT_OF_BOUNDS,
     77: Cause.BAD_STATE,
+    78: Cause.STACK_NOT_SAVED,
 }
 
 # Stopped on request; its state came before the report.
@@ -253,7 +256,7 @@ def _killed_text(cause: Cause, status: int, said: Report | None) -> str:
         )
     detail = public_text_untrusted(said.text, 200) if said is not None else ""
     text = CAUSE_TEXTS[cause]
-    if detail and cause is Cause.BAD_STATE:
+    if detail and cause in (Cause.BAD_STATE, Cause.STACK_NOT_SAVED):
         return f"{text.partition(':')[0]}: {detail}."
     return f"{text.rstrip('.')} ({detail})." if detail and status not in _SAID_ALREADY else text
 

@@ -17,7 +17,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from sandbox.errors import BadState
-from sandbox.limits import FRAME_BYTES
+from sandbox.limits import FRAME_BYTES, FRAMES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -117,10 +117,13 @@ def walk_untrusted(state: bytes, sizes: FrameSizes) -> Generator[None, None, tup
     It ends at the first site too many.
     """
     frames = look_untrusted(state).frames
-    at, words_of = frames.start, dict[int, int]()
+    at, count, words_of = frames.start, 0, dict[int, int]()
     while frames.stop - at >= _NUMBER.size:
         piece = struct.unpack_from(f"<{min(frames.stop - at, WALK_PIECE) // _NUMBER.size}I", state, at)
-        at += _NUMBER.size * _walk(piece, words_of, sizes)
+        words, more = _walk(piece, words_of, sizes)
+        at, count = at + _NUMBER.size * words, count + more
+        if count > FRAMES_MAX:
+            raise broken("The state is damaged: it has more frames than any stack holds.")
         yield
     if at != frames.stop or not words_of:
         raise broken("The state is damaged: its frames end within a frame, or there are none.")
@@ -137,13 +140,16 @@ def at_once(work: Generator[None, None, T]) -> T:
             return result
 
 
-def _walk(piece: tuple[int, ...], words_of: dict[int, int], sizes: FrameSizes) -> int:
-    """How many words its frames have, of which the last may end behind it; their sites are in `words_of` then."""
-    at, end = 0, len(piece)
+def _walk(piece: tuple[int, ...], words_of: dict[int, int], sizes: FrameSizes) -> tuple[int, int]:
+    """How many words its frames have, of which the last may end behind it, and how many these are; their sites are in
+    `words_of` then.
+    """
+    at, count, end = 0, 0, len(piece)
     while at < end:
         site = piece[at]
         try:
             at += words_of[site]
+            count += 1
         except KeyError:
             words_of[site] = _words_untrusted(site, sizes)
             if len(words_of) > SITES_MAX:
@@ -152,7 +158,7 @@ def _walk(piece: tuple[int, ...], words_of: dict[int, int], sizes: FrameSizes) -
                     f"The state stands at more than {SITES_MAX} places: no more than that can be continued. "
                     f"{EXPORT_GOES_ON}",
                 ) from None
-    return at
+    return at, count
 
 
 def _words_untrusted(site: int, sizes: FrameSizes) -> int:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # What no limit names: arguments, buffers, globals, lengths.
 _FIXED = 12 << 20
+# References to functions that frames hold, 4 bytes each (gatebus-module: layout.rs).
+_REFERENCES = 4 << 22
 # A node of the tree besides its content: path, times, the places that name it.
 _NODE = 8_192
 
@@ -38,13 +40,14 @@ class Stoppable(NamedTuple):
 
 def state_max(limits: Limits) -> int:
     """Bytes of the largest state that a program with these limits can have. Further memories are within `memory`."""
-    parts = limits.files + limits.nodes * _NODE + limits.memory + 16 * limits.table + FRAME_BYTES + _FIXED
+    variable = limits.files + limits.nodes * _NODE + limits.memory + 16 * limits.table
+    parts = variable + FRAME_BYTES + _REFERENCES + _FIXED
     return min(parts, STATE_MAX)
 
 
 def private_bytes(limits: Limits) -> int:
-    """What a process needs of private memory to tell its state: a second copy of its files and frames."""
-    return limits.files + FRAME_BYTES + _FIXED
+    """What a process needs of private memory to tell its state: a second copy of its files, frames and references."""
+    return limits.files + FRAME_BYTES + _REFERENCES + _FIXED
 
 
 class Stop:

@@ -150,6 +150,8 @@ def _advice(cause: Cause, limits: Limits, image: Image | None) -> str:
             return f"Try --stack {written(STACK_LARGE, 'bytes')}."
         case Cause.CALL_STACK_EXHAUSTED:
             return _more("stack", limits)
+        case Cause.STACK_NOT_SAVED:
+            return "Nothing of it is kept: start it again."
         case Cause.INTERNAL | Cause.NO_FUNCTION | Cause.KILLED | Cause.ORPHANED:
             return ""
     return _AUTHOR

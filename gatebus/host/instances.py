@@ -237,7 +237,8 @@ class Instance:
         self._program = None
         self.forget_setup()
         if self.live is not None:
-            self.live.over()
+            end = self.outcome
+            self.live.over(end.text if end is not None and end.cause is Cause.STACK_NOT_SAVED else "")
             self.door.resolve()
         if self.outcome is None:
             self.outcome = killed(Cause.KILLED, "" if self.refusal is None else str(self.refusal["text"]))

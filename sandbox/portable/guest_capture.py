@@ -68,9 +68,18 @@ class Stopped:
         return memoryview((ctypes.c_ubyte * size).from_address(start)).cast("B")
 
 
+def most_kept(module: wasmtime.Module) -> int:
+    """How many references to functions its frames may hold."""
+    types = (each.type for each in module.exports if each.name == REFERENCES)
+    return max((each.limits.max or 0 for each in types if isinstance(each, wasmtime.TableType)), default=0)
+
+
 def attach_control(store: wasmtime.Store, exports: Mapping[str, object], control: Control) -> Stopped:
-    memory = exports[CONTROL_EXPORT]
+    """The table of references is made as large as it may become: the engine would count its growth as the program's."""
+    memory, references = exports[CONTROL_EXPORT], exports.get(REFERENCES)
     assert isinstance(memory, wasmtime.Memory)
+    if isinstance(references, wasmtime.Table):
+        references.grow(store, references.type(store).limits.max or 0, None)
     control.attach(ctypes.addressof(memory.data_ptr(store).contents))
     return Stopped(store, exports, control)
 
@@ -147,7 +156,7 @@ def restore(into: Stopped, state: LiveState, path: str) -> None:
         references = exports.get(REFERENCES)
         if not isinstance(references, wasmtime.Table):
             raise BadWorld("a table is not one that the program can change")
-        values.fill_table(references, state.references)
+        values.put_entries(references, state.references)
     _drop(into, "data", state.dropped_data)
     _drop(into, "elem", state.dropped_elements)
 

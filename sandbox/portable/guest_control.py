@@ -14,7 +14,7 @@ import os
 import threading
 
 CONTROL_EXPORT = "gatebus:control"
-CONTROL_BYTES = 257 << 16
+CONTROL_BYTES = 1024 << 16
 ZONE = 4096
 UNWINDING, WRITTEN, REFERENCES_WRITTEN, FRAMES = 4096, 4100, 4108, 4128
 
@@ -47,7 +47,7 @@ class Control:
 
     @property
     def is_unwinding(self) -> bool:
-        return self.word(UNWINDING) == 1
+        return self._attached.is_set() and self.word(UNWINDING) == 1
 
     def word(self, offset: int) -> int:
         return int(ctypes.c_uint32.from_address(self._address + offset).value)

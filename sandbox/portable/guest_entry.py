@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sandbox.portable.import_table import Personality
 
 STATUS_TRAP, STATUS_NO_FUNCTION, STATUS_SEGMENT, STATUS_INTERNAL, STATUS_MEMORY_LIMIT = 30, 73, 76, 70, 63
+STATUS_STACK_NOT_SAVED = 78
 START = "_start"
 INITIALIZE = "_initialize"  # what a library-like WASI module wants to have called before anything else
 NOT_EXPORTED = "function not exported or it cannot be used as entry function"
@@ -27,6 +28,11 @@ TRAPS: dict[wasmtime.TrapCode, tuple[int, str]] = {
     wasmtime.TrapCode.INTEGER_DIVISION_BY_ZERO: (28, "integer division by zero"),
     wasmtime.TrapCode.INTEGER_OVERFLOW: (29, "integer overflow"),
     wasmtime.TrapCode.BAD_CONVERSION_TO_INTEGER: (29, "invalid conversion to integer"),
+}
+# Of a program that is being left: nothing but the writing of frames runs then (native/runner/src/ending.rs).
+UNSAVED: dict[wasmtime.TrapCode | None, str] = {
+    wasmtime.TrapCode.MEMORY_OUT_OF_BOUNDS: "what is on its stack takes more than 64 MiB when it is stopped",
+    wasmtime.TrapCode.UNREACHABLE: "what is on its stack holds more than 4,194,304 references to functions",
 }
 OUT_OF_BOUNDS = (wasmtime.TrapCode.MEMORY_OUT_OF_BOUNDS, wasmtime.TrapCode.TABLE_OUT_OF_BOUNDS)
 SEGMENT_TEXT = "a segment or the start function goes out of bounds"
@@ -75,6 +81,12 @@ def end_of_return(value: object) -> GuestEnd:
     """0 or nothing is success."""
     result = value if isinstance(value, int) else 0
     return GuestEnd(1 if result else 0, result)
+
+
+def end_of_unsaved(trap: wasmtime.Trap) -> GuestEnd:
+    """Of one that was being left."""
+    text = UNSAVED.get(trap.trap_code)
+    return end_of_trap(trap, instantiated=True) if text is None else GuestEnd(STATUS_STACK_NOT_SAVED, text=text)
 
 
 def end_of_trap(trap: wasmtime.Trap, *, instantiated: bool) -> GuestEnd:

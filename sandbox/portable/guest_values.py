@@ -52,11 +52,17 @@ class Values:
         missing = len(entries) - table.size(self._store)
         if missing < 0:
             raise BadWorld(NOT_ITS_OWN)
-        kind = EXTERN if table.type(self._store).element == wasmtime.ValType.externref() else FUNCTION
         try:
             table.grow(self._store, missing, None)
         except wasmtime.WasmtimeError:
             raise BadWorld("its tables are larger than the limit") from None
+        self.put_entries(table, entries)
+
+    def put_entries(self, table: wasmtime.Table, entries: Sequence[int]) -> None:
+        """From its beginning on. Raises BadWorld."""
+        if len(entries) > table.size(self._store):
+            raise BadWorld(NOT_ITS_OWN)
+        kind = EXTERN if table.type(self._store).element == wasmtime.ValType.externref() else FUNCTION
         for place, number in enumerate(entries):
             raw = self._raw(kind, number.to_bytes(4, "little"))
             ffi.wasmtime_table_set(self._store._context(), ctypes.byref(table._table), place, ctypes.byref(raw))

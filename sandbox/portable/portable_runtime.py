@@ -20,7 +20,7 @@ from sandbox.portable.debug_log import DebugLog
 from sandbox.portable.descriptor_table import DescriptorTable
 from sandbox.portable.gate_world import GateWorld
 from sandbox.portable.guest_calls import bind
-from sandbox.portable.guest_capture import Stopped, attach_control, capture, link, restore, save_first_memory
+from sandbox.portable.guest_capture import Stopped, attach_control, capture, link, most_kept, restore, save_first_memory
 from sandbox.portable.guest_control import CONTROL_BYTES
 from sandbox.portable.guest_entry import (
     MINIMUM_TEXT,
@@ -30,6 +30,7 @@ from sandbox.portable.guest_entry import (
     choose_entry,
     end_of_return,
     end_of_trap,
+    end_of_unsaved,
     is_entry,
     no_such_function,
 )
@@ -134,13 +135,13 @@ def run_guest(guest: Guest, module: wasmtime.Module, orders: ProgramOrders) -> G
     instantiated = False
     try:
         restored = _restored(guest) if guest.setup.resumed else None
-        _limit_store(guest, orders)
+        _limit_store(guest, orders, most_kept(module))
         instance = _instantiate(guest, module, restored)
         if guest.control is None:
             instantiated = True
             return end_of_return(_enter(guest, instance))
-        _limit_own(guest, orders)
         stopped = attach_control(guest.store, dict(instance.exports(guest.store).items()), guest.control)
+        _limit_own(guest, orders)
         if restored is not None:
             return _go_on(guest, stopped, restored, orders)
         _call_if_there(stopped, LOAD)
@@ -149,6 +150,8 @@ def run_guest(guest: Guest, module: wasmtime.Module, orders: ProgramOrders) -> G
     except GuestEnd as end:
         return end
     except wasmtime.Trap as trap:
+        if guest.control is not None and guest.control.is_unwinding:
+            return end_of_unsaved(trap)
         return end_of_trap(trap, instantiated=instantiated)
     except wasmtime.WasmtimeError as error:
         return GuestEnd(STATUS_INTERNAL, text=f"engine: {error}".splitlines()[0])
@@ -156,9 +159,9 @@ def run_guest(guest: Guest, module: wasmtime.Module, orders: ProgramOrders) -> G
         return GuestEnd(STATUS_INTERNAL, text=type(error).__name__)
 
 
-def _limit_store(guest: Guest, orders: ProgramOrders) -> None:
+def _limit_store(guest: Guest, orders: ProgramOrders, references: int) -> None:
     """The engine limits each memory and table by itself, so several share the limit in equal parts, or as they
-    begin.
+    begin. `references`: that may be in frames, in a table that the rewritten form has.
     """
     memories, tables = guest.head.memory_bytes, guest.head.table_elements
     if sum(memories) > orders.memory or sum(tables) > orders.table:
@@ -166,7 +169,7 @@ def _limit_store(guest: Guest, orders: ProgramOrders) -> None:
     hidden = guest.head.hidden_tables
     guest.store.set_limits(
         memory_size=max((orders.memory // max(1, len(memories)), CONTROL_BYTES * (hidden is not None), *memories)),
-        table_elements=max((orders.table // max(1, len(tables)), hidden or 0, *tables)),
+        table_elements=max((orders.table // max(1, len(tables)), hidden or 0, references, *tables)),
         instances=1 if hidden is None else 2,
         memories=max(1, len(memories)) + (hidden is not None),
         tables=max(1, len(tables)) + HIDDEN_TABLES * (hidden is not None),

@@ -156,3 +156,28 @@ async def test_while_millions_of_packets_that_a_program_has_not_read_are_counted
         channel = await asked(alice, bob, others, "restore", snapshot=came["snapshot"], instance=TWO)
         assert (await channel.error()).text == "What the snapshot has for its program is no packet."
         assert others.meanwhile >= ANSWERS
+
+
+def too_deep() -> bytes:
+    """Says "go" with 600 constants alive in each of 14,000 calls: more than a stop has room for."""
+    locals_ = "".join(f"(local $c{at} i64)" for at in range(600))
+    use = "".join(f"(local.set $sum (i64.add (local.get $sum) (local.get $c{at})))" for at in range(600))
+    down = f"""(func $deep (param $n i32) (local $sum i64) {locals_}
+      (if (local.get $n) (then (call $deep (i32.sub (local.get $n) (i32.const 1))))
+        (else (drop (call $down (i32.const 0)))))
+      {use} (global.set $kept (local.get $sum)))
+    (global $kept (mut i64) (i64.const 0))
+    (func (export "_start") (call $deep (i32.const 14000))))"""
+    return DEEP[:-1] + down.encode()
+
+
+async def test_a_snapshot_of_more_than_there_is_room_for_ends_the_program_and_says_why(image_directory: Path) -> None:
+    wasm = too_deep()
+    async with live_world(image_directory, None, wasm) as world, world.talker() as bus:
+        await bus.ask("launch", instance=ONE, module=digest(wasm), limits={"stack": STACK})
+        await bus.io(ONE).until(lambda channel: channel.data == b"go")
+        why = "The stop has ended the program: what is on its stack takes more than 64 MiB when it is stopped."
+        refused = await bus.open("snapshot", {"instance": ONE}).error()
+        assert why in refused.text, refused.text
+        status = await bus.ask("status", instance=ONE)
+        assert (status["state"], status["cause"], status["text"]) == ("KILLED", "STACK_NOT_SAVED", why)

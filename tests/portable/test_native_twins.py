@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.limits import FRAME_BYTES, GUIDE_MAX, STATE_MAX, Limits
-from sandbox.portable import admission_bounds
+from sandbox.keeperwire import CONTROL_BYTES
+from sandbox.limits import FRAME_BYTES, FRAMES_MAX, GUIDE_MAX, STATE_MAX, Limits
+from sandbox.portable import admission_bounds, guest_control
 from sandbox.portable.descriptor_table import Right
 from sandbox.portable.guest_errno import Errno
 from sandbox.portable.import_table import find_function_untrusted
@@ -78,8 +79,10 @@ def test_the_bounds_of_states_are_the_native_ones() -> None:
 
 def test_the_bound_of_frames_is_the_native_one() -> None:
     text = (NATIVE / "module" / "src" / "layout.rs").read_text()
-    (found,) = re.findall(r"pub const FRAME_BYTES: u32 = ([\d_<> ]+);", text)
-    assert eval(found) == FRAME_BYTES
+    found = {name: eval(value) for name, value in re.findall(r"pub const (\w+): \w+ = ([\d_<> ]+);", text)}
+    assert (found["CONTROL_PAGES"] << 16) - found["FRAMES"] == FRAME_BYTES
+    assert found["CONTROL_PAGES"] << 16 == CONTROL_BYTES == guest_control.CONTROL_BYTES
+    assert found["FRAMES_MAX"] == FRAMES_MAX
 
 
 def test_the_bounds_of_admission_are_the_native_ones() -> None:

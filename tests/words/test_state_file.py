@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gatebus.cli.options import run_options, show_options
 from gatebus.faults import UsageError
 from sandbox.errors import BadState
-from sandbox.limits import FRAME_BYTES, STATE_DESCRIPTION_MAX, STATE_MAX, CompileLimits
+from sandbox.limits import FRAME_BYTES, FRAMES_MAX, STATE_DESCRIPTION_MAX, STATE_MAX, CompileLimits
 from sandbox.statefile import (
     HEAD_SIZE,
     MAGIC,
@@ -265,6 +265,14 @@ def test_more_frames_than_any_stack_leaves_are_not_looked_at() -> None:
     with pytest.raises(BadState) as caught:
         look_untrusted(state(bytes(FRAME_BYTES + 4)))
     assert caught.value.code == "state-broken"
+
+
+def test_more_frames_than_any_stack_holds_are_not_walked_over() -> None:
+    sizes = FrameSizes(sites=struct.pack("<H", 1))
+    assert sites_of_untrusted(state(bytes(4 * FRAMES_MAX)), sizes) == (0,)
+    with pytest.raises(BadState) as caught:
+        sites_of_untrusted(state(bytes(4 * FRAMES_MAX + 4)), sizes)
+    assert caught.value.text == "The state is damaged: it has more frames than any stack holds."
 
 
 def test_where_a_program_stands_is_the_beginning_of_its_state() -> None:

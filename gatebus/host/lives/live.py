@@ -254,15 +254,15 @@ class Live:
     def lose_process(self) -> None:
         self.program = self.exchange = None
 
-    def over(self) -> None:
-        """The instance has ended."""
+    def over(self, why: str) -> None:
+        """The instance has ended. `why`: where it was the stop that has ended it."""
         if self.life is not Life.ENDED:
             self.step(Step.END)
         self.left = None
         if (ready := self.take_ready()) is not None:
             ready.give_back()
         self.lose_process()
-        self.refuse_all(Refusal("conflict", "The instance ended before it had stopped."))
+        self.refuse_all(Refusal("conflict", f"The instance ended before it had stopped. {why}".rstrip()))
 
 
 class Living(Protocol):

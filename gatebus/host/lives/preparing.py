@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from gatebus.accountbounds import PREPARED_EACH
+from gatebus.accountbounds import PREPARED_BYTES, PREPARED_EACH
 from gatebus.faults import GatebusError
 from gatebus.host.refusals import as_refusal
 from sandbox.errors import BadState, CompileLimit, SandboxError
-from sandbox.statewords import standing_untrusted
+from sandbox.statewords import look_untrusted, standing_untrusted
 
 if TYPE_CHECKING:
     from gatebus.host.hostparts import HostParts
@@ -40,7 +40,8 @@ class Preparing:
     def stored(self, instance: Instance, image: Image, state: bytes) -> None:
         """It rests now (LifeLoop.on_stored)."""
         account = instance.order.principal.account
-        if not self._parts.stopping and self._under_way[account] < PREPARED_EACH:
+        is_large = look_untrusted(state).frames.stop > PREPARED_BYTES
+        if not is_large and not self._parts.stopping and self._under_way[account] < PREPARED_EACH:
             self._under_way[account] += 1
             self._parts.nursery.start_soon(self._prepare, instance, image, standing_untrusted(state))
 

@@ -46,11 +46,12 @@ impl StackClass {
     }
 
     /// What a guest that goes on may use: who was stopped with his stack nearly full must fit again, and the frames in
-    /// which he goes on are larger once more (measured: up to half as large again).
+    /// which he goes on are larger once more (measured: up to half as large again; where constants were saved, which took
+    /// nothing before, as large as all that was saved: 64 MiB at most, gatebus-module). Only what is used is there.
     pub const fn bytes_again(self) -> u64 {
         match self {
-            StackClass::Small => 2 * self.guest_bytes(),
-            StackClass::Large => 5 * self.guest_bytes(),
+            StackClass::Small => 16 * self.guest_bytes(),
+            StackClass::Large => 12 * self.guest_bytes(),
         }
     }
 }

@@ -46,12 +46,12 @@ pub struct Guide {
 
 impl Guide {
     /// Frames as the program wrote them, innermost first -> the list, outermost first.
-    pub fn read_untrusted(&self, bytes: &[u8]) -> Result<Vec<Frame>, BadFrames> {
+    pub fn read_untrusted<'a>(&self, bytes: &'a [u8]) -> Result<Vec<Frame<'a>>, BadFrames> {
         read_with(|site| self.known(site).ok().map(|(_, known)| known.saved.as_slice()), bytes)
     }
 
     /// Can a call of the export `entry` have left these frames, outermost first? `references` is how many references go with them.
-    pub fn check_untrusted(&self, entry: &str, frames: &[Frame], references: usize) -> Result<(), BadFrames> {
+    pub fn check_untrusted(&self, entry: &str, frames: &[Frame<'_>], references: usize) -> Result<(), BadFrames> {
         let Some(list) = self.entries.get(entry) else {
             return bad("the entry cannot have left any of these frames");
         };
@@ -71,24 +71,21 @@ impl Guide {
     }
 
     /// The frames, checked before, as the continuation reads them: outermost first, each site as its place in the set.
-    pub fn write_frames(&self, frames: &[Frame]) -> Result<Vec<u8>, BadFrames> {
-        let mut bytes = Vec::new();
+    pub fn write_frames(&self, frames: &[Frame<'_>]) -> Result<Vec<u8>, BadFrames> {
+        let room = frames.iter().map(|frame| 4 + frame.bytes.len()).sum();
+        if room > crate::FRAME_BYTES as usize {
+            return bad("the frames need more room than there is");
+        }
+        let mut bytes = Vec::with_capacity(room);
         for frame in frames {
-            let (place, known) = self.known(frame.site)?;
-            bytes.extend(place.to_le_bytes());
-            for (ty, value) in known.saved.iter().zip(&frame.values) {
-                bytes.extend(&value.to_le_bytes()[..ty.size() as usize]);
-            }
+            bytes.extend(self.known(frame.site)?.0.to_le_bytes());
+            bytes.extend(frame.bytes);
         }
-        if bytes.len() > crate::FRAME_BYTES as usize {
-            bad("the frames need more room than there is")
-        } else {
-            Ok(bytes)
-        }
+        Ok(bytes)
     }
 
     /// The export of the continuation that goes on from these frames. It takes nothing and gives what the outermost function gives.
-    pub fn resume_name(&self, frames: &[Frame]) -> Option<&str> {
+    pub fn resume_name(&self, frames: &[Frame<'_>]) -> Option<&str> {
         let (_, known) = self.known(frames.first()?.site).ok()?;
         self.exports.get(known.export as usize).map(String::as_str)
     }

@@ -18,7 +18,7 @@ fn i32_const(value: u32) -> Instruction<'static> {
 /// Parameters and results of [`push`].
 pub(crate) const PUSH: (&[Plain], &[Plain]) = (&[Plain::I32, Plain::I32], &[]);
 
-/// Ends the writing of a frame: `(site, size)`; its values are there. It cannot fail, since the control memory is as large as all frames of a full stack.
+/// Ends the writing of a frame: `(site, size)`; its values are there. What has no room in the control memory ends the program ([`crate::FRAME_BYTES`]).
 pub(crate) fn push(base: &Base<'_>) -> Function {
     const SITE: u32 = 0;
     const SIZE: u32 = 1;

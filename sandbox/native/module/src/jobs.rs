@@ -70,7 +70,9 @@ pub fn continue_untrusted(wasm: &[u8], sites: &BTreeSet<u32>) -> Result<(Vec<u8>
 /// `guide`: as [`continue_untrusted`] made it. What the bytes of a state say, once everything is checked that can be without an instance.
 pub fn go_on_untrusted(guide: &[u8], state: &[u8]) -> Result<Going, BadState> {
     let guide = Guide::decode_untrusted(guide).map_err(frames)?;
-    check_untrusted(&guide, State::decode_untrusted(state)?)
+    let state = State::decode_untrusted(state)?;
+    let (frames, export) = check_untrusted(&guide, &state)?;
+    Ok(Going { state, frames, export })
 }
 
 /// A state without frames, of a program that had come to its end: another function of it is called.
@@ -82,13 +84,13 @@ pub fn halted_untrusted(state: &[u8]) -> Result<Going, BadState> {
     Ok(Going { state, frames: Vec::new(), export: String::new() })
 }
 
-/// The one check that a state has to pass wherever it goes on, and before it is shown.
-fn check_untrusted(guide: &Guide, state: State) -> Result<Going, BadState> {
+/// The one check that a state has to pass wherever it goes on, and before it is shown: its frames as the continuation reads them, and which export goes on.
+fn check_untrusted(guide: &Guide, state: &State) -> Result<(Vec<u8>, String), BadState> {
     let list = guide.read_untrusted(&state.frames).map_err(frames)?;
     guide.check_untrusted(state.call(), &list, state.references.len()).map_err(frames)?;
     let frames = guide.write_frames(&list).map_err(frames)?;
     let export = guide.resume_name(&list).ok_or(BadState { text: "there are no frames" })?.to_owned();
-    Ok(Going { state, frames, export })
+    Ok((frames, export))
 }
 
 fn frames(wrong: BadFrames) -> BadState {
@@ -106,7 +108,7 @@ pub fn show_untrusted(wasm: &[u8], state: &[u8]) -> Result<Value, String> {
     let first = Memory { pages: state.pages, pieces: Vec::new() };
     fits::check_untrusted(&program.base, &state, &first).map_err(|bad| wrong(bad.text))?;
     if !list.is_empty() {
-        check_untrusted(&guide, state).map_err(|bad| wrong(bad.text))?;
+        check_untrusted(&guide, &state).map_err(|bad| wrong(bad.text))?;
     }
     let is_shown = |place: &usize| *place < SHOWN || list.len() - place <= SHOWN;
     let shown = (0..list.len()).rev().filter(is_shown);

@@ -34,12 +34,18 @@ pub(crate) const SCRATCH: u32 = 4112;
 pub(crate) const CALLED: u32 = 4116;
 /// The address of the first frame.
 pub const FRAMES: u32 = 4128;
-/// Room for frames: twice the largest stack that a program gets, since a frame is about as large as the native one. A push must not fail.
-pub const FRAME_BYTES: u32 = 16 << 20;
-/// The control memory's pages of 64 KiB; its size is the same for all programs and never changes.
-pub const CONTROL_PAGES: u32 = (FRAMES + FRAME_BYTES).div_ceil(65536);
+/// The control memory's pages of 64 KiB; its size is the same for all programs and never changes. No page of it is there before it is written.
+pub const CONTROL_PAGES: u32 = 1024;
 /// The same in bytes.
 pub const CONTROL_BYTES: u32 = CONTROL_PAGES << 16;
+/// Room for frames: more than twice the stack that a program gets (24 MiB), since a frame is about as large as the native one; and no more than the stack of one that goes on
+/// (96 MiB) has room for. It can be larger without a bound: a constant takes nothing of the native stack, and is saved. What goes beyond ends the program, by an access
+/// out of bounds while [`UNWINDING`] is 1.
+pub const FRAME_BYTES: u32 = CONTROL_BYTES - FRAMES;
+/// Frames: the smallest native one has 32 bytes, so no stack holds more than a third of these.
+pub const FRAMES_MAX: usize = 1 << 22;
+/// References to functions that frames may hold, one for each 16 bytes of them: 8 bytes each in the table. More end the program, by `unreachable` while [`UNWINDING`] is 1.
+pub const REFERENCES_MAX: u32 = 1 << 22;
 
 /// All names of exports that begin so are ours; a module that has one is not transformed.
 pub const PREFIX: &str = "gatebus:";
@@ -51,7 +57,7 @@ pub(crate) const LEFT: &str = "gatebus:left";
 pub const LOAD: &str = "gatebus:load";
 /// The table of the functions that a reference can mean. The place in it is the function's number in a state.
 pub const FUNCTIONS: &str = "gatebus:functions";
-/// The table of the references in frames.
+/// The table of the references in frames. No table of the program has the same maximum, so a host can tell its growth from theirs: it is not what the program asked for.
 pub const REFERENCES: &str = "gatebus:references";
 /// `gatebus:memory:0` and so on: all memories, globals and tables under their own numbers.
 pub const MEMORY: &str = "gatebus:memory:";

@@ -24,7 +24,9 @@
 //! **Run**: make the instance; call [`LOAD`], then [`START`], where they are exported; call an entry.
 //!
 //! **Stop**: fill the first [`ZONE`] bytes of [`CONTROL`] with ones from anywhere. A host call that would block stores 1 at [`UNWINDING`] and returns anything: it is
-//! made again later. When the call has returned and the word at [`UNWINDING`] is 1, [`WRITTEN`] bytes at [`FRAMES`] are the frames.
+//! made again later. When the call has returned and the word at [`UNWINDING`] is 1, [`WRITTEN`] bytes at [`FRAMES`] are the frames. Where it has trapped and the word is 1,
+//! there was no room: out of bounds, for more than [`FRAME_BYTES`]; `unreachable`, for a reference ([`REFERENCES_MAX`]; the table must be allowed to grow to it). Part of
+//! the stack has been taken apart by then, so such a program is over.
 //! One instruction can take long: a `memory.fill` of 1 GiB, a `table.fill`, the loading of the data segments; the stop waits for its end.
 //!
 //! **Save** a [`State`]: the frames; of the table [`REFERENCES`] the first [`REFERENCES_WRITTEN`] entries; of each [`GLOBAL`] that is variable the value; each table that is
@@ -87,8 +89,9 @@ pub use jobs::{
     show_untrusted, transform_untrusted,
 };
 pub use layout::{
-    CHANGES, CONTROL, CONTROL_BYTES, CONTROL_PAGES, DROPPED, FRAME_BYTES, FRAMES, FUNCTIONS, GLOBAL, LOAD, MEMORY,
-    PREFIX, PROGRAM, READ, REFERENCES, REFERENCES_WRITTEN, START, TABLE, UNWINDING, WRITTEN, ZONE,
+    CHANGES, CONTROL, CONTROL_BYTES, CONTROL_PAGES, DROPPED, FRAME_BYTES, FRAMES, FRAMES_MAX, FUNCTIONS, GLOBAL, LOAD,
+    MEMORY, PREFIX, PROGRAM, READ, REFERENCES, REFERENCES_MAX, REFERENCES_WRITTEN, START, TABLE, UNWINDING, WRITTEN,
+    ZONE,
 };
 pub use refused::{Reason, Refused};
 pub use scalar::Scalar;

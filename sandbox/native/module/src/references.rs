@@ -20,7 +20,7 @@ pub(crate) const KEEP: (&[Plain], &[Plain]) = (&[Plain::FUNCREF], &[Plain::I32])
 /// Parameters and results of [`take`].
 pub(crate) const TAKE: (&[Plain], &[Plain]) = (&[Plain::I32], &[Plain::FUNCREF]);
 
-/// `(reference) -> number`: the number is -1 where the host gives no room; then the state cannot be written.
+/// `(reference) -> number`. Where the host gives no room the program ends: the state could not be written, and so the stop must not look as if it was done.
 pub(crate) fn keep(base: &Base<'_>) -> Function {
     let (control, table) = (base.control, base.references_table());
     let mut out = Function::new([(1, ValType::I32)]);
@@ -36,9 +36,7 @@ pub(crate) fn keep(base: &Base<'_>) -> Function {
         .into_iter()
         .for_each(&mut write);
     [Instruction::I32Const(-1), Instruction::I32Eq, Instruction::If(BlockType::Empty)].into_iter().for_each(&mut write);
-    [Instruction::I32Const(-1), Instruction::Return, Instruction::End, Instruction::End]
-        .into_iter()
-        .for_each(&mut write);
+    [Instruction::Unreachable, Instruction::End, Instruction::End].into_iter().for_each(&mut write);
     [Instruction::LocalGet(1), Instruction::LocalGet(0), Instruction::TableSet(table)].into_iter().for_each(&mut write);
     [Instruction::I32Const(0), Instruction::LocalGet(1), Instruction::I32Const(1)].into_iter().for_each(&mut write);
     [Instruction::I32Add, Instruction::LocalTee(1)].into_iter().for_each(&mut write);

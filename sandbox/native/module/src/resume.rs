@@ -199,7 +199,7 @@ fn entity(base: &Base<'_>, kind: ExportKind, index: u32, functions: &[u32]) -> E
         }
         ExportKind::Table => EntityType::Table(match program.tables.get(place) {
             Some(table) => sections::table_type(&table.ty),
-            None if index == base.references_table() && base.added.references => sections::references_type(),
+            None if index == base.references_table() && base.added.references => sections::references_type(base),
             None => sections::functions_type(base),
         }),
         ExportKind::Tag => EntityType::Tag(TagType { kind: TagKind::Exception, func_type_idx: program.tags[place] }),

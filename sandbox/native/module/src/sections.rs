@@ -2,7 +2,9 @@
 
 use crate::base::{Base, Links};
 use crate::constants::expression;
-use crate::layout::{CHANGES, CONTROL, CONTROL_PAGES, DROPPED, FUNCTIONS, LEFT, LOAD, PREFIX, REFERENCES, START};
+use crate::layout::{
+    CHANGES, CONTROL, CONTROL_PAGES, DROPPED, FUNCTIONS, LEFT, LOAD, PREFIX, REFERENCES, REFERENCES_MAX, START,
+};
 use crate::scalar::{encode, encode_reference};
 use std::collections::BTreeMap;
 use wasm_encoder::{
@@ -25,7 +27,7 @@ pub(crate) fn tables(base: &Base<'_>) -> TableSection {
         section.table(functions_type(base));
     }
     if base.added.references {
-        section.table(references_type());
+        section.table(references_type(base));
     }
     section
 }
@@ -35,8 +37,11 @@ pub(crate) fn functions_type(base: &Base<'_>) -> TableType {
     TableType { element_type: RefType::FUNCREF, minimum: count, maximum: Some(count), table64: false, shared: false }
 }
 
-pub(crate) fn references_type() -> TableType {
-    TableType { element_type: RefType::FUNCREF, minimum: 0, maximum: None, table64: false, shared: false }
+/// With a maximum of its own, by which its growth is told from that of the program's tables.
+pub(crate) fn references_type(base: &Base<'_>) -> TableType {
+    let is_own = |most: &u64| base.program.tables.iter().any(|table| table.ty.maximum == Some(*most));
+    let maximum = (u64::from(REFERENCES_MAX)..).find(|most| !is_own(most));
+    TableType { element_type: RefType::FUNCREF, minimum: 0, maximum, table64: false, shared: false }
 }
 
 pub(crate) fn table_type(ty: &wasmparser::TableType) -> TableType {

@@ -2,7 +2,7 @@
 
 use crate::Suspendable;
 use crate::form::Callee;
-use crate::frames::{BadFrames, Frame};
+use crate::frames::{BadFrames, Frame, values};
 use crate::scalar::Scalar;
 use crate::table::Place;
 use wasmparser::ExternalKind;
@@ -22,9 +22,8 @@ pub struct Shown {
 
 impl Suspendable<'_> {
     /// What the frame says.
-    pub fn show_untrusted(&self, frame: &Frame) -> Result<Shown, BadFrames> {
+    pub fn show_untrusted(&self, frame: &Frame<'_>) -> Result<Shown, BadFrames> {
         let types = self.table().saved_untrusted(frame.site).ok_or(BadFrames::NO_SITE)?;
-        let values = types.iter().copied().zip(frame.values.iter().copied()).collect();
         let site = &self.table().sites[frame.site as usize];
         let place = match site.place {
             Place::Point => "runs".to_owned(),
@@ -35,6 +34,7 @@ impl Suspendable<'_> {
                 None => format!("calls {function}"),
             },
         };
+        let values = values(types, frame.bytes).collect();
         Ok(Shown { function: site.function, name: self.known_as(site.function).map(str::to_owned), place, values })
     }
 

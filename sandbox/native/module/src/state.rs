@@ -102,6 +102,11 @@ impl State {
         }
     }
 
+    /// Where in the bytes the frames stand, with their length before them.
+    pub fn frames_at(&self) -> usize {
+        4 + self.module.len() + 1 + 4 + self.entry.len() + 4
+    }
+
     /// As bytes: one state has one form.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = VERSION.to_le_bytes().to_vec();
@@ -182,6 +187,7 @@ fn check(state: &State) -> Result<(), BadState> {
     let checks = [
         (state.pages <= MOST_PAGES, "the state is broken in the size of the memory"),
         (state.frames.len() <= crate::FRAME_BYTES as usize, "the state is broken in its frames"),
+        (state.references.len() <= crate::REFERENCES_MAX as usize, "the state is broken in its references"),
         (!state.references.contains(&0), "the state is broken in its references"),
         (state.globals.is_sorted_by(|a, b| a.number < b.number), "the state is broken in its globals"),
         (state.tables.is_sorted_by(|a, b| a.number < b.number), "the state is broken in its tables"),

@@ -51,7 +51,8 @@ fn leave(wat: &str) -> Vec<u128> {
     assert!(running.was_left());
     let state = running.capture(Phase::Entry, "run");
     let frames = read_untrusted(program.table(), &state.frames).unwrap();
-    frames.into_iter().next().unwrap().values
+    let shown = program.show_untrusted(&frames[0]).unwrap();
+    shown.values.into_iter().map(|(_, bits)| bits).collect()
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::cast_possible_truncation)]
 
-use gatebus_module::{Frame, Global, Guide, Memory, PIECE, Phase, Scalar, State, Suspendable, Table};
+use gatebus_module::{Frame, Global, Guide, Memory, PIECE, Phase, REFERENCES_MAX, Scalar, State, Suspendable, Table};
 
 fn state() -> State {
     let mut second = vec![0; 2 << 16];
@@ -35,6 +35,7 @@ fn what_was_written_is_read_again() {
         let state = State { phase, ..state() };
         assert_eq!(State::decode_untrusted(&state.encode()), Ok(state.clone()));
         assert_eq!(state.call(), call);
+        assert_eq!(state.encode()[state.frames_at()..][..12], [8, 0, 0, 0, 1, 0, 0, 0, 7, 7, 7, 7]);
     }
 }
 
@@ -89,13 +90,14 @@ fn a_state_that_is_cut_or_too_long_is_refused() {
 #[test]
 fn what_has_an_order_is_refused_in_another_one() {
     type Change = fn(&mut State);
-    let broken: [(&str, Change); 9] = [
+    let broken: [(&str, Change); 10] = [
         ("its globals", |state| state.globals.swap(0, 1)),
         ("its globals", |state| state.globals[1].number = 0),
         ("its tables", |state| state.tables.push(Table { number: 1, entries: Vec::new() })),
         ("its dropped data segments", |state| state.dropped_data.reverse()),
         ("its dropped element segments", |state| state.dropped_elements.push(2)),
         ("its references", |state| state.references[0] = 0),
+        ("its references", |state| state.references = vec![1; REFERENCES_MAX as usize + 1]),
         ("the size of the memory", |state| state.pages = 65537),
         ("its further memories", |state| state.memories[0].pieces.reverse()),
         ("its further memories", |state| state.memories[0].pieces[1].0 = 32),
@@ -119,13 +121,13 @@ fn a_guide_knows_all_that_the_table_knows_of_its_sites() {
     let program = Suspendable::new_untrusted(&wasm).unwrap();
     // Sites: 0 the loop, 1 the call of the host and 2 that of work in run, 3 the call in again, 4 the import.
     let guide = program.guide_untrusted(&[0, 2].into()).unwrap();
-    let frames = [Frame { site: 2, values: vec![6] }, Frame { site: 0, values: vec![5] }];
+    let frames = [Frame { site: 2, bytes: &[6, 0, 0, 0] }, Frame { site: 0, bytes: &[5, 0, 0, 0] }];
     assert_eq!(guide.check_untrusted("run", &frames, 0), Ok(()));
     assert_eq!(guide.resume_name(&frames), Some("gatebus:resume:i32"));
     assert_eq!(guide.write_frames(&frames).unwrap(), [1, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0]);
     assert_eq!(guide.read_untrusted(&[0, 0, 0, 0, 5, 0, 0, 0, 2, 0, 0, 0, 6, 0, 0, 0]).as_deref(), Ok(&frames[..]));
     assert!(guide.check_untrusted("again", &frames, 0).is_err());
-    assert!(guide.write_frames(&[Frame { site: 3, values: vec![] }]).is_err());
+    assert!(guide.write_frames(&[Frame { site: 3, bytes: &[] }]).is_err());
 }
 
 #[test]
@@ -133,7 +135,7 @@ fn every_byte_of_a_guide_changed_is_refused_or_leads_nowhere_else() {
     let wasm = wat::parse_str(PROGRAM).unwrap();
     let program = Suspendable::new_untrusted(&wasm).unwrap();
     let good = program.guide_untrusted(&[0, 1, 2, 3, 4].into()).unwrap().encode();
-    let frames = [Frame { site: 2, values: vec![6] }, Frame { site: 0, values: vec![5] }];
+    let frames = [Frame { site: 2, bytes: &[6, 0, 0, 0] }, Frame { site: 0, bytes: &[5, 0, 0, 0] }];
     let (mut refused, mut read) = (0, 0);
     for at in 0..good.len() {
         for value in 0..=255 {
@@ -164,8 +166,7 @@ fn a_frame_is_shown_in_words() {
     let program = Suspendable::new_untrusted(&wasm).unwrap();
     let places: Vec<(Option<String>, String)> = (0..program.table().sites.len() as u32)
         .map(|site| {
-            let values = vec![0; program.table().sites[site as usize].saved.len()];
-            let shown = program.show_untrusted(&Frame { site, values }).unwrap();
+            let shown = program.show_untrusted(&Frame { site, bytes: &[0; 64] }).unwrap();
             (shown.name, shown.place)
         })
         .collect();
@@ -176,7 +177,7 @@ fn a_frame_is_shown_in_words() {
         ("host", "waits for the host"),
     ];
     assert_eq!(places, expected.map(|(name, place)| (Some(name.to_owned()), place.to_owned())));
-    assert!(program.show_untrusted(&Frame { site: 9, values: vec![] }).is_err());
+    assert!(program.show_untrusted(&Frame { site: 9, bytes: &[] }).is_err());
 }
 
 #[test]
@@ -188,8 +189,7 @@ fn a_frame_without_a_name_is_shown_by_its_first_export_and_by_nothing_else() {
     let wasm = wat::parse_str(wat).unwrap();
     let program = Suspendable::new_untrusted(&wasm).unwrap();
     let shown = (0..program.table().sites.len() as u32).map(|site| {
-        let values = vec![0; program.table().sites[site as usize].saved.len()];
-        let shown = program.show_untrusted(&Frame { site, values }).unwrap();
+        let shown = program.show_untrusted(&Frame { site, bytes: &[0; 64] }).unwrap();
         (shown.function, shown.name, shown.place)
     });
     let words = |function, name: Option<&str>, place: &str| (function, name.map(str::to_owned), place.to_owned());

@@ -3,7 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 use gatebus_module::{
-    BadFrames, Callee, Frame, Place, Refused, Scalar, SiteTable, Suspendable, read_untrusted, sites_of,
+    BadFrames, Callee, FRAMES_MAX, Frame, Place, Refused, Scalar, SiteTable, Suspendable, read_untrusted, sites_of,
 };
 
 fn wasm(wat: &str) -> Vec<u8> {
@@ -178,12 +178,15 @@ const FORGED: &str = r#"(module (import "e" "f" (func $host (param i64) (result 
   (func $other (export "other") (param i32) (result i32) (loop (br_if 0 (local.get 0))) (call $host (i64.const 1)))
   (func (export "run") (param i32) (result i32) (i32.add (local.get 0) (call $work (local.get 0)))))"#;
 
-fn frame(site: u32, values: &[u128]) -> Frame {
-    Frame { site, values: values.to_vec() }
+const FIVE: &[u8] = &[5, 0, 0, 0];
+const WIDE: &[u8] = &[5, 0, 0, 0, 0, 0, 0, 0];
+
+fn frame(site: u32, bytes: &'static [u8]) -> Frame<'static> {
+    Frame { site, bytes }
 }
 
 /// With the guide of a continuation for all sites.
-fn check(program: &Suspendable<'_>, entry: &str, frames: &[Frame]) -> Result<(), BadFrames> {
+fn check(program: &Suspendable<'_>, entry: &str, frames: &[Frame<'_>]) -> Result<(), BadFrames> {
     let mut sites = sites_of(frames);
     sites.extend(0..program.table().sites.len() as u32);
     program.guide_untrusted(&sites)?.check_untrusted(entry, frames, 0)
@@ -193,24 +196,24 @@ fn check(program: &Suspendable<'_>, entry: &str, frames: &[Frame]) -> Result<(),
 fn forged_frames_are_refused_with_the_reason() {
     let wasm = wasm(FORGED);
     let program = Suspendable::new_untrusted(&wasm).unwrap();
-    let check = |entry: &str, frames: &[Frame]| check(&program, entry, frames).map_err(|bad| bad.text);
+    let check = |entry: &str, frames: &[Frame<'_>]| check(&program, entry, frames).map_err(|bad| bad.text);
     // Sites: 0 loop of work, 1 loop of other, 2 call of host in other, 3 call of work in run, 4 the import.
-    assert_eq!(check("run", &[frame(3, &[5]), frame(0, &[5])]), Ok(()));
-    assert_eq!(check("other", &[frame(2, &[]), frame(4, &[5])]), Ok(()));
+    assert_eq!(check("run", &[frame(3, FIVE), frame(0, FIVE)]), Ok(()));
+    assert_eq!(check("other", &[frame(2, &[]), frame(4, WIDE)]), Ok(()));
     let wrong = "a frame is not of a function that the frame around it can call";
-    let cases: [(&str, &[Frame], &str); 10] = [
+    let cases: [(&str, &[Frame<'_>], &str); 10] = [
         ("run", &[], "the innermost frame is missing"),
-        ("run", &[frame(3, &[5])], "the innermost frame is missing"),
+        ("run", &[frame(3, FIVE)], "the innermost frame is missing"),
         (
             "run",
-            &[frame(3, &[5]), frame(0, &[5]), frame(0, &[5])],
+            &[frame(3, FIVE), frame(0, FIVE), frame(0, FIVE)],
             "a frame stands inside a site that has nothing inside it",
         ),
-        ("run", &[frame(3, &[5]), frame(1, &[5])], wrong),
-        ("run", &[frame(3, &[5]), frame(4, &[5])], wrong),
-        ("run", &[frame(0, &[5])], wrong),
-        ("run", &[frame(3, &[]), frame(0, &[5])], "a frame has more or fewer values than its site saves"),
-        ("run", &[frame(3, &[1 << 32]), frame(0, &[5])], "a value does not fit its type"),
+        ("run", &[frame(3, FIVE), frame(1, FIVE)], wrong),
+        ("run", &[frame(3, FIVE), frame(4, WIDE)], wrong),
+        ("run", &[frame(0, FIVE)], wrong),
+        ("run", &[frame(3, &[]), frame(0, FIVE)], "a frame has more or fewer values than its site saves"),
+        ("run", &[frame(3, WIDE), frame(0, FIVE)], "a frame has more or fewer values than its site saves"),
         ("run", &[frame(9, &[])], "a frame names a site that the program does not have"),
         ("walk", &[], "the entry cannot have left any of these frames"),
     ];
@@ -222,13 +225,24 @@ fn forged_frames_are_refused_with_the_reason() {
     assert_eq!(program.guide_untrusted(&[9].into()).unwrap_err().text, no_site);
 }
 
+#[test]
+fn more_frames_than_any_stack_holds_are_refused() {
+    let wasm = wasm("(module (func $f) (func (export \"run\") (loop (br 0))))");
+    let program = Suspendable::new_untrusted(&wasm).unwrap();
+    assert_eq!(program.table().sites[0].saved, []);
+    let bytes = vec![0; 4 * (FRAMES_MAX + 1)];
+    assert_eq!(read_untrusted(program.table(), &bytes[4..]).map(|frames| frames.len()), Ok(FRAMES_MAX));
+    let refused = read_untrusted(program.table(), &bytes).map(|_| ());
+    assert_eq!(refused.map_err(|bad| bad.text), Err("there are more frames than any stack holds"));
+}
+
 /// Cut anywhere or with any byte changed, frames are read as frames of the table or refused; nothing else happens.
 #[test]
 fn frames_from_outside_are_read_whole_or_refused() {
     let wasm = wasm(FORGED);
     let program = Suspendable::new_untrusted(&wasm).unwrap();
     let good = [&0u32.to_le_bytes()[..], &5u32.to_le_bytes(), &3u32.to_le_bytes(), &7u32.to_le_bytes()].concat();
-    assert_eq!(read_untrusted(program.table(), &good), Ok(vec![frame(3, &[7]), frame(0, &[5])]));
+    assert_eq!(read_untrusted(program.table(), &good), Ok(vec![frame(3, &[7, 0, 0, 0]), frame(0, FIVE)]));
     for cut in 1..good.len() {
         assert_eq!(read_untrusted(program.table(), &good[..cut]).is_ok(), cut == 8, "{cut}");
     }

@@ -32,6 +32,20 @@ pub fn of_error(error: &wasmtime::Error, phase: Phase, refused_minimum: bool) ->
     Exit { status: u32::from(status::PANIC), result: 0, text: Cow::Owned(text) }
 }
 
+/// The end of a guest that was being left: nothing but the writing of frames runs then, and it fails where there is no room
+/// ([`gatebus_module::FRAME_BYTES`]). What has unwound by then cannot be put together again.
+pub fn of_unsaved(error: &wasmtime::Error) -> Exit {
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::MemoryOutOfBounds) => {
+            because(status::STACK_NOT_SAVED, "what is on its stack takes more than 64 MiB when it is stopped")
+        }
+        Some(Trap::UnreachableCodeReached) => {
+            because(status::STACK_NOT_SAVED, "what is on its stack holds more than 4,194,304 references to functions")
+        }
+        _ => of_error(error, Phase::Call, false),
+    }
+}
+
 /// The row of a trap. During instantiation an access out of bounds is a segment that does not fit.
 fn of_trap(trap: Trap, phase: Phase) -> Exit {
     use status::*;

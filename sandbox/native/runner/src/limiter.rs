@@ -14,6 +14,8 @@ pub struct Limiter {
     elements: usize,
     /// Bytes of the control memory, which is not the program's and does not count; 0 once it is made.
     control: usize,
+    /// The maximum of the table of references in frames, by which it is known; 0 where there is none.
+    references: usize,
     /// The program could not even begin: its declared minimum is beyond the limit.
     pub refused_minimum: bool,
 }
@@ -22,6 +24,11 @@ impl Limiter {
     /// Limits in bytes and elements; `control`: the size of the control memory, 0 where there is none.
     pub fn new(memory_limit: usize, table_limit: usize, control: usize) -> Limiter {
         Limiter { memory_limit, table_limit, control, ..Limiter::default() }
+    }
+
+    /// The table with this maximum is not the program's: it grows while the program is left, and before it goes on.
+    pub fn beside(self, references: usize) -> Limiter {
+        Limiter { references, ..self }
     }
 }
 
@@ -50,6 +57,9 @@ impl ResourceLimiter for Limiter {
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let declared = maximum.is_none_or(|most| desired <= most);
+        if self.references > 0 && maximum == Some(self.references) {
+            return Ok(declared);
+        }
         let fits = declared && take(&mut self.elements, self.table_limit, current, desired);
         self.refused_minimum |= !fits && current == 0;
         Ok(fits)
@@ -93,6 +103,16 @@ mod tests {
         assert!(limiter.memory_growing(0, 500, Some(500)).unwrap(), "the control memory");
         assert!(!limiter.memory_growing(0, 500, Some(500)).unwrap(), "a second one of its size");
         assert!(limiter.memory_growing(800, 1000, None).unwrap());
+    }
+
+    #[test]
+    fn references_in_frames_do_not_count_and_have_their_own_bound() {
+        let mut limiter = Limiter::new(1000, 10, 0).beside(100);
+        assert!(limiter.table_growing(0, 10, Some(99)).unwrap());
+        assert!(limiter.table_growing(0, 100, Some(100)).unwrap(), "the references");
+        assert!(!limiter.table_growing(100, 101, Some(100)).unwrap());
+        assert!(!limiter.table_growing(10, 11, Some(99)).unwrap());
+        assert!(!limiter.refused_minimum);
     }
 
     #[test]

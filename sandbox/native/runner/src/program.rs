@@ -6,7 +6,7 @@
 //! the initialisation of memories, tables and globals into a function of the module's own.
 
 use crate::bounds;
-use crate::ending::{Phase, because, of_error, of_return};
+use crate::ending::{Phase, because, of_error, of_return, of_unsaved};
 use crate::entry::{self, Returned};
 use crate::go::Restored;
 use crate::host::{Host, Rules};
@@ -135,7 +135,7 @@ fn prepare(stage: &mut Stage, order: Order) -> Result<Ready, Exit> {
         }
     }
     let elements = table_limit as usize + hidden_elements(&module, control_bytes);
-    let limiter = Limiter::new(limit, elements, control_bytes);
+    let limiter = Limiter::new(limit, elements, control_bytes).beside(references_most(&module, control_bytes));
     let (engine, slots) = (stage.engine.clone(), stage.slots.clone());
     Ok(Ready { engine, instance, personality, slots, limiter, continuation })
 }
@@ -183,8 +183,14 @@ fn map_control(slots: &Slots, module: &Module, memfd: RawFd, memory_limit: u64, 
 
 /// Bytes of a guide and a state together, with the guide's length.
 const STATE_MAX: usize = 4 + bounds::GUIDE + bounds::STATE;
-/// Elements of the table of functions that the transformation has added: they are not the program's. The other one, of references
-/// in frames, grows only while the program is left, within the program's own limit.
+/// The maximum of the table of references in frames, which no table of the program has.
+fn references_most(module: &Module, control_bytes: usize) -> usize {
+    let references = module.get_export(gatebus_module::REFERENCES).filter(|_| control_bytes > 0);
+    let most = references.and_then(|export| export.table()?.maximum());
+    most.map_or(0, |most| usize::try_from(most).unwrap_or(0))
+}
+
+/// Elements of the table of functions that the transformation has added: they are not the program's.
 fn hidden_elements(module: &Module, control_bytes: usize) -> usize {
     if control_bytes == 0 {
         return 0;
@@ -308,6 +314,7 @@ impl Guest {
                 kept.map_or_else(|exit| exit, |()| of_return(result))
             }
             Ok(Returned::Left(phase)) => suspend(store, &Left { module: self.pre.module(), instance, phase, entry }),
+            Err(error) if store.data().slots.is_unwinding() => of_unsaved(&error),
             Err(error) => of_error(&error, Phase::Call, false),
         }
     }

@@ -1,7 +1,7 @@
 //! What a program was doing when it was left: everything but memory 0, which stays with the host in its file.
 //!
 //! In: an instance whose call has returned with frames in the control memory. Out: STATE packets on the socket: the
-//! bytes of `gatebus_module::State`, the large parts (further memories, the world) straight from where they are, because the
+//! bytes of `gatebus_module::State`, the large parts (frames, further memories, the world) straight from where they are, because the
 //! runtime's heap is small. The program's sha256 is zeros in it: this process does not know it, the host does.
 
 use crate::ending::because;
@@ -40,26 +40,34 @@ pub fn suspend(store: &mut Store<Host>, left: &Left<'_>) -> Exit {
 fn told(store: &mut Store<Host>, left: &Left<'_>) -> Result<(), Exit> {
     store.data_mut().drain_until_suspend()?;
     let state = capture(store, left).map_err(unnumbered)?;
-    tell(store, state)
+    let frames = store.data().slots.control_word(WRITTEN) as usize;
+    tell(store, state, frames)
 }
 
 /// Sends the state of a program that has come to its end: it stands nowhere. What the host has sent and it has not read is lost.
 pub fn keep(store: &mut Store<Host>, left: &Left<'_>) -> Result<(), Exit> {
     let state = capture(store, left).map_err(unnumbered)?;
-    tell(store, State { frames: Vec::new(), references: Vec::new(), ..state })
+    tell(store, State { references: Vec::new(), ..state }, 0)
 }
 
 fn unnumbered(_: Unknown) -> Exit {
     because(status::BAD_STATE, "it holds a reference that has no number")
 }
 
-fn tell(store: &mut Store<Host>, state: State) -> Result<(), Exit> {
+/// `frames`: bytes of them.
+fn tell(store: &mut Store<Host>, state: State, frames: usize) -> Result<(), Exit> {
     let (world, slots) = (store.data_mut().save_rules(), store.data().slots.clone());
     let memories = 1..1 + state.memories.len();
-    let bytes = State { memories: Vec::new(), ..state }.encode();
+    let (frames_at, bytes) = (state.frames_at(), State { memories: Vec::new(), ..state }.encode());
     let mut packets = Packets { channel: &mut *store.data_mut().channel, piece: Vec::new() };
-    // Without the two counts that end it, of memories and of the world's bytes: both are zero.
-    packets.add(bytes.get(..bytes.len().saturating_sub(8)).unwrap_or_default())?;
+    let (before, behind) = bytes.split_at_checked(frames_at).unwrap_or_default();
+    packets.add(before)?;
+    packets.number(frames)?;
+    // SAFETY: the guest has been left: nothing writes to its memories any more.
+    let control = unsafe { slots.content(CONTROL) };
+    packets.add(control.get(FRAMES as usize..FRAMES as usize + frames).unwrap_or_default())?;
+    // Without the three counts that are zero: of the bytes of frames, of memories, and of the bytes of the world.
+    packets.add(behind.get(4..behind.len().saturating_sub(8)).unwrap_or_default())?;
     packets.number(memories.len())?;
     for slot in memories {
         // SAFETY: the guest has been left: nothing writes to its memories any more.
@@ -106,7 +114,7 @@ fn taken(channel: &mut dyn Channel) -> Result<u32, Exit> {
     Ok(u32::from_le_bytes([a, b, c, d]))
 }
 
-/// The parts that are small. Of further memories only their number is right.
+/// The parts that are small: without the frames, and of further memories only their number is right.
 fn capture(store: &mut Store<Host>, left: &Left<'_>) -> Result<State, Unknown> {
     let mut functions = Functions::of(store, &left.instance);
     let kept = u64::from(store.data().slots.control_word(REFERENCES_WRITTEN));
@@ -122,7 +130,7 @@ fn capture(store: &mut Store<Host>, left: &Left<'_>) -> Result<State, Unknown> {
         phase: left.phase,
         entry: left.entry.to_owned(),
         pages: u32::try_from(store.data().slots.first_size() >> 16).unwrap_or(u32::MAX),
-        frames: frames(store),
+        frames: Vec::new(),
         references,
         globals: globals(store, left, &mut functions)?,
         tables: tables(store, left, &mut functions, &numbered(&names, CHANGES))?,
@@ -131,14 +139,6 @@ fn capture(store: &mut Store<Host>, left: &Left<'_>) -> Result<State, Unknown> {
         memories: vec![empty; memory_count.saturating_sub(1)],
         world: Vec::new(),
     })
-}
-
-fn frames(store: &Store<Host>) -> Vec<u8> {
-    let slots = &store.data().slots;
-    let length = slots.control_word(WRITTEN) as usize;
-    // SAFETY: the guest has been left.
-    let control = unsafe { slots.content(CONTROL) };
-    control.get(FRAMES as usize..FRAMES as usize + length).unwrap_or_default().to_vec()
 }
 
 /// The numbers of the exports that begin so, ascending.

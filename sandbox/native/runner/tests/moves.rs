@@ -129,7 +129,8 @@ fn compiled(stage: &Stage, given: &[u8], job: Job) -> (Vec<u8>, serde_json::Valu
 /// The image of the continuation, and what RESTORE packets bring.
 fn continuation(stage: &Stage, wasm: &[u8], state: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let program = Suspendable::new_untrusted(wasm).unwrap();
-    let frames = read_untrusted(program.table(), &State::decode_untrusted(state).unwrap().frames).unwrap();
+    let standing = State::decode_untrusted(state).unwrap().frames;
+    let frames = read_untrusted(program.table(), &standing).unwrap();
     let sites = sites_of(&frames);
     let mut order = u32::try_from(sites.len()).unwrap().to_le_bytes().to_vec();
     order.extend(sites.iter().flat_map(|site| site.to_le_bytes()));

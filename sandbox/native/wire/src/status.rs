@@ -47,6 +47,7 @@ statuses! {
     ORPHANED = 75, "the host closed the packet socket";
     SEGMENT_OUT_OF_BOUNDS = 76, "a segment does not fit at instantiation";
     BAD_STATE = 77, "the state to go on from is damaged, of another program, or larger than the limits";
+    STACK_NOT_SAVED = 78, "left for a stop with more on its stack than there is room for; REPORT's text says of what";
 }
 
 /// Step `step` of the jail failed (80..99).

@@ -105,7 +105,7 @@ fn request_rows() -> Vec<Value> {
         base_pages: 0,
         low: false,
     };
-    let suspendable = Start { control_bytes: 16_842_752, ..start };
+    let suspendable = Start { control_bytes: 1 << 26, ..start };
     let shared = Start { base_files: 2, base_pages: 17, ..suspendable };
     let low = Start { low: true, ..start };
     let scan = Scan { address: 1 << 46, length: 1 << 20, list_at: 4096 };

@@ -207,7 +207,7 @@ impl<'a> Stopped<'a> {
         self.compiled.len()
     }
 
-    fn note(&mut self, frames: &[gatebus_module::Frame]) {
+    fn note(&mut self, frames: &[gatebus_module::Frame<'_>]) {
         self.legs += 1;
         self.deepest = self.deepest.max(frames.len());
         self.hit.extend(frames.last().map(|frame| frame.site));

@@ -2,9 +2,7 @@
 
 use crate::world::{Parts, World};
 use crate::{Machine, Result, Running, cpu_seconds};
-use gatebus_module::{
-    CONTROL, FRAMES, Frame, PROGRAM, Suspendable, UNWINDING, WRITTEN, ZONE, read_untrusted, sites_of,
-};
+use gatebus_module::{CONTROL, FRAMES, PROGRAM, Suspendable, UNWINDING, WRITTEN, ZONE, read_untrusted, sites_of};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 use wasmtime::{Linker, Module, Mutability, Store};
@@ -51,10 +49,11 @@ fn stopped(machine: &Machine, module: &Module, program: &Suspendable<'_>, words:
     let before = cpu_seconds()?;
     interrupted(&mut running, at)?;
     let first = cpu_seconds()? - before;
-    let Some(frames) = frames(&mut running, program)? else { return Err("it was over before it was stopped".into()) };
+    let Some(frames) = frames(&mut running)? else { return Err("it was over before it was stopped".into()) };
     let state = State::take(&mut running);
     drop(running);
     machine.slots.reset();
+    let frames = read_untrusted(program.table(), &frames).map_err(|bad| bad.text)?;
     let sites = sites_of(&frames);
     let guide = program.guide_untrusted(&sites).map_err(|bad| bad.text)?;
     let before = cpu_seconds()?;
@@ -106,14 +105,14 @@ fn word(store: &Store<World>, control: wasmtime::Memory, at: u32) -> u32 {
     u32::from_le_bytes(bytes)
 }
 
-fn frames(running: &mut Running, program: &Suspendable<'_>) -> Result<Option<Vec<Frame>>> {
+fn frames(running: &mut Running) -> Result<Option<Vec<u8>>> {
     let control = running.instance.get_memory(&mut running.store, CONTROL).ok_or("no control memory")?;
     if word(&running.store, control, UNWINDING) == 0 {
         return Ok(None);
     }
     let mut bytes = vec![0; word(&running.store, control, WRITTEN) as usize];
     control.read(&running.store, FRAMES as usize, &mut bytes)?;
-    read_untrusted(program.table(), &bytes).map(Some).map_err(|bad| bad.text.into())
+    Ok(Some(bytes))
 }
 
 /// What a stopped program was besides its frames.
