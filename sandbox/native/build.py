@@ -37,6 +37,19 @@ def target_directory() -> Path:
     return Path(os.environ.get("CARGO_TARGET_DIR") or Path(cache) / "gatebus" / "target")
 
 
+def claim(target: Path, native: Path = NATIVE) -> None:
+    """Our crates have the same names there as those of another checkout, and cargo goes by the times of their sources:
+    what that one built last would be taken for ours. So whoever comes after another one looks freshly changed.
+    """
+    mark = target / "gatebus-checkout"
+    if mark.exists() and mark.read_text() == str(native):
+        return
+    for source in native.glob("*/**/*.rs"):
+        source.touch()
+    target.mkdir(parents=True, exist_ok=True)
+    mark.write_text(str(native))
+
+
 def count_crates() -> int:
     """How many crates a build from nothing compiles, the same way as `Progress` counts them: by distinct package."""
     tree = ("cargo", "tree", "--workspace", "--locked", "--edges=normal,build,dev", "--prefix=none", "--format={p}")
@@ -135,7 +148,9 @@ def main() -> int:
         if shutil.which("cargo") is None:
             print("without cargo (Rust) it cannot stop programs and go on with them; all else works")
             return 0
-    environment = os.environ | {"CARGO_TARGET_DIR": str(target_directory())}
+    target = target_directory()
+    claim(target)
+    environment = os.environ | {"CARGO_TARGET_DIR": str(target)}
     command = ("cargo", "build", *CARGO, "--quiet", "--message-format=json-render-diagnostics")
     with subprocess.Popen(command, cwd=NATIVE, env=environment, stdout=subprocess.PIPE, text=True) as cargo:
         assert cargo.stdout is not None

@@ -1,6 +1,7 @@
 """sandbox/native/build.py: what whoever waits for cargo reads, and what it changes in the executable."""
 
 import importlib.util
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,3 +79,25 @@ def test_pieces_of_the_executable_may_lie_at_any_page_and_nothing_else_changes(b
 @pytest.mark.parametrize("other", [executable(kind=2), executable(machine=183), b"\x7fELF" + bytes(60), bytes(200)])
 def test_what_is_not_such_an_executable_stays_as_it_is(build: ModuleType, other: bytes) -> None:
     assert build.place_anywhere(other) == other
+
+
+def test_after_another_checkouts_build_all_our_sources_look_changed_and_after_our_own_none(
+    build: ModuleType, tmp_path: Path
+) -> None:
+    """Both keep their artifacts in one place, under the same names."""
+    ours, theirs, target = tmp_path / "ours", tmp_path / "theirs", tmp_path / "target"
+    sources = [ours / "abi/src/lib.rs", ours / "abi/tests/deep/one.rs", theirs / "abi/src/lib.rs"]
+    for each in sources:
+        each.parent.mkdir(parents=True)
+        each.write_text("")
+
+    def claimed(checkout: Path) -> list[bool]:
+        for each in sources:
+            os.utime(each, (1, 1))
+        build.claim(target, checkout)
+        return [each.stat().st_mtime > 1 for each in sources]
+
+    assert claimed(ours) == [True, True, False]
+    assert claimed(ours) == [False, False, False]
+    assert claimed(theirs) == [False, False, True]
+    assert claimed(ours) == [True, True, False]
