@@ -69,7 +69,7 @@ async def test_a_small_file_that_names_more_than_any_program_has_does_not_come_i
             "The snapshot has 67108864 bytes of input; a program of its limits has at most 41943040.": (
                 held.repeated("unsent", 64 * MIB),
             ),
-            "The snapshot has 1073741824 bytes of state; a program of its limits has at most 164626432.": (
+            "The snapshot has 1073741824 bytes of state; a program of its limits has at most 231731168.": (
                 held.repeated("state", 1024 * MIB),
             ),
             "The snapshot has 4294967296 bytes of memory; a program of its limits has at most 67108864.": (

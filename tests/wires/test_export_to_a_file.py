@@ -15,7 +15,7 @@ from gatebus.cli.live_commands import WORK
 from gatebus.cli.wording import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 NAME = "ab" * 32
@@ -40,10 +40,33 @@ async def exported(out: Path, then: Callable[[], None]) -> Result:
         return await WORK["export"](Connection(bus, target=None, options=options))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+@pytest.fixture(params=[signal.SIGHUP, signal.SIGTERM])
+def number(request: pytest.FixtureRequest) -> Iterator[int]:
+    """A signal that is not ignored, as it is under `nohup`."""
+    before = signal.signal(request.param, signal.SIG_DFL)
+    yield request.param
+    signal.signal(request.param, before)
+
+
 async def test_a_signal_leaves_nothing_unfinished(tmp_path: Path, number: int) -> None:
     assert await exported(tmp_path / "out", lambda: os.kill(os.getpid(), number)) == Result(128 + number)
     assert [*tmp_path.iterdir()] == []
+
+
+async def test_a_signal_that_is_ignored_on_purpose_ends_nothing(tmp_path: Path) -> None:
+    """`nohup gatebus export ...` outlives its terminal."""
+
+    def hung_up() -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        raise ConnectionError("and went on")
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with pytest.raises(ExceptionGroup) as caught:
+            await exported(tmp_path / "out", hung_up)
+        assert caught.group_contains(ConnectionError, match="and went on")
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 async def test_a_full_disk_is_told_and_leaves_nothing_unfinished(tmp_path: Path) -> None:
