@@ -41,16 +41,19 @@ def check_texts(name: str, given: Sequence[str]) -> None:
 
 
 def check_mapping(name: str, given: Mapping[str, object], such_as: str) -> None:
+    """Its keys are texts. `such_as`: an example for whoever is told. Raises UsageError."""
     if not hasattr(given, "items") or not _all_texts(given):
         raise UsageError(f"{name} is a map, such as {such_as}; not {_shown(given)}.")
 
 
 def check_bytes(name: str, given: bytes | bytearray | memoryview) -> None:
+    """Raises UsageError."""
     if not isinstance(given, bytes | bytearray | memoryview):
         raise UsageError(f"{name} is bytes, such as read_bytes() of a file or encode() of a text; not {_shown(given)}.")
 
 
 def check_kind(name: str, given: object, kind: type) -> None:
+    """Raises UsageError."""
     if not isinstance(given, kind):
         raise UsageError(f"{name} is a {kind.__name__}; not {_shown(given)}.")
 

@@ -26,6 +26,7 @@ class Turns:
         self._next = trio.Lock()
 
     async def done(self, work: Generator[None, None, T]) -> T:
+        """What it returns. Raises what it raises."""
         while True:
             async with self._next:  # who waits for it gets it in the next turn
                 try:

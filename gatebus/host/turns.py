@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 
 class Turns:
-    """Its length: keys that somebody uses or waits for. Others are not remembered."""
+    """`at_once`: how many of one key. Its length: keys that somebody uses or waits for; others are not remembered. Who
+    waits is an instance or a request, and has their bound.
+    """
 
     def __init__(self, at_once: int = 1) -> None:
         self._at_once = at_once
@@ -23,6 +25,7 @@ class Turns:
 
     @asynccontextmanager
     async def one(self, key: Hashable) -> AsyncIterator[None]:
+        """Inside it is one of them."""
         limiter = self._limiters.setdefault(key, trio.CapacityLimiter(self._at_once))
         try:
             async with limiter:
