@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 import socket
-from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sandbox import keeperwire
@@ -40,9 +40,12 @@ if TYPE_CHECKING:
 
 # What every place where a program may be left reads while it is to stop.
 ONES = b"\1" * REQUEST_BYTES
-# Of a program that goes on alone so much is copied: half a millisecond, and its next stop copies nothing. A larger one
-# shares its memory: measured with all of 4 and 16 MiB written anew, going on and stopping took half to two thirds.
-COPY_MAX = 1 << 20
+# Of a program that goes on alone so much is copied, and its next stop copies nothing. Going on and stopping again,
+# together, measured at 1 to 3 MiB: of what is written anew, a copy takes four fifths of sharing; of what only lies
+# there it takes 9 % more at 1 MiB, 17 at 2, 48 at 3. With 16 MiB written anew, sharing took half to two thirds.
+COPY_MAX = 2 << 20
+# Copying more goes to a thread, so that the loop keeps turning: half a millisecond.
+COPY_INLINE_MAX = 3 << 19
 # Of frames, which are in the state by then and stay in the memory file: giving them back takes 20 us and more.
 FRAMES_KEPT = 1 << 20
 # Merging more goes to a thread, so that the loop keeps turning.
@@ -95,31 +98,34 @@ class NativeProcess:
             os.pwrite(self._memory, ONES, self._stop_at)
 
     def held(self, address: int) -> None:
-        async def find_out() -> None:
-            await self._find_changes(address)
-
-        if self.shares_base and self._memory >= 0:
-            self._keeper.soon(find_out)
-        else:
-            self.kill()  # it has nothing to wait for
-
-    async def _find_changes(self, address: int) -> None:
-        list_at = self.list_at
-        memory = os.dup(self._memory)
+        """Its descriptor of the memory is taken now: when the task has its turn, the program may have been killed."""
         try:
-            request = keeperwire.scan(self.job.identity, address, self._limit, list_at)
-            entries = await self._keeper.scan(self.job, request, memory)
-            if entries is None:
-                listed = to_pages(((0, self._limit),))
-                os.pwrite(memory, listed, list_at)
-                entries = len(listed) // 8
-            else:
-                listed = os.pread(memory, entries * 8, list_at)
-                self.changed = from_pages_untrusted(listed, self._limit)
-            with suppress(OSError):  # it is gone: its outcome says why
-                self.transport.send(take_packet(entries))
+            memory = os.dup(self._memory) if self.shares_base else -1
+        except OSError:
+            memory = -1
+        if memory < 0:
+            self.kill()  # it has nothing to wait for
+        else:
+            self._keeper.soon(partial(self._find_changes, address, memory))
+
+    async def _find_changes(self, address: int, memory: int) -> None:
+        try:
+            entries = await self._listed(address, memory)
+            self.transport.send(take_packet(entries))
+        except OSError:
+            self.kill()  # if it is not gone: what it waits for will not come
         finally:
             os.close(memory)
+
+    async def _listed(self, address: int, memory: int) -> int:
+        """Entries of the list of its changed pages, which stands in its memory file then. Raises OSError."""
+        request = keeperwire.scan(self.job.identity, address, self._limit, self.list_at)
+        entries = await self._keeper.scan(self.job, request, memory)
+        if entries is None:
+            listed = to_pages(((0, self._limit),))
+            return os.pwrite(memory, listed, self.list_at) // 8
+        self.changed = from_pages_untrusted(os.pread(memory, entries * 8, self.list_at), self._limit)
+        return entries
 
     def take_memory(self, size: int) -> Snapshot:
         """The file is this process's alone by now, and nobody writes to it any more."""
@@ -223,7 +229,7 @@ async def _shareable(source: MemfdSnapshot | LayeredMemory) -> Files | None:
 
 async def _copy(source: Snapshot, memory: int) -> None:
     """A program with memory of its own: the snapshot may be continued again."""
-    if isinstance(source, MemfdSnapshot) and total(source.data()) <= COPY_MAX:
+    if isinstance(source, MemfdSnapshot) and total(source.data()) <= COPY_INLINE_MAX:
         source.copy_to(memory)
     elif isinstance(source, MemfdSnapshot):
         await in_thread(source.copy_to, memory)
