@@ -11,18 +11,18 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from shutil import copyfile
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from gatebus.durable import sync_folder
 from gatebus.faults import StoreBroken
 from gatebus.host.refusals import disk_full
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _PRIVATE = 0o600
 # What SQLite keeps beside a file. New ones get the rights of the file itself.
@@ -30,6 +30,8 @@ _BESIDE = ("-wal", "-shm")
 _DAMAGE = (sqlite3.Error, OSError, ValueError, TypeError, OverflowError)
 # What SQLite says of a full disk: of its own files, and of the index of its log, which is made larger by writing to it.
 _FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
+
+B = TypeVar("B", bound="RecordBook")
 
 
 class Book(NamedTuple):
@@ -76,7 +78,7 @@ class RecordBook:
             raise StoreBroken(self._book.damaged)
 
     def _wanted(self) -> set[tuple[str, ...]]:
-        with contextlib.closing(sqlite3.connect(":memory:")) as empty:
+        with closing(sqlite3.connect(":memory:")) as empty:
             empty.executescript(self._book.schema)
             return _tables(empty)
 
@@ -111,14 +113,26 @@ class RecordBook:
 
 
 @contextmanager
-def copied(path: Path, *more: str) -> Iterator[Path]:
-    """A copy of a book in a folder of its own: whoever opens one writes. `more`: ends of files that belong to it."""
-    with TemporaryDirectory(prefix="gatebus-") as folder:
-        copy = Path(folder) / path.name
+def looked_through(path: Path, open_in: Callable[[Path], B], *more: str, repair: bool) -> Iterator[B]:
+    """What `open_in` makes of the book's folder: a repair changes the book itself, and a check opens a copy, because
+    whoever opens one writes. `more`: ends of files that belong to it.
+    """
+    with (
+        nullcontext(path.parent) if repair else _copied(path, *more) as folder,
+        closing(open_in(folder)) as records,
+    ):
+        yield records
+
+
+@contextmanager
+def _copied(path: Path, *more: str) -> Iterator[Path]:
+    """The folder of a copy, its own."""
+    with TemporaryDirectory(prefix="gatebus-") as name:
+        folder = Path(name)
         for end in ("", "-wal", *more):
             with contextlib.suppress(FileNotFoundError):
-                copyfile(path.with_name(path.name + end), copy.with_name(copy.name + end))
-        yield copy
+                copyfile(path.with_name(path.name + end), folder / (path.name + end))
+        yield folder
 
 
 def set_aside(path: Path) -> str:

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from gatebus.faults import StoreBroken
 from gatebus.host.moduledata import Holding, Module
 from gatebus.host.modulefiles import ModuleFiles
 from gatebus.host.modulerecords import DATABASE, ModuleRecords, module_records_for
-from gatebus.host.recordbook import copied, set_aside
+from gatebus.host.recordbook import looked_through, set_aside
 from gatebus.snapshots.findings import MODULE, RECORDS, Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from gatebus.snapshots.findings import Report
@@ -36,22 +35,12 @@ def check_modules(data: Path, needs: Needs, report: Report, *, repair: bool) -> 
     """Raises OSError."""
     files = ModuleFiles(data / "modules", make=repair)
     try:
-        with _records(data, files, repair) as records:
+        with looked_through(data / DATABASE, lambda there: module_records_for(there, files), repair=repair) as records:
             _check(records, files, report)
             _check_needed(records, files, needs, report, repair)
     except StoreBroken as fault:
         done = _made_again(data, files, needs) if repair else ""
         report.findings.append(Finding(RECORDS, DATABASE, fault.text, done))
-
-
-@contextmanager
-def _records(data: Path, files: ModuleFiles, repair: bool) -> Iterator[ModuleRecords]:  # noqa: FBT001
-    if repair:
-        with closing(module_records_for(data, files)) as records:
-            yield records
-        return
-    with copied(data / DATABASE) as copy, closing(module_records_for(copy.parent, files)) as records:
-        yield records
 
 
 def _check(records: ModuleRecords, files: ModuleFiles, report: Report) -> None:

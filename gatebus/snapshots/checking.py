@@ -7,13 +7,13 @@ whole files where the records are damaged: it deletes nothing.
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
+from contextlib import closing
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from gatebus.faults import StoreBroken
 from gatebus.host.modulerecords import DATABASE as MODULES
-from gatebus.host.recordbook import copied, set_aside
+from gatebus.host.recordbook import looked_through, set_aside
 from gatebus.host.storedisk import alone, told
 from gatebus.snapshots.checkedmodules import check_modules
 from gatebus.snapshots.chunking import digests_in
@@ -25,7 +25,7 @@ from gatebus.snapshots.savedwords import BadSnapshot
 from gatebus.snapshots.snapshotrecords import DATABASE, SnapshotRecords, records_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from gatebus.snapshots.checkedmodules import Needs
@@ -70,14 +70,8 @@ def _check_snapshots(folder: Path, report: Report, repair: bool) -> Needs:  # no
         return _needs(records)
 
 
-@contextmanager
-def _records(folder: Path, packs: PackFolder, repair: bool) -> Iterator[SnapshotRecords]:  # noqa: FBT001
-    if repair:
-        with closing(records_for(folder, packs)) as records:
-            yield records
-        return
-    with copied(folder / DATABASE, ".count") as copy, closing(records_for(copy.parent, packs)) as records:
-        yield records
+def _records(folder: Path, packs: PackFolder, repair: bool) -> AbstractContextManager[SnapshotRecords]:  # noqa: FBT001
+    return looked_through(folder / DATABASE, lambda there: records_for(there, packs), ".count", repair=repair)
 
 
 def _needs(records: SnapshotRecords) -> Needs:
