@@ -91,20 +91,19 @@ class LayeredMemory:
             base = self._base
             if isinstance(base, LayeredMemory):
                 files = base.merged()
-                if files.changes >= 0:
+                if files.changes >= 0:  # else it has a file of its own, and is the base
                     self._take(files.changes, without(files.pieces, self._pieces))
-                base = base._base
-            assert base is None or isinstance(base, MemfdSnapshot)
-            if base is not None and total(self._pieces) * 2 > self.size:
-                self._take(base.fd, without(join(base.data()), self._pieces))
-                base, self._pieces = None, ((0, self.size),)
+                    base = base._base
             if base is None:
-                self._base = None
                 return Files(self.fd, self.size)
             # What is behind the base's memory in its file is not the base's.
             behind = (base.size, max(0, self.size - base.size))
             self._pieces = tuple(join((*self._pieces, behind)))
             filled = few(self._pieces, PIECES_MAX)
+            if total(filled) * 2 > self.size:  # filled: for the next one it is the same, and then nobody may write here
+                self._take(base.fd, without(join(base.data()), self._pieces))
+                self._base, self._pieces = None, ((0, self.size),)
+                return Files(self.fd, self.size)
             self._take(base.fd, without(filled, self._pieces))
             self._base, self._pieces = base, filled
             return Files(base.fd, self.size, self.fd, filled)

@@ -138,6 +138,28 @@ async def test_who_changes_most_of_it_has_one_file_of_its_own_then(box: sandbox.
         assert suspended.memory.read(page * 4096 + 64, 1) == bytes([byte])
 
 
+async def test_who_has_changed_most_of_it_still_has_the_rest_two_stops_later(box: sandbox.Sandbox) -> None:
+    image, suspended = await first(box)
+    for changed in (range(600), range(5, 6)):
+        async with again(box, image, suspended) as program:
+            for page in changed:
+                assert await command(program, b"w", page, 7) == 7
+            suspended = await program.suspend()
+    async with again(box, image, suspended) as program:
+        assert [await command(program, b"r", page) for page in (1, 5, 599, 600)] == [7, 7, 7, 600 & 255]
+
+
+async def test_copies_of_one_that_has_written_here_and_there_all_begin(box: sandbox.Sandbox) -> None:
+    image, suspended = await first(box)
+    async with again(box, image, suspended) as program:
+        for page in range(0, 1024, 8):
+            assert await command(program, b"w", page, 7) == 7
+        suspended = await program.suspend()
+    for _ in range(3):
+        async with again(box, image, suspended) as program:
+            assert [await command(program, b"r", page) for page in (8, 9, 600)] == [7, 9, 7]
+
+
 async def test_a_memory_grows_beyond_what_it_began_with_and_the_rest_is_zeros(box: sandbox.Sandbox) -> None:
     image, suspended = await first(box)
     async with again(box, image, suspended) as program:
