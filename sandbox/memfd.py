@@ -128,13 +128,13 @@ def allocated(fd: int) -> int:
 
 
 def forget_behind(fd: int, at: int) -> None:
-    """What was touched from there on is zeros again, and takes no memory. `at`: of whole pages."""
-    try:
-        os.lseek(fd, at, os.SEEK_DATA)
-    except OSError:
-        return  # nothing was
-    with mmap.mmap(fd, os.fstat(fd).st_size - at, offset=at) as seen:
-        seen.madvise(mmap.MADV_REMOVE)
+    """What was touched from there on is zeros again, and takes no memory. `at`: of whole pages. Where that cannot be
+    (a mapping needs a descriptor for a moment) it stays as it is.
+    """
+    with contextlib.suppress(OSError):
+        os.lseek(fd, at, os.SEEK_DATA)  # or nothing was
+        with mmap.mmap(fd, os.fstat(fd).st_size - at, offset=at) as seen:
+            seen.madvise(mmap.MADV_REMOVE)
 
 
 def write_all(fd: int, data: Buffer) -> None:

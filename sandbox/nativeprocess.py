@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -94,8 +95,10 @@ class NativeProcess:
         return self._stop_at + FRAMES_AT
 
     def request_stop(self) -> None:
+        """Where the machine has no room for it, a program that computes stops when it waits, or too late."""
         if self._stop_at and self._memory >= 0:
-            os.pwrite(self._memory, ONES, self._stop_at)
+            with suppress(OSError):
+                os.pwrite(self._memory, ONES, self._stop_at)
 
     def held(self, address: int) -> None:
         """Its descriptor of the memory is taken now: when the task has its turn, the program may have been killed."""

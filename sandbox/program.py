@@ -172,6 +172,9 @@ class Program:
             return 0
         except (BrokenPipeError, ConnectionResetError):
             self._broken()
+        except OSError:  # the machine's fault; but what comes behind it would be taken for something else
+            self.kill(Cause.INTERNAL)
+            self._broken()
         self._counter.count(data if sent == len(data) else memoryview(data)[:sent])
         self._bytes_in += sent
         if self._stop is not None:
@@ -231,11 +234,16 @@ class Program:
                 continue
             with self._sending:
                 try:
-                    self._stop.told = self._transport.send(SUSPEND_PACKET) == len(SUSPEND_PACKET)
-                except BlockingIOError:
-                    await self._transport.wait_writable()
-                except OSError:
+                    await self._say_stop(self._stop)
+                except (OSError, trio.ClosedResourceError):
                     return  # it is gone: its outcome says why
+
+    async def _say_stop(self, stop: Stop) -> None:
+        """Or wait until there is room to say it."""
+        try:
+            stop.told = self._transport.send(SUSPEND_PACKET) == len(SUSPEND_PACKET)
+        except BlockingIOError:
+            await self._transport.wait_writable()
 
     async def _read_to_the_end(self) -> None:
         """The state comes behind everything else. Whoever receives does it; while nobody does, it is done here."""
