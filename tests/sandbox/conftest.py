@@ -60,7 +60,7 @@ func main() {
 """
 
 
-# As tests/guests/wasi_depths.c: deep in calls, and in the middle of a sleep.
+# As tests/guests/wasi_depths.c: deep in calls, and in the middle of a sleep; and one that computes, deep in calls.
 GO_DEPTHS = """
 package main
 
@@ -76,7 +76,20 @@ func down(level int, sum uint32, above *[2]int) uint32 {
 	return below * 17 + uint32(level)
 }
 
+// Says nothing on the way, so that nothing takes it off the engine's stack, and computes at the bottom.
+func dig(level int, sum, rounds uint32) uint32 {
+	if level > 0 { return dig(level - 1, sum * 31 + uint32(level), rounds) * 17 + sum }
+	fmt.Println("bottom")
+	for n := uint32(0); n < rounds; n++ { sum = sum * 31 + n }
+	return sum
+}
+
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "dig" {
+		fmt.Println(dig(300, 1, 1)) // Go's stack grows, which takes it off the engine's
+		fmt.Println(dig(300, 2, 500_000_000))
+		os.Exit(5)
+	}
 	if len(os.Args) > 2 {
 		fmt.Println(down(300, 1, &[2]int{}))
 		os.Exit(5)

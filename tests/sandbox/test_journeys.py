@@ -55,6 +55,7 @@ class Journey:
     room: int = 0
     credit: int = 0
     input_over: bool = False
+    last: Suspended | None = None  # of its stops
 
     async def whole(self, box: Sandbox) -> Told:
         """Without a stop."""
@@ -92,7 +93,7 @@ class Journey:
             if suspended is None:
                 await self._give(program)
             if portion and not self.credit and suspended is None:
-                suspended = await program.suspend()
+                suspended = self.last = await program.suspend()
                 self.told.stops += 1
         outcome = await program.wait()
         if outcome.state is State.SUSPENDED:
@@ -144,6 +145,28 @@ let timers = 3;
 (function tick() { print("tick", timers); if (--timers) os.setTimeout(tick, 5); })();
 """
 
+DEEP_SCRIPT = """
+function down(level, sum) {
+  const own = [level, sum];
+  print("down", level);
+  const below = level ? [level].map(n => down(n - 1, (sum * 31 + n) % 1000003))[0] : sum;
+  print("up", ...own, below);
+  return (below * 17 + level) % 1000003;
+}
+print(down(50, 1));
+"""
+
+DEEP_SCRIPT = """
+function down(level, sum) {
+  const own = [level, sum];
+  print("down", level);
+  const below = level ? [level].map(n => down(n - 1, (sum * 31 + n) % 1000003))[0] : sum;
+  print("up", ...own, below);
+  return (below * 17 + level) % 1000003;
+}
+print(down(50, 1));
+"""
+
 # Says "e" and "o" in a circle of tail calls that ends in an exception, inside of what catches it; three times.
 THROWS = b"""(module
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
@@ -187,6 +210,12 @@ PROGRAMS: dict[str, tuple[str, Setup, bytes, int]] = {
     "deep calls of C": ("tests/wasi_depths.wasm", Setup(arguments=("depths", "down", "400")), b"", 4),
     "example 2": ("2_hello_c.wasm", Setup(arguments=("hello", "Ada"), tree=Tree({})), b"a\nb\n", 4),
 }
+# File, setup, input, and how deep in calls of functions it is at the last line that begins with "down".
+DEEP: dict[str, tuple[str, Setup, bytes, int]] = {
+    "C": ("tests/wasi_depths.wasm", Setup(arguments=("depths", "down", "900")), b"", 900),
+    "sqlite3": ("tests/wasi_sqlite.wasm", SQLITE, b"select 'answer', descend(100);", 400),
+    "javascript": ("qjs.wasm", replace(INTERPRETER, arguments=(*INTERPRETER.arguments[:-1], DEEP_SCRIPT)), b"", 150),
+}
 # Those in text, by their folders.
 TEXTS = {"1_hello_wat/hello.wat": b"hello, world\n", "demo/spy.wat": b"/etc/passwd: there is no such file here\n"}
 
@@ -209,6 +238,26 @@ async def test_a_program_that_is_stopped_in_the_middle_of_its_output_gives_the_s
     path, setup, feed, stops = PROGRAMS[name]
     wasm = guest(path)
     assert await same_with_stops(boxes, lambda: Journey(wasm, setup, feed), Random(name), stops)
+
+
+async def same_from_the_bottom(boxes: list[Sandbox], journey: Callable[[], Journey], bottom: bytes = b"down") -> int:
+    """Stopped where it has said that for the last time: no function has returned. How many calls were under way."""
+    whole = await journey().whole(boxes[0])
+    once = journey()
+    told = await once.stopped(boxes, [whole.output.rindex(bottom) + len(bottom)])
+    assert told.stops == 1
+    assert told.same() == whole.same()
+    assert once.last is not None
+    innermost, *_ = await boxes[0].frames(once.last, once.wasm)
+    return int(innermost["depth"])
+
+
+@pytest.mark.parametrize("name", DEEP)
+async def test_a_program_that_is_stopped_at_its_deepest_gives_the_same(boxes: list[Sandbox], name: str) -> None:
+    """It goes on natively: the portable engine takes many seconds for the largest functions of large programs."""
+    path, setup, feed, calls = DEEP[name]
+    wasm = guest(path)
+    assert await same_from_the_bottom(boxes[:1], lambda: Journey(wasm, setup, feed)) > calls
 
 
 @pytest.mark.parametrize("path", TEXTS)
@@ -283,6 +332,15 @@ async def test_a_go_program_that_is_stopped_deep_in_calls_gives_the_same(
     setup = Setup(arguments=("main", "deep", "calls"))
     output = await same_with_stops(boxes[:1], lambda: Journey(go_depths, setup), Random("deep Go"), 2)
     assert output.count(b"down ") == 301
+
+
+@pytest.mark.timeout(180)  # the first build compiles Go's library
+async def test_a_go_program_that_is_stopped_while_it_computes_deep_in_calls_gives_the_same(
+    boxes: list[Sandbox], go_depths: bytes
+) -> None:
+    """One that waits has left its functions, and has only Go's own stack of them."""
+    setup = Setup(arguments=("main", "dig"))
+    assert await same_from_the_bottom(boxes[:1], lambda: Journey(go_depths, setup), b"bottom\n") > 300
 
 
 async def test_a_program_that_only_computes_is_stopped_at_once_again_and_again(boxes: list[Sandbox]) -> None:
