@@ -11,9 +11,7 @@ import sys
 import urllib.error
 import urllib.request
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,9 +22,6 @@ from hostilegateway import serving as gateways
 from hostprocess import PATIENCE, HostProcess, gatebus, serving, surroundings
 from ipfsdata import KUBO_V1, imported
 
-from ipfs.car import car_header, car_section
-from ipfs.cid import DAG_CBOR, DAG_PB, IDENTITY, RAW, Cid, cid_of
-from ipfs.dagpb import Link, encode_block, encode_file
 from ipfs.importer import directory
 
 if TYPE_CHECKING:
@@ -141,48 +136,6 @@ async def test_a_program_is_pinned_by_its_cid_offered_to_others_and_let_go(tmp_p
     await at_a_host(tmp_path, server, story, "--gateway-serve", "true", "--data", str(tmp_path / "data"))
 
 
-# Content that costs whoever decodes it. Empty links take eight bytes each.
-EMPTY_LINK = b"\xd8\x2a\x45\0\x01\x55\0\0"
-INLINE = Cid(1, DAG_CBOR, IDENTITY, b"\x8f" + EMPTY_LINK * 15)
-
-
-def of_links(count: int) -> bytes:
-    return b"\x9a" + count.to_bytes(4) + EMPTY_LINK * count
-
-
-def of_parts(inline: int) -> bytes:
-    """A file of two parts that are nowhere, and of others that are in their names, and no files."""
-    nowhere = [Link("", cid_of(RAW, part), 100) for part in (b"a" * 100, b"b" * 100)]
-    links = [*nowhere, *[Link("", INLINE, 0)] * inline]
-    return encode_block(encode_file(200, [100, 100, *[0] * inline]), links)
-
-
-@pytest.mark.parametrize(
-    ("codec", "block"),
-    [(DAG_CBOR, of_links(130_000)), (DAG_PB, of_parts(1_000)), (DAG_PB, of_parts(8_000))],
-    ids=["one block of links", "names with links inside", "many of them"],
-)
-async def test_content_that_is_made_to_cost_time_takes_it_from_nobody_else(
-    tmp_path: Path, codec: int, block: bytes
-) -> None:
-    """It was 20 to 75 seconds for each, in which nobody was answered."""
-    root = cid_of(codec, block)
-
-    def story(host: HostProcess) -> None:
-        options = ("--host", f"ws://{host.address()}", "--key", "anonymous")
-        longest = 0.0
-        with ThreadPoolExecutor(1) as thread:
-            calling = thread.submit(gatebus, tmp_path, "call", *options, f"ipfs://{root}")
-            while not calling.done():
-                began = monotonic()
-                assert fetched(f"http://{host.address()}/health")[0] == 200
-                longest = max(longest, monotonic() - began)
-        assert (calling.result().returncode, calling.result().stdout) == (OURS, b"")
-        assert longest < 5.0
-
-    await at_a_host(tmp_path, Simple({root: block}), story)
-
-
 class Held(Hostile):
     """Silent until the test has seen enough."""
 
@@ -253,13 +206,6 @@ async def test_a_person_is_told_what_the_host_is_at(tmp_path: Path, command: str
             assert process.wait(PATIENCE) == 0
 
     await at_a_host(tmp_path, server, story)
-
-
-class Simple(Hostile):
-    """One block of a CAR, if it is asked for more: what the others would be is not looked for here."""
-
-    def car(self, root: Cid) -> bytes:
-        return car_header([root]) + car_section(root, self.blocks[root.key])
 
 
 NOT_PINNED = {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import trio
 from hostilegateway import Hostile, serving
 from ipfsdata import imported
+from looprounds import rounds
 
 from ipfs.addresses import LOCAL_GATEWAY, Source
 from ipfs.caps import CAR_TURN
@@ -24,22 +24,13 @@ class AtOnce(Hostile):
 
 async def test_thousands_of_tiny_blocks_in_one_piece_leave_others_their_turns() -> None:
     """It was a fifth of a second for each piece, and more comes meanwhile."""
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            await trio.lowlevel.checkpoint()
-            turns += 1
-
     server, longest = AtOnce(BLOCKS), 0
-    async with serving(server), trio.open_nursery() as nursery:
+    async with serving(server):
         source = Source(LOCAL_GATEWAY, server.url)
         async with open_web(source, Patience()) as web:
-            nursery.start_soon(count)
-            before, alone = turns, 0
-            async for _ in Gateway(source, web, Patience()).car(ROOT.cid, "all", lambda _count: None):
-                alone = alone + 1 if turns == before else 0
-                longest, before = max(longest, alone), turns
-        assert 0 < longest <= 2 * CAR_TURN  # whose turn is first in a round is chance
-        nursery.cancel_scope.cancel()
+            with rounds() as gone:
+                before, alone = gone.count, 0
+                async for _ in Gateway(source, web, Patience()).car(ROOT.cid, "all", lambda _count: None):
+                    alone = alone + 1 if gone.count == before else 0
+                    longest, before = max(longest, alone), gone.count
+    assert 0 < longest < CAR_TURN

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from looprounds import rounds
 from webparts import RawPeer, all_messages, masked, receive
 from websockets.frames import Opcode
 
@@ -166,21 +167,11 @@ async def test_a_message_that_comes_byte_by_byte_is_copied_once() -> None:
 
 async def test_a_busy_link_lets_others_have_their_turn() -> None:
     async with memory_links(MemoryPair(to_host=Wires(capacity=1 << 30))) as (client, host):
-        turns = 0
-
-        async def polite() -> None:
-            nonlocal turns
-            while True:
-                await trio.lowlevel.checkpoint()
-                turns += 1
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(polite)
+        with rounds() as gone:
             for _ in range(10 * LINK_FAIR_OPERATIONS):
                 client.write(b"x")
                 await client.room()
-            assert turns >= 5
-            nursery.cancel_scope.cancel()
+        assert gone.count >= 5
         assert len(await receive(host, 320)) == 320
 
 
@@ -203,21 +194,12 @@ async def test_what_came_together_is_read_in_batches_that_leave_others_their_tur
 )
 async def test_others_have_their_turn_while_a_flood_of_small_frames_is_read(frame: bytes) -> None:
     peer = RawPeer(Wires(capacity=1 << 30), Wires(capacity=1 << 30))
-    turns = 0
-
-    async def polite() -> None:
-        nonlocal turns
-        while True:
-            await trio.lowlevel.checkpoint()
-            turns += 1
-
-    async with peer.host, trio.open_nursery() as nursery:
+    async with peer.host:
         peer.send(frame * (200_000 // len(frame)))  # one read
         peer.end.finish()
-        nursery.start_soon(polite)
-        await all_messages(peer.host)
-        assert turns > 50
-        nursery.cancel_scope.cancel()
+        with rounds() as gone:
+            await all_messages(peer.host)
+        assert gone.count > 50
 
 
 @pytest.mark.parametrize("frame", [masked(Opcode.PING), masked(Opcode.CONT, fin=False)], ids=["pings", "fragments"])
@@ -225,28 +207,19 @@ async def test_links_that_flood_with_what_only_the_library_reads_take_turns_on_o
     """However many they are: as much is read of all of them together, per round of the loop, as of one."""
     shared, links, frames = SharedScratch(), 4, 400
     peers = [RawPeer(Wires(capacity=1 << 30), Wires(capacity=1 << 30)) for _ in range(links)]
-    turns = 0
-
-    async def polite() -> None:
-        nonlocal turns
-        while True:
-            await trio.lowlevel.checkpoint()
-            turns += 1
 
     async def read(peer: RawPeer) -> None:
         async with peer.host:
             await all_messages(peer.host)
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(polite)
+    with rounds() as gone:
         async with trio.open_nursery() as reading:
             for peer in peers:
                 peer.pair.host._scratch = shared
                 peer.send(masked(Opcode.BINARY, b"", fin=False) + frame * frames)
                 peer.end.finish()
                 reading.start_soon(read, peer)
-        nursery.cancel_scope.cancel()
-    assert turns >= links * (frames // LINK_CONTROL_FRAMES - 1) * LINK_CONTROL_PASSES
+    assert gone.count >= links * (frames // LINK_CONTROL_FRAMES - 1) * LINK_CONTROL_PASSES
 
 
 async def test_a_link_that_floods_is_read_in_small_pieces_until_it_stops() -> None:

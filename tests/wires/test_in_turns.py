@@ -7,21 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from looprounds import rounds
 from trio.lowlevel import checkpoint
 
 from sandbox.inturns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-
-
-class Rounds(trio.abc.Instrument):
-    """How often the event loop has gone round."""
-
-    count = 0
-
-    def after_io_wait(self, _timeout: float) -> None:
-        self.count += 1
 
 
 def work(pieces: int, done: list[str], name: str = "") -> Generator[None, None, str]:
@@ -32,7 +24,7 @@ def work(pieces: int, done: list[str], name: str = "") -> Generator[None, None, 
 
 
 async def test_the_loop_goes_round_between_two_pieces() -> None:
-    rounds, done, goes_on = Rounds(), list[str](), True
+    done, goes_on = list[str](), True
     seen: list[int] = []
 
     async def another() -> None:
@@ -40,25 +32,23 @@ async def test_the_loop_goes_round_between_two_pieces() -> None:
             seen.append(len(done))
             await checkpoint()
 
-    trio.lowlevel.add_instrument(rounds)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(another)
-        assert await Turns().done(work(100, done, "it")) == "it"
-        goes_on = False
-    trio.lowlevel.remove_instrument(rounds)
-    assert rounds.count > 100
+    with rounds() as gone:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(another)
+            assert await Turns().done(work(100, done, "it")) == "it"
+            goes_on = False
+    assert gone.count > 100
     # Two: the tasks of one turn run in any order.
     assert all(after - before <= 2 for before, after in pairwise(seen))
 
 
 async def test_of_all_who_have_such_work_one_piece_is_done_in_a_turn_and_they_take_turns() -> None:
-    turns, done, rounds = Turns(), list[str](), Rounds()
-    trio.lowlevel.add_instrument(rounds)
-    async with trio.open_nursery() as nursery:
-        for name in "abc":
-            nursery.start_soon(turns.done, work(50, done, name))
-    trio.lowlevel.remove_instrument(rounds)
-    assert rounds.count >= 150
+    turns, done = Turns(), list[str]()
+    with rounds() as gone:
+        async with trio.open_nursery() as nursery:
+            for name in "abc":
+                nursery.start_soon(turns.done, work(50, done, name))
+    assert gone.count >= 150
     assert all(set(done[at : at + 3]) == set("abc") for at in range(0, 140, 3))
 
 
