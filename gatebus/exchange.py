@@ -161,6 +161,8 @@ class Exchange:
             self._flush()
         except GatebusError as fault:
             self._fail(fault)
+        except Exception as bug:
+            self._broke(bug)
 
     async def _pump(self) -> None:
         try:
@@ -262,8 +264,7 @@ class Exchange:
         except GatebusError as fault:  # of a service that was told of room, or of the time
             self._fail(fault)
         except Exception as bug:
-            self._bug = bug
-            self._program.kill(Cause.INTERNAL)
+            self._broke(bug)
         finally:
             self._helpers.remove(scope)
             if self._ended is not None and not self._helpers:
@@ -301,6 +302,11 @@ class Exchange:
         with self._turn:
             self._board.timeout(trio.current_time())
         self._flush()
+
+    def _broke(self, bug: Exception) -> None:
+        """`run` raises it, when the program has ended."""
+        self._bug = bug
+        self._program.kill(Cause.INTERNAL)
 
     def _fail(self, fault: GatebusError) -> None:
         """The program ends; what it still had to say is nobody's."""

@@ -320,4 +320,7 @@ async def _sha256(data: Buffer) -> str:
     if len(data) <= HASH_INLINE_MAX:
         await trio.lowlevel.checkpoint()
         return sha256(data).hexdigest()
-    return await in_thread(lambda: sha256(data).hexdigest())
+    try:
+        return await in_thread(lambda: sha256(data).hexdigest())
+    except OSError:  # no thread to be had: it must be known all the same
+        return sha256(data).hexdigest()

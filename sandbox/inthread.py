@@ -9,6 +9,7 @@ the collector comes by, which may be never.
 
 from __future__ import annotations
 
+import errno
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, Unpack, cast
 
@@ -27,10 +28,13 @@ async def in_thread(
     abandon_on_cancel: bool = False,
     limiter: trio.CapacityLimiter | None = None,
 ) -> T:
-    """As trio.to_thread.run_sync."""
+    """As trio.to_thread.run_sync. Raises OSError, too: there is no thread to be had."""
     found: list[tuple[T | None, BaseException | None]] = []
     work = partial(_try, partial(function, *arguments), found)
-    await trio.to_thread.run_sync(work, abandon_on_cancel=abandon_on_cancel, limiter=limiter)
+    try:
+        await trio.to_thread.run_sync(work, abandon_on_cancel=abandon_on_cancel, limiter=limiter)
+    except RuntimeError as none:  # as Python says it; `work` itself raises nothing
+        raise OSError(errno.ENOMEM, "No thread could be made") from none
     done, fault = found.pop()
     if fault is None:
         return cast("T", done)

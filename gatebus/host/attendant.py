@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
     from gatebus.host.busstreams import BusStream
     from gatebus.host.connections import Verdict
+    from gatebus.host.owntasks import OwnTasks
     from gatebus.host.principals import Principal
     from gatebus.host.statuses import Map
     from gatebus.protocol.streams import Flows
@@ -170,13 +171,13 @@ class Line:
 class Attendant:
     """`run` once. The other methods are for lines, and for the host's sweeping task."""
 
-    def __init__(self, link: Link, session: Session, desk: Desk, turn: Turn, nursery: trio.Nursery) -> None:
+    def __init__(self, link: Link, session: Session, desk: Desk, turn: Turn, tasks: OwnTasks) -> None:
         self.principal: Principal
         self._account = ""
         self.on_left: Callable[[], None] = _nothing
         self.pulse: Callable[[], None] = lambda: None  # of traffic, for gatebus.lookout
         self.on_forgotten: Callable[[BusStream], None] = lambda stream: None
-        self._link, self._session, self._desk, self._turn, self._nursery = link, session, desk, turn, nursery
+        self._link, self._session, self._desk, self._turn, self._tasks = link, session, desk, turn, tasks
         self._lines: dict[int, Line] = {}
         self._waiting: dict[int, Line] = {}  # for room on the link
         self._answered: deque[BusStream] | None = None
@@ -340,7 +341,7 @@ class Attendant:
         if self._link.waiting <= LINK_HIGH_WATER:
             return False
         if not self._waiting:
-            self._nursery.start_soon(self._await_room)
+            self._tasks.start_soon(self._await_room)
         self._waiting[line.number] = line
         return True
 
@@ -387,7 +388,7 @@ class Attendant:
         self._write_last(self._session.send(Error(0, refusal.code, refusal.text)))
         self._ending = POLICY
         self._drop_lines()
-        self._nursery.start_soon(self._link.aclose, POLICY)
+        self._tasks.start_soon(self._link.aclose, POLICY)
 
     async def end(self) -> None:
         """The host stops."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from gatebus.host.hostconfig import HostConfig
     from gatebus.host.lives.lifework import LifeWork
     from gatebus.host.modulestore import ModuleStore
+    from gatebus.host.owntasks import OwnTasks
     from gatebus.host.programs import Programs
     from gatebus.host.quotas import Quotas, Ticket
     from gatebus.host.registry import Registry
@@ -60,7 +61,7 @@ class HostParts:
     programs: Programs
     events: EventLog
     turn: Turn
-    nursery: trio.Nursery
+    tasks: OwnTasks
     clock: Callable[[], float]
     on_problem: Callable[[Exception], None]
     limits: Mapping[str, int] = field(default_factory=dict)
@@ -145,7 +146,7 @@ class HostParts:
                 raise Refusal("busy", f"{there} requests that wait for a disk or program are under way. Try again.")
         self._tasks[account] += 1
         use(of)
-        self.nursery.start_soon(self._answer, line, work, of)
+        self.tasks.start_soon(self._answer, line, work, of)
 
     async def _answer(self, line: Line, work: Callable[[], Awaitable[None]], of: Instance | None) -> None:
         account = line.principal.account

@@ -89,17 +89,20 @@ class Runner:
     async def _run(self, instance: Instance) -> None:
         rests = False
         try:
-            rests = await self._execute(instance)
-        except Exception as fault:
-            instance.refusal = self._refused(fault)
-            if self.loop is not None:
-                await self.loop.failed(instance)
-        finally:
-            with self._turn:
-                if rests:
-                    self.on_rest(instance)
-                else:
-                    instance.over(trio.current_time())
+            try:
+                rests = await self._execute(instance)
+            except Exception as fault:
+                instance.refusal = self._refused(fault)
+                if self.loop is not None:
+                    await self.loop.failed(instance)
+            finally:
+                with self._turn:
+                    if rests:
+                        self.on_rest(instance)
+                    else:
+                        instance.over(trio.current_time())
+        except Exception as bug:  # in how it ended. A guard around this task would be a frame of each program
+            self.on_problem(bug)
 
     def _refused(self, fault: Exception) -> Map:
         """What is said of it to whoever waits."""

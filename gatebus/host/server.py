@@ -40,6 +40,7 @@ from gatebus.host.lives.live import lived
 from gatebus.host.lives.lives import Lives
 from gatebus.host.lives.recovering import left_behind, put_away, recover
 from gatebus.host.modulestore import open_module_store
+from gatebus.host.owntasks import OwnTasks
 from gatebus.host.programs import Programs
 from gatebus.host.quotas import Quotas
 from gatebus.host.registry import Registry
@@ -127,7 +128,7 @@ class Host:
     ) -> None:
         """Programs that still run are killed: `serve` has given them their time."""
         assert self._parts is not None
-        self._parts.nursery.cancel_scope.cancel()
+        self._parts.tasks.cancel()
         await self._stack.__aexit__(kind, error, trace)
 
     async def _open(self, stack: AsyncExitStack) -> None:
@@ -138,6 +139,7 @@ class Host:
         kept = await stack.enter_async_context(open_snapshot_store(Path(folder) / "snapshots", quotas, self._signing()))
         box = await stack.enter_async_context(self._open_box())
         nursery = await stack.enter_async_context(background_tasks())
+        tasks = OwnTasks(nursery, self._problem)
         neighbourhood = Neighbourhood()
         programs = Programs(box, store, self._elsewhere.all(), SandboxSettings().compile_limits.program_size)
         runner = Runner(box, nursery, turn, programs, partial(_world, neighbourhood))
@@ -156,7 +158,7 @@ class Host:
             programs,
             EventLog(),
             turn,
-            nursery,
+            tasks,
             time.time,
             self._problem,
             {"linger_ms": round(config.linger_seconds * 1000), "stream_window": STREAM_WINDOW_MOST},
@@ -172,17 +174,17 @@ class Host:
         loop.pulse, runner.on_rest = self.lookout.pulse, lives.rest
         loop.load = lives.loading.load
         loop.on_loaded, loop.on_parked, loop.on_stored = lives.loaded, lives.park_again, lives.preparing.stored
-        nursery.start_soon(keeping.write_records)
-        nursery.start_soon(lives.tidying.run)
-        nursery.start_soon(lives.minding.run)
+        tasks.keep_up(keeping.write_records)
+        tasks.keep_up(lives.tidying.run)
+        tasks.keep_up(lives.minding.run)
         await recover(self._parts)
         self._settings = Settings(self._parts.agent, self.key, features=FEATURES, limits=self._parts.limits)
         self._desk = FrontDesk(self._parts, self._seed, self._known)
-        nursery.start_soon(self._sweep)
-        nursery.start_soon(self._desk.keep_out)
-        nursery.start_soon(self._keep_fair)
-        nursery.start_soon(self.lookout.run)
-        nursery.start_soon(store.keep_tidy)
+        tasks.keep_up(self._sweep)
+        tasks.keep_up(self._desk.keep_out)
+        tasks.keep_up(self._keep_fair)
+        tasks.keep_up(self.lookout.run)
+        tasks.keep_up(store.keep_tidy)
 
     def _signing(self) -> StoreSettings:
         said = self.config.snapshots
@@ -212,7 +214,7 @@ class Host:
         """One client, until its link is over."""
         parts = self.parts
         session = Session(Role.HOST, self._settings, trio.current_time())
-        attendant = Attendant(link, session, self._desk, parts.turn, parts.nursery)
+        attendant = Attendant(link, session, self._desk, parts.turn, parts.tasks)
         attendant.on_forgotten, attendant.pulse = parts.registry.drop, self.lookout.pulse
         self._desk.arriving.add(attendant)
         try:

@@ -34,7 +34,8 @@ class Disk:
     one: trio.CapacityLimiter
 
     async def record(self, function: Callable[..., T], *arguments: object) -> T:
-        return await in_thread(partial(function, *arguments), limiter=self.one)
+        with told():
+            return await in_thread(partial(function, *arguments), limiter=self.one)
 
     async def file(self, function: Callable[..., T], *arguments: object) -> T:
         with told():

@@ -75,6 +75,8 @@ class Reception:
                 await self._attend(link)
         except (OSError, trio.ClosedResourceError, trio.TooSlowError):
             pass  # it broke, was too slow, or was evicted
+        except Exception as error:  # one connection's trouble stays its own
+            self.front.report(peer, error)
         finally:
             transport.close()
 

@@ -107,7 +107,7 @@ async def serve(listeners: Sequence[Listener], front: Front) -> None:
 
 async def _accept(listener: Listener, reception: Reception, crowd: Crowd, connections: trio.Nursery) -> None:
     with suppress(trio.ClosedResourceError):
-        while True:
+        while listener.sock.fileno() >= 0:  # nobody may wait on one that was closed while we slept
             await trio.lowlevel.wait_readable(listener.sock)
             for _ in range(ACCEPTED_AT_ONCE):
                 try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 from weakref import ref
 
 import httpx
@@ -18,12 +19,13 @@ from gatebus.web.dialling import Caller, dial
 from gatebus.web.entry import Terms
 from gatebus.web.front import Front
 from gatebus.web.link import CannotConnect, LinkClosed
-from gatebus.web.listening import listen_unix
+from gatebus.web.listening import listen_tcp, listen_unix, serve
 from gatebus.web.pages import TEXT, Page, standard_pages
 from gatebus.web.places import Address
 from gatebus.web.websocketlink import WebsocketLink
 
 if TYPE_CHECKING:
+    import socket
     from pathlib import Path
 
     from gatebus.web.link import Link, Peer
@@ -185,3 +187,48 @@ async def test_a_fault_of_one_attendant_costs_only_its_connection() -> None:
         other.write(b"still")
         assert await other.receive_many() == [b"still"]
     assert [type(fault) for fault in faults] == [ZeroDivisionError]
+
+
+async def test_what_nobody_had_in_mind_at_an_opening_costs_that_connection_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[Exception] = []
+
+    def slips(*_words: object) -> None:
+        raise KeyError("nobody had it in mind")
+
+    front = Front(echo, report=lambda _peer, error: told.append(error))
+    async with serving(front) as address, dial(address) as link:
+        with monkeypatch.context() as patched:
+            patched.setattr("gatebus.web.front.enter_untrusted", slips)
+            with pytest.raises(CannotConnect):
+                async with dial(address):
+                    pytest.fail("there is no link")
+        link.write(b"still here")
+        assert await link.receive_many() == [b"still here"]
+    assert [type(each) for each in told] == [KeyError]
+
+
+async def test_a_listener_that_is_closed_while_the_machine_has_no_descriptors_ends_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is not waited for again."""
+    monkeypatch.setattr("gatebus.web.listening.BREATH_SECONDS", 0.05)
+    listener, *_more = await listen_tcp("127.0.0.1", 0)
+    breath = trio.Event()
+
+    class Crowded:
+        def fileno(self) -> int:
+            return listener.sock.fileno()
+
+        def accept(self) -> None:
+            breath.set()
+            raise OSError(24, "Too many open files")
+
+    crowded = replace(listener, sock=cast("socket.socket", Crowded()))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve, [crowded], Front(echo))
+        with trio.socket.socket() as caller:
+            await caller.connect(("127.0.0.1", listener.port))
+            await breath.wait()
+            listener.close()

@@ -63,3 +63,12 @@ async def test_a_call_that_nobody_waits_for_is_left_alone() -> None:
         await in_thread(goes.wait, 10.0, abandon_on_cancel=True)
     assert scope.cancelled_caught
     goes.set()
+
+
+async def test_without_a_thread_the_system_has_too_little_of_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def none_left(*_words: object, **_more: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", none_left)
+    with pytest.raises(OSError, match="No thread could be made"):
+        await in_thread(divmod, 7, 2)

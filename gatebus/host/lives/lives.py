@@ -33,6 +33,7 @@ from gatebus.host.lives.tidying import Tidying
 from gatebus.host.lives.warming import Warming
 from gatebus.host.refusals import Refusal, as_refusal
 from sandbox.errors import BrokenProgram, NotSuspended, SandboxError
+from sandbox.outcome import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -105,7 +106,7 @@ class Lives:
         live.step(Step.STOP)
         instance.door.stay()
         live.exchange.keeps_state = True
-        self._parts.nursery.start_soon(self._stop, live, live.program)
+        self._parts.tasks.start_soon(self._stop, live, live.program)
 
     async def _stop(self, live: Live, program: Program) -> None:
         try:
@@ -115,6 +116,9 @@ class Lives:
         except SandboxError as fault:  # it ends, and whoever waits hears of it then
             if not program.ended:
                 live.refuse_all(as_refusal(fault))
+        except Exception as bug:  # of ours: nobody knows what it is now
+            self._parts.on_problem(bug)
+            program.kill(Cause.INTERNAL)
 
     def _check_stored(self, instance: Instance) -> None:
         account = instance.order.principal.account
@@ -156,7 +160,7 @@ class Lives:
     def _end(self, instance: Instance) -> None:
         """A stored one is killed."""
         self.peers.over(instance)
-        self._parts.nursery.start_soon(end_stored, self._parts, instance)
+        self._parts.tasks.start_soon(end_stored, self._parts, instance)
 
     # Going on.
 
@@ -238,7 +242,7 @@ class Lives:
 
     def _soon(self, what: Wished, instance: Instance) -> None:
         use(instance)
-        self._parts.nursery.start_soon(self._let_go_after, what, instance)
+        self._parts.tasks.start_soon(self._let_go_after, what, instance)
 
     async def _let_go_after(self, what: Wished, instance: Instance) -> None:
         try:
@@ -251,8 +255,11 @@ class Lives:
         live = live_of(instance)
         try:
             await what(instance)
-        except GatebusError as fault:
-            self._parts.note("instance-not-woken", instance=instance.id, code=fault.code)
+        except Exception as fault:
+            if isinstance(fault, GatebusError):
+                self._parts.note("instance-not-woken", instance=instance.id, code=fault.code)
+            else:
+                self._parts.on_problem(fault)
             if live.life in (Life.STORED, Life.PARKED):
                 live.on_io = partial(self._called, instance)
 

@@ -85,7 +85,7 @@ class Minding:
 
     def _start(self, instance: Instance, what: Callable[[Instance], Awaitable[None]]) -> None:
         self._busy.add(instance)
-        self._parts.nursery.start_soon(self._do, instance, what)
+        self._parts.tasks.start_soon(self._do, instance, what)
 
     async def _do(self, instance: Instance, what: Callable[[Instance], Awaitable[None]]) -> None:
         """What cannot be done now is tried again at a later look."""

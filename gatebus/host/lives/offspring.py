@@ -185,7 +185,7 @@ class Offspring:
         if behind:
             for each in behind:
                 use(each)
-            self._parts.nursery.start_soon(self._keep_behind, original, left, behind)
+            self._parts.tasks.start_soon(self._keep_behind, original, left, behind)
 
     async def _keep_behind(self, original: Instance, left: Leftover, copies: list[Instance]) -> None:
         """What cannot be kept is not durable; its status says so."""

@@ -43,7 +43,7 @@ class Preparing:
         is_large = look_untrusted(state).frames.stop > PREPARED_BYTES
         if not is_large and not self._parts.stopping and self._under_way[account] < PREPARED_EACH:
             self._under_way[account] += 1
-            self._parts.nursery.start_soon(self._prepare, instance, image, standing_untrusted(state))
+            self._parts.tasks.start_soon(self._prepare, instance, image, standing_untrusted(state))
 
     async def _prepare(self, instance: Instance, image: Image, state: bytes) -> None:
         principal = instance.order.principal

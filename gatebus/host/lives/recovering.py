@@ -61,7 +61,7 @@ async def recover(parts: WholeParts) -> None:
             again.append(instance)
         elif instance is not None:
             parts.lives.folding.look_at(instance)
-    parts.nursery.start_soon(_run_again, parts, again)
+    parts.tasks.start_soon(_run_again, parts, again)
 
 
 async def _found(parts: WholeParts, record: Record) -> Instance | None:
@@ -127,7 +127,7 @@ def _lost(parts: WholeParts, record: Record) -> None:
     parts.registry.add(instance)
     instance.outcome = killed(Cause.KILLED, _LOST)
     instance.over(trio.current_time())
-    parts.nursery.start_soon(_delete, parts, record)
+    parts.tasks.start_soon(_delete, parts, record)
 
 
 async def _delete(parts: WholeParts, record: Record) -> None:

@@ -91,7 +91,7 @@ class Waiting:
         instance.on_end[lambda _instance: over.set()] = None
         copy = shelf.take()
         if copy is None:
-            self._parts.nursery.start_soon(self._refill, key, over)
+            self._parts.tasks.start_soon(self._refill, key, over)
         else:
             self._parts.quotas.release(copy.ticket)
             copy.over = over
@@ -136,7 +136,7 @@ class Waiting:
                 return
             copy = Ready(running, ticket)
             shelf.copies.append(copy)
-            self._parts.nursery.start_soon(self._keep, key, shelf, copy)
+            self._parts.tasks.start_soon(self._keep, key, shelf, copy)
 
     async def _keep(self, key: Key, shelf: Shelf, copy: Ready) -> None:
         """One copy, until somebody has it or nobody wanted it; after somebody, the next ones."""

@@ -173,7 +173,7 @@ class Warming:
         asked = asked_of(instance.order)
         warmed = self._known.get(asked)
         if warmed is None:
-            self._parts.nursery.start_soon(self._look, key_of(instance.order), instance.order)
+            self._parts.tasks.start_soon(self._look, key_of(instance.order), instance.order)
             return False
         self._known.move_to_end(asked)
         live = instance.live
