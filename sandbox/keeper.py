@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from sandbox.keeperprocess import KeeperProcess
 
 LOST = EndRecord(None, None, Why.LOST)
+# What ends a conversation with it, and what says at a request that it has ended.
+_OVER = (OSError, trio.ClosedResourceError, SandboxBroken)
+_BROKEN = (BrokenPipeError, ConnectionError)
 
 
 class KeeperGone(SandboxBroken):
@@ -92,13 +95,13 @@ class Keeper:
             await self._process.end()
 
     async def _converse(self) -> None:
-        with contextlib.suppress(OSError, trio.ClosedResourceError, SandboxBroken):
+        with contextlib.suppress(*_OVER):
             async with background_tasks() as nursery:
                 nursery.start_soon(self._watch, nursery.cancel_scope)
                 await self._read_answers()
 
     async def _first_word(self) -> Ready:
-        with trio.move_on_after(self._ready_seconds):
+        with contextlib.suppress(OSError), trio.move_on_after(self._ready_seconds):
             await trio.lowlevel.wait_readable(self._socket)
             first = self._receive()
             if (
@@ -136,7 +139,8 @@ class Keeper:
     async def _watch(self, reading: trio.CancelScope) -> None:
         """A keeper's end is seen even when a process that it left behind holds its socket."""
         await self._process.wait()
-        self._at_end()
+        with contextlib.suppress(*_OVER):
+            self._at_end()
         reading.cancel()
 
     def _dispatch_untrusted(self, datagram: bytes) -> None:
@@ -175,8 +179,12 @@ class Keeper:
         job = self._jobs[self._next] = Job(self._next)
         return job
 
+    def forget(self, job: Job) -> None:
+        """It was never asked for."""
+        self._jobs.pop(job.identity, None)
+
     async def send(self, job: Job, datagram: bytes, descriptors: Sequence[int]) -> None:
-        """Ask. Waits only when the keeper has 200 requests before it. Raises KeeperGone."""
+        """Ask. Waits only when the keeper has 200 requests before it. Raises KeeperGone, OSError: of this request."""
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))]
         try:
             while not self.lost:
@@ -186,12 +194,12 @@ class Keeper:
                     await self._room()
                 else:
                     return
-        except (OSError, trio.ClosedResourceError):
+        except (*_BROKEN, trio.ClosedResourceError):
             self.terminate()  # a socket that is broken in one direction is of no use in the other
-        except BaseException:
-            self._jobs.pop(job.identity, None)
+        except BaseException:  # such as no room for one more descriptor on its way: it is of no other request
+            self.forget(job)
             raise
-        self._jobs.pop(job.identity, None)
+        self.forget(job)
         raise KeeperGone("keeper-lost", "The sandbox's keeper ended; a new one is being made. Try again.")
 
     def kill(self, job: Job) -> None:
@@ -213,14 +221,12 @@ class Keeper:
         return True
 
     async def _send_kills(self) -> None:
-        try:
+        with contextlib.suppress(OSError, trio.ClosedResourceError):  # it is gone, and with it every program
             while self._unsent_kills and not self.lost:
                 if self._send_kill(self._unsent_kills[0]):
                     del self._unsent_kills[0]
                 else:
                     await self._room()
-        except trio.ClosedResourceError:
-            return
 
     async def _room(self) -> None:
         """Until the keeper took something, or is gone. One task at a time may sleep on a socket; the others queue."""

@@ -10,11 +10,12 @@ it does not start.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,10 @@ KEEPER_SOCKET = 3
 END_SECONDS = 5.0
 # Enough for a message, not for a flood.
 STDERR_MAX = 4_096
+
+_NOT_STARTABLE = "not-startable", "The native part cannot be started: run make build again."
+_SHORT = "no-resources", "The machine has no descriptors, memory or processes left for the sandbox. Try again later."
+_TOO_LITTLE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOBUFS}
 
 EXECUTABLE_VARIABLE = "GATEBUS_SANDBOX"
 
@@ -68,22 +73,26 @@ class KeeperProcess:
     """A started keeper. `socket` is the host's end; closing it asks the keeper to end."""
 
     def __init__(self, executable: str, arguments: list[str]) -> None:
-        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.socket.settimeout(0)
-        self._stderr, stderr_theirs = os.pipe()
-        os.set_blocking(self._stderr, False)
+        """Raises BackendUnavailable."""
         try:
-            self.pid = _spawn(executable, arguments, theirs.fileno(), stderr_theirs)
+            self._begin(executable, arguments)
         except OSError as error:
-            self.socket.close()
-            os.close(self._stderr)
-            raise BackendUnavailable(
-                "not-startable", "The native part cannot be started: run make build again."
-            ) from error
-        finally:
-            theirs.close()
-            os.close(stderr_theirs)
-        self._pidfd = os.pidfd_open(self.pid)
+            raise BackendUnavailable(*(_SHORT if error.errno in _TOO_LITTLE else _NOT_STARTABLE)) from error
+
+    def _begin(self, executable: str, arguments: list[str]) -> None:
+        with ExitStack() as ours, ExitStack() as theirs:
+            self.socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ours.callback(self.socket.close)
+            theirs.callback(other.close)
+            self.socket.settimeout(0)
+            self._stderr, said = os.pipe()
+            ours.callback(os.close, self._stderr)
+            theirs.callback(os.close, said)
+            os.set_blocking(self._stderr, False)
+            self.pid = _spawn(executable, arguments, other.fileno(), said)
+            ours.callback(_end_at_once, self.pid)
+            self._pidfd = os.pidfd_open(self.pid)
+            ours.pop_all()
 
     def last_words(self) -> str:
         """The last line that it wrote to standard error, for the developer, not for the public."""
@@ -99,7 +108,8 @@ class KeeperProcess:
         await trio.lowlevel.wait_readable(self._pidfd)
 
     def terminate(self) -> None:
-        signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     async def end(self) -> None:
         """Close its socket, wait for it, kill it if it does not end. Shielded, with a deadline."""
@@ -122,12 +132,20 @@ class KeeperProcess:
         os.close(self._stderr)
 
 
+def _end_at_once(pid: int) -> None:
+    """Of one that has just been made, and is our child."""
+    os.kill(pid, signal.SIGKILL)
+    with suppress(ChildProcessError):
+        os.waitpid(pid, 0)
+
+
 def _spawn(executable: str, arguments: list[str], theirs: int, stderr: int) -> int:
-    null = os.open(os.devnull, os.O_RDWR)
-    # The lowest of our descriptors may be 3 itself: copies far above, so that no dup2 below overwrites one that is
-    # still needed.
-    high = [_high_copy(fd) for fd in (theirs, stderr, null)]
-    try:
+    with ExitStack() as ours:
+        null = os.open(os.devnull, os.O_RDWR)
+        ours.callback(os.close, null)
+        # The lowest of our descriptors may be 3 itself: copies far above, so that no dup2 below overwrites one that is
+        # still needed.
+        high = [_high_copy(fd, ours) for fd in (theirs, stderr, null)]
         return os.posix_spawn(
             executable,
             [executable, *arguments],
@@ -142,12 +160,11 @@ def _spawn(executable: str, arguments: list[str], theirs: int, stderr: int) -> i
             setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM],
             setsigmask=[],
         )
-    finally:
-        for fd in (null, *high):
-            os.close(fd)
 
 
-def _high_copy(fd: int) -> int:
+def _high_copy(fd: int, owner: ExitStack) -> int:
     import fcntl  # Linux only; this function runs nowhere else
 
-    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64)
+    copy = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64)
+    owner.callback(os.close, copy)
+    return copy

@@ -51,6 +51,7 @@ COPY_INLINE_MAX = 3 << 19
 FRAMES_KEPT = 1 << 20
 # Merging more goes to a thread, so that the loop keeps turning.
 MERGE_INLINE_MAX = 4 << 20
+NO_MEMORY = "The host has no memory left for a program; try again later."
 # Pages of 64 KiB.
 _PAGE_SHIFT = 16
 
@@ -196,8 +197,11 @@ async def start_native(
         given = (theirs.fileno(), image.fd, memory, *(each.fd for each in images[1:]))
         await keeper.send(process.job, request, given if files is None else given + files.descriptors)
         process.asked = True
-    except BaseException:
+    except BaseException as error:
         process.close()
+        keeper.forget(process.job)
+        if isinstance(error, OSError):
+            raise StartFailed("no-memory", NO_MEMORY) from error
         raise
     finally:
         theirs.close()
@@ -220,7 +224,7 @@ async def _begin_memory(process: NativeProcess, memory: int, beginning: Beginnin
                 return files
         await _copy(source, memory)
     except OSError as error:
-        raise StartFailed("no-memory", "The host has no memory left for a program; try again later.") from error
+        raise StartFailed("no-memory", NO_MEMORY) from error
     return None
 
 

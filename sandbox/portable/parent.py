@@ -18,7 +18,6 @@ import sys
 import tempfile
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -187,15 +186,20 @@ class PortableBackend:
     async def compile_job(
         self, wasm: bytes | Pieces, limits: CompileLimits, job: CompileJob = CompileJob.PLAIN
     ) -> Compiled:
-        place = Path(await in_thread(partial(tempfile.mkdtemp, dir=self._directory)))
         try:
-            await in_thread(write_given, place / "wasm", wasm)
-            await self._run_compiler(place, limits, job)
-            facts, image = await in_thread(self._take_result, place)
-            # made here: a thread of trio's holds on to its last result
-            return Compiled(ImageFile(*image) if image is not None else None, facts)
-        finally:
-            _remove(place)
+            with tempfile.TemporaryDirectory(dir=self._directory, ignore_cleanup_errors=True) as place:
+                return await self._compiled(Path(place), wasm, limits, job)
+        except OSError as error:
+            raise SandboxBroken(
+                "compiler-files", "The machine has no room or descriptors for a compilation."
+            ) from error
+
+    async def _compiled(self, place: Path, wasm: bytes | Pieces, limits: CompileLimits, job: CompileJob) -> Compiled:
+        await in_thread(write_given, place / "wasm", wasm)
+        await self._run_compiler(place, limits, job)
+        facts, image = await in_thread(self._take_result, place)
+        # made here: a thread of trio's holds on to its last result
+        return Compiled(ImageFile(*image) if image is not None else None, facts)
 
     def blob(self, data: bytes) -> Blob:
         path = self._new_image()
@@ -212,7 +216,7 @@ class PortableBackend:
         orders = _program_orders(image, limits)
         if stopping is not None:
             orders = _stoppable_orders(orders, beginning, stopping)
-        ours, theirs = socket.socketpair()
+        ours, theirs = _socket_pair(stopping)
         arguments = command("program", self._site, encode_orders(orders))
         with theirs:
             try:
@@ -300,10 +304,19 @@ def _program_orders(image: ImageFile, limits: Limits) -> ProgramOrders:
     )
 
 
+def _socket_pair(stopping: Stopping | None) -> tuple[socket.socket, socket.socket]:
+    try:
+        return socket.socketpair()
+    except OSError as error:
+        if stopping is not None:
+            stopping.close()
+        raise StartFailed("no-descriptors", "The host has no descriptors or memory left for a program.") from error
+
+
 def _send_now(transport: SocketTransport, setup: bytes) -> int:
     try:
         return transport.send(setup)
-    except (BlockingIOError, BrokenPipeError):
+    except OSError:  # no room now, or it is gone: whoever sends the rest sees it
         return 0
 
 
@@ -328,12 +341,6 @@ def _judge_compiler(end: EndOfChild | None, limits: CompileLimits) -> None:
     if end.exit_code != 0:
         why = Why.LOST if end.exit_code is end.signal is None else Why.ITSELF
         raise compile_failure(EndRecord(end.exit_code, end.signal, why, end.user_us, end.system_us), limits)
-
-
-def _remove(job: Path) -> None:
-    for name in ("wasm", "image", "facts"):
-        (job / name).unlink(missing_ok=True)
-    job.rmdir()
 
 
 def find_engine() -> str:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from openfiles import left_open, open_files
 from processes import children_of
 from waiting import PATIENCE
 from wasmbytes import HEADER, leb, section
 
 import sandbox
-from sandbox import CompileLimit, CompileLimits, Limits, Settings
+from sandbox import CompileLimit, CompileLimits, Limits, SandboxBroken, Settings, StartFailed
+from sandbox.backend import Beginning
 from sandbox.outcome import EndRecord, Why
 from sandbox.portable import parent
 from sandbox.portable.child_process import ChildEnd, command, environment, start_child
@@ -79,6 +81,38 @@ async def test_a_cancelled_compile_job_leaves_nothing(backend) -> None:
         await backend.compile_job(slow_to_compile(), CompileLimits())
     assert scope.cancelled_caught
     assert children_of() <= before
+    assert set(backend._directory.iterdir()) == files
+
+
+async def test_a_disk_without_room_is_told_as_the_machine_s_fault(backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = set(backend._directory.iterdir())
+
+    def full(*_words: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(parent, "write_given", full)
+    with pytest.raises(SandboxBroken) as caught:
+        await backend.compile_job(HELLO, CompileLimits())
+    assert caught.value.code == "compiler-files"
+    assert set(backend._directory.iterdir()) == files
+
+
+async def test_without_a_descriptor_for_its_socket_no_program_starts_and_nothing_is_left(
+    backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = await compiled(backend, HELLO)
+    before, files = open_files(), set(backend._directory.iterdir())
+
+    def none_left(*_words: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("sandbox.portable.parent.socket.socketpair", none_left)
+    for suspendable in (False, True):
+        with pytest.raises(StartFailed) as caught:
+            await backend.start_process(image, b"", Limits(), Beginning(suspendable=suspendable))
+        assert caught.value.code == "no-descriptors"
+        del caught
+    assert left_open(before) == []
     assert set(backend._directory.iterdir()) == files
 
 
