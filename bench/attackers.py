@@ -4,8 +4,6 @@
 
 It connects to the host's unix socket, prints "ready" when the attack is under way, and goes on until its input ends;
 with ROUNDS it does so much, prints "ready" and holds what it has got.
-It has the lowest priority there is, so that what it costs itself is not what is measured: an attacker of another
-machine would not compete for this machine's processors either.
 """
 
 from __future__ import annotations
@@ -228,7 +226,6 @@ ATTACKS: dict[str, Callable[[str, Rounds], Awaitable[Any]]] = {
 
 
 async def main(path: str, attack: str, rounds: str = "") -> None:
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ATTACKS[attack], path, int(rounds) if rounds else None)
         await trio.to_thread.run_sync(sys.stdin.read, abandon_on_cancel=True)

@@ -37,11 +37,16 @@ Times = dict[str, float]
 
 
 @contextlib.contextmanager
-def attacked(path: str, attack: str, rounds: str = "") -> Iterator[None]:
+def attacked(path: str, attack: str, rounds: str = "", *, idle: bool = True) -> Iterator[None]:
+    """`idle`: at the lowest priority there is, so that what it costs itself is not what is measured: an attacker of
+    another machine would not compete for this machine's processors either.
+    """
     line = [sys.executable, "-m", "bench.attackers", path, attack, rounds]
     with subprocess.Popen(line, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
+        if idle:
+            os.sched_setscheduler(process.pid, os.SCHED_IDLE, os.sched_param(0))
         assert process.stdout.readline() == "ready\n", attack
         try:
             yield
