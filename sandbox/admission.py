@@ -32,7 +32,8 @@ from sandbox.image import (
     unsuspendable_facts,
 )
 from sandbox.inthread import in_thread
-from sandbox.inturns import Turns
+from sandbox.lanes import Lanes
+from sandbox.piecework import PieceWork
 from sandbox.statewords import (
     EXPORT_GOES_ON,
     WALK_PIECE,
@@ -102,9 +103,9 @@ class Admission:
         self._keys: dict[tuple[str, str, Form], str] = {}
         self._workers = trio.CapacityLimiter(host.compile_workers)
         self._waiting = self._waiting_bytes = 0
-        self._making: dict[str, trio.Lock] = {}  # continuations, by key; sites of frames, by image and digest
+        self._making = Lanes()  # continuations, by key; sites of frames, by image and digest
         self._sites: OrderedDict[str, tuple[int, ...]] = OrderedDict()  # of the latter
-        self.turns = Turns()
+        self.piecework = PieceWork()
         self.counts = AdmissionCounts()
 
     async def admit_untrusted(self, wasm: bytes, wanted: Wanted) -> Image:
@@ -224,7 +225,7 @@ class Admission:
         found = await self._store.continuation_untrusted(key, image.sha256, self._backend)
         if found is not None:
             return found
-        async with self._one_maker(key):
+        async with self._making.one(key):
             return await self._store.continuation_untrusted(key, image.sha256, self._backend) or (
                 await self._continue_untrusted(key, sites, image, program)
             )
@@ -235,25 +236,14 @@ class Admission:
         if len(frames) <= WALK_PIECE:
             return sites_of_untrusted(state, image.frames)
         name = f"{image.key} {await _sha256(memoryview(state)[frames.start : frames.stop])}"
-        async with self._one_maker(name):
+        async with self._making.one(name):
             if name not in self._sites:
                 self.counts.walked += 1
-                self._sites[name] = await self.turns.done(walk_untrusted(state, image.frames))
+                self._sites[name] = await self.piecework.done(walk_untrusted(state, image.frames))
                 if len(self._sites) > WALKS_KNOWN:
                     self._sites.popitem(last=False)
             self._sites.move_to_end(name)
             return self._sites[name]
-
-    @asynccontextmanager
-    async def _one_maker(self, key: str) -> AsyncIterator[None]:
-        """Two who want the same continuation, or the sites of the same frames, wait for one."""
-        lock = self._making.setdefault(key, trio.Lock())
-        try:
-            async with lock:
-                yield
-        finally:
-            if not lock.locked():
-                self._making.pop(key, None)
 
     async def _continue_untrusted(
         self, key: str, sites: tuple[int, ...], image: Image, program: bytes | None

@@ -217,7 +217,7 @@ class Sandbox:
         handle, guide = await self._continuation(image, origin)
         first = resume_packets(setup, limits, instance, origin.lifecycle)
         if origin.function is not None:
-            state = await self._admission.turns.done(with_new_streams_untrusted(state, setup.origin_credit))
+            state = await self._admission.piecework.done(with_new_streams_untrusted(state, setup.origin_credit))
             first += function_packet(origin.function)
         rest = chain(restore_packets(guide, state), (GO_PACKET,))
         first += b"".join(islice(rest, FIRST_PACKETS))

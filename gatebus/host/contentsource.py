@@ -29,7 +29,6 @@ from gatebus.contentbounds import (
 from gatebus.faults import StoreBroken
 from gatebus.host.allowances import Allowances
 from gatebus.host.refusals import Refusal
-from gatebus.host.turns import Turns
 from gatebus.snapshots.takenforfile import read_as_file
 from ipfs.addresses import Address, parse_address_untrusted
 from ipfs.blockstore import BlockStore
@@ -39,6 +38,7 @@ from ipfs.fetching import Fetcher, open_fetcher
 from ipfs.pins import Pins, collect
 from ipfs.troubles import BadName, Damaged, IpfsError, Malformed, StoreFailed, TooLarge, Unsupported
 from sandbox.inthread import in_thread
+from sandbox.lanes import Lanes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -62,7 +62,7 @@ class ContentSource:
         self._gateways, self._told = gateways, told
         self._allowances = Allowances(hourly)
         self._slots = trio.CapacityLimiter(FETCHES)
-        self._accounts = Turns(FETCHES_EACH)
+        self._accounts = Lanes(FETCHES_EACH)
         self._door, self._left = trio.Lock(), trio.lowlevel.ParkingLot()
         self._active = 0
         with _refused():

@@ -21,9 +21,9 @@ from gatebus.bounds import FILES_ANSWERED, FILES_INLINE, SOURCES_KNOWN
 from gatebus.contentbounds import FETCHES_EACH
 from gatebus.host.moduledata import tags_untrusted
 from gatebus.host.refusals import Refusal
-from gatebus.host.turns import Turns
 from sandbox.errors import BadSetup, BadState, Refused
 from sandbox.form import Form
+from sandbox.lanes import Lanes
 from sandbox.tree import File, Node, Tree
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ class Programs:
     def __init__(self, box: Sandbox, store: ModuleStore, source: Source, program_size: int) -> None:
         self._box, self._store, self._source, self._size = box, store, source, program_size
         self._hashes: OrderedDict[str, str] = OrderedDict()  # of sources
-        self._compiling = Turns()  # by account: the bytes of its next ones stay on the disk meanwhile
-        self._coming, self._come = Turns(), Turns(FETCHES_EACH)  # by account, and address or scheme
+        self._compiling = Lanes()  # by account: the bytes of its next ones stay on the disk meanwhile
+        self._coming, self._come = Lanes(), Lanes(FETCHES_EACH)  # by account, and address or scheme
         self._pinning = trio.Lock()  # of two who pin and unpin one module, the second sees what the first did
 
     def ready(self, module: str, form: Form = Form.PLAIN) -> Image | None:

@@ -12,7 +12,6 @@ on is written before its process begins.
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -27,9 +26,11 @@ from gatebus.host.lives.lifetable import Life, Step
 from gatebus.host.lives.recordsof import about_of, goes_back, record_of, room_at_stop
 from gatebus.host.refusals import Refusal, as_refusal
 from gatebus.snapshots.savedwords import CHECKPOINT, RUNNING, SNAPSHOT, STORED, SUSPENDED, UNNAMED, Change, Saved
+from sandbox.lanes import Lanes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from gatebus.host.instances import Instance
     from gatebus.host.lives.live import Live
@@ -49,7 +50,7 @@ class Keeping:
         self._gone: list[tuple[Instance, bytes]] = []  # snapshots that nothing goes on from any more
         self._something = trio.Event()
         self._writing = trio.Lock()
-        self._busy: dict[bytes, trio.Lock] = {}  # records that are being written
+        self._busy = Lanes()  # records that are being written
 
     @property
     def keeps(self) -> bool:
@@ -366,20 +367,9 @@ class Keeping:
             put = await self.store.records.put(record_of(instance, state, left), live.revision)
             live.revision, live.runs = put.revision, state == RUNNING and not rests
 
-    @asynccontextmanager
-    async def alone(self, instance: Instance) -> AsyncIterator[None]:
+    def alone(self, instance: Instance) -> AbstractAsyncContextManager[None]:
         """Two who write one record take turns."""
-        lock = self._busy.setdefault(instance.id, trio.Lock())
-        if lock.locked():
-            await lock.acquire()
-        else:
-            lock.acquire_nowait()  # without a turn of the loop
-        try:
-            yield
-        finally:
-            lock.release()
-            if not lock.locked():
-                self._busy.pop(instance.id, None)
+        return self._busy.one(instance.id)
 
 
 def is_recorded(instance: Instance) -> bool:

@@ -22,7 +22,8 @@ from gatebus.host.lives.heldsizes import Held, check_lengths_untrusted
 from gatebus.host.lives.remains import SavedAs, leftover_untrusted, limits_untrusted
 from gatebus.host.refusals import Refusal
 from sandbox.background import background_tasks
-from sandbox.inturns import Turns
+from sandbox.lanes import Lanes
+from sandbox.piecework import PieceWork
 from sandbox.suspended import Suspended
 
 if TYPE_CHECKING:
@@ -66,8 +67,8 @@ class Loading:
 
     def __init__(self, keeping: Keeping, quotas: Quotas) -> None:
         self._keeping, self._quotas = keeping, quotas
-        self._large: dict[str, trio.Lock] = {}  # by account: one large one at a time
-        self._turns = Turns()
+        self._large = Lanes()  # by account: one large one at a time
+        self._piecework = PieceWork()
         self._ahead: dict[Instance, Leftover] = {}
 
     async def load(self, instance: Instance, covered: int = 0) -> Leftover:
@@ -127,7 +128,7 @@ class Loading:
             async with self._one_of(account, size):
                 saved = await store.read(opened)
         suspended = Suspended(saved.module, saved.state, saved.memory)
-        left = await self._turns.done(leftover_untrusted(suspended, saved.parts, saved.about, SavedAs(snapshot)))
+        left = await self._piecework.done(leftover_untrusted(suspended, saved.parts, saved.about, SavedAs(snapshot)))
         return left.held_by(held)
 
     @asynccontextmanager
@@ -157,13 +158,8 @@ class Loading:
         if size < LOADED_AT_ONCE:
             yield
             return
-        lock = self._large.setdefault(account, trio.Lock())
-        try:
-            async with lock:
-                yield
-        finally:
-            if not lock.locked():
-                self._large.pop(account, None)
+        async with self._large.one(account):
+            yield
 
 
 def sizes_untrusted(opened: Opened) -> int:

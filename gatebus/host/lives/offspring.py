@@ -10,7 +10,7 @@ from is stored once for all of them right after that, and each is on record with
 
 from __future__ import annotations
 
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -28,11 +28,11 @@ from gatebus.host.lives.unmaking import unmade
 from gatebus.host.refusals import Refusal, as_refusal
 from gatebus.host.requests import flag_untrusted
 from gatebus.host.runorders import check_function
+from sandbox.lanes import Lanes
 from sandbox.lifecycle import Lifecycle
 from sandbox.setup import Setup
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from uuid import UUID
 
     from gatebus.host.hostparts import HostParts
@@ -54,7 +54,7 @@ class Offspring:
 
     def __init__(self, parts: HostParts, keeping: Keeping) -> None:
         self._parts, self._keeping = parts, keeping
-        self._coming: dict[UUID, trio.Lock] = {}
+        self._coming = Lanes()
 
     # Out of a snapshot.
 
@@ -62,7 +62,7 @@ class Offspring:
         """One that runs; asked twice at once, the one that the first has made. Raises GatebusError, SandboxError: then
         there is none.
         """
-        async with self._alone(wanted):
+        async with self._coming.one(wanted):
             known = self._parts.registry.known(wanted)
             if known is not None:
                 check_own(known, principal)
@@ -105,16 +105,6 @@ class Offspring:
             check_function(await self._parts.programs.image(order.module, order.principal, order.form), function)
         elif function is not None:
             raise Refusal("conflict", _NOT_HALTED)
-
-    @asynccontextmanager
-    async def _alone(self, wanted: UUID) -> AsyncIterator[None]:
-        lock = self._coming.setdefault(wanted, trio.Lock())
-        try:
-            async with lock:
-                yield
-        finally:
-            if not lock.locked():
-                self._coming.pop(wanted, None)
 
     def _as_asked(self, order: Order, given: Parameters) -> Order:
         """What the request says goes before what the snapshot says; neither is more than this host allows."""

@@ -10,7 +10,7 @@ import trio
 from looprounds import rounds
 from trio.lowlevel import checkpoint
 
-from sandbox.inturns import Turns
+from sandbox.piecework import PieceWork
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -35,7 +35,7 @@ async def test_the_loop_goes_round_between_two_pieces() -> None:
     with rounds() as gone:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(another)
-            assert await Turns().done(work(100, done, "it")) == "it"
+            assert await PieceWork().done(work(100, done, "it")) == "it"
             goes_on = False
     assert gone.count > 100
     # Two: the tasks of one turn run in any order.
@@ -43,7 +43,7 @@ async def test_the_loop_goes_round_between_two_pieces() -> None:
 
 
 async def test_of_all_who_have_such_work_one_piece_is_done_in_a_turn_and_they_take_turns() -> None:
-    turns, done = Turns(), list[str]()
+    turns, done = PieceWork(), list[str]()
     with rounds() as gone:
         async with trio.open_nursery() as nursery:
             for name in "abc":
@@ -57,14 +57,14 @@ async def test_an_error_of_the_work_is_told_and_the_others_go_on() -> None:
         yield
         raise KeyError("x")
 
-    turns = Turns()
+    turns = PieceWork()
     with pytest.raises(KeyError):
         await turns.done(fails())
     assert await turns.done(work(3, [], "on")) == "on"
 
 
 async def test_work_that_nobody_waits_for_any_more_is_left() -> None:
-    turns, done = Turns(), list[str]()
+    turns, done = PieceWork(), list[str]()
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(turns.done, work(1_000_000, done))

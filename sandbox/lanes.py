@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable
 
 
-class Turns:
+class Lanes:
     """`at_once`: how many of one key. Its length: keys that somebody uses or waits for; others are not remembered. Who
     waits is an instance or a request, and has their bound.
     """
@@ -23,14 +23,20 @@ class Turns:
     def __len__(self) -> int:
         return len(self._limiters)
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._limiters
+
     @asynccontextmanager
     async def one(self, key: Hashable) -> AsyncIterator[None]:
-        """Inside it is one of them."""
+        """Inside it is one of them: without a turn of the loop where nobody has to be waited for."""
         limiter = self._limiters.setdefault(key, trio.CapacityLimiter(self._at_once))
         try:
-            async with limiter:
-                yield
+            limiter.acquire_nowait()
+        except trio.WouldBlock:
+            await limiter.acquire()
+        try:
+            yield
         finally:
-            statistics = limiter.statistics()
-            if not statistics.borrowed_tokens and not statistics.tasks_waiting:
+            limiter.release()  # to whoever waits
+            if not limiter.borrowed_tokens:
                 self._limiters.pop(key, None)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Turns:
+class PieceWork:
     """One for a host."""
 
     def __init__(self) -> None:
