@@ -73,7 +73,7 @@ def _write(out: str, module: bytes) -> None:
     if out == STDIN:
         put_bytes(module)
     else:
-        write_whole(out, module, "--out")
+        write_whole(out, (module,), "--out")
 
 
 def how_it_goes_on(name: str, entry: str, frames: int) -> str:

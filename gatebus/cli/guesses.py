@@ -6,6 +6,9 @@ In:  a file's bytes, of anyone; nothing is taken apart but its beginning. Out: o
 from shlex import quote
 from typing import NamedTuple
 
+from gatebus.snapshots.exportwords import MAGIC as SIGNED
+from sandbox.statefile import MAGIC as STATE
+
 _MODULE_EXTENSIONS = ("", ".wasm", ".wat")
 # Enough to tell text from other bytes.
 LOOKED_AT = 4_096
@@ -34,6 +37,16 @@ _KINDS = (
     Kind(b"PK\x03\x04", "a zip archive", "Unpack it first: unzip."),
     Kind(b"version https://git-lfs", "a pointer of Git LFS", "Fetch the file itself: git lfs pull."),
     Kind(b"%PDF", "a PDF document", "Name the program instead."),
+    Kind(
+        STATE,
+        "the state of a stopped program",
+        "`gatebus run --resume FILE` goes on with it; `gatebus import FILE` brings it to a host.",
+    ),
+    Kind(
+        SIGNED,
+        "a snapshot that a host has signed",
+        "`gatebus import FILE` brings it to a host, where `gatebus restore` goes on with it.",
+    ),
 )
 _PAGES = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<!--")
 _SCRIPT = "`gatebus call` and `launch` take it with its interpreter as it is."

@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, BinaryIO
 
@@ -33,7 +33,7 @@ from sandbox.statefile import (
     MAGIC,
     Stored,
     decode_untrusted,
-    encode,
+    encoded,
     length_untrusted,
     places_untrusted,
 )
@@ -103,15 +103,15 @@ def _may_go(path: str) -> bool:
 
 def write_state(path: str, suspended: Suspended, program: bytes, description: dict[str, Any], services: bytes) -> None:
     """Raises UsageError."""
-    write_whole(path, encode(suspended, program, description, services), "--state")
+    write_whole(path, encoded(suspended, program, description, services), "--state")
 
 
-def write_whole(path: str, data: bytes, option: str) -> None:
-    """Raises UsageError."""
+def write_whole(path: str, pieces: Iterable[bytes | memoryview], option: str) -> None:
+    """Of a large state nobody holds more than a piece. Raises UsageError."""
     unfinished = _unfinished(os.path.dirname(path))
     try:
         with open(os.open(unfinished, _NEW, 0o600), "wb") as file:
-            file.write(data)
+            file.writelines(pieces)
         os.replace(unfinished, path)
     except OSError as problem:
         with contextlib.suppress(OSError):
@@ -155,16 +155,11 @@ def _source(path: str) -> Iterator[BinaryIO]:
 
 
 def _state_untrusted(file: BinaryIO, head: bytes) -> Stored:
-    return decode_untrusted(head + _rest_untrusted(file, length_untrusted(head) - len(head)))
-
-
-def _rest_untrusted(file: BinaryIO, size: int) -> bytes:
-    """Up to one byte more than there should be, in pieces: the size is a stranger's word."""
-    parts, left = [], size + 1
-    while left and (part := file.read(min(left, _READ_AT_ONCE))):
-        parts.append(part)
-        left -= len(part)
-    return b"".join(parts)
+    """Up to one byte more than there should be, in pieces: the size is a stranger's word; and held once."""
+    size, data = length_untrusted(head) + 1, bytearray(head)
+    while part := file.read(min(size - len(data), _READ_AT_ONCE)):
+        data += part
+    return decode_untrusted(memoryview(data))
 
 
 def suspended_untrusted(stored: Stored) -> Suspended:

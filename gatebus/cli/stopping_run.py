@@ -230,6 +230,7 @@ def _running(plan: Plan, box: Sandbox, image: Image, instance: "UUID | None") ->
     if options.function is not None:
         check_entry(image, options.function)
     suspended, function = suspended_untrusted(plan.stored), options.function
+    plan.stored.pieces.release()  # it has its memory in a file of its own by now, and may run for long
     return box.resume(
         image, suspended, options.limits, plan.setup, program=plan.wasm, instance=instance, function=function
     )

@@ -5,6 +5,7 @@ import os
 import struct
 import subprocess
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, cast
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 import trio
 import trio.testing
+from allocations import counted
 from commands import command, native_is_missing
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +24,7 @@ from gatebus.__main__ import main
 from gatebus.cli import stopping_run
 from gatebus.cli.attending import Run, offering
 from gatebus.cli.options import run_options
-from gatebus.cli.statecommand import check_state, read_state
+from gatebus.cli.statecommand import check_state, read_state, suspended_untrusted, write_state
 from gatebus.cli.stopping_run import board_again, limits_untrusted, prepare_to_go_on, suspend_later
 from gatebus.cli.terminal import Sink, Source, Terminal
 from gatebus.discovery import request_content
@@ -31,10 +33,15 @@ from gatebus.keptservices import Kept, encode_kept, kept_untrusted
 from gatebus.services.origin import Door
 from sandbox.errors import BadState, NotSuspended, StartFailed
 from sandbox.image import Image
+from sandbox.memfd import MemfdSnapshot, memory_memfd
 from sandbox.packets import CALL, CODE_DISCOVERY, HEADER_SIZE, encode
 from sandbox.setup import Setup
 from sandbox.statefile import HEAD_SIZE, MAGIC, Stored
+from sandbox.suspended import Suspended
 
+MIB = 1 << 20
+LARGE = 64 * MIB
+PROGRAM = b"\0asm\1\0\0\0"
 NO_FILE = "--state: what is there is no file. Name a new one."
 IS_NONE = "--state: something that is no state is there already. Name a new file."
 
@@ -129,6 +136,29 @@ def test_a_claim_of_many_bytes_is_not_believed(tmp_path: Path) -> None:
     with pytest.raises(BadState) as caught:
         read_state(str(tmp_path / "short"))
     assert caught.value.code == "state-damaged"
+
+
+def large() -> Suspended:
+    """Every page of its memory is written to."""
+    memory = MemfdSnapshot(memory_memfd(LARGE), LARGE)
+    for at in range(0, LARGE, MIB):
+        os.pwrite(memory.fd, b"x" * MIB, at)
+    state = struct.pack("<I32sBI", 1, sha256(PROGRAM).digest(), 2, 0) + struct.pack("<II", LARGE >> 16, 0)
+    return Suspended(sha256(PROGRAM).hexdigest(), state, memory)
+
+
+def test_a_large_state_is_held_once_when_it_is_read_and_a_piece_at_a_time_when_it_is_written(tmp_path: Path) -> None:
+    path = str(tmp_path / "large.state")
+    with counted() as held:
+        write_state(path, large(), PROGRAM, {}, b"")
+    assert held[0] < 4 * MIB
+    assert os.path.getsize(path) > LARGE
+    with counted() as held:
+        read = read_state(path)
+    assert held[0] < LARGE * 5 // 4 + 4 * MIB  # what grows has room for an eighth more, and reads ahead
+    with counted() as held:
+        assert suspended_untrusted(read).memory.read(LARGE - 4, 4) == b"xxxx"
+    assert held[0] < 4 * MIB
 
 
 def stored(description: object, services: bytes = b"") -> Stored:

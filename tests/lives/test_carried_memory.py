@@ -6,13 +6,12 @@ The size is what the tests have time for; with 255 MiB (`SIZE`) the growth is th
 from __future__ import annotations
 
 import random
-import tracemalloc
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from allocations import counted
 from busworld import ALICE, BusWorld, Talker
 from liveworld import CHAIN, digest, live_world
 
@@ -75,18 +74,6 @@ class Watched:
 
     def look(self) -> None:
         self.growth = max(self.growth, resident() - self._before)
-
-
-@contextmanager
-def counted() -> Iterator[list[int]]:
-    """How many bytes were allocated at the same time, also in threads and between two looks."""
-    found = [0]
-    tracemalloc.start()
-    try:
-        yield found
-        found[0] = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 def resident() -> int:

@@ -5,8 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatebus.cli.guesses import what_it_seems_untrusted, why_no_module_untrusted
+from gatebus.snapshots.exportwords import MAGIC as SIGNED
 
 BUILD = "Build its source for wasm32-wasip1."
+
+
+STATE_ADVICE = (
+    "the state of a stopped program. `gatebus run --resume FILE` goes on with it; `gatebus import FILE` brings it to a "
+    "host."
+)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +32,15 @@ BUILD = "Build its source for wasm32-wasip1."
         (
             b"version https://git-lfs.github.com/spec/v1",
             "a pointer of Git LFS. Fetch the file itself: git lfs pull.",
+        ),
+        (
+            b"GBSTATE1\x80\0",
+            STATE_ADVICE,
+        ),
+        (
+            SIGNED,
+            "a snapshot that a host has signed. `gatebus import FILE` brings it to a host, where `gatebus restore` "
+            "goes on with it.",
         ),
         (
             "console.log('grüße')".encode(),
@@ -50,6 +66,10 @@ def test_a_text_may_be_cut_within_a_character() -> None:
 
 def test_an_extension_without_a_module_is_named() -> None:
     assert ".py files" in what_it_seems_untrusted(b"print()", ".py")
+
+
+def test_a_state_is_known_by_what_is_in_it_whatever_its_name() -> None:
+    assert what_it_seems_untrusted(b"GBSTATE1", ".state") == f"It is no WebAssembly module but {STATE_ADVICE}"
 
 
 @given(st.binary(max_size=5000))
