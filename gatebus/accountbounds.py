@@ -233,3 +233,6 @@ One that was not there yet goes the rest of the way in its call."""
 LINK_MESSAGE_SECONDS = 120.0
 """From the first byte of a message to its last, while we wait for it: 64 KiB at half a kilobyte a second, slower than
 any network that carries a websocket. A byte a second would be a sign of life for 18 hours otherwise."""
+
+ANSWER_VALUES = 8_000
+"""Of the lines of one answer: a message holds 8,192 (CBOR_ITEMS_IN_ALL). Those of 160 live instances have so many."""

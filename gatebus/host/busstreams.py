@@ -140,7 +140,8 @@ class BusStream:
         out = Outflow(0, self.flows.out.bound)
         out.go_on(0, self.flows.out.owed)
         out.note, out.stopped = self.flows.out.note, self.flows.out.stopped
-        into.finished, into.stopped = self.flows.into.finished, self.flows.into.stopped
+        into.close(self.flows.into.finished)
+        into.stopped = self.flows.into.stopped
         self._told -= self.flows.out.taken
         self.flows = Flows(out, into)
         self.name, self.closing, self.left_at = b"", None, None
@@ -198,7 +199,7 @@ class BusStream:
             self.came(data)
 
     def came(self, data: bytes) -> None:
-        if not self.flows.into.stopped:
+        if not (self.flows.into.stopped or self.flows.into.closed):
             self._keep(data)
             self._pending_size += len(data)
             self.touch()

@@ -4,10 +4,11 @@ In:  outcomes and usage of the sandbox, faults of ours. Out: maps of texts and n
      fault says in private (its cause) is not in them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cbor2
 
+from gatebus.accountbounds import ANSWER_VALUES
 from gatebus.bounds import ANSWER_BYTES
 from gatebus.host.principals import Kind, Principal
 from sandbox.errors import BadSetup, CompileLimit, Refused, SandboxError, StartFailed, TooBusy
@@ -66,14 +67,21 @@ def sandbox_error_map(fault: SandboxError) -> Map:
 
 
 def fitting(lines: Sequence[Map]) -> list[Map]:
-    """As many of the first ones as one message holds."""
-    found, left = [], ANSWER_BYTES
+    """As many of the first ones as one message holds: its reader bounds bytes and values."""
+    found, left, values = [], ANSWER_BYTES, ANSWER_VALUES
     for line in lines:
-        left -= len(cbor2.dumps(line))
-        if left < 0:
+        left, values = left - len(cbor2.dumps(line)), values - _values(line)
+        if left < 0 or values < 0:
             break
         found.append(line)
     return found
+
+
+def _values(value: object) -> int:
+    """As gatebus.protocol.strictcbor counts them."""
+    if isinstance(value, Mapping):
+        return 1 + sum(1 + _values(each) for each in value.values())
+    return 1 + sum(map(_values, value)) if isinstance(value, list | tuple) else 1
 
 
 def identity_text(principal: Principal) -> str:

@@ -91,7 +91,7 @@ class Channel:
         found: list[Parts] = []
         if self.stage is not Stage.FLOWING:
             return found
-        if into.stopped and not into.stop_sent and not into.ended:
+        if (into.stopped or into.closed) and not into.stop_sent and not into.ended:
             into.stop_sent = True
             found.append((encode(Stop(self.number)),))
         while (piece := out.take()) is not None:

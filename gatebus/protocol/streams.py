@@ -226,7 +226,18 @@ class Outflow:
 class Inflow:
     """The direction in which the other side writes."""
 
-    __slots__ = ("consumed", "edge", "ended", "finished", "kept", "received", "stop_sent", "stopped", "window")
+    __slots__ = (
+        "closed",
+        "consumed",
+        "edge",
+        "ended",
+        "finished",
+        "kept",
+        "received",
+        "stop_sent",
+        "stopped",
+        "window",
+    )
 
     def __init__(self, window: int = STREAM_WINDOW, start: int = 0) -> None:
         self.received = start
@@ -236,8 +247,9 @@ class Inflow:
         self.edge = start + window  # the largest number that we have ever allowed
         self.ended = False  # the end came on the present link
         self.finished: int | None = None  # the note of the first end
+        self.closed = False  # that end was an earlier writer's: what comes from this one goes nowhere
         self.stopped = False  # our reader reads no more
-        self.stop_sent = False  # ... and the present link was told
+        self.stop_sent = False  # ... and the present link was told of either
 
     def begin(self, taken: int, window: int) -> None:
         """Our first accept: we have `taken` bytes already, and let `window` more come."""
@@ -249,10 +261,10 @@ class Inflow:
         received = self.received + size
         if received > self.edge:
             raise RemoteFault("More data came than the window allows. Wait for credit.")
-        if self.ended or (self.finished is not None and size):
+        if self.ended or (self.finished is not None and size and not self.closed):
             raise RemoteFault("Data came after the end of its stream.")
         self.received = received
-        if self.stopped:
+        if self.stopped or self.closed:
             self.consumed = received
 
     def end(self, note: int) -> None:
@@ -261,6 +273,10 @@ class Inflow:
         self.ended = True
         if self.finished is None:
             self.finished = note
+
+    def close(self, note: int | None) -> None:
+        """Of a writer who has just come: an earlier one has ended it with this note, or has not."""
+        self.finished, self.closed = note, note is not None
 
     def consume(self, size: int) -> None:
         """Our reader is done with so many bytes."""

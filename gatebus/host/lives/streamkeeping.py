@@ -101,7 +101,8 @@ def input_untrusted(instance: Instance, data: bytes, turn: Turn) -> None:
     for kept in streams_untrusted(data):
         flows = Flows(Outflow(0, instance.order.window), _inflow(len(kept.pending)))
         flows.into.begin(0, instance.order.window)
-        flows.into.finished, flows.into.stopped = kept.finished, kept.unwanted
+        flows.into.close(kept.finished)
+        flows.into.stopped = kept.unwanted
         stream = BusStream(b"", instance.order.principal, flows, turn)
         stream.instance = instance
         stream.goes_on(kept.pending, 0)
@@ -144,6 +145,7 @@ def _made(kept: StreamKept, instance: Instance, turn: Turn) -> BusStream:
     into.received, into.consumed, into.edge = kept.received, kept.consumed, kept.edge
     into.window = instance.order.window
     into.finished, into.stopped = kept.finished, kept.unwanted
+    into.closed = into.finished is not None and not kept.name  # whoever takes it now has not ended it
     kind = Kind.ANONYMOUS if kept.stranger else instance.order.principal.kind
     stream = BusStream(kept.name, Principal(kind, kept.owner), Flows(out, into), turn)
     stream.instance = instance

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 async def unmade(parts: HostParts, instance: Instance, why: Refusal) -> None:
     """One that has ended meanwhile stays what it is. What it was to go on from stays, too: it is another's."""
-    if instance.ended_at is not None:
+    if _is_over(instance):
         return
     instance.refusal = error_map(why.code, why.text)  # so nobody remembers it
     if await parts.lives.keeping.ended(instance, Life.STORED):
@@ -31,7 +31,13 @@ async def unmade(parts: HostParts, instance: Instance, why: Refusal) -> None:
         with parts.turn:
             instance.over(trio.current_time())
         return
+    if _is_over(instance):  # meanwhile
+        return
     over = trio.Event()
     instance.on_end[lambda _instance: over.set()] = None
     instance.kill()
     await over.wait()
+
+
+def _is_over(instance: Instance) -> bool:
+    return instance.ended_at is not None
