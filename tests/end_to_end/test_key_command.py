@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from base64 import b64encode
 from typing import TYPE_CHECKING
 
 import pytest
-from waiting import PATIENCE
+from commandfork import run_command
 
 from gatebus.host.identityfile import own_private_key, read_private_key
 from gatebus.sshkeys import fingerprint, public_line
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
 
 def gatebus(home: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     ours = {"HOME": str(home), "PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": str(home / "run"), **variables}
-    command = [sys.executable, "-m", "gatebus", *arguments]
-    return subprocess.run(command, env=ours, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    done = run_command(arguments, ours)
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def test_before_anything_was_made_the_commands_that_make_keys_are_named(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from commandfork import run_command
 from hostprocess import PATIENCE, HostProcess, serving, surroundings
 from test_documents import commands
 
@@ -28,10 +29,11 @@ def started(line: str, home: Path) -> subprocess.Popen[str]:
 
 
 def output(line: str, home: Path, given: str = "") -> str:
-    process = started(line, home)
-    told, problem = process.communicate(given, timeout=PATIENCE)
-    assert process.returncode == 0, (line, problem)
-    return told
+    name, *arguments = shlex.split(line)
+    assert name == "gatebus"
+    done = run_command(arguments, surroundings(home), given.encode())
+    assert done.returncode == 0, (line, done.stderr)
+    return done.stdout.decode()
 
 
 def first_line_until_interrupted(line: str, home: Path) -> str:

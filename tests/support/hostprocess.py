@@ -11,6 +11,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from commandfork import run_command
 from waiting import PATIENCE
 
 if TYPE_CHECKING:
@@ -26,9 +27,7 @@ def surroundings(home: Path, **more: str) -> dict[str, str]:
 
 
 def gatebus(home: Path, *arguments: str, stdin: bytes = b"", **variables: str) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "gatebus", *arguments]
-    ours = surroundings(home, **variables)
-    return subprocess.run(command, env=ours, input=stdin, capture_output=True, check=False, timeout=PATIENCE)
+    return run_command(arguments, surroundings(home, **variables), stdin)
 
 
 class HostProcess:
