@@ -204,7 +204,8 @@ PREPARED_EACH = 8
 frames, some kilobytes each."""
 
 PREPARED_BYTES = 1 << 20
-"""Of frames of such a program: deep recursion has megabytes, and what goes on from it is made when it is wanted."""
+"""Of frames of such a program: deep recursion has megabytes, 64 at most. The host works ahead for one such program at a
+time; what goes on from others is made when it is wanted."""
 
 READY_COPIES = 2
 """Copies of a warm program that wait for calls: one for the next call, and one for the call that comes while that one

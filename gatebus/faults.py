@@ -11,10 +11,11 @@ class GatebusError(Exception):
     """The base; never raised itself."""
 
     code = "internal"
+    longest = PROBLEM_TEXT
 
     def __init__(self, text: str) -> None:
-        super().__init__(text[:PROBLEM_TEXT])
-        self.text = text[:PROBLEM_TEXT]
+        super().__init__(text[: self.longest])
+        self.text = text[: self.longest]
 
 
 class Violation(GatebusError):

@@ -36,13 +36,16 @@ from sandbox.lanes import Lanes
 from sandbox.piecework import PieceWork
 from sandbox.statewords import (
     EXPORT_GOES_ON,
+    STACK_OF_FRAMES,
     WALK_PIECE,
+    Places,
+    check_room,
     continuation_order,
     export_order,
     frames_order,
     look_untrusted,
+    places_of_untrusted,
     program_of_untrusted,
-    sites_of_untrusted,
     walk_untrusted,
 )
 
@@ -58,7 +61,7 @@ if TYPE_CHECKING:
 KEYS_KNOWN = 1_024
 # Hashing this much takes a tenth of a millisecond; more goes to a thread, so that the loop keeps turning.
 HASH_INLINE_MAX = 128 << 10
-# Deep stacks whose sites are known: a hundred copies of one program go on from the same. Each takes at most 300 KB.
+# Deep stacks whose places are known: a hundred copies of one program go on from the same. Each takes at most 600 KB.
 WALKS_KNOWN = 32
 
 # Bytes of a state with its memory 0: no module of the usual limit (CompileLimits.max_code) holds half as much.
@@ -66,7 +69,11 @@ EXPORT_MAX = 128 << 20
 TOO_LARGE_TO_EXPORT = "The program's memory and files are too large for one module; its state file holds them."
 
 NOT_THIS_BACKEND = "the executable gatebus-transform is missing, which rewrites programs for it: run `make build`"
-TOO_LARGE_TO_GO_ON = f"{{}} So it does not go on from its state as it is. {EXPORT_GOES_ON}"
+# CompileLimits.program_size: 32 MiB.
+TOO_LARGE_TO_GO_ON = (
+    f"{{}}. So it does not go on from its state as it is. {EXPORT_GOES_ON.rstrip('.')}; one of more than 32 MiB takes "
+    "another runtime."
+)
 TOO_LARGE = "the compiler's limits are enough for the program as it is, not for its rewritten form: {}"
 
 
@@ -103,8 +110,8 @@ class Admission:
         self._keys: dict[tuple[str, str, Form], str] = {}
         self._workers = trio.CapacityLimiter(host.compile_workers)
         self._waiting = self._waiting_bytes = 0
-        self._making = Lanes()  # continuations, by key; sites of frames, by image and digest
-        self._sites: OrderedDict[str, tuple[int, ...]] = OrderedDict()  # of the latter
+        self._making = Lanes()  # continuations, by key; places of frames, by image and digest
+        self._places: OrderedDict[str, Places] = OrderedDict()  # of the latter
         self.piecework = PieceWork()
         self.counts = AdmissionCounts()
 
@@ -215,12 +222,31 @@ class Admission:
         await self._store.put(image, blob, compiled.facts)
         return image
 
-    async def continuation_untrusted(self, state: bytes, image: Image, program: bytes | None) -> Continuation:
-        """What goes on from the frames of this state: from a cache, or compiled from the program's bytes.
+    async def continuation_untrusted(
+        self, state: bytes, image: Image, program: bytes | None, room: int
+    ) -> Continuation:
+        """What goes on from the frames of this state: from a cache, or compiled from the program's bytes. `room`: bytes
+        of stack that it gets.
 
         Raises BadState, CompileLimit, SandboxBroken.
         """
-        sites = await self.sites_untrusted(state, image)
+        places = await self.places_untrusted(state, image)
+        made = await self._continuation_untrusted(places.sites, image, program)
+        check_room(places, made.stack, room)
+        return made
+
+    async def check_places(self, state: bytes, image: Image, program: bytes, room: int) -> None:
+        """Does it go on from there, as far as can be told soon? Only so much on its stack that it may not fit into
+        `room` is worth the compiler's time, which whoever goes on is spared then. Raises as above.
+        """
+        if len(look_untrusted(state).frames) * STACK_OF_FRAMES > room:
+            await self.continuation_untrusted(state, image, program, room)
+        else:
+            await self.places_untrusted(state, image)
+
+    async def _continuation_untrusted(
+        self, sites: tuple[int, ...], image: Image, program: bytes | None
+    ) -> Continuation:
         key = continuation_key(image.sha256, self._backend.fingerprint, sites)
         found = await self._store.continuation_untrusted(key, image.sha256, self._backend)
         if found is not None:
@@ -230,20 +256,20 @@ class Admission:
                 await self._continue_untrusted(key, sites, image, program)
             )
 
-    async def sites_untrusted(self, state: bytes, image: Image) -> tuple[int, ...]:
+    async def places_untrusted(self, state: bytes, image: Image) -> Places:
         """Of the same frames they are looked for once, and only whoever asked waits. Raises BadState."""
         frames = look_untrusted(state).frames
         if len(frames) <= WALK_PIECE:
-            return sites_of_untrusted(state, image.frames)
+            return places_of_untrusted(state, image.frames)
         name = f"{image.key} {await _sha256(memoryview(state)[frames.start : frames.stop])}"
         async with self._making.one(name):
-            if name not in self._sites:
+            if name not in self._places:
                 self.counts.walked += 1
-                self._sites[name] = await self.piecework.done(walk_untrusted(state, image.frames))
-                if len(self._sites) > WALKS_KNOWN:
-                    self._sites.popitem(last=False)
-            self._sites.move_to_end(name)
-            return self._sites[name]
+                self._places[name] = await self.piecework.done(walk_untrusted(state, image.frames))
+                if len(self._places) > WALKS_KNOWN:
+                    self._places.popitem(last=False)
+            self._places.move_to_end(name)
+            return self._places[name]
 
     async def _continue_untrusted(
         self, key: str, sites: tuple[int, ...], image: Image, program: bytes | None
@@ -254,11 +280,11 @@ class Admission:
             order = continuation_order(sites, program)
             try:
                 compiled = await self._backend.compile_job(order, self._limits, CompileJob.CONTINUE)
-                guide = parse_continuation_untrusted(compiled.facts, image.sha256)
-            except CompileLimit as limit:
-                raise CompileLimit(limit.code, TOO_LARGE_TO_GO_ON.format(limit.text)) from limit
+                guide, stack = parse_continuation_untrusted(compiled.facts, image.sha256)
+            except (CompileLimit, Refused) as limit:  # the program was admitted: it is no fault of its bytes
+                raise CompileLimit(limit.code, TOO_LARGE_TO_GO_ON.format(limit.text.rstrip("."))) from limit
         blob = self._usable(compiled)
-        made = Continuation(key, guide, blob.size + len(guide), blob)
+        made = Continuation(key, guide, blob.size + len(guide), blob, stack)
         await self._store.put(made, blob, compiled.facts)
         return made
 

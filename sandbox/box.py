@@ -22,7 +22,7 @@ from sandbox.imagecache import ImageStore, default_directory
 from sandbox.inlet import Inlet
 from sandbox.inthread import in_thread
 from sandbox.lifecycle import Lifecycle
-from sandbox.limits import Limits
+from sandbox.limits import Limits, stack_of_suspendable
 from sandbox.program import Program
 from sandbox.programcontext import Origin, Running, name_bytes
 from sandbox.settings import Settings
@@ -166,18 +166,20 @@ class Sandbox:
         words = image, setup or Setup(), limits or Limits(), name_bytes(instance)
         return Running(partial(self._relaunch, *words, origin), self._end)
 
-    async def prepare(self, image: Image, state: bytes, program: bytes | None = None) -> None:
+    async def prepare(self, image: Image, state: bytes, limits: Limits, program: bytes | None = None) -> None:
         """Makes what goes on from this state (or its beginning: statewords.standing_untrusted), so that `resume` need
         not wait for the compiler. `program`, and what it raises: as there.
         """
         self._check_open()
         if look_untrusted(state).frames:
-            await self._admission.continuation_untrusted(state, image, program)
+            await self._admission.continuation_untrusted(state, image, program, room_to_go_on(limits))
 
-    async def check_places(self, image: Image, state: bytes) -> None:
-        """For whoever has just stopped it. Raises BadState: at more places than `resume` goes on from."""
+    async def check_places(self, image: Image, state: bytes, limits: Limits, program: bytes) -> None:
+        """For whoever has just stopped it. Raises BadState, CompileLimit: `resume` does not go on from there; what it
+        says only when it has compiled what goes on is said here where much is on the stack.
+        """
         if look_untrusted(state).frames:
-            await self._admission.sites_untrusted(state, image)
+            await self._admission.check_places(state, image, program, room_to_go_on(limits))
 
     async def frames(self, suspended: Suspended, program: bytes) -> list[dict[str, Any]]:
         """Who its frames are, innermost first, for a person. Raises BadState, CompileLimit, SandboxBroken."""
@@ -214,7 +216,7 @@ class Sandbox:
         state = origin.suspended.state
         check_state(image, origin.suspended, limits)
         check_function(origin)
-        handle, guide = await self._continuation(image, origin)
+        handle, guide = await self._continuation(image, origin, limits)
         first = resume_packets(setup, limits, instance, origin.lifecycle)
         if origin.function is not None:
             state = await self._admission.piecework.done(with_new_streams_untrusted(state, setup.origin_credit))
@@ -228,12 +230,12 @@ class Sandbox:
         await self._feed(program, chain((unsent,), rest))
         return program
 
-    async def _continuation(self, image: Image, origin: Origin) -> tuple[Blob | None, bytes]:
+    async def _continuation(self, image: Image, origin: Origin, limits: Limits) -> tuple[Blob | None, bytes]:
         """What goes on from its frames, and its guide; neither for one that has none."""
         if origin.suspended.halted:
             return None, b""
-        state = origin.suspended.state
-        made = await self._admission.continuation_untrusted(state, image, origin.program)
+        state, room = origin.suspended.state, room_to_go_on(limits)
+        made = await self._admission.continuation_untrusted(state, image, origin.program, room)
         return cast("Blob", made.handle), made.guide
 
     def _check_room(self) -> None:
@@ -297,6 +299,10 @@ def _pieces(unsent: bytes, packets: Iterator[bytes]) -> Iterator[bytes]:
         yield unsent
     while piece := _joined(packets, FIRST_BYTES):
         yield piece
+
+
+def room_to_go_on(limits: Limits) -> int:
+    return stack_of_suspendable(limits.stack, goes_on=True)
 
 
 def check_state(image: Image, suspended: Suspended, limits: Limits) -> None:

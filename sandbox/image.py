@@ -85,6 +85,15 @@ class Continuation:
     guide: bytes = field(repr=False)
     code_size: int
     handle: object = field(repr=False, compare=False)
+    stack: tuple[int, ...] = field(default=(), repr=False)
+    """Bytes of stack that a frame at each of the sites takes at least; empty: not known."""
+
+
+class Going(NamedTuple):
+    """What a worker says of a continuation; `stack`: as there."""
+
+    guide: bytes
+    stack: tuple[int, ...]
 
 
 _KIND = {Form.PLAIN: b"gatebus image 1\0", Form.SUSPENDABLE: b"gatebus suspendable image 1\0"}
@@ -121,16 +130,16 @@ def continuation_key(program_sha256: str, fingerprint: str, sites: tuple[int, ..
     return sha256(kind + len(listed).to_bytes(4, "little") + listed + fingerprint.encode()).hexdigest()
 
 
-def parse_continuation_untrusted(data: bytes, program_sha256: str) -> bytes:
-    """Facts of a continuation -> its guide. Raises BadState (the frames are not of this program), CompileLimit,
+def parse_continuation_untrusted(data: bytes, program_sha256: str) -> Going:
+    """Facts of a continuation. Raises BadState (the frames are not of this program), CompileLimit,
     SandboxBroken.
     """
     said = _answer_untrusted(data)
-    guide = said.get("guide")
-    if said.get("wasm_sha256") != program_sha256 or not isinstance(guide, str):
+    guide, stack = said.get("guide"), said.get("stack", [])
+    if said.get("wasm_sha256") != program_sha256 or not isinstance(guide, str) or not isinstance(stack, list):
         _nonsense()
     try:
-        return bytes.fromhex(guide)
+        return Going(bytes.fromhex(guide), tuple(map(_count, stack)))
     except ValueError:
         _nonsense()
 

@@ -197,9 +197,9 @@ class ImageStore:
         """The same for what goes on from a set of sites of the program."""
 
         def continuation(said: bytes, code: bytes) -> Continuation:
-            guide = parse_continuation_untrusted(said, digest)
+            guide, stack = parse_continuation_untrusted(said, digest)
             blob = backend.blob(code)
-            return Continuation(key, guide, blob.size + len(guide), blob)
+            return Continuation(key, guide, blob.size + len(guide), blob, stack)
 
         found = await self._get(key, continuation)
         return found if isinstance(found, Continuation) else None

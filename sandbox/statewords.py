@@ -13,11 +13,12 @@ A frame is u32 site, then its values.
 from __future__ import annotations
 
 import struct
+from operator import mul
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from sandbox.errors import BadState
-from sandbox.limits import FRAME_BYTES, FRAMES_MAX
+from sandbox.limits import FRAME_BYTES, FRAMES_MAX, MIB
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -36,6 +37,10 @@ PIECE = 4_096
 SITES_MAX = 8_192
 # Of what is stopped and cannot go on as it is: the module has no polls and is compiled like any other.
 EXPORT_GOES_ON = "`gatebus export` makes one module of the state, with which `gatebus run --ignore-state` goes on."
+# The same of what is compiled, and has more on its stack than what goes on has room for.
+EXPORT_HAS_ROOM = "`gatebus export` makes one module of the state, for a runtime with a larger stack."
+# Bytes of stack for each byte of a frame, at most: one without a value has 4, and takes 32 (native/module/src/jobs.rs).
+STACK_OF_FRAMES = 8
 # Bytes of frames that are walked over in one go: when each has a word, 4,096 of them, half a millisecond.
 WALK_PIECE = 16 << 10
 _HEAD = Struct("<I32sB")
@@ -50,6 +55,13 @@ class FrameSizes(NamedTuple):
     def words_of(self, site: int) -> int:
         """Raises IndexError where there is no such site."""
         return self.sites[2 * site] | self.sites[2 * site + 1] << 8
+
+
+class Places(NamedTuple):
+    """Where a program stands: the set of its sites, ascending, and how many frames are at each of them."""
+
+    sites: tuple[int, ...]
+    frames: tuple[int, ...]
 
 
 class Inner(NamedTuple):
@@ -107,27 +119,27 @@ def program_of_untrusted(state: bytes) -> str:
     return state[_NUMBER.size : _HEAD.size - 1].hex()
 
 
-def sites_of_untrusted(state: bytes, sizes: FrameSizes) -> tuple[int, ...]:
-    """The set of sites of its frames, ascending, at once: of a few frames. Raises BadState."""
+def places_of_untrusted(state: bytes, sizes: FrameSizes) -> Places:
+    """Where it stands, at once: of a few frames. Raises BadState."""
     return at_once(walk_untrusted(state, sizes))
 
 
-def walk_untrusted(state: bytes, sizes: FrameSizes) -> Generator[None, None, tuple[int, ...]]:
-    """The same in pieces, for whoever has other things to do: a deep stack, or a forged one, has millions of frames.
-    It ends at the first site too many.
+def walk_untrusted(state: bytes, sizes: FrameSizes) -> Generator[None, None, Places]:
+    """The same in pieces, for whoever has other things to do: a deep stack, or a forged one, has millions of
+    frames. It ends at the first site too many.
     """
     frames = look_untrusted(state).frames
-    at, count, words_of = frames.start, 0, dict[int, int]()
+    at, count, words_of, frames_at = frames.start, 0, dict[int, int](), dict[int, int]()
     while frames.stop - at >= _NUMBER.size:
         piece = struct.unpack_from(f"<{min(frames.stop - at, WALK_PIECE) // _NUMBER.size}I", state, at)
-        words, more = _walk(piece, words_of, sizes)
+        words, more = _walk(piece, words_of, frames_at, sizes)
         at, count = at + _NUMBER.size * words, count + more
         if count > FRAMES_MAX:
             raise broken("The state is damaged: it has more frames than any stack holds.")
         yield
     if at != frames.stop or not words_of:
         raise broken("The state is damaged: its frames end within a frame, or there are none.")
-    return tuple(sorted(words_of))
+    return Places(*zip(*sorted(frames_at.items()), strict=True))
 
 
 def at_once(work: Generator[None, None, T]) -> T:
@@ -140,18 +152,21 @@ def at_once(work: Generator[None, None, T]) -> T:
             return result
 
 
-def _walk(piece: tuple[int, ...], words_of: dict[int, int], sizes: FrameSizes) -> tuple[int, int]:
+def _walk(
+    piece: tuple[int, ...], words_of: dict[int, int], frames_at: dict[int, int], sizes: FrameSizes
+) -> tuple[int, int]:
     """How many words its frames have, of which the last may end behind it, and how many these are; their sites are in
-    `words_of` then.
+    `words_of` then, and how many there are of each in `frames_at`.
     """
     at, count, end = 0, 0, len(piece)
     while at < end:
         site = piece[at]
         try:
             at += words_of[site]
+            frames_at[site] += 1
             count += 1
         except KeyError:
-            words_of[site] = _words_untrusted(site, sizes)
+            words_of[site], frames_at[site] = _words_untrusted(site, sizes), 0
             if len(words_of) > SITES_MAX:
                 raise BadState(
                     "state-sites",
@@ -159,6 +174,19 @@ def _walk(piece: tuple[int, ...], words_of: dict[int, int], sizes: FrameSizes) -
                     f"{EXPORT_GOES_ON}",
                 ) from None
     return at, count
+
+
+def check_room(places: Places, each: tuple[int, ...], room: int) -> None:
+    """`each`: what a frame at each of the sites takes on the stack at least (of continuations that an earlier version
+    has made it is not known). Raises BadState.
+    """
+    needed = sum(map(mul, places.frames, each))
+    if needed > room:
+        raise BadState(
+            "state-stack",
+            f"To go on, what is on its stack takes {needed / MIB:.1f} MiB or more; there are {room // MIB}. "
+            f"{EXPORT_HAS_ROOM}",
+        )
 
 
 def _words_untrusted(site: int, sizes: FrameSizes) -> int:

@@ -31,7 +31,7 @@ from gatebus.route import service_state_untrusted
 from gatebus.services.origin import Door
 from gatebus.switchboard import Switchboard
 from sandbox.box import Sandbox
-from sandbox.errors import BadState, NotSuspended, SandboxError
+from sandbox.errors import BadState, CompileLimit, NotSuspended, SandboxError
 from sandbox.exportfile import state_of_untrusted
 from sandbox.form import Form
 from sandbox.image import Image
@@ -169,11 +169,21 @@ async def _left(plan: Plan, box: Sandbox, run: Run, program: Program, services: 
         run.notes += _older_state(plan.options.state)
         return None
     suspended = await program.suspend()
+    unsaved = await _store(plan, run, suspended, services())
+    if unsaved is None:
+        run.standstill = await _standstill(plan, box, run, suspended.state)
+    return unsaved
+
+
+async def _standstill(plan: Plan, box: Sandbox, run: Run, state: bytes) -> str:
+    """Why it does not go on, if that can be told by now."""
     try:
-        await box.check_places(cast("Image", run.image), suspended.state)
-    except BadState as fault:
-        run.standstill = fault.text
-    return await _store(plan, run, suspended, services())
+        await box.check_places(cast("Image", run.image), state, plan.options.limits, plan.wasm)
+    except (BadState, CompileLimit) as fault:
+        return fault.text
+    except SandboxError:  # whoever goes on hears of it, if it is still so
+        return ""
+    return ""
 
 
 def _older_state(path: str | None) -> list[str]:

@@ -95,6 +95,7 @@ _STATE_ADVICE = {
     "state-other-module": "",
     "state-sections": "",
     "state-sites": "",
+    "state-stack": "",
     "state-memory": "Try a higher --memory.",
     "state-size": "Try a higher --files.",
 }

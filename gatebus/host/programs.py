@@ -92,15 +92,15 @@ class Programs:
                 await self.bytes_of(digest), principal=principal.account, sha256=digest, form=form
             )
 
-    async def prepare(self, image: Image, state: bytes, principal: Principal) -> None:
+    async def prepare(self, image: Image, state: bytes, order: Order) -> None:
         """What goes on from this state is in the caches then. Raises SandboxError, GatebusError."""
         try:
-            await self._box.prepare(image, state)
+            await self._box.prepare(image, state, order.limits)
         except BadState as bad:
             if bad.code != "state-program":
                 raise
-            async with self._compiling.one(principal.account):
-                await self._box.prepare(image, state, await self.bytes_of(image.sha256))
+            async with self._compiling.one(order.principal.account):
+                await self._box.prepare(image, state, order.limits, await self.bytes_of(image.sha256))
 
     async def bytes_of(self, digest: str) -> bytes:
         """Raises Refusal."""

@@ -5,6 +5,7 @@ Where it stands: raised by policy, quotas, the module store and the operations; 
 with `error`. `.code` is one of the table in gatebus/protocol/PROTOCOL.md, `.text` is public: what, why, what to do.
 """
 
+from gatebus.bounds import ERROR_TEXT
 from gatebus.faults import FileDamaged, GatebusError, StateRefused
 from sandbox.errors import BadState, NotSuspendable, NotSuspended, SandboxError, StartFailed, TooBusy
 
@@ -38,6 +39,8 @@ _IN_MIB = 16 << 20  # bytes
 
 class Refusal(GatebusError):
     """The answer is no."""
+
+    longest = ERROR_TEXT
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)

@@ -203,3 +203,100 @@ def test_at_too_many_places_it_says_so_when_it_is_stopped_and_what_goes_on_inste
         assert (refused.code, refused.err) == (125, f"gatebus: {words[-1]}: {why}")
     gone_on = run(tmp_path, *command("--ignore-state", "--stack", "8MiB", "it.wasm"))
     assert (gone_on.code, gone_on.err) == (8_300 & 63, "")
+
+
+def stop_deep(folder: Path, open_input: int) -> Ended:
+    """Of one that goes as deep as it goes in much less than that, and waits there."""
+    words = command("--suspend-after", "500ms", "--state", "it.state", "--stack", "8MiB", "it.wat")
+    return run(folder, *words, stdin=open_input)
+
+
+READS = """(func $read
+    (i32.store (i32.const 0) (i32.const 2048)) (i32.store (i32.const 4) (i32.const 100))
+    (drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8))))"""
+
+
+def large(places: int) -> str:
+    """One function of half a megabyte calls itself from so many places, and waits at the bottom."""
+    calls = "".join(
+        f"(if (i32.eq (local.get $n) (i32.const {place})) (then (local.set $r (call $big (i32.const {place + 1})))))"
+        for place in range(places)
+    )
+    return programs.program(f"""{READS}
+  (func $big (param $n i32) (result i32) (local $r i32)
+    {"nop " * (1 << 19)}
+    {calls}
+    (if (i32.eq (local.get $n) (i32.const {places})) (then (call $read)))
+    (i32.add (local.get $r) (i32.const 1)))
+  (func (export "_start") (call $proc_exit (i32.and (i32.const 63) (call $big (i32.const 0)))))""")
+
+
+def crossing(functions: int, kinds: int) -> str:
+    """Each of them may stand inside each of so many kinds of calls, and all of them do, the last one waits."""
+    callers = "".join(
+        f"(func $f{kind} (type $t) (return_call_indirect (type $t) (local.get 0) (local.get 0)))"
+        for kind in range(kinds)
+    )
+    functions_ = "".join(
+        f"(func $g{place} (type $t) (i32.add (call $f{place % kinds} (i32.const {place + 1})) (i32.const 1)))"
+        for place in range(functions)
+    )
+    return programs.program(f"""{READS} (type $t (func (param i32) (result i32)))
+  (table funcref (elem {" ".join(f"$g{place}" for place in range(functions))} $last))
+  {callers} {functions_}
+  (func $last (type $t) (call $read) (i32.const 0))
+  (func (export "_start") (call $proc_exit (i32.and (i32.const 63) (call $g0 (i32.const 0)))))""")
+
+
+LARGE = "the program is too large to be continued: it stands at too many places of too large functions"
+CROSSING = (
+    "the program saves too much at the places where it stands, or too many kinds of calls can have led there: "
+    "checking its frames needs a list of 2434573 bytes, at most 2031616"
+)
+
+
+@pytest.mark.parametrize(
+    ("source", "why", "result"),
+    [(large(140), LARGE, 141), (crossing(2_000, 300), CROSSING, 2_000)],
+    ids=["large functions", "many callers"],
+)
+def test_what_is_too_large_to_be_continued_says_why_and_goes_on_as_a_module(
+    tmp_path: Path, open_input: int, source: str, why: str, result: int
+) -> None:
+    (tmp_path / "it.wat").write_text(source)
+    assert stop_deep(tmp_path, open_input).code == 124
+    refused = run(tmp_path, *command("--resume", "it.state"))
+    instead = (
+        "`gatebus export` makes one module of the state, with which `gatebus run --ignore-state` goes on; "
+        "one of more than 32 MiB takes another runtime."
+    )
+    line = f"gatebus: it.state: {why}. So it does not go on from its state as it is. {instead}\n"
+    assert (refused.code, refused.err) == (125, line)
+    words = command()
+    assert run(tmp_path, *words[: words.index("run")], "export", "it.state", "-o", "it.wasm").code == 0
+    gone_on = run(tmp_path, *command("--ignore-state", "--stack", "8MiB", "it.wasm"))
+    assert (gone_on.code, gone_on.err) == (result & 63, "")
+
+
+def floats(calls: int) -> str:
+    """Two hundred constants in each of so many calls: 4 bytes each in a frame, 16 on the stack of what goes on."""
+    locals_ = "".join(f"(local $c{at} f32)" for at in range(200))
+    use = "".join(f"(local.set $s (f32.add (local.get $s) (local.get $c{at})))" for at in range(200))
+    return programs.program(f"""{READS}
+  (func $deep (param $n i32) (result f32) (local $s f32) {locals_}
+    (if (local.get $n)
+      (then (local.set $s (call $deep (i32.sub (local.get $n) (i32.const 1))))) (else (call $read)))
+    {use} (local.get $s))
+  (func (export "_start") (call $proc_exit (i32.trunc_f32_s (call $deep (i32.const {calls})))))""")
+
+
+def test_what_has_too_little_stack_to_go_on_says_so_when_it_is_stopped(tmp_path: Path, open_input: int) -> None:
+    (tmp_path / "it.wat").write_text(floats(32_000))
+    why = (
+        "To go on, what is on its stack takes 98.6 MiB or more; there are 96. "
+        "`gatebus export` makes one module of the state, for a runtime with a larger stack.\n"
+    )
+    stopped = stop_deep(tmp_path, open_input)
+    assert (stopped.code, stopped.err) == (124, f"gatebus: stopped; its state is in it.state. {why}")
+    refused = run(tmp_path, *command("--resume", "it.state"))
+    assert (refused.code, refused.err) == (125, f"gatebus: it.state: {why}")

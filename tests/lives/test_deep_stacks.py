@@ -15,6 +15,7 @@ from forgedfiles import taken_apart
 from liveworld import digest, live_world
 from test_live_instances import ONE, TWO
 from test_snapshots_as_files import brought, exported, taken
+from waiting import until
 
 from gatebus.accountbounds import UNSENT_PART
 from gatebus.host.lives import loading
@@ -158,21 +159,21 @@ async def test_while_millions_of_packets_that_a_program_has_not_read_are_counted
         assert others.meanwhile >= ANSWERS
 
 
-def too_deep() -> bytes:
-    """Says "go" with 600 constants alive in each of 14,000 calls: more than a stop has room for."""
-    locals_ = "".join(f"(local $c{at} i64)" for at in range(600))
-    use = "".join(f"(local.set $sum (i64.add (local.get $sum) (local.get $c{at})))" for at in range(600))
+def constants(ty: str, wide: str, count: int, calls: int) -> bytes:
+    """Says "go" with so many constants alive in each of so many calls."""
+    locals_ = "".join(f"(local $c{at} {ty})" for at in range(count))
+    use = "".join(f"(local.set $sum (i64.add (local.get $sum) ({wide} (local.get $c{at}))))" for at in range(count))
     down = f"""(func $deep (param $n i32) (local $sum i64) {locals_}
       (if (local.get $n) (then (call $deep (i32.sub (local.get $n) (i32.const 1))))
         (else (drop (call $down (i32.const 0)))))
       {use} (global.set $kept (local.get $sum)))
     (global $kept (mut i64) (i64.const 0))
-    (func (export "_start") (call $deep (i32.const 14000))))"""
+    (func (export "_start") (call $deep (i32.const {calls}))))"""
     return DEEP[:-1] + down.encode()
 
 
 async def test_a_snapshot_of_more_than_there_is_room_for_ends_the_program_and_says_why(image_directory: Path) -> None:
-    wasm = too_deep()
+    wasm = constants("i64", "i64.rotl (i64.const 0)", 600, 14_000)  # more than a stop has room for
     async with live_world(image_directory, None, wasm) as world, world.talker() as bus:
         await bus.ask("launch", instance=ONE, module=digest(wasm), limits={"stack": STACK})
         await bus.io(ONE).until(lambda channel: channel.data == b"go")
@@ -181,3 +182,26 @@ async def test_a_snapshot_of_more_than_there_is_room_for_ends_the_program_and_sa
         assert why in refused.text, refused.text
         status = await bus.ask("status", instance=ONE)
         assert (status["state"], status["cause"], status["text"]) == ("KILLED", "STACK_NOT_SAVED", why)
+
+
+async def test_what_has_too_little_stack_to_go_on_says_so_before_anybody_wakes_it_and_stays(
+    image_directory: Path,
+) -> None:
+    """Floats have 4 bytes in a frame, and 16 on the stack of what goes on."""
+    wasm = constants("f32", "i64.trunc_sat_f32_s", 200, 32_000)
+    async with live_world(image_directory, None, wasm) as world, world.talker() as bus:
+        await bus.ask("launch", instance=ONE, module=digest(wasm), limits={"stack": STACK})
+        await bus.io(ONE).until(lambda channel: channel.data == b"go")
+        await bus.ask("suspend", instance=ONE)
+        preparing = world.host.parts.lives.preparing
+        await until(lambda: not preparing.under_way)
+        status = await bus.ask("status", instance=ONE)
+        assert (status["state"], status["depth"]) == ("SUSPENDED", "stored")
+        assert status["failure"] == {
+            "code": "bad-state",
+            "text": "To go on, what is on its stack takes 98.9 MiB or more; there are 96. "
+            "`gatebus export` makes one module of the state, for a runtime with a larger stack.",
+        }
+        refused = await bus.open("resume", {"instance": ONE}).error()
+        assert (refused.code, refused.text) == ("bad-state", status["failure"]["text"])
+        assert (await bus.ask("status", instance=ONE))["state"] == "SUSPENDED"

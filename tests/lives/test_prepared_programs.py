@@ -146,7 +146,8 @@ async def test_who_asks_how_it_is_hears_that_it_does_not_go_on_before_anybody_ha
         failure = (await bus.ask("status", instance=ONE))["failure"]
         assert failure["text"] == (
             "Compiling the program needs more than 9 MiB of memory. So it does not go on from its state as it is. "
-            "`gatebus export` makes one module of the state, with which `gatebus run --ignore-state` goes on."
+            "`gatebus export` makes one module of the state, with which `gatebus run --ignore-state` goes on; "
+            "one of more than 32 MiB takes another runtime."
         )
         compiler.fault = None
         assert (await bus.ask("resume", instance=ONE))["state"] == "RUNNING"

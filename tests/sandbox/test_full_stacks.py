@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 from programoutput import rest_of, said
 
-from sandbox import BrokenProgram, Cause, Form, Limits, Setup, State
-from sandbox.limits import FRAME_BYTES
+from sandbox import BadState, BrokenProgram, Cause, Form, Limits, Setup, State
+from sandbox.limits import FRAME_BYTES, stack_of_suspendable
 from sandbox.memfd import MemfdSnapshot, allocated
 from sandbox.packets import encode_data
-from sandbox.statewords import look_untrusted
+from sandbox.statewords import look_untrusted, standing_untrusted
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     import sandbox
     from sandbox.box import BackendName
 
@@ -54,10 +56,12 @@ def program(locals_: str, before: str, behind: str, depths: dict[str, int]) -> b
 
 def constants(count: int, **depths: int) -> bytes:
     """They take nothing of the native stack, and are saved."""
-    behind = "".join(
-        f"(local.set $x (i32.add (local.get $x) (i32.wrap_i64 (local.get $c{at}))))" for at in range(count)
-    )
-    return program("".join(f"(local $c{at} i64)" for at in range(count)), "", behind, depths)
+    return constants_of("i64", "i32.wrap_i64", count, depths)
+
+
+def constants_of(ty: str, whole: str, count: int, depths: dict[str, int]) -> bytes:
+    behind = "".join(f"(local.set $x (i32.add (local.get $x) ({whole} (local.get $c{at}))))" for at in range(count))
+    return program("".join(f"(local $c{at} {ty})" for at in range(count)), "", behind, depths)
 
 
 def references(count: int, **depths: int) -> bytes:
@@ -116,6 +120,40 @@ async def test_frames_are_saved_up_to_the_last_byte_that_there_is_and_beyond_it_
     full = constants(600, most=most, over=most + 1)
     assert await goes_on(box, full, "most") == 1
     assert await ended_by_its_stop(box, full, "over") == TOO_LARGE
+
+
+async def test_narrow_constants_for_which_the_stack_is_too_small_are_refused_before_anything_goes_on(
+    box: sandbox.Sandbox,
+) -> None:
+    """A quarter of it in frames: what goes on has a place of 16 bytes for each of 200 floats, and 32 besides."""
+    room, each = stack_of_suspendable(ROOM.stack, goes_on=True), 200 * 16 + 32
+    wasm = constants_of("f32", "i32.reinterpret_f32", 200, {"most": room // each * 99 // 100, "over": room // each + 1})
+    assert await goes_on(box, wasm, "most") == 1
+    image, suspended = await suspended_at(box, wasm, "over")
+    told = await told_by(box.check_places(image, suspended.state, ROOM, wasm))
+    assert told == (
+        "To go on, what is on its stack takes 96.0 MiB or more; there are 96. "
+        "`gatebus export` makes one module of the state, for a runtime with a larger stack."
+    )
+    assert await told_by(box.prepare(image, standing_untrusted(suspended.state), ROOM)) == told
+    with pytest.raises(BadState) as caught:
+        async with box.resume(image, suspended, ROOM, program=wasm):
+            raise AssertionError("it went on")
+    assert caught.value.text == told
+
+
+async def told_by(work: Awaitable[None]) -> str:
+    with pytest.raises(BadState) as caught:
+        await work
+    return caught.value.text
+
+
+async def test_a_small_stack_is_told_of_too(box: sandbox.Sandbox) -> None:
+    small = Limits()
+    wasm = constants_of("f32", "i32.reinterpret_f32", 200, {"over": (4 << 20) // (200 * 16 + 32) + 1})
+    image, suspended = await suspended_at(box, wasm, "over", small)
+    told = await told_by(box.check_places(image, suspended.state, small, wasm))
+    assert told.startswith("To go on, what is on its stack takes 4.0 MiB or more; there are 4.")
 
 
 @pytest.mark.parametrize("backend", ["native"])

@@ -28,12 +28,14 @@ from sandbox.statewords import (
     SITES_MAX,
     WALK_PIECE,
     FrameSizes,
+    Places,
+    check_room,
     continuation_order,
     frames_order,
     look_untrusted,
     named,
+    places_of_untrusted,
     program_of_untrusted,
-    sites_of_untrusted,
     standing_untrusted,
     walk_untrusted,
 )
@@ -209,7 +211,7 @@ def frame(site: int, values: int) -> bytes:
 
 def test_the_sites_of_a_state_are_a_set() -> None:
     frames = frame(1, 2) + frame(2, 1) + frame(1, 2) + frame(0, 0)
-    assert sites_of_untrusted(state(frames), SIZES) == (0, 1, 2)
+    assert places_of_untrusted(state(frames), SIZES).sites == (0, 1, 2)
 
 
 @pytest.mark.parametrize(
@@ -224,16 +226,34 @@ def test_the_sites_of_a_state_are_a_set() -> None:
 )
 def test_frames_that_the_program_cannot_have_are_refused(frames: bytes, code: str) -> None:
     with pytest.raises(BadState) as caught:
-        sites_of_untrusted(state(frames), SIZES)
+        places_of_untrusted(state(frames), SIZES)
     assert caught.value.code == code
+
+
+def test_how_many_frames_are_at_each_site_is_known_with_them() -> None:
+    frames = frame(1, 2) + frame(2, 1) + frame(1, 2) + frame(0, 0)
+    assert places_of_untrusted(state(frames), SIZES) == Places((0, 1, 2), (1, 2, 1))
+
+
+def test_what_takes_more_than_all_of_the_stack_does_not_go_on() -> None:
+    places = Places((0, 7), (1, 1 << 20))
+    check_room(places, (32, 4), (4 << 20) + 32)
+    check_room(places, (), 0)  # of an earlier version, which did not say
+    with pytest.raises(BadState) as caught:
+        check_room(places, (32, 4), 4 << 20)
+    assert (caught.value.code, caught.value.text) == (
+        "state-stack",
+        "To go on, what is on its stack takes 4.0 MiB or more; there are 4. "
+        "`gatebus export` makes one module of the state, for a runtime with a larger stack.",
+    )
 
 
 def test_more_places_than_are_continued_are_refused_at_the_first_one_too_many() -> None:
     many = FrameSizes(sites=struct.pack("<H", 1) * (SITES_MAX + 1))
     sites = b"".join(frame(site, 0) for site in range(SITES_MAX + 1))
-    assert sites_of_untrusted(state(sites[:-4]), many) == tuple(range(SITES_MAX))
+    assert places_of_untrusted(state(sites[:-4]), many).sites == tuple(range(SITES_MAX))
     with pytest.raises(BadState) as caught:
-        sites_of_untrusted(state(sites + bytes(1 << 20)), many)
+        places_of_untrusted(state(sites + bytes(1 << 20)), many)
     assert caught.value.text == (
         f"The state stands at more than {SITES_MAX} places: no more than that can be continued. "
         "`gatebus export` makes one module of the state, with which `gatebus run --ignore-state` goes on."
@@ -246,9 +266,9 @@ def test_frames_are_walked_over_in_pieces_and_may_end_behind_one() -> None:
     walk = walk_untrusted(state(frames), sizes)
     pieces = sum(1 for _ in walk)
     assert len(frames) // WALK_PIECE - 3 * 60_000 * 4 // WALK_PIECE <= pieces <= len(frames) // WALK_PIECE + 6
-    assert sites_of_untrusted(state(frames), sizes) == (0, 1)
+    assert places_of_untrusted(state(frames), sizes).sites == (0, 1)
     with pytest.raises(BadState) as caught:
-        sites_of_untrusted(state(frames[:-4]), sizes)
+        places_of_untrusted(state(frames[:-4]), sizes)
     assert caught.value.code == "state-broken"
 
 
@@ -257,7 +277,7 @@ def test_the_sites_are_those_of_the_frames_whatever_their_order_and_length(sites
     lengths = (1, 2, 7, 900, 5_000)
     sizes = FrameSizes(sites=struct.pack("<5H", *lengths))
     frames = b"".join(frame(site, lengths[site] - 1) for site in sites)
-    assert sites_of_untrusted(state(frames), sizes) == tuple(sorted(set(sites)))
+    assert places_of_untrusted(state(frames), sizes).sites == tuple(sorted(set(sites)))
 
 
 def test_more_frames_than_any_stack_leaves_are_not_looked_at() -> None:
@@ -269,16 +289,16 @@ def test_more_frames_than_any_stack_leaves_are_not_looked_at() -> None:
 
 def test_more_frames_than_any_stack_holds_are_not_walked_over() -> None:
     sizes = FrameSizes(sites=struct.pack("<H", 1))
-    assert sites_of_untrusted(state(bytes(4 * FRAMES_MAX)), sizes) == (0,)
+    assert places_of_untrusted(state(bytes(4 * FRAMES_MAX)), sizes).sites == (0,)
     with pytest.raises(BadState) as caught:
-        sites_of_untrusted(state(bytes(4 * FRAMES_MAX + 4)), sizes)
+        places_of_untrusted(state(bytes(4 * FRAMES_MAX + 4)), sizes)
     assert caught.value.text == "The state is damaged: it has more frames than any stack holds."
 
 
 def test_where_a_program_stands_is_the_beginning_of_its_state() -> None:
     whole = state(frame(0, 1)) + bytes(5_000)
     assert standing_untrusted(whole) == whole[: look_untrusted(whole).frames.stop]
-    assert sites_of_untrusted(standing_untrusted(whole), SIZES) == sites_of_untrusted(whole, SIZES)
+    assert places_of_untrusted(standing_untrusted(whole), SIZES).sites == places_of_untrusted(whole, SIZES).sites
     with pytest.raises(BadState):
         standing_untrusted(whole[:60])
 

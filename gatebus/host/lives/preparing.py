@@ -5,8 +5,8 @@ stored there. Out: nothing that anybody waits for: its continuation is in the ca
 wakes it in milliseconds. Without that the first stop at a new place cost the one who wakes it the compiler's time,
 0.2 to 0.5 s for an interpreter.
 
-Nothing holds a program's memory or files meanwhile, and an account has few of these at a time: what has no room here
-is made when it is wanted, as ever.
+Nothing holds a program's memory or files meanwhile, an account has few of these at a time, and the host one of which
+there are many megabytes of frames: what has no room here is made when it is wanted, as ever.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Preparing:
     def __init__(self, parts: HostParts) -> None:
         self._parts = parts
         self._under_way: Counter[str] = Counter()  # by account
+        self._large = False
 
     @property
     def under_way(self) -> int:
@@ -41,19 +42,21 @@ class Preparing:
         """It rests now (LifeLoop.on_stored)."""
         account = instance.order.principal.account
         is_large = look_untrusted(state).frames.stop > PREPARED_BYTES
-        if not is_large and not self._parts.stopping and self._under_way[account] < PREPARED_EACH:
+        if not (is_large and self._large) and not self._parts.stopping and self._under_way[account] < PREPARED_EACH:
             self._under_way[account] += 1
-            self._parts.tasks.start_soon(self._prepare, instance, image, standing_untrusted(state))
+            self._large |= is_large
+            self._parts.tasks.start_soon(self._prepare, instance, image, standing_untrusted(state), is_large)
 
-    async def _prepare(self, instance: Instance, image: Image, state: bytes) -> None:
-        principal = instance.order.principal
+    async def _prepare(self, instance: Instance, image: Image, state: bytes, is_large: bool) -> None:  # noqa: FBT001
+        account = instance.order.principal.account
         try:
-            await self._parts.programs.prepare(image, state, principal)
+            await self._parts.programs.prepare(image, state, instance.order)
         except (SandboxError, GatebusError) as fault:  # whoever wakes it hears of it, if it is still so
             self._parts.note("instance-not-prepared", instance=instance.id, code=fault.code)
             if isinstance(fault, BadState | CompileLimit) and (live := instance.live) is not None:
                 live.failure = as_refusal(fault)  # and its owner, who asks before that, what goes on instead
         finally:
-            self._under_way[principal.account] -= 1
-            if not self._under_way[principal.account]:
-                del self._under_way[principal.account]
+            self._large &= not is_large
+            self._under_way[account] -= 1
+            if not self._under_way[account]:
+                del self._under_way[account]

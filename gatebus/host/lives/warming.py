@@ -150,7 +150,7 @@ class Warming:
         """And what goes on from it is compiled. Raises GatebusError, SandboxError."""
         suspended, programs, asked = warmed.left.suspended, self._parts.programs, asked_of(order)
         image = await programs.image(suspended.sha256, order.principal, Form.SUSPENDABLE)
-        await programs.prepare(image, suspended.state, order.principal)
+        await programs.prepare(image, suspended.state, order)
         self._known[asked] = warmed
         self._known.move_to_end(asked)
         while len(self._known) > WARMED:

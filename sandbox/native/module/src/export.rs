@@ -25,7 +25,7 @@ use crate::frozen::Frozen;
 use crate::instrument::add_hints;
 use crate::print::Within;
 use crate::references;
-use crate::resume::Plan;
+use crate::resume::{EXPORTED, Plan};
 use crate::scalar::Types;
 use crate::state::{BadState, Memory, Phase, State};
 use crate::{BadFrames, features, fits, sections};
@@ -53,7 +53,7 @@ impl From<BadState> for Unexported {
 
 impl From<BadFrames> for Unexported {
     fn from(bad: BadFrames) -> Unexported {
-        Unexported::State(BadState { text: bad.text })
+        if bad.is_bound() { Unexported::Large(bad.text) } else { Unexported::State(BadState { text: bad.text }) }
     }
 }
 
@@ -65,7 +65,7 @@ impl Suspendable<'_> {
         let (going, frames) = match frames.first() {
             None => (None, Vec::new()),
             Some(outermost) => {
-                self.check_sites_untrusted(&sites)?;
+                self.check_sites_untrusted(&sites, EXPORTED)?;
                 let guide = self.guide_untrusted(&sites)?;
                 guide.check_untrusted(state.call(), &frames, state.references.len())?;
                 (Some(results_at(&self.base, outermost.site)), guide.write_frames(&frames)?)

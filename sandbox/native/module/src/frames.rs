@@ -17,7 +17,7 @@ pub struct Frame<'a> {
     pub bytes: &'a [u8],
 }
 
-/// A state that this program cannot be in. `text` says why, for a person.
+/// A state that this program cannot be in, or in which it is not continued. `text` says why, for a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadFrames {
     /// Without any part of the state.
@@ -26,6 +26,15 @@ pub struct BadFrames {
 
 impl BadFrames {
     pub(crate) const NO_SITE: BadFrames = BadFrames { text: "a frame names a site that the program does not have" };
+    pub(crate) const LARGE_FUNCTIONS: BadFrames =
+        BadFrames { text: "it stands at too many places of too large functions" };
+    pub(crate) const MANY_CALLERS: BadFrames =
+        BadFrames { text: "it stands at too many places that too many kinds of calls can have led to" };
+
+    /// The program may have left them: it is we who do no more.
+    pub(crate) fn is_bound(self) -> bool {
+        [BadFrames::LARGE_FUNCTIONS, BadFrames::MANY_CALLERS].contains(&self)
+    }
 }
 
 pub(crate) const fn bad<T>(text: &'static str) -> Result<T, BadFrames> {

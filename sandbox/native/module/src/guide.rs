@@ -201,7 +201,7 @@ impl Suspendable<'_> {
         names.sort_by_key(|(_, number)| *number);
         guide.exports = names.into_iter().map(|(name, _)| name).collect();
         if guide.lists.iter().map(Vec::len).sum::<usize>() > LISTED {
-            return bad("the frames stand at too many places");
+            return Err(BadFrames::MANY_CALLERS);
         }
         Ok(guide)
     }

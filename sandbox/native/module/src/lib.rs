@@ -85,7 +85,7 @@ pub use frames::{BadFrames, Frame, read_untrusted, sites_of};
 pub use guide::Guide;
 pub use instrument::Suspendable;
 pub use jobs::{
-    Going, NotExported, Transformed, continue_untrusted, export_untrusted, go_on_untrusted, halted_untrusted,
+    Continued, Going, NotMade, Transformed, continue_untrusted, export_untrusted, go_on_untrusted, halted_untrusted,
     show_untrusted, transform_untrusted,
 };
 pub use layout::{

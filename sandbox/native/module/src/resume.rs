@@ -42,26 +42,25 @@ use wasmparser::{Operator, Parser, Payload, ValType};
 /// Bytes of normal forms that one continuation may be printed from: a function is printed once for each of its sites in the set. A recursion through
 /// all of sqlite3's interpreter would need 20 MiB.
 const CONTINUATION: usize = 64 << 20;
+/// The same of an exported module: what is left of the functions is half of them on the average, and no module has more than 64 MiB.
+pub(crate) const EXPORTED: usize = 2 * CONTINUATION;
 
 impl Suspendable<'_> {
     /// The continuation module for these sites.
     pub fn continuation_untrusted(&self, sites: &BTreeSet<u32>) -> Result<Vec<u8>, BadFrames> {
-        self.check_sites_untrusted(sites)?;
+        self.check_sites_untrusted(sites, CONTINUATION)?;
         Ok(print(&self.base, sites))
     }
 
-    /// Are these the program's, and not too many?
-    pub(crate) fn check_sites_untrusted(&self, sites: &BTreeSet<u32>) -> Result<(), BadFrames> {
+    /// Are these the program's, and their functions no more than `most` bytes?
+    pub(crate) fn check_sites_untrusted(&self, sites: &BTreeSet<u32>, most: usize) -> Result<(), BadFrames> {
         if sites.iter().any(|site| self.table().saved_untrusted(*site).is_none()) {
             return Err(BadFrames::NO_SITE);
         }
         let defined = sites.iter().filter_map(|site| self.table().sites.get(*site as usize));
         let defined = defined.filter(|site| site.place != Place::Import);
         let size: usize = defined.map(|site| self.base.program.body(site.function).range().len()).sum();
-        if size > CONTINUATION {
-            return Err(BadFrames { text: "the frames stand at too many places of too large functions" });
-        }
-        Ok(())
+        if size > most { Err(BadFrames::LARGE_FUNCTIONS) } else { Ok(()) }
     }
 }
 

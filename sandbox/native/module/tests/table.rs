@@ -122,9 +122,21 @@ fn the_same_bytes_give_the_same_program_and_the_same_continuation() {
     let sites = [0, 3, 5].into();
     let made = one.continuation_untrusted(&sites).unwrap();
     let guide = one.guide_untrusted(&sites).unwrap().encode();
-    assert_eq!(gatebus_module::continue_untrusted(&wasm, &sites), Ok((made, guide)), "without the transformed program");
+    let again = gatebus_module::continue_untrusted(&wasm, &sites).unwrap();
+    assert_eq!((again.wasm, again.guide), (made, guide), "without the transformed program");
     assert_eq!(one.continuation_untrusted(&sites), two.continuation_untrusted(&sites));
     assert_eq!(one.guide_untrusted(&sites), two.guide_untrusted(&sites));
+}
+
+#[test]
+fn a_float_has_the_place_of_a_vector_on_the_stack_of_what_goes_on() {
+    let wasm = wasm(
+        "(module (func (export \"run\") (param i32 i64 f32 f64 v128) (loop (br_if 0 (local.get 0)))
+           (drop (local.get 1)) (drop (local.get 2)) (drop (local.get 3)) (drop (local.get 4))))",
+    );
+    let saved = Suspendable::new_untrusted(&wasm).unwrap().table().sites[0].saved.clone();
+    assert_eq!(saved, [Scalar::I32, Scalar::I64, Scalar::F32, Scalar::F64, Scalar::V128]);
+    assert_eq!(gatebus_module::continue_untrusted(&wasm, &[0].into()).unwrap().stack, [32 + 2 * 8 + 3 * 16]);
 }
 
 #[test]

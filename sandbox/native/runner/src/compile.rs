@@ -60,9 +60,9 @@ fn suspendable_untrusted(engine: &Engine, wasm: &[u8], max_code: u64) -> Result<
 fn continuation_untrusted(engine: &Engine, given: &[u8], max_code: u64) -> Result<(Vec<u8>, Value), Refusal> {
     let (sites, given) = prefix_untrusted(given, 4)?;
     let sites = sites.as_chunks().0.iter().map(|site| u32::from_le_bytes(*site)).collect();
-    let (wasm, guide) = continue_untrusted(&admit_untrusted(given)?.wasm, &sites)?;
-    let image = precompile(engine, &wasm, max_code)?;
-    Ok((image, facts::continuation(given, &guide)))
+    let continued = continue_untrusted(&admit_untrusted(given)?.wasm, &sites)?;
+    let image = precompile(engine, &continued.wasm, max_code)?;
+    Ok((image, facts::continuation(given, &continued)))
 }
 
 fn frames_untrusted(given: &[u8]) -> Result<(Vec<u8>, Value), Refusal> {
@@ -80,7 +80,7 @@ fn module_untrusted(given: &[u8], max_code: u64) -> Result<(Vec<u8>, Value), Ref
     let admitted = admit_untrusted(given)?;
     check_world_untrusted(admitted.personality, state)?;
     let module = export_untrusted(&admitted.wasm, state, pieces, room)?;
-    Ok((bounded(module, max_code)?, facts::exported(given)))
+    Ok((bounded("module", module, max_code)?, facts::exported(given)))
 }
 
 /// `u32 count`, so many things of `size` bytes, and the program.
@@ -92,12 +92,12 @@ fn prefix_untrusted(given: &[u8], size: usize) -> Result<(&[u8], &[u8]), Refusal
 }
 
 fn precompile(engine: &Engine, wasm: &[u8], max_code: u64) -> Result<Vec<u8>, Refusal> {
-    bounded(engine.precompile_module(wasm).map_err(|error| not_compiled(&error))?, max_code)
+    bounded("compiled program", engine.precompile_module(wasm).map_err(|error| not_compiled(&error))?, max_code)
 }
 
-fn bounded(image: Vec<u8>, max_code: u64) -> Result<Vec<u8>, Refusal> {
+fn bounded(what: &str, image: Vec<u8>, max_code: u64) -> Result<Vec<u8>, Refusal> {
     if image.len() as u64 > max_code {
-        let text = format!("the compiled program has {} bytes, at most {max_code}", image.len());
+        let text = format!("the {what} has {} bytes, at most {max_code}", image.len());
         return Err(Refusal { code: "code-too-large", text });
     }
     Ok(image)

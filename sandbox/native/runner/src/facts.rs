@@ -3,6 +3,7 @@
 use crate::admission::Admitted;
 use crate::refusal::Refusal;
 use gatebus_abi::table::Personality;
+use gatebus_module::Continued;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -43,8 +44,8 @@ pub fn admitted(admitted: &Admitted<'_>, given: &[u8], form: &Form) -> Value {
 }
 
 /// The facts of a continuation of the program with these bytes.
-pub fn continuation(given: &[u8], guide: &[u8]) -> Value {
-    json!({"ok": true, "wasm_sha256": sha256(given), "guide": hex(guide)})
+pub fn continuation(given: &[u8], continued: &Continued) -> Value {
+    json!({"ok": true, "wasm_sha256": sha256(given), "guide": hex(&continued.guide), "stack": continued.stack})
 }
 
 /// The facts of a job that made a module of the program with these bytes.

@@ -5,18 +5,18 @@
 
 use crate::refusal::Refusal;
 use gatebus_abi::{BadState, Personality};
-use gatebus_module::{NotExported, State};
+use gatebus_module::{Continued, NotMade, State};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// The continuation for these sites, as a module, and its guide.
-pub fn continue_untrusted(wasm: &[u8], sites: &BTreeSet<u32>) -> Result<(Vec<u8>, Vec<u8>), Refusal> {
-    gatebus_module::continue_untrusted(wasm, sites).map_err(bad_state)
+/// What goes on from these sites.
+pub fn continue_untrusted(wasm: &[u8], sites: &BTreeSet<u32>) -> Result<Continued, Refusal> {
+    gatebus_module::continue_untrusted(wasm, sites).map_err(not_made)
 }
 
 /// Who the frames of a state are, once everything is checked that is checked where it goes on.
 pub fn show_untrusted(wasm: &[u8], personality: Personality, state: &[u8]) -> Result<Value, Refusal> {
-    let frames = gatebus_module::show_untrusted(wasm, state).map_err(bad_state)?;
+    let frames = gatebus_module::show_untrusted(wasm, state).map_err(not_made)?;
     check_world_untrusted(personality, state)?;
     Ok(frames)
 }
@@ -28,15 +28,14 @@ pub fn check_world_untrusted(personality: Personality, state: &[u8]) -> Result<(
 }
 
 fn impossible(why: &str) -> Refusal {
-    bad_state(format!("the program cannot have left this state: {why}"))
+    Refusal { code: "bad-state", text: format!("the program cannot have left this state: {why}") }
 }
 
-fn bad_state(text: String) -> Refusal {
-    Refusal { code: "bad-state", text }
+fn not_made(NotMade { code, text }: NotMade) -> Refusal {
+    Refusal { code, text }
 }
 
 /// The stopped program as one module.
 pub fn export_untrusted(wasm: &[u8], state: &[u8], pieces: &[u8], room: usize) -> Result<Vec<u8>, Refusal> {
-    let made = gatebus_module::export_untrusted(wasm, state, pieces, room);
-    made.map_err(|NotExported { code, text }| Refusal { code, text })
+    gatebus_module::export_untrusted(wasm, state, pieces, room).map_err(not_made)
 }

@@ -9,7 +9,7 @@
 #![forbid(unsafe_code)]
 
 use gatebus_module::{
-    Going, NotExported, PIECE, continue_untrusted, export_untrusted, go_on_untrusted, show_untrusted,
+    Continued, Going, NotMade, PIECE, continue_untrusted, export_untrusted, go_on_untrusted, show_untrusted,
     transform_untrusted,
 };
 use serde_json::{Value, json};
@@ -37,10 +37,10 @@ fn work(role: &str) -> std::io::Result<()> {
     std::io::stdin().read_to_end(&mut given)?;
     let (facts, bytes) = match role {
         "transform" => transformed_untrusted(&given),
-        "continue" => continued_untrusted(&given).unwrap_or_else(|why| bad_state(&why)),
-        "show" => shown_untrusted(&given).unwrap_or_else(|why| bad_state(&why)),
-        "export" => exported_untrusted(&given).unwrap_or_else(|why| bad_state(&why)),
-        "check" => checked_untrusted(&given).unwrap_or_else(|why| bad_state(&why)),
+        "continue" => continued_untrusted(&given).unwrap_or_else(not_made),
+        "show" => shown_untrusted(&given).unwrap_or_else(not_made),
+        "export" => exported_untrusted(&given).unwrap_or_else(not_made),
+        "check" => checked_untrusted(&given).unwrap_or_else(not_made),
         _ => return Err(std::io::Error::other("its role is transform, continue, show, export or check")),
     };
     let facts = facts.to_string();
@@ -59,42 +59,44 @@ fn transformed_untrusted(wasm: &[u8]) -> Done {
     }
 }
 
-fn continued_untrusted(given: &[u8]) -> Result<Done, String> {
+fn continued_untrusted(given: &[u8]) -> Result<Done, NotMade> {
     let (sites, wasm) = prefix_untrusted(given, 4)?;
     let sites = sites.as_chunks().0.iter().map(|site| u32::from_le_bytes(*site)).collect();
-    let (module, guide) = continue_untrusted(wasm, &sites)?;
+    let Continued { wasm, guide, stack } = continue_untrusted(wasm, &sites)?;
     let digits: String = guide.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((json!({"guide": digits}), module))
+    Ok((json!({"guide": digits, "stack": stack}), wasm))
 }
 
-fn shown_untrusted(given: &[u8]) -> Result<Done, String> {
+fn shown_untrusted(given: &[u8]) -> Result<Done, NotMade> {
     let (state, wasm) = prefix_untrusted(given, 1)?;
     Ok((json!({"frames": show_untrusted(wasm, state)?}), Vec::new()))
 }
 
 /// Who called this measures the module.
-fn exported_untrusted(given: &[u8]) -> Result<Done, String> {
+fn exported_untrusted(given: &[u8]) -> Result<Done, NotMade> {
     let (state, rest) = prefix_untrusted(given, 1)?;
     let (pieces, wasm) = prefix_untrusted(rest, 4 + PIECE)?;
-    Ok(match export_untrusted(wasm, state, pieces, ROOM) {
-        Ok(module) => (json!({}), module),
-        Err(NotExported { code, text }) => (json!({"ok": false, "code": code, "text": text}), Vec::new()),
-    })
+    Ok((json!({}), export_untrusted(wasm, state, pieces, ROOM)?))
 }
 
-fn checked_untrusted(given: &[u8]) -> Result<Done, String> {
+fn checked_untrusted(given: &[u8]) -> Result<Done, NotMade> {
     let (guide, state) = prefix_untrusted(given, 1)?;
-    let Going { export, frames, .. } = go_on_untrusted(guide, state).map_err(|wrong| wrong.text.to_owned())?;
+    let Going { export, frames, .. } = go_on_untrusted(guide, state).map_err(|wrong| bad_state(wrong.text))?;
     Ok((json!({"export": export}), frames))
 }
 
 /// `u32 count`, so many things of `size` bytes, and the rest.
-fn prefix_untrusted(given: &[u8], size: usize) -> Result<(&[u8], &[u8]), String> {
-    let (count, rest) = given.split_first_chunk::<4>().ok_or("the order is cut off")?;
-    let length = (u32::from_le_bytes(*count) as usize).checked_mul(size).ok_or("the order is cut off")?;
-    rest.split_at_checked(length).ok_or_else(|| "the order is cut off".to_owned())
+fn prefix_untrusted(given: &[u8], size: usize) -> Result<(&[u8], &[u8]), NotMade> {
+    let cut = || bad_state("the order is cut off");
+    let (count, rest) = given.split_first_chunk::<4>().ok_or_else(cut)?;
+    let length = (u32::from_le_bytes(*count) as usize).checked_mul(size).ok_or_else(cut)?;
+    rest.split_at_checked(length).ok_or_else(cut)
 }
 
-fn bad_state(why: &str) -> Done {
-    (json!({"ok": false, "code": "bad-state", "text": why}), Vec::new())
+fn bad_state(why: &str) -> NotMade {
+    NotMade { code: "bad-state", text: why.to_owned() }
+}
+
+fn not_made(NotMade { code, text }: NotMade) -> Done {
+    (json!({"ok": false, "code": code, "text": text}), Vec::new())
 }
