@@ -17,7 +17,7 @@ RUST_TESTS := tests/quietly.sh 'Rust tests' \
 PYTHON_TESTS = tests/quietly.sh 'Python tests' \
   $(BIN)/pytest --quiet --numprocesses $(or $(JOBS),2) --dist loadfile --no-loadscope-reorder
 
-.PHONY: build python engine guests test lint rust-tests test-engine test-python browser-tools kubo fuzz kills cuts demo chat bench soak arm64 clean help
+.PHONY: build python engine guests test lint rust-tests test-engine test-python browser-tools kubo fuzz chaos kills cuts demo chat bench soak arm64 clean help
 
 help:
 	@echo "make test    build everything, lint, run all tests (first time: about 15 minutes, most of it the engine)"
@@ -31,6 +31,7 @@ help:
 	@echo "make kubo    build a real IPFS node for the tests of it (needs Go; make test does it)"
 	@echo "make arm64   cross-build the native part and test it under qemu-user"
 	@echo "make fuzz    broken input for every decoder, a minute each: make fuzz SECONDS=600"
+	@echo "make chaos   everything at once at one host, ten minutes: make chaos SECONDS=3600 SEED=1"
 	@echo "make kills   kill -9 of a host at each named place, and of its store, 50 times; make kills TIMES=10"
 	@echo "make cuts    200 power cuts under the snapshot store (root, loop devices); make cuts TIMES=1000"
 	@echo "make clean   remove what was built here (the caches in $(CACHE) stay)"
@@ -107,6 +108,12 @@ fuzz: build
 	$(BIN)/pytest --quiet --timeout=0 tests/words/test_fuzz_decoders.py tests/web/test_frame_paths.py tests/portable/test_saved_worlds.py
 
 # Long runs of what the tests do a few times: a host and a store that are killed at each fail-point, one whose power goes.
+chaos: export GATEBUS_CHAOS := $(or $(SECONDS),600)
+chaos: export GATEBUS_CHAOS_SEED := $(or $(SEED),$(shell date +%s))
+chaos: build
+	@echo "SEED=$$GATEBUS_CHAOS_SEED SECONDS=$$GATEBUS_CHAOS"
+	$(BIN)/pytest --quiet --timeout=0 -o faulthandler_timeout=0 tests/lives/test_everything_at_once.py
+
 kills: export GATEBUS_KILLS := $(or $(TIMES),50)
 kills: export GATEBUS_HISTORIES := 200
 kills: build

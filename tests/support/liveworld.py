@@ -62,10 +62,14 @@ def digest(wasm: bytes) -> bytes:
 
 @asynccontextmanager
 async def live_world(
-    images: Path, data: Path | None = None, *programs: bytes, config: HostConfig | None = None
+    images: Path,
+    data: Path | None = None,
+    *programs: bytes,
+    config: HostConfig | None = None,
+    host_limits: sandbox.HostLimits | None = None,
 ) -> AsyncIterator[BusWorld]:
     """Alice's programs are in its store."""
-    settings = sandbox.Settings(cache_directory=str(images))
+    settings = sandbox.Settings(cache_directory=str(images), host_limits=host_limits or sandbox.HostLimits())
     config = config or HostConfig()
     if data is not None:
         config = HostConfig(**{**{name: getattr(config, name) for name in config.__slots__}, "data": str(data)})
