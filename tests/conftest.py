@@ -37,9 +37,10 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.fixture(scope="session")
 def image_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache for the session: each program compiles once for each back-end."""
-    directory = tmp_path_factory.mktemp("images")
-    directory.chmod(0o700)
+    """One cache for the session and all its processes (`pytest -n`): each program compiles once for each back-end."""
+    base = tmp_path_factory.getbasetemp()
+    directory = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "images"
+    directory.mkdir(mode=0o700, exist_ok=True)
     return directory
 
 
