@@ -30,7 +30,8 @@ from sandbox.portable.image_format import BadImage, ImageHead, load_image
 from sandbox.portable.packet_pipe import PacketReader, PacketWriter
 from sandbox.portable.portable_channel import SocketChannel
 from sandbox.portable.portable_engine import make_engine
-from sandbox.portable.portable_runtime import STATUS_SUSPENDED, Guest, make_guest, run_guest
+from sandbox.portable.portable_guest import Guest, make_guest
+from sandbox.portable.portable_runtime import STATUS_SUSPENDED, run_guest
 from sandbox.portable.portable_watchdog import Watchdog
 from sandbox.portable.process_limits import limit_processes, limit_program
 from sandbox.portable.state_checker import StateChecker
