@@ -277,7 +277,7 @@ class Admission:
         if program is None or await _sha256(program) != image.sha256:
             raise BadState("state-program", "To go on from this state the program itself is needed.")
         async with self._workers:
-            order = continuation_order(sites, program)
+            order = continuation_order(sites, image.summary, program)
             try:
                 compiled = await self._backend.compile_job(order, self._limits, CompileJob.CONTINUE)
                 guide, stack = parse_continuation_untrusted(compiled.facts, image.sha256)

@@ -50,6 +50,7 @@ class Facts(NamedTuple):
     suspendable: bool = False
     unsuspendable: tuple[str, ...] = ()
     frames: FrameSizes = FrameSizes()
+    summary: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,8 @@ class Image:
     """Why it cannot, where that was asked for: functions by number and name."""
     frames: FrameSizes = field(default=FrameSizes(), repr=False)
     """How the frames of a stopped program are cut."""
+    summary: bytes = field(default=b"", repr=False)
+    """What the compile worker wants to be told again when it makes a continuation; it may be empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,7 @@ def make_image(program_sha256: str, key: str, facts: Facts, size: int, handle: o
         facts.suspendable,
         facts.unsuspendable,
         facts.frames,
+        facts.summary,
     )
 
 
@@ -239,6 +243,7 @@ def _facts(said: dict[str, Any]) -> Facts:
         _flag(said.get("suspendable", False)),
         _reasons_untrusted(said.get("unsuspendable", [])),
         FrameSizes(_words(said.get("sites", ""))),
+        _digits(said.get("summary", "")),
     )
 
 
@@ -269,11 +274,15 @@ def _reasons_untrusted(value: object) -> tuple[str, ...]:
     return tuple(public_text_untrusted(each, REASON_MAX) for each in value)
 
 
-def _words(value: object) -> bytes:
-    """u16 numbers, none of them 0, as hexadecimal digits."""
+def _digits(value: object) -> bytes:
     if not isinstance(value, str):
         raise ValueError("no digits")
-    words = bytes.fromhex(value)
+    return bytes.fromhex(value)
+
+
+def _words(value: object) -> bytes:
+    """u16 numbers, none of them 0, as hexadecimal digits."""
+    words = _digits(value)
     if len(words) % 2 or 0 in array("H", words):
         raise ValueError("no words")
     return words

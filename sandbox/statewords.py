@@ -196,9 +196,10 @@ def _words_untrusted(site: int, sizes: FrameSizes) -> int:
         raise BadState("state-other-program", "The state names a place that the program does not have.") from None
 
 
-def continuation_order(sites: tuple[int, ...], program: bytes) -> bytes:
-    """What a compile worker is given (PROTOCOL.md, job 2)."""
-    return struct.pack(f"<I{len(sites)}I", len(sites), *sites) + program
+def continuation_order(sites: tuple[int, ...], summary: bytes, program: bytes) -> bytes:
+    """What a compile worker is given (PROTOCOL.md, job 2). `summary`: of the program's facts."""
+    listed = struct.pack(f"<I{len(sites)}I", len(sites), *sites)
+    return b"".join((listed, _NUMBER.pack(len(summary)), summary, program))
 
 
 def export_order(state: bytes, count: int, pieces: Iterable[Buffer], program: bytes) -> Iterator[Buffer]:

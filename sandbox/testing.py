@@ -51,7 +51,7 @@ __all__ = [
 ]  # fmt: skip
 
 # Facts of one that can be stopped: it has one place, number 0, whose frames have one word.
-_SUSPENDABLE = {"suspendable": True, "sites": "0100"}
+_SUSPENDABLE = {"suspendable": True, "sites": "0100", "summary": "73"}
 
 
 class Exit(Exception):
@@ -257,7 +257,9 @@ class FakeBackend:
         finally:
             self.compiling -= 1
         if job is CompileJob.CONTINUE:
-            program = wasm[8:]  # one site, as all states of fake programs have
+            # One site, as all states of fake programs have, and the summary that was among the facts.
+            assert wasm[8:13] == b"\1\0\0\0s"
+            program = wasm[13:]
             return Compiled(FakeBlob(program), json.dumps(fake_facts(program) | {"guide": "00"}).encode())
         if wasm not in self._scripts:
             return Compiled(None, b'{"ok": false, "code": "malformed", "text": "This is no program."}')

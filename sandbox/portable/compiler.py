@@ -39,8 +39,9 @@ PAGE = 65536
 # form.CompileJob, which a child does not load
 PLAIN, SUSPENDABLE, CONTINUE, SHOW, EXPORT = range(5)
 ROLES = {SUSPENDABLE: "transform", CONTINUE: "continue", SHOW: "show", EXPORT: "export"}
-# Bytes of each thing of the lists that stand before the program: sites; frames; a state and pieces of a memory.
-UNITS = {CONTINUE: (4,), SHOW: (1,), EXPORT: (1, 4100)}
+# Bytes of each thing of the lists that stand before the program: sites and what is kept of the program; frames; a state
+# and pieces of a memory.
+UNITS = {CONTINUE: (4, 1), SHOW: (1,), EXPORT: (1, 4100)}
 _LENGTH = struct.Struct("<I")
 STATUS_NO_MEMORY = 62
 

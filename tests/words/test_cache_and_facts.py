@@ -98,7 +98,7 @@ def test_facts_are_read() -> None:
         {"exports": [1]},
         {"exports": ["x"] * 65}, {"exports": ["x" * 1025]}, {"has_start": 0}, {"imports": {}}, {"wasm_sha256": "00"},
         {"wasm_sha256": "Z" * 64}, {"wasm_sha256": 5}, {"suspendable": 1}, {"unsuspendable": "f"},
-        {"unsuspendable": [1]}, {"unsuspendable": ["x"] * 17},
+        {"unsuspendable": [1]}, {"unsuspendable": ["x"] * 17}, {"summary": 5}, {"summary": "0"},
     ],
 )  # fmt: skip
 def test_every_field_of_the_facts_is_checked(changes: dict[str, object]) -> None:

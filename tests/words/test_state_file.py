@@ -304,7 +304,8 @@ def test_where_a_program_stands_is_the_beginning_of_its_state() -> None:
 
 
 def test_orders_for_the_compile_worker_have_their_bytes() -> None:
-    assert continuation_order((1, 258), b"program").hex() == "020000000100000002010000" + b"program".hex()
+    said = continuation_order((1, 258), b"sum", b"program").hex()
+    assert said == "020000000100000002010000" + "03000000" + b"sumprogram".hex()
     assert b"".join(frames_order(b"state", b"program")) == b"\5\0\0\0stateprogram"
 
 

@@ -4,7 +4,7 @@ use crate::entries::Reentry;
 use crate::form::{Form, Op};
 use crate::graph::Graph;
 use crate::parse::Program;
-use crate::scalar::{Scalar, Types};
+use crate::scalar::Types;
 use crate::table::SiteTable;
 use crate::uses::SegmentOp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +29,6 @@ pub(crate) struct Base<'a> {
 }
 
 /// The functions that the transformed program has behind its own. The wrapper of import i is the i-th of them.
-#[derive(Default)]
 pub(crate) struct Added {
     first: u32,
     /// By type, the functions that a continuation may have to call.
@@ -62,6 +61,21 @@ impl Links {
 }
 
 impl<'a> Base<'a> {
+    /// Of these forms, without functions that can be entered at their loops.
+    pub(crate) fn new(
+        program: Program<'a>,
+        graph: Graph,
+        forms: Vec<Form>,
+        table: SiteTable,
+        added: Added,
+    ) -> Base<'a> {
+        let forms = forms.into_iter().map(|form| (form.function, form)).collect();
+        let types = Types::of(&program.types);
+        let control = crate::number(program.memories.len());
+        let escaped = graph.escaped.iter().copied().collect();
+        Base { program, graph, forms, table, types, added, reentries: BTreeMap::new(), escaped, control }
+    }
+
     /// The function in whose stead a call is made: an imported one is called through its wrapper.
     pub(crate) fn target(&self, function: u32) -> u32 {
         if function < self.program.imported { self.added.first + function } else { function }
@@ -136,25 +150,29 @@ pub(crate) struct Links {
     pub(crate) loader: Option<u32>,
 }
 
-/// Which functions have to be added.
-pub(crate) fn add(program: &Program<'_>, graph: &Graph, forms: &BTreeMap<u32, Form>, table: &SiteTable) -> Added {
-    let mut added = Added { first: crate::number(program.functions.len()), ..Added::default() };
+/// Which functions have to be added. `called`: those that a continuation may have to call; `references`: frames can hold some.
+pub(crate) fn add(program: &Program<'_>, graph: &Graph, called: &BTreeSet<u32>, references: bool) -> Added {
+    let first = crate::number(program.functions.len());
+    let (segments, loads) = (graph.uses.segments.clone(), !program.active().is_empty());
+    let mut added = Added { first, dispatch: BTreeMap::new(), segments, references, loads };
+    for function in called {
+        let target = if *function < program.imported { added.first + function } else { *function };
+        added.dispatch.entry(program.functions[*function as usize]).or_default().push(target);
+    }
+    added.dispatch.values_mut().for_each(|targets| targets.sort_unstable());
+    added
+}
+
+/// The imported functions, and those that the forms call by their numbers.
+pub(crate) fn called(program: &Program<'_>, forms: &[Form]) -> BTreeSet<u32> {
     let mut called: BTreeSet<u32> = (0..program.imported).collect();
-    for form in forms.values() {
+    for form in forms {
         called.extend(form.ops.iter().filter_map(|op| match op {
             Op::Call(function) | Op::TailCall(function) => Some(*function),
             _ => None,
         }));
     }
-    for function in called {
-        let target = if function < program.imported { added.first + function } else { function };
-        added.dispatch.entry(program.functions[function as usize]).or_default().push(target);
-    }
-    added.references = table.sites.iter().flat_map(|site| &site.saved).any(|ty| *ty == Scalar::Function);
-    added.segments = graph.uses.segments.clone();
-    added.loads = !program.active().is_empty();
-    added.dispatch.values_mut().for_each(|targets| targets.sort_unstable());
-    added
+    called
 }
 
 /// The export of a continuation that gives these results.
@@ -165,5 +183,5 @@ pub(crate) fn name_of(results: &[ValType]) -> String {
 
 /// What the function gives that goes on from a site.
 pub(crate) fn results_at(base: &Base<'_>, site: u32) -> Vec<ValType> {
-    base.program.type_of(base.table.sites[site as usize].function).results().to_vec()
+    base.program.type_of(base.table.sites[&site].function).results().to_vec()
 }

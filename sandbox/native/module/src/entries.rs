@@ -86,10 +86,14 @@ impl Reentry {
 
 /// How many constructs are open at once.
 fn depth(form: &Form) -> usize {
-    let ends: BTreeSet<usize> = form.ends.values().copied().collect();
     let (mut open, mut most) = (0_usize, 0);
-    for at in 0..form.ops.len() {
-        open = open + usize::from(form.ends.contains_key(&at)) - usize::from(ends.contains(&at));
+    for op in &form.ops {
+        match op {
+            Op::Block(_) | Op::Loop(..) | Op::If(_) | Op::Try(..) => open += 1,
+            // Of the function's own nothing is left to close.
+            Op::End => open = open.saturating_sub(1),
+            _ => {}
+        }
         most = most.max(open);
     }
     most
@@ -103,6 +107,12 @@ pub(crate) fn header(form: &Form, start: usize) -> (usize, usize) {
     (at, spot)
 }
 
+/// How the function is entered at its loops, if it gets a second form.
+pub(crate) fn of(program: &Program<'_>, form: &Form, which: Loops) -> Option<Reentry> {
+    let large = program.body(form.function).range().len() >= LARGE;
+    Reentry::of(form, if large { Loops::Outermost } else { which })
+}
+
 /// The functions that get a second form. It follows from the module's bytes alone.
 pub(crate) fn choose(program: &Program<'_>, forms: &BTreeMap<u32, Form>, which: Loops) -> BTreeMap<u32, Reentry> {
     if which == Loops::Never {
@@ -110,9 +120,8 @@ pub(crate) fn choose(program: &Program<'_>, forms: &BTreeMap<u32, Form>, which: 
     }
     let size = |function: u32| program.body(function).range().len();
     let mut left = ALWAYS.max(program.defined().map(size).sum::<usize>() / PART);
-    let which = |function: u32| if size(function) >= LARGE { Loops::Outermost } else { which };
     let mut candidates: Vec<(u32, Reentry)> =
-        forms.iter().filter_map(|(function, form)| Some((*function, Reentry::of(form, which(*function))?))).collect();
+        forms.iter().filter_map(|(function, form)| Some((*function, of(program, form, which)?))).collect();
     candidates.sort_by_key(|(function, _)| match size(*function) {
         large if large >= LARGE => (0, usize::MAX - large),
         small => (1, small),

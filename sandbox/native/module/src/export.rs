@@ -177,9 +177,8 @@ impl Export<'_, '_> {
             let ty = all.types.intern(&[], &planned.results);
             let number = all.add(ty, &planned.body);
             add_hints(&mut all.hints, number, &planned.hints);
-            let name = planned
-                .site
-                .and_then(|site| self.base.program.names.get(&self.base.table.sites[site as usize].function));
+            let name =
+                planned.site.and_then(|site| self.base.program.names.get(&self.base.table.sites[&site].function));
             all.names.extend(name.map(|name| (number, format!("{name} (goes on)"))));
         }
         plan.choosers[results]

@@ -90,6 +90,26 @@ impl Graph {
         Graph { functions, same, tails, leaves, entries, rewritten, escaped, uses }
     }
 
+    /// What a continuation asks of it, again: of each function whether it may be left, whether it is stopped at its entry, and where its tail calls go.
+    pub(crate) fn again(
+        program: &Program<'_>,
+        (mut leaves, entries): (Vec<bool>, Vec<bool>),
+        mut tails: Vec<Vec<usize>>,
+        escaped: BTreeSet<u32>,
+    ) -> Graph {
+        let functions = program.functions.len();
+        let same = same_types(&program.types);
+        leaves.resize(functions + same.len(), false);
+        tails.resize(functions + same.len(), Vec::new());
+        for function in &escaped {
+            let node = functions + same[program.functions[*function as usize] as usize] as usize;
+            tails[node].push(*function as usize);
+            leaves[node] |= leaves[*function as usize];
+        }
+        let rewritten = vec![false; functions];
+        Graph { functions, same, tails, leaves, entries, rewritten, escaped, uses: Uses::default() }
+    }
+
     /// May a call of this function end because the program is being stopped?
     pub(crate) fn may_leave(&self, function: u32) -> bool {
         self.leaves[function as usize]
@@ -108,6 +128,11 @@ impl Graph {
     /// Does the function need a normal form although it has no sites?
     pub(crate) fn rewritten(&self, function: u32) -> bool {
         self.rewritten[function as usize]
+    }
+
+    /// The nodes that the function ends in by tail calls.
+    pub(crate) fn tails_of(&self, function: u32) -> &[usize] {
+        &self.tails[function as usize]
     }
 
     pub(crate) fn node_of_type(&self, ty: u32) -> usize {

@@ -167,7 +167,7 @@ impl Lists<'_, '_> {
             return *list;
         }
         let functions = frames_of(&base.graph, callee);
-        let fits = |site: u32| functions.contains(&(self.program.table().sites[site as usize].function as usize));
+        let fits = |site: u32| functions.contains(&(self.program.table().sites[&site].function as usize));
         let places = (0..).zip(self.sites).filter(|(_, site)| fits(**site)).map(|(place, _)| place).collect();
         let number = crate::number(self.lists.len());
         self.lists.push(places);
@@ -189,7 +189,7 @@ impl Suspendable<'_> {
             let next = crate::number(exports.len());
             let export = *exports.entry(name_of(&results_at(&self.base, *site))).or_insert(next);
             let saved = self.table().saved_untrusted(*site).unwrap_or_default().to_vec();
-            let place = self.table().sites.get(*site as usize).map(|site| site.place);
+            let place = self.table().sites.get(site).map(|site| site.place);
             let inside = if let Some(Place::Call(callee)) = place { lists.of(callee) } else { NOTHING };
             guide.sites.push(Known { site: *site, saved, export, inside });
         }

@@ -86,7 +86,7 @@ pub(crate) fn save(
 /// It asks for `unwinding` and never for the request byte: a call that was made must not be made again.
 pub(crate) fn wrapper(base: &Base<'_>, links: &Links, import: u32) -> Function {
     let site = base.table.first[import as usize];
-    let saved = &base.table.sites[site as usize].saved;
+    let saved = &base.table.sites[&site].saved;
     let locals: Vec<u32> = (0..crate::number(saved.len())).collect();
     let mut out = Function::new([(1, ValType::I32)]);
     let mut write = |instruction: Instruction<'static>| _ = out.instruction(&instruction);

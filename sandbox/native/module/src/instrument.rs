@@ -15,7 +15,7 @@
 //!
 //! A function without sites is copied byte for byte. Custom sections but the names are dropped: their offsets would be wrong.
 
-use crate::base::{Base, Links, add};
+use crate::base::{Base, Links, add, called};
 use crate::entries::{self, Loops};
 use crate::exits::{self, Exits};
 use crate::form::Form;
@@ -28,11 +28,10 @@ use crate::print::Printer;
 use crate::reenter;
 use crate::references;
 use crate::refused::{Reason, Refused};
-use crate::scalar::Types;
+use crate::scalar::{Scalar, Types};
 use crate::sections;
 use crate::segments;
-use crate::table::{SiteTable, build};
-use std::collections::BTreeMap;
+use crate::table::{SiteTable, build, count, first_sites};
 use wasm_encoder::{
     BranchHint, BranchHints, CodeSection, CustomSection, Function, FunctionSection, Module, RawSection, SectionId,
 };
@@ -69,7 +68,12 @@ impl<'a> Suspendable<'a> {
     /// Of a module that was transformed before and has been stopped since: what it was transformed into is not made again. There is no [`Suspendable::wasm`]; all
     /// that is made of its states is the same.
     pub(crate) fn stopped_untrusted(bytes: &'a [u8]) -> Result<Suspendable<'a>, Refused> {
-        Ok(Suspendable { base: derived_untrusted(bytes, Loops::Usual)?, wasm: Vec::new() })
+        Ok(Suspendable::of(derived_untrusted(bytes, Loops::Usual)?))
+    }
+
+    /// Without the transformed program.
+    pub(crate) fn of(base: Base<'a>) -> Suspendable<'a> {
+        Suspendable { base, wasm: Vec::new() }
     }
 
     /// The transformed program.
@@ -103,32 +107,34 @@ impl<'a> Suspendable<'a> {
 fn derived_untrusted(bytes: &[u8], loops: Loops) -> Result<Base<'_>, Refused> {
     let program = Program::read_untrusted(bytes)?;
     let graph = Graph::of(&program)?;
-    let forms = all_forms(&program, &graph)?;
-    let table = build(&program, &forms)?;
-    if table.sites.iter().map(|site| site.saved.len()).sum::<usize>() > SAVED_VALUES {
+    let has_form =
+        |function: &u32| graph.may_leave(*function) || graph.stops_at_entry(*function) || graph.rewritten(*function);
+    let forms = forms_of(&program, &graph, program.defined().filter(has_form))?;
+    let table = build(&program, &forms, first_sites(&program, &count(&program, &forms)))?;
+    let saved = || table.sites.values().flat_map(|site| &site.saved);
+    if saved().count() > SAVED_VALUES {
         return Err(whole("its sites save too many values"));
     }
-    let forms: BTreeMap<u32, Form> = forms.into_iter().map(|form| (form.function, form)).collect();
-    let added = add(&program, &graph, &forms, &table);
-    let types = Types::of(&program.types);
-    let control = crate::number(program.memories.len());
-    let escaped = graph.escaped.iter().copied().collect();
-    let reentries = entries::choose(&program, &forms, loops);
-    Ok(Base { program, graph, forms, table, types, added, reentries, escaped, control })
+    let references = saved().any(|ty| *ty == Scalar::Function);
+    let added = add(&program, &graph, &called(&program, &forms), references);
+    let mut base = Base::new(program, graph, forms, table, added);
+    base.reentries = entries::choose(&base.program, &base.forms, loops);
+    Ok(base)
 }
 
 fn whole(why: &'static str) -> Refused {
     Refused::Suspension(vec![Reason { function: None, name: None, why }])
 }
 
-/// The normal forms of the functions that have sites, and of those that cannot be copied as they are.
-fn all_forms(program: &Program<'_>, graph: &Graph) -> Result<Vec<Form>, Refused> {
+/// The normal forms of these functions: of all those that have sites or cannot be copied as they are, or of some that have sites.
+pub(crate) fn forms_of(
+    program: &Program<'_>,
+    graph: &Graph,
+    functions: impl IntoIterator<Item = u32>,
+) -> Result<Vec<Form>, Refused> {
     let mut forms = Vec::new();
     let mut reasons = Vec::new();
-    for function in program.defined() {
-        if !graph.may_leave(function) && !graph.stops_at_entry(function) && !graph.rewritten(function) {
-            continue;
-        }
+    for function in functions {
         let mut form = normalise(program, graph, function)?;
         if (form.spots.len() + 2 * form.ends.len()).saturating_mul(form.locals.len().div_ceil(64)) > LIVENESS_WORDS {
             reasons.push(program.reason(function, "it has too many locals for its size"));

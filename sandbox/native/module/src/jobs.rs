@@ -18,6 +18,8 @@ use std::collections::BTreeSet;
 const GUIDE: usize = (2 << 20) - (64 << 10);
 /// Sites of a program; the facts hold four characters for each. sqlite3 has 17,000.
 const SITES: usize = 900_000;
+/// Characters of sites and summary together: the host takes 4 MiB of facts.
+const FACTS: usize = 4_000_000;
 /// Frames that are shown from each end: a recursion has thousands that say the same.
 const SHOWN: usize = 100;
 /// Values that are shown of a frame.
@@ -33,6 +35,8 @@ pub struct Transformed {
     pub wasm: Vec<u8>,
     /// Words of 4 bytes that the frame of each site takes, with its site's number, so that the host finds the sites in frames: u16 each, as hexadecimal digits.
     pub sites: String,
+    /// What [`continue_untrusted`] may be told of it later (see `summary`), as hexadecimal digits; empty where there is no room for it.
+    pub summary: String,
 }
 
 /// What goes on from a set of sites.
@@ -61,11 +65,12 @@ pub fn transform_untrusted(wasm: &[u8]) -> Result<Transformed, Vec<String>> {
     let done = Suspendable::new_untrusted(wasm).map_err(|refused| reasons(&refused))?;
     let sites =
         words(&done).ok_or_else(|| vec!["it saves too much at one place, or has too many places".to_owned()])?;
-    Ok(Transformed { wasm: done.wasm().to_vec(), sites })
+    let summary = Some(hex(done.summary().into_iter())).filter(|digits| sites.len() + digits.len() <= FACTS);
+    Ok(Transformed { wasm: done.wasm().to_vec(), sites, summary: summary.unwrap_or_default() })
 }
 
 fn words(program: &Suspendable<'_>) -> Option<String> {
-    let words = program.table().sites.iter().map(|site| {
+    let words = program.table().sites.values().map(|site| {
         let bytes = 4 + site.saved.iter().map(|ty| ty.size()).sum::<u32>();
         u16::try_from(bytes / 4).ok()
     });
@@ -73,9 +78,12 @@ fn words(program: &Suspendable<'_>) -> Option<String> {
     (words.len() <= SITES).then(|| hex(words.iter().flat_map(|word| word.to_le_bytes())))
 }
 
-/// The continuation for these sites.
-pub fn continue_untrusted(wasm: &[u8], sites: &BTreeSet<u32>) -> Result<Continued, NotMade> {
-    let program = again(wasm)?;
+/// The continuation for these sites. `summary`: of this module when it was transformed, or nothing; both come to the same.
+pub fn continue_untrusted(wasm: &[u8], summary: &[u8], sites: &BTreeSet<u32>) -> Result<Continued, NotMade> {
+    let program = match Suspendable::known_untrusted(wasm, summary, sites) {
+        Some(program) => program,
+        None => again(wasm)?,
+    };
     let continuation = program.continuation_untrusted(sites).map_err(not_continued)?;
     let guide = program.guide_untrusted(sites).map_err(not_continued)?.encode();
     if guide.len() > GUIDE {

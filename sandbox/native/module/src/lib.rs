@@ -11,7 +11,7 @@
 //! 5. `table`: all sites, numbered; derived from the bytes alone
 //! 6. `instrument` (with `base`, `print`, `entries`, `reenter`, `helpers`, `references`, `segments`, `sections`, `constants`; addresses and names in `layout`): the transformed program
 //! 7. `frames`: what it wrote when it was left; `state` (with `bytes`): the same and the rest, as it travels; `show`: in words for a person
-//! 8. `resume` (with `tail`, `target`): the continuation module for a set of sites; `guide`: what the resuming process must know of it
+//! 8. `resume` (with `tail`, `target`): the continuation module for a set of sites; `guide`: what the resuming process must know of it; `summary`: what is kept of the program for it, so that not all is derived again
 //! 9. `export` (with `fits`, `frozen`): the same and the whole state in one ordinary module, for any engine
 //! 10. `jobs`: what the workers of both back-ends do with all that, and the one check of a state
 //!
@@ -72,6 +72,7 @@ mod segments;
 mod show;
 mod stack;
 mod state;
+mod summary;
 mod table;
 mod tail;
 mod target;

@@ -64,6 +64,20 @@ pub(crate) struct Located<'a> {
 
 impl<'a> Program<'a> {
     pub(crate) fn read_untrusted(bytes: &'a [u8]) -> Result<Program<'a>, Refused> {
+        let mut program = Program::sections_untrusted(bytes)?;
+        program.validate_bodies()?;
+        program.refuse()?;
+        Ok(program)
+    }
+
+    /// The same of bytes that were read before and found valid: a body is validated when its normal form is made.
+    pub(crate) fn again_untrusted(bytes: &'a [u8]) -> Result<Program<'a>, Refused> {
+        let mut program = Program::sections_untrusted(bytes)?;
+        program.refuse()?;
+        Ok(program)
+    }
+
+    fn sections_untrusted(bytes: &'a [u8]) -> Result<Program<'a>, Refused> {
         let mut program = Program { bytes, ..Program::default() };
         let mut validator = Validator::new_with_features(ACCEPTED);
         for payload in Parser::new(0).parse_all(bytes) {
@@ -78,8 +92,6 @@ impl<'a> Program<'a> {
             }
             program.take(payload)?;
         }
-        program.validate_bodies()?;
-        program.refuse()?;
         Ok(program)
     }
 

@@ -37,7 +37,7 @@ use wasm_encoder::{
     BranchHints, CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, ImportSection,
     Instruction, Module, TagKind, TagType,
 };
-use wasmparser::{Operator, Parser, Payload, ValType};
+use wasmparser::{BlockType, Operator, Parser, Payload, TypeRef, ValType};
 
 /// Bytes of normal forms that one continuation may be printed from: a function is printed once for each of its sites in the set. A recursion through
 /// all of sqlite3's interpreter would need 20 MiB.
@@ -57,7 +57,7 @@ impl Suspendable<'_> {
         if sites.iter().any(|site| self.table().saved_untrusted(*site).is_none()) {
             return Err(BadFrames::NO_SITE);
         }
-        let defined = sites.iter().filter_map(|site| self.table().sites.get(*site as usize));
+        let defined = sites.iter().filter_map(|site| self.table().sites.get(site));
         let defined = defined.filter(|site| site.place != Place::Import);
         let size: usize = defined.map(|site| self.base.program.body(site.function).range().len()).sum();
         if size > most { Err(BadFrames::LARGE_FUNCTIONS) } else { Ok(()) }
@@ -106,30 +106,78 @@ impl Plan {
     }
 }
 
-/// Printed twice: which functions of the program it calls is known afterwards, and it imports no other ones, since each costs whenever a program goes on.
+/// Printed twice: which functions of the program it calls is known afterwards, and it imports no other ones, since each costs whenever a program goes on. Each
+/// different type costs as much, and the engine compiles a way for each from its own code to the host's.
 fn print(base: &Base<'_>, sites: &BTreeSet<u32>) -> Vec<u8> {
     let all = base.links(0);
-    let calls = calls(&print_with(base, &all, sites));
-    print_with(base, &all.called(&calls), sites)
+    let (_, printed) = print_with(base, &all, sites);
+    let (types, printed) = print_with(base, &all.called(&Named::of(&printed).functions), sites);
+    let mut module = Module::new();
+    module.section(&types.only(&Named::of(&printed).types));
+    let mut bytes = module.finish();
+    bytes.extend(&printed[Module::HEADER.len()..]);
+    bytes
 }
 
-/// The functions that the code calls.
-fn calls(printed: &[u8]) -> BTreeSet<u32> {
-    const KNOWN: &str = "we have printed it";
-    let mut numbers = BTreeSet::new();
-    for payload in Parser::new(0).parse_all(printed) {
-        let Payload::CodeSectionEntry(body) = payload.expect(KNOWN) else { continue };
-        for operator in body.get_operators_reader().expect(KNOWN) {
-            if let Operator::Call { function_index } | Operator::ReturnCall { function_index } = operator.expect(KNOWN)
-            {
-                numbers.insert(function_index);
+/// The numbers in what was printed.
+#[derive(Default)]
+struct Named {
+    /// The functions that the code calls.
+    functions: BTreeSet<u32>,
+    types: BTreeSet<u32>,
+}
+
+impl Named {
+    fn of(printed: &[u8]) -> Named {
+        const KNOWN: &str = "we have printed it";
+        let mut named = Named::default();
+        for payload in Parser::new(0).parse_all(printed) {
+            match payload.expect(KNOWN) {
+                Payload::ImportSection(imports) => {
+                    imports.into_imports().for_each(|import| named.take_import(import.expect(KNOWN).ty));
+                }
+                Payload::FunctionSection(types) => named.types.extend(types.into_iter().map(|ty| ty.expect(KNOWN))),
+                Payload::CodeSectionEntry(body) => {
+                    let operators = body.get_operators_reader().expect(KNOWN);
+                    operators.into_iter().for_each(|operator| named.take(&operator.expect(KNOWN)));
+                }
+                _ => {}
             }
         }
+        named
     }
-    numbers
+
+    fn take_import(&mut self, ty: TypeRef) {
+        match ty {
+            TypeRef::Func(ty) | TypeRef::Tag(wasmparser::TagType { func_type_idx: ty, .. }) => {
+                _ = self.types.insert(ty)
+            }
+            _ => {}
+        }
+    }
+
+    fn take(&mut self, operator: &Operator<'_>) {
+        match operator {
+            Operator::Call { function_index } | Operator::ReturnCall { function_index } => {
+                self.functions.insert(*function_index);
+            }
+            Operator::CallIndirect { type_index: ty, .. }
+            | Operator::ReturnCallIndirect { type_index: ty, .. }
+            | Operator::Block { blockty: BlockType::FuncType(ty) }
+            | Operator::Loop { blockty: BlockType::FuncType(ty) }
+            | Operator::If { blockty: BlockType::FuncType(ty) } => _ = self.types.insert(*ty),
+            Operator::TryTable { try_table } => {
+                if let BlockType::FuncType(ty) = try_table.ty {
+                    self.types.insert(ty);
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
-fn print_with(base: &Base<'_>, links: &Links, sites: &BTreeSet<u32>) -> Vec<u8> {
+/// All but the section of types.
+fn print_with(base: &Base<'_>, links: &Links, sites: &BTreeSet<u32>) -> (Types, Vec<u8>) {
     let mut types = base.types.clone();
     let imports = imports(base, links, &mut types);
     let first = links.shared();
@@ -147,16 +195,16 @@ fn print_with(base: &Base<'_>, links: &Links, sites: &BTreeSet<u32>) -> Vec<u8> 
         exports.export(&name_of(results), ExportKind::Func, *number);
     }
     let mut module = Module::new();
-    module.section(&types.section()).section(&imports).section(&functions).section(&exports);
+    module.section(&imports).section(&functions).section(&exports);
     if !hints.is_empty() {
         module.section(&hints);
     }
     module.section(&code);
-    module.finish()
+    (types, module.finish())
 }
 
 fn inner_results(base: &Base<'_>, site: u32) -> Option<Vec<ValType>> {
-    let site = base.table.sites.get(site as usize)?;
+    let site = base.table.sites.get(&site)?;
     match site.place {
         Place::Call(callee) => Some(results_of(&base.program, callee).to_vec()),
         Place::Point | Place::Import => None,
@@ -209,7 +257,7 @@ fn entity(base: &Base<'_>, kind: ExportKind, index: u32, functions: &[u32]) -> E
 /// The function that goes on from one site.
 fn print_site(base: &Base<'_>, links: &Links, types: &mut Types, plan: &Plan, site: u32) -> Body {
     let saved = base.table.saved_untrusted(site).expect("checked by the caller").to_vec();
-    match base.table.sites.get(site as usize) {
+    match base.table.sites.get(&site) {
         Some(known) if known.place != Place::Import => {
             let form = &base.forms[&known.function];
             let spot = (site - base.table.first[known.function as usize]) as usize;

@@ -1,6 +1,6 @@
 //! Types: those whose values can be written down, and the list of function types that grows while we print.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use wasm_encoder::{
     AbstractHeapType, BlockType, HeapType, Ieee32, Ieee64, Instruction, MemArg, RefType, TypeSection,
     ValType as Encoded,
@@ -211,6 +211,17 @@ impl Types {
             [one] => BlockType::Result(encode_all(&[*one])[0]),
             many => BlockType::FunctionType(self.intern(&[], many)),
         }
+    }
+
+    /// Only these as they are; the others keep their numbers, and all are the empty one.
+    pub(crate) fn only(&self, named: &BTreeSet<u32>) -> TypeSection {
+        let mut section = TypeSection::new();
+        for (number, (params, results)) in (0..).zip(&self.list) {
+            let kept = named.contains(&number);
+            let kept = |types: &[ValType]| if kept { encode_all(types) } else { Vec::new() };
+            section.ty().function(kept(params), kept(results));
+        }
+        section
     }
 
     pub(crate) fn section(&self) -> TypeSection {

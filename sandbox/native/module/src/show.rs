@@ -24,7 +24,7 @@ impl Suspendable<'_> {
     /// What the frame says.
     pub fn show_untrusted(&self, frame: &Frame<'_>) -> Result<Shown, BadFrames> {
         let types = self.table().saved_untrusted(frame.site).ok_or(BadFrames::NO_SITE)?;
-        let site = &self.table().sites[frame.site as usize];
+        let site = &self.table().sites[&frame.site];
         let place = match site.place {
             Place::Point => "runs".to_owned(),
             Place::Import => "waits for the host".to_owned(),

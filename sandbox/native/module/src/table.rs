@@ -8,7 +8,7 @@ use crate::graph::Graph;
 use crate::parse::Program;
 use crate::refused::{Reason, Refused};
 use crate::scalar::{Scalar, scalars};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What kind of place a site is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +35,8 @@ pub struct Site {
 /// All sites of a module, by their numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SiteTable {
-    /// Functions in their order, in each the sites in theirs, then the imports.
-    pub sites: Vec<Site>,
+    /// By their numbers: functions in their order, in each the sites in theirs, then the imports. Where only some functions are wanted (`summary`), theirs.
+    pub sites: BTreeMap<u32, Site>,
     /// The number of the first site of each function.
     pub(crate) first: Vec<u32>,
 }
@@ -44,19 +44,37 @@ pub struct SiteTable {
 impl SiteTable {
     /// The types of a frame's values; `None` where there is no such site.
     pub fn saved_untrusted(&self, site: u32) -> Option<&[Scalar]> {
-        self.sites.get(site as usize).map(|site| site.saved.as_slice())
+        self.sites.get(&site).map(|site| site.saved.as_slice())
     }
 }
 
-/// Numbers the sites of the normal forms, or says where something lives that cannot be saved.
-pub(crate) fn build(program: &Program<'_>, forms: &[Form]) -> Result<SiteTable, Refused> {
-    let mut table = SiteTable { sites: Vec::new(), first: vec![0; program.functions.len()] };
+/// How many sites each function has: of all their normal forms.
+pub(crate) fn count(program: &Program<'_>, forms: &[Form]) -> Vec<u32> {
+    let mut counts = vec![0; program.functions.len()];
+    counts[..program.imported as usize].fill(1);
+    forms.iter().for_each(|form| counts[form.function as usize] = crate::number(form.spots.len()));
+    counts
+}
+
+/// The number of the first site of each function, by how many each has.
+pub(crate) fn first_sites(program: &Program<'_>, counts: &[u32]) -> Vec<u32> {
+    let mut first = vec![0; counts.len()];
+    let mut next = 0_u32;
+    for function in program.defined().chain(0..program.imported) {
+        first[function as usize] = next;
+        next = next.saturating_add(counts[function as usize]);
+    }
+    first
+}
+
+/// The sites of the normal forms, or where something lives that cannot be saved. `first`: their numbers.
+pub(crate) fn build(program: &Program<'_>, forms: &[Form], first: Vec<u32>) -> Result<SiteTable, Refused> {
+    let mut table = SiteTable { sites: BTreeMap::new(), first };
     let mut reasons = Vec::new();
     for form in forms {
-        table.first[form.function as usize] = crate::number(table.sites.len());
-        for spot in &form.spots {
+        for (number, spot) in (table.first[form.function as usize]..).zip(&form.spots) {
             match scalars(&form.types_of(&spot.live)) {
-                Some(saved) => table.sites.push(site(form, spot.callee, saved)),
+                Some(saved) => _ = table.sites.insert(number, site(form, spot.callee, saved)),
                 None => reasons.push(program.reason(form.function, "an exception is alive where it may be stopped")),
             }
         }
@@ -72,9 +90,9 @@ fn site(form: &Form, callee: Option<Callee>, saved: Vec<Scalar>) -> Site {
 
 fn add_imports(program: &Program<'_>, table: &mut SiteTable, reasons: &mut Vec<Reason>) {
     for import in 0..program.imported {
-        table.first[import as usize] = crate::number(table.sites.len());
+        let number = table.first[import as usize];
         match scalars(program.type_of(import).params()) {
-            Some(saved) => table.sites.push(Site { function: import, place: Place::Import, saved }),
+            Some(saved) => _ = table.sites.insert(number, Site { function: import, place: Place::Import, saved }),
             None => reasons.push(program.reason(import, "an imported function takes an exception")),
         }
     }

@@ -62,3 +62,16 @@ fn near_the_end_of_a_function_little_is_left_of_it() {
     let continuation = program.continuation_untrusted(&[last].into()).unwrap();
     assert!(continuation.len() < program.wasm().len() / 20, "{} bytes", continuation.len());
 }
+
+/// Each different type costs code and time wherever the program goes on.
+#[test]
+fn a_continuation_has_no_types_but_those_that_it_names() {
+    let others = (1..100).map(|count| format!("(func (param{}))", " i64".repeat(count)));
+    let others: String = others.collect();
+    let wasm = wat::parse_str(format!("(module {others} {}", &same_locals_at_each_call(10, 2)[7..])).unwrap();
+    let program = Suspendable::new_untrusted(&wasm).unwrap();
+    let continuation = program.continuation_untrusted(&[0].into()).unwrap();
+    let text = wasmprinter::print_bytes(&continuation).unwrap();
+    assert!(text.contains("(type (;98;) (func))"), "numbers stay: {text}");
+    assert!(!text.contains("(param i64"), "{text}");
+}

@@ -8,7 +8,8 @@ use common::running::Running;
 use common::stopped::Stopped;
 use common::{Dice, generate, quick_engines};
 use gatebus_module::{
-    BadFrames, FUNCTIONS, GLOBAL, Guide, PROGRAM, REFERENCES, State, Suspendable, TABLE, read_untrusted, sites_of,
+    BadFrames, FUNCTIONS, GLOBAL, Guide, PROGRAM, REFERENCES, State, Suspendable, TABLE, continue_untrusted,
+    read_untrusted, sites_of,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use wasmtime::{Engine, Extern, Instance, Module};
@@ -179,4 +180,26 @@ fn a_state_of_another_program_is_refused_or_a_run_that_ends() {
     }
     println!("{ends:?}");
     assert!(ends.refused > 20, "{ends:?}");
+}
+
+/// It is believed as far as the image beside it. Of another shape than the module it is left aside; else there is a continuation, another one, or none, or the worker ends.
+#[test]
+fn a_wrong_summary_is_left_aside_or_spoils_a_continuation_and_nothing_else() {
+    let wasm = wat::parse_str(include_str!("programs/constructs.wat")).unwrap();
+    let program = Suspendable::new_untrusted(&wasm).unwrap();
+    let (summary, sites) = (program.summary(), program.table().sites.keys().copied().collect());
+    let made = |summary: &[u8]| continue_untrusted(&wasm, summary, &sites).ok();
+    let right = made(&summary);
+    assert!(right.is_some());
+    for cut in 0..summary.len() {
+        assert!(made(&summary[..cut]) == right, "the first {cut} bytes");
+    }
+    let mut same = 0;
+    for (at, bit) in (0..summary.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+        let mut wrong = summary.clone();
+        wrong[at] ^= 1 << bit;
+        let made = std::panic::catch_unwind(|| made(&wrong));
+        same += usize::from(made.is_ok_and(|made| made == right));
+    }
+    assert!((1..summary.len() * 8).contains(&same), "{same} of {} bits say nothing", summary.len() * 8);
 }

@@ -39,6 +39,11 @@ pub fn admit_untrusted(given: &[u8]) -> Result<Admitted<'_>, Refusal> {
     Ok(Admitted { wasm, personality, entries, scan })
 }
 
+/// The same bytes once more: the module as it was compiled. Looking at all of it again took longer than compiling what goes on from one state.
+pub fn again_untrusted(given: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {
+    merge_segments(binary_untrusted(given)?)
+}
+
 /// Text is taken like the binary form; everything else is left as it is.
 fn binary_untrusted(given: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {
     at_most("bytes", given.len() as u64, bounds::MODULE as u64)?;

@@ -4,11 +4,11 @@
 //! it writes is trusted by the host as far as "this program's image": a compiler taken over by a module can spoil
 //! that program only, because the image first runs under the final filter.
 
-use crate::admission::admit_untrusted;
+use crate::admission::{admit_untrusted, again_untrusted};
 use crate::facts::{self, Form};
 use crate::refusal::Refusal;
 use crate::suspension::{check_world_untrusted, continue_untrusted, export_untrusted, show_untrusted};
-use gatebus_module::{PIECE, transform_untrusted};
+use gatebus_module::{PIECE, Transformed, transform_untrusted};
 use gatebus_wire::keeper::Job;
 use serde_json::Value;
 use std::fs::File;
@@ -42,7 +42,7 @@ fn image_untrusted(engine: &Engine, given: &[u8], max_code: u64, job: Job) -> Re
     let admitted = admit_untrusted(given)?;
     let suspendable = (job == Job::Suspendable).then(|| suspendable_untrusted(engine, &admitted.wasm, max_code));
     let (image, form) = match suspendable {
-        Some(Ok((image, sites))) => (image, Form::Suspendable(sites)),
+        Some(Ok((image, transformed))) => (image, Form::Suspendable(transformed)),
         Some(Err(reasons)) => (precompile(engine, &admitted.wasm, max_code)?, Form::Unsuspendable(reasons)),
         None => (precompile(engine, &admitted.wasm, max_code)?, Form::Plain),
     };
@@ -50,17 +50,18 @@ fn image_untrusted(engine: &Engine, given: &[u8], max_code: u64, job: Job) -> Re
     Ok((image, facts))
 }
 
-fn suspendable_untrusted(engine: &Engine, wasm: &[u8], max_code: u64) -> Result<(Vec<u8>, String), Vec<String>> {
+fn suspendable_untrusted(engine: &Engine, wasm: &[u8], max_code: u64) -> Result<(Vec<u8>, Transformed), Vec<String>> {
     let transformed = transform_untrusted(wasm)?;
     let image = precompile(engine, &transformed.wasm, max_code);
     let image = image.map_err(|refusal| vec![format!("transformed for it, {}", refusal.text)])?;
-    Ok((image, transformed.sites))
+    Ok((image, transformed))
 }
 
 fn continuation_untrusted(engine: &Engine, given: &[u8], max_code: u64) -> Result<(Vec<u8>, Value), Refusal> {
     let (sites, given) = prefix_untrusted(given, 4)?;
     let sites = sites.as_chunks().0.iter().map(|site| u32::from_le_bytes(*site)).collect();
-    let continued = continue_untrusted(&admit_untrusted(given)?.wasm, &sites)?;
+    let (summary, given) = prefix_untrusted(given, 1)?;
+    let continued = continue_untrusted(&again_untrusted(given)?, summary, &sites)?;
     let image = precompile(engine, &continued.wasm, max_code)?;
     Ok((image, facts::continuation(given, &continued)))
 }

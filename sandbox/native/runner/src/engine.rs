@@ -14,7 +14,7 @@ use std::sync::Arc;
 use wasmtime::{Collector, Config, Engine};
 
 /// Changes whenever the same module would be admitted or compiled differently by this crate.
-const VERSION_OF_OUR_OWN: u32 = 7;
+const VERSION_OF_OUR_OWN: u32 = 8;
 
 /// The configuration for programs with `stack` bytes of stack, which is no part of what a compiled image depends on.
 pub fn config(stack: usize, slots: &Arc<Slots>) -> Config {

@@ -1,9 +1,9 @@
-//! The compile worker's answer: what the host must know about a module, as JSON of at most 64 KiB.
+//! The compile worker's answer: what the host must know about a module, as JSON of at most 4 MiB.
 
 use crate::admission::Admitted;
 use crate::refusal::Refusal;
 use gatebus_abi::table::Personality;
-use gatebus_module::Continued;
+use gatebus_module::{Continued, Transformed};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 pub enum Form {
     /// As it is, because nothing else was wanted.
     Plain,
-    /// As it can be suspended; how its frames are cut.
-    Suspendable(String),
+    /// As it can be suspended; how its frames are cut, and what its continuations are told.
+    Suspendable(Transformed),
     /// As it is, for these reasons.
     Unsuspendable(Vec<String>),
 }
@@ -34,9 +34,10 @@ pub fn admitted(admitted: &Admitted<'_>, given: &[u8], form: &Form) -> Value {
     });
     match form {
         Form::Plain => {}
-        Form::Suspendable(sites) => {
+        Form::Suspendable(Transformed { sites, summary, .. }) => {
             facts["suspendable"] = json!(true);
             facts["sites"] = json!(sites);
+            facts["summary"] = json!(summary);
         }
         Form::Unsuspendable(reasons) => facts["unsuspendable"] = json!(reasons),
     }

@@ -9,9 +9,9 @@ use gatebus_module::{Continued, NotMade, State};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// What goes on from these sites.
-pub fn continue_untrusted(wasm: &[u8], sites: &BTreeSet<u32>) -> Result<Continued, Refusal> {
-    gatebus_module::continue_untrusted(wasm, sites).map_err(not_made)
+/// What goes on from these sites. `summary`: what is kept of the program beside its image, or nothing.
+pub fn continue_untrusted(wasm: &[u8], summary: &[u8], sites: &BTreeSet<u32>) -> Result<Continued, Refusal> {
+    gatebus_module::continue_untrusted(wasm, summary, sites).map_err(not_made)
 }
 
 /// Who the frames of a state are, once everything is checked that is checked where it goes on.

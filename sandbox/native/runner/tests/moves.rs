@@ -134,7 +134,9 @@ fn continuation(stage: &Stage, wasm: &[u8], state: &[u8]) -> (Vec<u8>, Vec<u8>) 
     let sites = sites_of(&frames);
     let mut order = u32::try_from(sites.len()).unwrap().to_le_bytes().to_vec();
     order.extend(sites.iter().flat_map(|site| site.to_le_bytes()));
-    order.extend(wasm);
+    let summary = program.summary();
+    order.extend(u32::try_from(summary.len()).unwrap().to_le_bytes());
+    order.extend([summary, wasm.to_vec()].concat());
     let (image, facts) = compiled(stage, &order, Job::Continue);
     let guide = facts["guide"].as_str().unwrap().as_bytes();
     let digits = guide.chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap());

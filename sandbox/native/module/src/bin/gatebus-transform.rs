@@ -54,15 +54,16 @@ fn work(role: &str) -> std::io::Result<()> {
 
 fn transformed_untrusted(wasm: &[u8]) -> Done {
     match transform_untrusted(wasm) {
-        Ok(done) => (json!({"suspendable": true, "sites": done.sites}), done.wasm),
+        Ok(done) => (json!({"suspendable": true, "sites": done.sites, "summary": done.summary}), done.wasm),
         Err(reasons) => (json!({"unsuspendable": reasons}), Vec::new()),
     }
 }
 
 fn continued_untrusted(given: &[u8]) -> Result<Done, NotMade> {
-    let (sites, wasm) = prefix_untrusted(given, 4)?;
+    let (sites, given) = prefix_untrusted(given, 4)?;
+    let (summary, wasm) = prefix_untrusted(given, 1)?;
     let sites = sites.as_chunks().0.iter().map(|site| u32::from_le_bytes(*site)).collect();
-    let Continued { wasm, guide, stack } = continue_untrusted(wasm, &sites)?;
+    let Continued { wasm, guide, stack } = continue_untrusted(wasm, summary, &sites)?;
     let digits: String = guide.iter().map(|byte| format!("{byte:02x}")).collect();
     Ok((json!({"guide": digits, "stack": stack}), wasm))
 }

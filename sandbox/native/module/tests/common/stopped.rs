@@ -38,6 +38,8 @@ pub fn never(running: &mut Running, _leg: usize) {
 /// A transformed program on some engines, with the continuations that were compiled so far.
 pub struct Stopped<'a> {
     pub program: Suspendable<'a>,
+    /// The module and its summary, from which each continuation must come out the same; none where it is entered at other loops than usual.
+    again: Option<(&'a [u8], Vec<u8>)>,
     engines: Vec<(Engine, Module)>,
     compiled: BTreeMap<(usize, BTreeSet<u32>), (Module, Guide)>,
     /// Sites that were the innermost frame.
@@ -57,7 +59,8 @@ pub struct Stopped<'a> {
 impl<'a> Stopped<'a> {
     pub fn new(wasm: &'a [u8], engines: &[Engine]) -> Stopped<'a> {
         let program = Suspendable::new_untrusted(wasm).unwrap();
-        Stopped::of(program, engines)
+        let again = Some((wasm, program.summary()));
+        Stopped { again, ..Stopped::of(program, engines) }
     }
 
     pub fn of(program: Suspendable<'a>, engines: &[Engine]) -> Stopped<'a> {
@@ -76,6 +79,7 @@ impl<'a> Stopped<'a> {
         let (compiled, hit) = (BTreeMap::new(), BTreeSet::new());
         Stopped {
             program,
+            again: None,
             engines,
             compiled,
             hit,
@@ -171,10 +175,15 @@ impl<'a> Stopped<'a> {
     fn continuation(&mut self, turn: usize, state: &State) -> &(Module, Guide) {
         let frames = read_untrusted(self.program.table(), &state.frames).unwrap();
         let sites = sites_of(&frames);
-        let (program, engines, spoil) = (&self.program, &self.engines, self.spoil);
+        let (program, again, engines, spoil) = (&self.program, &self.again, &self.engines, self.spoil);
         self.compiled.entry((turn, sites)).or_insert_with_key(|(turn, sites)| {
             let wasm = program.continuation_untrusted(sites).unwrap();
             let guide = program.guide_untrusted(sites).unwrap();
+            if let Some((source, summary)) = again {
+                let known = Suspendable::known_untrusted(source, summary, sites).unwrap();
+                assert!(known.continuation_untrusted(sites).as_ref() == Ok(&wasm), "by the summary alone: {sites:?}");
+                assert_eq!(known.guide_untrusted(sites), Ok(guide.clone()));
+            }
             let decoded = Guide::decode_untrusted(&guide.encode()).unwrap();
             assert_eq!(decoded, guide);
             (Module::new(&engines[*turn].0, spoil(wasm)).unwrap(), decoded)
@@ -195,11 +204,11 @@ impl<'a> Stopped<'a> {
     /// Those of another entry are left out.
     pub fn missed_but(&self, other: &str) -> Vec<String> {
         let other = self.program.entry(other);
-        let sites = self.program.table().sites.iter().zip(0..);
+        let sites = self.program.table().sites.iter();
         sites
-            .filter(|(site, number)| !self.hit.contains(number) && Some(site.function) != other)
-            .filter(|(site, _)| !matches!(site.place, Place::Call(_)))
-            .map(|(site, number)| format!("{number} {site:?}"))
+            .filter(|(number, site)| !self.hit.contains(number) && Some(site.function) != other)
+            .filter(|(_, site)| !matches!(site.place, Place::Call(_)))
+            .map(|(number, site)| format!("{number} {site:?}"))
             .collect()
     }
 
