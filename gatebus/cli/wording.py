@@ -101,9 +101,15 @@ _STATE_ADVICE = {
 }
 
 
+# Said by the process in which it was to go on, of what all memories or all tables have.
+_STATE_LIMITS = {"larger than the limit `memory`": "--memory", "larger than the limit `table`": "--table"}
+
+
 def state_refused(file: str, code: str, text: str) -> Result:
     """Of a state from which no program goes on: nothing ran, and its program's author is not to blame."""
-    return failed(file, code, f"{text.rstrip('.')}. {_STATE_ADVICE.get(code, _GIVER)}".rstrip())
+    options = [option for sign, option in _STATE_LIMITS.items() if sign in text]
+    advice = f"Try a higher {options[0]}." if options else _STATE_ADVICE.get(code, _GIVER)
+    return failed(file, code, f"{text.rstrip('.')}. {advice}".rstrip())
 
 
 def not_found(file: str, elsewhere: str = "") -> Result:

@@ -85,6 +85,10 @@ def test_a_state_that_is_refused_is_125_and_nobody_is_sent_to_the_programs_autho
     result = ended("x.state", killed(Cause.BAD_STATE, why), Limits())
     assert (result.code, result.error) == (125, "bad-state")
     assert result.line == f"gatebus: x.state: {why} Ask whoever gave you the state for another copy."
+    for limit in ("memory", "table"):
+        why = f"The program cannot go on from this state: its parts are larger than the limit `{limit}`."
+        result = ended("x.state", killed(Cause.BAD_STATE, why), Limits())
+        assert result.line == f"gatebus: x.state: {why} Try a higher --{limit}."
     damaged = state_refused("x.state", "state-damaged", "The file is damaged. Copy it again.")
     assert damaged.line == "gatebus: x.state: The file is damaged. Copy it again."
     memory = state_refused("x.state", "state-memory", "The limit `memory` is 1.")

@@ -26,6 +26,15 @@ pub enum Returned {
     Left(Phase),
 }
 
+/// A call that did not come back.
+#[derive(Debug)]
+pub struct Failed {
+    /// Inside which part.
+    pub part: Phase,
+    /// What the engine says.
+    pub error: wasmtime::Error,
+}
+
 /// What will be called, in order.
 pub struct Entry {
     parts: Vec<(Phase, Callable)>,
@@ -33,19 +42,19 @@ pub struct Entry {
 
 impl Entry {
     /// Calls everything.
-    pub fn call(&self, store: &mut Store<Host>) -> wasmtime::Result<Returned> {
+    pub fn call(&self, store: &mut Store<Host>) -> Result<Returned, Failed> {
         call_all(store, &self.parts)
     }
 
     /// Calls the entry alone: what comes before it was called in the program's earlier life.
-    pub fn call_again(&self, store: &mut Store<Host>) -> wasmtime::Result<Returned> {
+    pub fn call_again(&self, store: &mut Store<Host>) -> Result<Returned, Failed> {
         let entry = self.parts.iter().position(|(part, _)| *part == Phase::Entry).unwrap_or(self.parts.len());
         call_all(store, &self.parts[entry..])
     }
 
     /// Goes on with a call that was left: `resume` in its place, then the calls that follow it.
-    pub fn resume(&self, store: &mut Store<Host>, left: Phase, resume: Func) -> wasmtime::Result<Returned> {
-        let Some(resume) = callable_function(store, resume) else { return Err(wasmtime::Error::new(not_resumable())) };
+    pub fn resume(&self, store: &mut Store<Host>, left: Phase, resume: Func) -> Result<Returned, Failed> {
+        let Some(resume) = callable_function(store, resume) else { return Err(not_resumable(left)) };
         let later = self.parts.iter().position(|(part, _)| *part == left).map_or(&[][..], |at| &self.parts[at + 1..]);
         match call_all(store, &[(left, resume)])? {
             Returned::Done(_) if !later.is_empty() => call_all(store, later),
@@ -54,10 +63,10 @@ impl Entry {
     }
 }
 
-fn call_all(store: &mut Store<Host>, parts: &[(Phase, Callable)]) -> wasmtime::Result<Returned> {
+fn call_all(store: &mut Store<Host>, parts: &[(Phase, Callable)]) -> Result<Returned, Failed> {
     let mut result = None;
     for (part, callable) in parts {
-        let given = callable.call(store)?;
+        let given = callable.call(store).map_err(|error| Failed { part: *part, error })?;
         if store.data().slots.is_unwinding() {
             return Ok(Returned::Left(*part));
         }
@@ -67,8 +76,9 @@ fn call_all(store: &mut Store<Host>, parts: &[(Phase, Callable)]) -> wasmtime::R
 }
 
 /// Its innermost frame gives something that no entry gives.
-fn not_resumable() -> Exit {
-    because(status::BAD_STATE, "the outermost frame is not of an entry function")
+fn not_resumable(part: Phase) -> Failed {
+    let exit = because(status::BAD_STATE, "the outermost frame is not of an entry function");
+    Failed { part, error: wasmtime::Error::new(exit) }
 }
 
 impl Callable {

@@ -7,7 +7,7 @@
 use crate::ending::because;
 use crate::host::Host;
 use crate::memory::CONTROL;
-use crate::references::{Functions, Unknown};
+use crate::references::{Functions, NotFilled, Unknown};
 use crate::stop::scalar;
 use gatebus_abi::Exit;
 use gatebus_module::{
@@ -29,6 +29,13 @@ pub fn bad(text: &'static str) -> Exit {
 
 fn unknown(_: Unknown) -> Exit {
     bad("a reference is not to a function of the program")
+}
+
+fn not_filled(why: NotFilled) -> Exit {
+    match why {
+        NotFilled::Unknown => unknown(Unknown),
+        NotFilled::TooLarge => bad("its tables are larger than the limit `table`"),
+    }
 }
 
 impl Restored {
@@ -80,7 +87,7 @@ fn memories(store: &mut Store<Host>, program: &Instance, state: &State) -> Resul
             return Err(bad("it has more memories than the program"));
         };
         let missing = u64::from(pages).checked_sub(memory.size(&*store)).ok_or(bad("a memory is too small"))?;
-        memory.grow(&mut *store, missing).map_err(|_| bad("its memories are larger than the limit"))?;
+        memory.grow(&mut *store, missing).map_err(|_| bad("its memories are larger than the limit `memory`"))?;
         if let Some(saved) = number.checked_sub(1).and_then(|place| state.memories.get(place)) {
             saved.write(memory.data_mut(&mut *store)).map_err(|wrong| bad(wrong.text))?;
         }
@@ -121,13 +128,13 @@ fn tables(store: &mut Store<Host>, program: &Instance, state: &State, functions:
     for saved in &state.tables {
         let changes = program.get_table(&mut *store, &format!("{CHANGES}{}", saved.number)).is_some();
         let table = program.get_table(&mut *store, &format!("{TABLE}{}", saved.number)).filter(|_| changes);
-        functions.fill(store, &table.ok_or_else(wrong)?, &saved.entries).map_err(unknown)?;
+        functions.fill(store, &table.ok_or_else(wrong)?, &saved.entries).map_err(not_filled)?;
     }
     if state.references.is_empty() {
         return Ok(());
     }
     let table = program.get_table(&mut *store, REFERENCES).ok_or_else(wrong)?;
-    functions.fill(store, &table, &state.references).map_err(unknown)
+    functions.fill(store, &table, &state.references).map_err(not_filled)
 }
 
 fn dropped(store: &mut Store<Host>, program: &Instance, state: &State) -> Result<(), Exit> {

@@ -7,7 +7,7 @@
 
 use crate::bounds;
 use crate::ending::{Phase, because, of_error, of_return, of_unsaved};
-use crate::entry::{self, Returned};
+use crate::entry::{self, Failed, Returned};
 use crate::go::Restored;
 use crate::host::{Host, Rules};
 use crate::limiter::Limiter;
@@ -305,7 +305,7 @@ impl Guest {
         store: &mut Store<Host>,
         instance: Instance,
         entry: &str,
-        returned: wasmtime::Result<Returned>,
+        returned: Result<Returned, Failed>,
     ) -> Exit {
         match returned {
             Ok(Returned::Done(result)) => {
@@ -314,8 +314,10 @@ impl Guest {
                 kept.map_or_else(|exit| exit, |()| of_return(result))
             }
             Ok(Returned::Left(phase)) => suspend(store, &Left { module: self.pre.module(), instance, phase, entry }),
-            Err(error) if store.data().slots.is_unwinding() => of_unsaved(&error),
-            Err(error) => of_error(&error, Phase::Call, false),
+            Err(Failed { error, .. }) if store.data().slots.is_unwinding() => of_unsaved(&error),
+            // As of a program that cannot be stopped, where it is a part of the making of the instance.
+            Err(Failed { part: gatebus_module::Phase::Start, error }) => of_error(&error, Phase::Instantiation, false),
+            Err(Failed { error, .. }) => of_error(&error, Phase::Call, false),
         }
     }
 }

@@ -8,6 +8,20 @@ use wasmtime::{Func, Instance, Ref, Store, Table};
 /// What a state cannot hold, or cannot be.
 pub struct Unknown;
 
+/// Why a table is not as a state says.
+pub enum NotFilled {
+    /// It shrinks, or has what is no function of the program.
+    Unknown,
+    /// It may not grow so far.
+    TooLarge,
+}
+
+impl From<Unknown> for NotFilled {
+    fn from(_: Unknown) -> NotFilled {
+        NotFilled::Unknown
+    }
+}
+
 /// The table of functions, and their numbers by the engine's pointers once somebody asks.
 pub struct Functions {
     table: Option<Table>,
@@ -52,10 +66,10 @@ impl Functions {
     }
 
     /// Fills a table, which may have to grow and cannot shrink.
-    pub fn fill(&self, store: &mut Store<Host>, table: &Table, entries: &[u32]) -> Result<(), Unknown> {
+    pub fn fill(&self, store: &mut Store<Host>, table: &Table, entries: &[u32]) -> Result<(), NotFilled> {
         let null = Ref::null(table.ty(&*store).element().heap_type());
         let missing = (entries.len() as u64).checked_sub(table.size(&*store)).ok_or(Unknown)?;
-        table.grow(&mut *store, missing, null.clone()).map_err(|_| Unknown)?;
+        table.grow(&mut *store, missing, null.clone()).map_err(|_| NotFilled::TooLarge)?;
         for (place, number) in (0..).zip(entries) {
             let function = self.function(store, *number)?;
             let reference = function.map_or_else(|| null.clone(), |function| Ref::Func(Some(function)));
