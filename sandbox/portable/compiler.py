@@ -12,6 +12,7 @@ import hashlib
 import json
 import struct
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,9 @@ from sandbox.portable.child_orders import CompileOrders, decode_compile_orders
 from sandbox.portable.guest_capture import MEMORY
 from sandbox.portable.guest_values import FUNCTIONS
 from sandbox.portable.image_format import ImageHead, encode_image
+from sandbox.portable.own_exports import export_memories, export_start, free_name
 from sandbox.portable.portable_admission import (
     admit_untrusted,
-    compile_admitted,
     compile_module,
     facts_of,
     facts_of_refusal,
@@ -31,9 +32,12 @@ from sandbox.portable.portable_admission import (
 from sandbox.portable.portable_engine import make_engine
 from sandbox.portable.process_limits import limit_compiler
 from sandbox.portable.refusal_texts import REASON_MAX, Refusal
+from sandbox.portable.shared_growth import MOST, Growing, share_growth
+from sandbox.portable.wasm_sections import Sections
 
 if TYPE_CHECKING:
     from sandbox.portable.portable_admission import Admitted
+    from sandbox.portable.wasm_scan import Scan
 
 PAGE = 65536
 # form.CompileJob, which a child does not load
@@ -74,24 +78,40 @@ def _suspendable(admitted: Admitted, given: bytes, orders: CompileOrders) -> tup
     said, wasm = _transform(admitted.wasm, orders)
     try:
         if wasm:
-            module = compile_module(make_engine(), wasm)
-            code = _bounded(bytes(module.serialize()), orders.max_code)
-            return encode_image(_head(admitted, module), code), facts_of(admitted, given) | said
+            return _rewritten(admitted, wasm, orders.max_code), facts_of(admitted, given) | said
     except Refusal as refusal:
         said = {"unsuspendable": [f"transformed for it, {refusal.text}"[:REASON_MAX]]}
     image, facts = _plain(admitted, given, orders.max_code)
     return image, facts | said
 
 
-def _head(admitted: Admitted, module: wasmtime.Module) -> ImageHead:
-    """The hidden exports are there already."""
-    scan = admitted.scan
-    names = tuple(f"{MEMORY}{number}" for number in range(len(scan.memory_pages)))
+def _rewritten(admitted: Admitted, wasm: bytes, max_code: int) -> bytes:
+    """The image. The hidden exports are there already."""
+    sections = Sections(wasm)
+    most = _share(sections, admitted.scan)
+    module = compile_module(make_engine(), sections.joined() if most else wasm)
+    code = _bounded(bytes(module.serialize()), max_code)
     types = (each.type for each in module.exports if each.name == FUNCTIONS)
     hidden = [each.limits.min for each in types if isinstance(each, wasmtime.TableType)]
+    names = tuple(f"{MEMORY}{number}" for number in range(len(admitted.scan.memory_pages)))
+    return encode_image(replace(_head(admitted, names, most), hidden_tables=max((0, *hidden))), code)
+
+
+def _head(admitted: Admitted, names: tuple[str, ...], most: tuple[str, ...]) -> ImageHead:
+    scan = admitted.scan
     memory_bytes = tuple(pages * PAGE for pages in scan.memory_pages)
     tables = tuple(scan.table_elements)
-    return ImageHead(admitted.personality, memory_bytes, tables, names, scan.argument_memory, max((0, *hidden)))
+    return ImageHead(admitted.personality, memory_bytes, tables, names, scan.argument_memory, most=most)
+
+
+def _share(sections: Sections, scan: Scan) -> tuple[str, ...]:
+    """The names of the limits, where there are any."""
+    growing = Growing(len(scan.memory_pages), scan.table_types)
+    if not growing.several:
+        return ()
+    names = free_name(scan, MOST[0]), free_name(scan, MOST[1])
+    share_growth(sections, growing, names)
+    return names
 
 
 def _of_state_untrusted(given: bytes, orders: CompileOrders) -> tuple[bytes, dict[str, object]]:
@@ -102,12 +122,16 @@ def _of_state_untrusted(given: bytes, orders: CompileOrders) -> tuple[bytes, dic
             raise Refusal("malformed", "the order is cut off")
         end += _LENGTH.size + _LENGTH.unpack_from(given, end)[0] * unit
     program = given[end:]
-    said, wasm = _transform(given[:end] + admit_untrusted(program).wasm, orders)
+    admitted = admit_untrusted(program)
+    said, wasm = _transform(given[:end] + admitted.wasm, orders)
     facts = {"ok": True, "wasm_sha256": hashlib.sha256(program).hexdigest()} | said
     if not wasm:
         return b"", facts
     if orders.job == EXPORT:
         return _bounded(wasm, orders.max_code), facts
+    sections = Sections(wasm)
+    if _share(sections, admitted.scan):
+        wasm = sections.joined()
     code = _bounded(bytes(compile_module(make_engine(), wasm).serialize()), orders.max_code)
     return encode_image(ImageHead("", (), (), (), 0), code), facts
 
@@ -124,11 +148,10 @@ def _transform(given: bytes, orders: CompileOrders) -> tuple[dict[str, Any], byt
 
 
 def _plain(admitted: Admitted, given: bytes, max_code: int) -> tuple[bytes, dict[str, object]]:
-    code, memory_exports = compile_admitted(make_engine(), admitted)
-    code = _bounded(code, max_code)
-    memory_bytes = tuple(pages * PAGE for pages in admitted.scan.memory_pages)
-    tables = tuple(admitted.scan.table_elements)
-    head = ImageHead(admitted.personality, memory_bytes, tables, memory_exports, admitted.scan.argument_memory)
+    sections = Sections(admitted.wasm)
+    names, start = export_memories(sections, admitted.scan), export_start(sections, admitted.scan)
+    head = replace(_head(admitted, names, _share(sections, admitted.scan)), start=start)
+    code = _bounded(bytes(compile_module(make_engine(), sections.joined()).serialize()), max_code)
     return encode_image(head, code), facts_of(admitted, given)
 
 

@@ -188,7 +188,7 @@ def _restore_memories(into: Stopped, state: LiveState, path: str) -> None:
         try:
             memory.grow(into.store, missing)
         except wasmtime.WasmtimeError:
-            raise BadWorld("its memories are larger than the limit") from None
+            raise BadWorld("a memory is larger than the program may make it") from None
     for memory, saved in zip(memories[1:], state.memories, strict=False):
         content = into.content(memory)
         for place, piece in saved.pieces:

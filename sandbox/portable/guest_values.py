@@ -55,7 +55,7 @@ class Values:
         try:
             table.grow(self._store, missing, None)
         except wasmtime.WasmtimeError:
-            raise BadWorld("its tables are larger than the limit") from None
+            raise BadWorld("a table is larger than the program may make it") from None
         self.put_entries(table, entries)
 
     def put_entries(self, table: wasmtime.Table, entries: Sequence[int]) -> None:

@@ -11,7 +11,7 @@ import json
 import struct
 from dataclasses import asdict, dataclass
 
-MAGIC = b"gatebus portable image 2\0"
+MAGIC = b"gatebus portable image 3\0"
 _LENGTH = struct.Struct("<I")
 
 
@@ -23,6 +23,8 @@ class BadImage(ValueError):
 class ImageHead:
     """What a program's process must know before it loads the code. `memory_exports`: our own names of all memories,
     in order. `hidden_tables`: elements of the largest table that only the rewritten form has; None: it is not in it.
+    `start`: our name of the start function; `most`: those of the limits that several memories or tables share
+    (shared_growth.py). Both empty where there is no need.
     """
 
     personality: str
@@ -31,6 +33,8 @@ class ImageHead:
     memory_exports: tuple[str, ...]
     argument_memory: int
     hidden_tables: int | None = None
+    start: str = ""
+    most: tuple[str, ...] = ()
 
 
 def encode_image(head: ImageHead, code: bytes) -> bytes:
@@ -51,6 +55,8 @@ def load_image(data: bytes) -> tuple[ImageHead, bytes]:
             tuple(said["memory_exports"]),
             int(said["argument_memory"]),
             None if said["hidden_tables"] is None else int(said["hidden_tables"]),
+            said["start"],
+            tuple(said["most"]),
         )
     except (struct.error, ValueError, KeyError, TypeError):
         raise BadImage from None

@@ -2,8 +2,7 @@
 
 Order, cheapest first, as in the native worker: size; text becomes binary; a component is refused by name; one pass
 counts and measures everything; imports are looked up; then validation by the engine, whose work is linear in what
-the counts have bounded. Then exports of all memories are added under our own names (the engine's Python interface
-reaches a memory only by an export), and it is compiled.
+the counts have bounded. Then it is compiled, with a few exports of our own (own_exports.py, shared_growth.py).
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import wasmtime
 
 from sandbox.portable import admission_bounds as bounds
 from sandbox.portable.import_table import GuestFunction, Personality, find_function_untrusted, personality_of
-from sandbox.portable.memory_exports import add_memory_exports
 from sandbox.portable.portable_engine import make_config
 from sandbox.portable.refusal_texts import (
     REASON_MAX,
@@ -87,14 +85,6 @@ def admit_untrusted(given: bytes) -> Admitted:
     personality = _imports_untrusted(scan)
     _validate_untrusted(wasm)
     return Admitted(wasm, scan, personality)
-
-
-def compile_admitted(engine: wasmtime.Engine, admitted: Admitted) -> tuple[bytes, tuple[str, ...]]:
-    """Serialized code, and the names under which it exports its memories. Raises Refusal for the compiler's own
-    limits.
-    """
-    wasm, names = add_memory_exports(admitted.wasm, admitted.scan)
-    return bytes(compile_module(engine, wasm).serialize()), names
 
 
 def compile_module(engine: wasmtime.Engine, wasm: bytes) -> wasmtime.Module:

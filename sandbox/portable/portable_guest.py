@@ -58,6 +58,8 @@ class Guest:
     continuation: wasmtime.Module | None = None
     checker: StateChecker | None = None
     state: bytes = b""
+    # its segments are loaded and its start function has come to its end
+    instantiated: bool = False
 
     @property
     def personality(self) -> Personality:

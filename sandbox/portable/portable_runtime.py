@@ -1,8 +1,8 @@
 """Wire: one guest in the engine, from its image to its end.
 
 In: the image (checked by the parent), the setup, the packet pipe. Out: `GuestEnd`, always: every way in which a
-guest can end is turned into one here. Order: limits of the store, imports, instantiation (which runs the start
-section), entry. One that can be stopped is instantiated without its segments and start function, which are called then,
+guest can end is turned into one here. Order: limits of the store, imports, instantiation, limits that several memories
+share, start function, entry. One that can be stopped is instantiated without its segments, too, which are loaded then,
 or not at all when it goes on from a state (guest_capture.py).
 """
 
@@ -15,12 +15,9 @@ import wasmtime
 
 from sandbox.portable.guest_calls import bind
 from sandbox.portable.guest_capture import Stopped, attach_control, capture, link, most_kept, restore, save_first_memory
-from sandbox.portable.guest_control import CONTROL_BYTES
 from sandbox.portable.guest_entry import (
-    MINIMUM_TEXT,
     START,
     STATUS_INTERNAL,
-    STATUS_MEMORY_LIMIT,
     choose_entry,
     end_of_return,
     end_of_trap,
@@ -29,6 +26,7 @@ from sandbox.portable.guest_entry import (
     no_such_function,
 )
 from sandbox.portable.guest_errno import GuestEnd
+from sandbox.portable.guest_limits import check_sizes_untrusted, limit_own, limit_shared, limit_store
 from sandbox.portable.import_table import find_function_untrusted
 from sandbox.portable.live_state import LiveState, Phase, encode_state, read_bytes, read_state
 from sandbox.portable.portable_guest import Guest, make_worlds
@@ -37,7 +35,7 @@ from sandbox.portable.saved_wasi import save_wasi
 from sandbox.portable.saved_world import BadWorld, FieldReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from sandbox.portable.child_orders import ProgramOrders
     from sandbox.portable.import_table import GuestFunction
@@ -47,69 +45,37 @@ STATUS_IMPORTS = 72
 STATUS_SUSPENDED = 4
 HIDDEN = "gatebus:"
 LOAD, START_FUNCTION = "gatebus:load", "gatebus:start"
-# Tables that the rewritten form has besides the program's: functions, references.
-HIDDEN_TABLES = 2
 
 
 def run_guest(guest: Guest, module: wasmtime.Module, orders: ProgramOrders) -> GuestEnd:
     """Until its end."""
-    instantiated = False
     try:
         restored = _restored(guest) if guest.setup.resumed else None
-        _limit_store(guest, orders, most_kept(module))
-        instance = _instantiate(guest, module, restored)
+        limit_store(guest.store, guest.head, orders, most_kept(module))
+        exports = _instantiate(guest, module, restored)
+        limit_shared(guest.store, exports, guest.head, orders)
         if guest.control is None:
-            instantiated = True
-            return end_of_return(_enter(guest, instance))
-        stopped = attach_control(guest.store, dict(instance.exports(guest.store).items()), guest.control)
-        _limit_own(guest, orders)
+            return end_of_return(_enter(guest, exports))
+        stopped = attach_control(guest.store, exports, guest.control)
+        limit_own(guest.store, guest.head, orders)
         if restored is not None:
             return _go_on(guest, stopped, restored, orders)
-        _call_if_there(stopped, LOAD)
-        instantiated = True
+        _call_if_there(stopped.store, stopped.exports, LOAD)
         return _begin(guest, stopped, orders)
     except GuestEnd as end:
         return end
     except wasmtime.Trap as trap:
         if guest.control is not None and guest.control.is_unwinding:
             return end_of_unsaved(trap)
-        return end_of_trap(trap, instantiated=instantiated)
+        return end_of_trap(trap, instantiated=guest.instantiated)
     except wasmtime.WasmtimeError as error:
         return GuestEnd(STATUS_INTERNAL, text=f"engine: {error}".splitlines()[0])
     except Exception as error:
         return GuestEnd(STATUS_INTERNAL, text=type(error).__name__)
 
 
-def _limit_store(guest: Guest, orders: ProgramOrders, references: int) -> None:
-    """The engine limits each memory and table by itself, so several share the limit in equal parts, or as they
-    begin. `references`: that may be in frames, in a table that the rewritten form has.
-    """
-    memories, tables = guest.head.memory_bytes, guest.head.table_elements
-    if sum(memories) > orders.memory or sum(tables) > orders.table:
-        raise GuestEnd(STATUS_MEMORY_LIMIT, text=MINIMUM_TEXT)
-    hidden = guest.head.hidden_tables
-    guest.store.set_limits(
-        memory_size=max((orders.memory // max(1, len(memories)), CONTROL_BYTES * (hidden is not None), *memories)),
-        table_elements=max((orders.table // max(1, len(tables)), hidden or 0, references, *tables)),
-        instances=1 if hidden is None else 2,
-        memories=max(1, len(memories)) + (hidden is not None),
-        tables=max(1, len(tables)) + HIDDEN_TABLES * (hidden is not None),
-    )
-
-
-def _limit_own(guest: Guest, orders: ProgramOrders) -> None:
-    """What was made for a stop is there; what grows from now on is the program's."""
-    memories, tables = guest.head.memory_bytes, guest.head.table_elements
-    guest.store.set_limits(
-        memory_size=max((orders.memory // max(1, len(memories)), *memories)),
-        table_elements=max((orders.table // max(1, len(tables)), *tables)),
-        instances=2,
-        memories=len(memories) + 1,
-        tables=len(tables) + HIDDEN_TABLES,
-    )
-
-
-def _instantiate(guest: Guest, module: wasmtime.Module, restored: Restored | None) -> wasmtime.Instance:
+def _instantiate(guest: Guest, module: wasmtime.Module, restored: Restored | None) -> dict[str, object]:
+    """What it exports."""
     linker = wasmtime.Linker(guest.store.engine)
     worlds = make_worlds(guest, None if restored is None else restored.state.world)
     unwind = None if guest.control is None else guest.control.unwind
@@ -121,24 +87,12 @@ def _instantiate(guest: Guest, module: wasmtime.Module, restored: Restored | Non
         function = find_function_untrusted(guest.personality, entry.module, name)
         if function is None:
             raise GuestEnd(STATUS_IMPORTS, text="imports are missing")
-        call = _with_memories(guest, bind(function, worlds(entry.module), guest.personality, unwind))
-        linker.define_func(entry.module, name, _type_of(function), call, access_caller=True)
+        call = bind(function, worlds(entry.module), guest.personality, unwind)
+        linker.define_func(entry.module, name, _type_of(function), call)
         bound.add((entry.module, name))
-    instance = linker.instantiate(guest.store, module)
-    if not guest.memories:
-        _find_memories(guest, instance.exports(guest.store).__getitem__)
-    return instance
-
-
-def _with_memories(guest: Guest, call: Callable[..., int | None]) -> Callable[..., int | None]:
-    """A start section calls imports before instantiation has returned: then the caller says where its memories are."""
-
-    def checked(caller: wasmtime.Caller, *given: int) -> int | None:
-        if not guest.memories:
-            _find_memories(guest, caller.__getitem__)
-        return call(*given)
-
-    return checked
+    exports: dict[str, object] = dict(linker.instantiate(guest.store, module).exports(guest.store).items())
+    _find_memories(guest, exports)
+    return exports
 
 
 def _type_of(function: GuestFunction) -> wasmtime.FuncType:
@@ -147,17 +101,19 @@ def _type_of(function: GuestFunction) -> wasmtime.FuncType:
     return wasmtime.FuncType([kinds[letter]() for letter in function.parameters], results)
 
 
-def _find_memories(guest: Guest, export: Callable[[str], object]) -> None:
+def _find_memories(guest: Guest, exports: Mapping[str, object]) -> None:
     for name in guest.head.memory_exports:
-        memory = export(name)
+        memory = exports[name]
         assert isinstance(memory, wasmtime.Memory)
         guest.memories.append(memory)
 
 
-def _enter(guest: Guest, instance: wasmtime.Instance) -> object:
-    exports = instance.exports(guest.store)
+def _enter(guest: Guest, exports: dict[str, object]) -> object:
+    _call_if_there(guest.store, exports, guest.head.start)
+    guest.instantiated = True
+    exports.pop(guest.head.start, None)
     result = None
-    for function in choose_entry(guest.personality, _wanted(guest), _entries(guest, dict(exports.items()))):
+    for function in choose_entry(guest.personality, _wanted(guest), _entries(guest, exports)):
         result = function(guest.store)
     return result
 
@@ -193,10 +149,10 @@ def _restored(guest: Guest) -> Restored:
     return Restored(going, read_state(fields.rest()))
 
 
-def _call_if_there(stopped: Stopped, name: str) -> None:
-    function = stopped.exports.get(name)
+def _call_if_there(store: wasmtime.Store, exports: Mapping[str, object], name: str) -> None:
+    function = exports.get(name)
     if isinstance(function, wasmtime.Func):
-        function(stopped.store)
+        function(store)
 
 
 def _parts(guest: Guest, stopped: Stopped, wanted: str | None) -> list[tuple[Phase, wasmtime.Func]]:
@@ -220,6 +176,7 @@ def _call_all(
 ) -> GuestEnd:
     result = None
     for phase, function in parts:
+        guest.instantiated = phase is not Phase.START
         given = function(guest.store)
         if stopped.control.is_unwinding:
             return _suspend(guest, stopped, phase, entry, orders)
@@ -242,10 +199,13 @@ def _suspend(guest: Guest, stopped: Stopped, phase: Phase, entry: str, orders: P
 
 def _go_on(guest: Guest, stopped: Stopped, restored: Restored, orders: ProgramOrders) -> GuestEnd:
     going, state = restored.going, restored.state
+    check_sizes_untrusted(state, guest.head, orders)
     restore(stopped, state, orders.memory_file)
     stopped.control.put_frames(going.frames)
     assert guest.continuation is not None
-    resume = link(stopped, guest.continuation).get(going.export)
+    continued = link(stopped, guest.continuation)
+    limit_shared(guest.store, continued, guest.head, orders)
+    resume = continued.get(going.export)
     if not isinstance(resume, wasmtime.Func) or not is_entry(resume.type(guest.store)):
         raise BadWorld("the outermost frame is not of an entry function")
     parts = _parts(guest, stopped, None if state.entry == START else state.entry)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 BYTES_PER_BLOCK = 3
 BLOCK, LOOP, IF, ELSE, END, BR_TABLE, TRY_TABLE, SELECT_TYPED = 0x02, 0x03, 0x04, 0x05, 0x0B, 0x0E, 0x1F, 0x1C
 PREFIX_NUMERIC, PREFIX_SIMD, PREFIX_ATOMIC = 0xFC, 0xFD, 0xFE
+MEMORY_GROW, TABLE_GROW = 0x40, 15  # the second one behind PREFIX_NUMERIC
 MEMARG_HAS_MEMORY = 1 << 6
 
 # What follows an opcode: a letter per immediate. u, l = LEB128 of 32, 64 bits; m = memory argument; 4, 8 = so many
@@ -101,6 +102,34 @@ def _skip(reader: ByteReader, immediates: str) -> None:
             reader.skip(int(letter))
 
 
+def skip_immediates(opcode: int, body: ByteReader) -> None:
+    """Past what follows an opcode."""
+    if opcode in _NONE:
+        return
+    if opcode in _PLAIN:
+        _skip(body, _PLAIN[opcode])
+    elif opcode == BR_TABLE:
+        for _ in range(body.u32() + 1):
+            body.skip_leb(32)
+    elif opcode == TRY_TABLE:
+        _skip_try_table(body)
+    elif opcode == SELECT_TYPED:
+        body.skip(body.u32())
+    else:
+        _skip(body, _prefixed(opcode, body))
+
+
+def _skip_try_table(body: ByteReader) -> None:
+    _skip(body, "u")
+    for _ in range(body.u32()):
+        _skip(body, "uu" if body.byte() < 2 else "u")
+
+
+def skip_numeric(second: int, body: ByteReader) -> None:
+    """Past what follows an opcode behind PREFIX_NUMERIC."""
+    _skip(body, _numeric(second))
+
+
 class _Measure:
     """Counts of one body."""
 
@@ -137,13 +166,9 @@ class _Measure:
             self._branch_table(body)
         elif opcode == TRY_TABLE:
             self._open()
-            _skip(body, "u")
-            for _ in range(body.u32()):
-                _skip(body, "uu" if body.byte() < 2 else "u")
-        elif opcode == SELECT_TYPED:
-            body.skip(body.u32())
+            _skip_try_table(body)
         else:
-            _skip(body, _prefixed(opcode, body))
+            skip_immediates(opcode, body)
 
     def _branch_table(self, body: ByteReader) -> None:
         count = body.u32()
@@ -160,9 +185,13 @@ def _prefixed(opcode: int, body: ByteReader) -> str:
         raise Unreadable
     second = body.u32()
     if opcode == PREFIX_NUMERIC:
-        if second >= len(_NUMERIC):
-            raise Unreadable
-        return _NUMERIC[second]
+        return _numeric(second)
     if opcode == PREFIX_ATOMIC:
         return "1" if second == _FENCE else "m"
     return _SIMD.get(second, "")
+
+
+def _numeric(second: int) -> str:
+    if second >= len(_NUMERIC):
+        raise Unreadable
+    return _NUMERIC[second]

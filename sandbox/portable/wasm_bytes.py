@@ -1,4 +1,4 @@
-"""Words: reading the primitives of a WebAssembly binary: LEB128 numbers, names, limits.
+"""Words: the primitives of a WebAssembly binary: LEB128 numbers, names, limits; mostly reading them.
 
 In: a stranger's bytes. Out: numbers, or `Malformed` (breaks off, number too long) or `Unreadable` (an encoding of a
 proposal that is not accepted: whether it is valid at all, and what it is called, is the engine's to say).
@@ -74,3 +74,13 @@ class ByteReader:
         start = self.at
         self.skip(length)
         return ByteReader(self.data, start, self.at)
+
+
+def leb(value: int) -> bytes:
+    """Unsigned LEB128."""
+    out = bytearray()
+    while True:
+        value, low = value >> 7, value & 0x7F
+        out.append(low | (0x80 if value else 0))
+        if not value:
+            return bytes(out)

@@ -8,6 +8,7 @@ global, 7 export, 8 start, 9 element, 12 data count, 10 code, 11 data.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from sandbox.portable import admission_bounds as bounds
@@ -51,13 +52,12 @@ class Scan:
     imports: list[ScannedImport] = field(default_factory=list)
     exported_functions: list[tuple[bytes, int]] = field(default_factory=list)
     export_names: set[bytes] = field(default_factory=set)
-    # where the export section stands (start of its body, end), or where it would have to be put
-    export_at: tuple[int, int] | None = None
-    before_export: int = HEADER_SIZE
     has_start: bool = False
     memory_pages: list[int] = field(default_factory=list)
     memory_max_pages: int | None = None
     table_elements: list[int] = field(default_factory=list)
+    # letters, as of values
+    table_types: str = ""
     element_items: int = 0
     # memory 0, unless the module exports another one as `memory`
     argument_memory: int = 0
@@ -70,15 +70,8 @@ class Scan:
 def scan_untrusted(wasm: bytes) -> Scan:
     scan, reader = Scan(), ByteReader(wasm, HEADER_SIZE, len(wasm))
     while reader.more:
-        start = reader.at
         kind = reader.byte()
-        section = reader.part(reader.u32())
-        _section(scan, kind, section)
-        # the order of sections is the engine's to check; ours goes behind the last that must come before exports
-        if kind in (TYPE, IMPORT, FUNCTION, TABLE, MEMORY, TAG, GLOBAL):
-            scan.before_export = reader.at
-        if kind == EXPORT:
-            scan.export_at = (start, reader.at)
+        _section(scan, kind, reader.part(reader.u32()))
     return scan
 
 
@@ -132,7 +125,14 @@ def _import(scan: Scan, reader: ByteReader) -> None:
     if kind == KIND_FUNCTION:
         function = reader.u32()
         scan.functions.append(function)
-    elif kind == KIND_TABLE:
+    else:
+        _skip_imported(kind, reader)
+    scan.imports.append(ScannedImport(module, name, function))
+
+
+def _skip_imported(kind: int, reader: ByteReader) -> None:
+    """What is imported, behind its kind, and is no function."""
+    if kind == KIND_TABLE:
         _value_type(reader)
         _limits(reader)
     elif kind == KIND_MEMORY:
@@ -145,7 +145,23 @@ def _import(scan: Scan, reader: ByteReader) -> None:
         reader.u32()
     else:
         raise Unreadable
-    scan.imports.append(ScannedImport(module, name, function))
+
+
+def count_imports(section: ByteReader | None) -> Counter[int]:
+    """How many of each kind a valid module imports."""
+    counts = Counter[int]()
+    if section is None:
+        return counts
+    for _ in range(section.u32()):
+        section.name()
+        section.name()
+        kind = section.byte()
+        counts[kind] += 1
+        if kind == KIND_FUNCTION:
+            section.u32()
+        else:
+            _skip_imported(kind, section)
+    return counts
 
 
 def _function(scan: Scan, reader: ByteReader) -> None:
@@ -153,7 +169,7 @@ def _function(scan: Scan, reader: ByteReader) -> None:
 
 
 def _table(scan: Scan, reader: ByteReader) -> None:
-    _value_type(reader)
+    scan.table_types += _value_type(reader)
     scan.table_elements.append(_limits(reader)[0])
     at_most("table elements", sum(scan.table_elements), bounds.TABLE_ELEMENTS)
 
