@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import pytest
 import trio
 from looprounds import rounds
@@ -15,13 +17,13 @@ class Visitors:
 
     def __init__(self, lanes: Lanes) -> None:
         self.lanes, self.there, self.order = lanes, set[str](), list[str]()
-        self.may_go = trio.Event()
+        self.may_go = defaultdict[str, trio.Event](trio.Event)
 
     async def visit(self, key: str, name: str) -> None:
         async with self.lanes.one(key):
             self.order.append(name)
             self.there.add(name)
-            await self.may_go.wait()
+            await self.may_go[name].wait()
             self.there.remove(name)
 
 
@@ -33,7 +35,9 @@ async def test_as_many_of_a_key_are_inside_as_may_be_and_others_wait_in_order(at
             nursery.start_soon(visitors.visit, "key", name)
             await wait_all_tasks_blocked()
         assert visitors.there == set("abcde"[:at_once])
-        visitors.may_go.set()
+        for name in "abcde":
+            visitors.may_go[name].set()
+            await wait_all_tasks_blocked()  # of those who may go on in the same turn, any can be the first
     assert visitors.order == list("abcde")
 
 
@@ -46,7 +50,7 @@ async def test_nobody_waits_for_another_key_not_even_a_turn_of_the_loop() -> Non
             async with visitors.lanes.one("other"):
                 assert len(visitors.lanes) == 2
         assert gone.count == 0
-        visitors.may_go.set()
+        visitors.may_go["a"].set()
 
 
 async def test_a_key_is_remembered_as_long_as_somebody_uses_it_or_waits_for_it() -> None:
@@ -60,7 +64,8 @@ async def test_a_key_is_remembered_as_long_as_somebody_uses_it_or_waits_for_it()
         assert "key" in lanes
         nursery.start_soon(visitors.visit, "key", "b")
         await wait_all_tasks_blocked()
-        visitors.may_go.set()
+        visitors.may_go["a"].set()
+        visitors.may_go["b"].set()
     assert visitors.order == ["a", "b"]
     assert ("key" in lanes, len(lanes)) == (False, 0)
 
