@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import sys
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from fakekeeper import keeper_in
 from openfiles import left_open, open_files
 from stepwise import cancelled_at
 
@@ -25,10 +25,10 @@ from sandbox.packets import encode
 
 if TYPE_CHECKING:
     from collections import Counter
+    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the native client needs Linux")
 
-FAKE = Path(__file__).parent.parent / "sandbox" / "fake_keeper.py"
 LARGE = Setup(arguments=("a",) * 50, tree=Tree({f"file {number}": File(bytes(60_000)) for number in range(12)}))
 STAGES = ("compile", "start", "send", "receive", "wait")
 
@@ -58,10 +58,7 @@ async def whole_life(box: sandbox.Sandbox, name: bytes, enter: Enter = nothing_h
 
 @pytest.fixture
 def keeper(tmp_path: Path) -> str:
-    executable = tmp_path / "keeper"
-    executable.write_text(f"#!{sys.executable} -E\n{FAKE.read_text()}")
-    executable.chmod(0o755)
-    return str(executable)
+    return keeper_in(tmp_path)
 
 
 def nothing_is_left_of_a_life(box: sandbox.Sandbox, before: Counter[str]) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from fakekeeper import keeper_in
 
 import sandbox
 from sandbox import File, Limits, Settings, Setup, State, Tree
@@ -15,18 +15,15 @@ from sandbox.packets import encode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the native client needs Linux")
 
-FAKE = Path(__file__).parent.parent / "sandbox" / "fake_keeper.py"
 
 
 @pytest.fixture
 async def box(tmp_path: Path) -> AsyncIterator[sandbox.Sandbox]:
-    executable = tmp_path / "fake-keeper"
-    executable.write_text(f"#!{sys.executable} -E\n{FAKE.read_text()}")
-    executable.chmod(0o755)
-    async with sandbox.open_sandbox("native", Settings(executable=str(executable), cache_directory="")) as made:
+    async with sandbox.open_sandbox("native", Settings(executable=keeper_in(tmp_path), cache_directory="")) as made:
         yield made
 
 

@@ -8,11 +8,11 @@ import fcntl
 import os
 import socket
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from fakekeeper import keeper_in
 from openfiles import left_open, open_files
 from processes import children_of
 
@@ -27,15 +27,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the native client needs Linux")
 
-FAKE = Path(__file__).parent.parent / "sandbox" / "fake_keeper.py"
 
 
 @pytest.fixture(scope="session")
 def keeper(tmp_path_factory: pytest.TempPathFactory) -> str:
-    executable = tmp_path_factory.mktemp("keeper") / "fake-keeper"
-    executable.write_text(f"#!{sys.executable} -E\n{FAKE.read_text()}")
-    executable.chmod(0o755)
-    return str(executable)
+    return keeper_in(tmp_path_factory.mktemp("keeper"))
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import signal
 import socket
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from fakekeeper import SOURCE, keeper_in
 from openfiles import left_open, open_files
 from processes import children_of, stat_fields
 from trio.testing import wait_all_tasks_blocked
@@ -25,18 +25,15 @@ from sandbox.packets import encode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the native client needs Linux")
 
-FAKE = Path(__file__).parent.parent / "sandbox" / "fake_keeper.py"
 
 
 @pytest.fixture(scope="session")
 def keeper(tmp_path_factory: pytest.TempPathFactory) -> str:
-    executable = tmp_path_factory.mktemp("keeper") / "fake-keeper"
-    executable.write_text(f"#!{sys.executable} -E\n{FAKE.read_text()}")
-    executable.chmod(0o755)
-    return str(executable)
+    return keeper_in(tmp_path_factory.mktemp("keeper"))
 
 
 @pytest.fixture
@@ -373,19 +370,17 @@ if sys.argv[1:] == ["probe"]:
 
 
 async def test_a_required_layer_that_is_missing_forbids_the_back_end_and_says_why(tmp_path: Path) -> None:
-    executable = tmp_path / "keeper"
-    weaker = FAKE.read_text().replace("0x1FFFF, 0, 1, 77", "0x1FEFF, 0x100, 1, 77")
+    weaker = SOURCE.replace("0x1FFFF, 0, 1, 77", "0x1FEFF, 0x100, 1, 77")
     probing = weaker.replace("\nSTART, KILL", PROBE.format(names=LAYER_NAMES) + "\nSTART, KILL")
-    executable.write_text(f"#!{sys.executable} -E\n{probing}")
-    executable.chmod(0o755)
+    executable = keeper_in(tmp_path, probing)
     with pytest.raises(sandbox.BackendUnavailable) as caught:
-        async with sandbox.open_sandbox("native", Settings(executable=str(executable), cache_directory="")):
+        async with sandbox.open_sandbox("native", Settings(executable=executable, cache_directory="")):
             pytest.fail("the body must not run")
     assert caught.value.code == "layers-missing"
     assert caught.value.text == (
         "Required layers of the sandbox are missing: seccomp (seccomp: the kernel lacks it). What helps: Ask  for it."
     )
-    settings = Settings(executable=str(executable), cache_directory="", require=("user",))
+    settings = Settings(executable=executable, cache_directory="", require=("user",))
     async with sandbox.open_sandbox("native", settings) as box:
         assert [missing.name for missing in box.layers.missing] == ["seccomp"]
     layers = await probe_layers(str(executable))
