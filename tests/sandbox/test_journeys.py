@@ -156,17 +156,6 @@ function down(level, sum) {
 print(down(50, 1));
 """
 
-DEEP_SCRIPT = """
-function down(level, sum) {
-  const own = [level, sum];
-  print("down", level);
-  const below = level ? [level].map(n => down(n - 1, (sum * 31 + n) % 1000003))[0] : sum;
-  print("up", ...own, below);
-  return (below * 17 + level) % 1000003;
-}
-print(down(50, 1));
-"""
-
 # Says "e" and "o" in a circle of tail calls that ends in an exception, inside of what catches it; three times.
 THROWS = b"""(module
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
