@@ -72,7 +72,7 @@ impl<'a> Suspendable<'a> {
     /// [`Suspendable::wasm`]. `None`: the summary is of another module or version; the whole module says the same.
     pub fn known_untrusted(bytes: &'a [u8], summary: &[u8], sites: &BTreeSet<u32>) -> Option<Suspendable<'a>> {
         let program = Program::again_untrusted(bytes).ok()?;
-        let summary = decode(summary, &program).ok()?;
+        let summary = decode_untrusted(summary, &program).ok()?;
         let graph = summary.graph(&program);
         let first = first_sites(&program, &summary.counts);
         let forms = forms_of(&program, &graph, summary.functions_at(&first, program.imported, sites)).ok()?;
@@ -127,7 +127,7 @@ impl Summary {
     }
 }
 
-fn decode(bytes: &[u8], program: &Program<'_>) -> Result<Summary, Broken> {
+fn decode_untrusted(bytes: &[u8], program: &Program<'_>) -> Result<Summary, Broken> {
     let mut reader = Reader::new(bytes);
     if reader.byte()? != VERSION {
         return Err(Broken);
@@ -150,7 +150,7 @@ fn decode(bytes: &[u8], program: &Program<'_>) -> Result<Summary, Broken> {
         *tails.get_mut(function).ok_or(Broken)? = to;
         Ok(())
     })?;
-    let segments = reader.list(9, segment)?.into_iter().collect();
+    let segments = reader.list(9, segment_untrusted)?.into_iter().collect();
     reader.end()?;
     Ok(Summary { references, flags, counts, tails, segments })
 }
@@ -167,7 +167,7 @@ fn put_segment(out: &mut Vec<u8>, op: SegmentOp) {
     put_number(out, place);
 }
 
-fn segment(reader: &mut Reader<'_>) -> Result<SegmentOp, Broken> {
+fn segment_untrusted(reader: &mut Reader<'_>) -> Result<SegmentOp, Broken> {
     let (which, segment, place) = (reader.byte()?, reader.number()?, reader.number()?);
     Ok(match which {
         0 => SegmentOp::MemoryInit(segment, place),
